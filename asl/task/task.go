@@ -1,0 +1,55 @@
+// Package task is the seam between the embedded engine and the work that Task
+// states do: local builds, local programs, HTTP endpoints, mocks, nested
+// executions and, some day, real AWS calls.
+package task
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// Handler does the work of Task states. It is safe for concurrent use.
+//
+// Run returns when the work is done or ctx has ended; by then everything it
+// started (processes and their children too) is gone. The cause of ctx says
+// why it ended: a timeout, a stop, or the engine shutting down. After a crash
+// the engine calls Run again with the same ID and attempt, so work that
+// outlived the engine must be found by ID or be safe to repeat.
+//
+// The output is a JSON text. An error of type [*Error] is the error that
+// Retry and Catch see; any other error becomes States.TaskFailed.
+type Handler interface {
+	Run(ctx context.Context, t Task) (json.RawMessage, error)
+}
+
+// Task is one attempt at one Task state.
+type Task struct {
+	// ID is stable for the attempt, also over a restart of the engine:
+	// 1–80 characters of [0-9A-Za-z_-].
+	ID string
+	// Resource is the state's Resource, for example
+	// arn:aws:states:::codebuild:startBuild.sync.
+	Resource string
+	// Input is the effective input: a JSON text after InputPath and Parameters.
+	Input json.RawMessage
+	// ExecutionARN, ExecutionName and StateName say where the task belongs.
+	ExecutionARN  string
+	ExecutionName string
+	StateName     string
+	// Attempt counts from 0 and grows with each retry.
+	Attempt int
+	// Restarted is true when an earlier process was running this attempt.
+	Restarted bool
+	// Heartbeat tells the engine that the work is alive; never nil.
+	Heartbeat func()
+}
+
+// Error is a task's failure as a state machine sees it.
+type Error struct {
+	// Name is what ErrorEquals matches, for example States.TaskFailed.
+	Name string
+	// Cause is for a person, or a JSON text as AWS gives for some services.
+	Cause string
+}
+
+func (e *Error) Error() string { return e.Name + ": " + e.Cause }

@@ -1,0 +1,200 @@
+// Package event holds the nouns that every room of Switchyard shares.
+//
+// It is data only: no I/O, no clock, nothing but the standard library. A value
+// of any type here may be read by several goroutines once it is built; nobody
+// changes it afterwards.
+package event
+
+import (
+	"strings"
+	"time"
+)
+
+// Kind says what happened at the git host.
+type Kind string
+
+// The kinds of event that routes can name under "on".
+const (
+	Push        Kind = "push"
+	PullRequest Kind = "pull_request"
+	Delete      Kind = "delete"
+)
+
+// Event is a delivery, decoded and host-neutral.
+//
+// Its strings come from the outside: branch names, messages and paths are
+// hostile until escaped for wherever they are shown.
+type Event struct {
+	// Source is the name of the source in the config, for example "github".
+	Source string `json:"source"`
+	// DeliveryID is the host's own ID of the delivery; it is the same when the
+	// host delivers again.
+	DeliveryID string `json:"delivery_id"`
+	Kind       Kind   `json:"kind"`
+	// Action refines a pull request event: opened, synchronize, reopened,
+	// ready_for_review or closed. Empty otherwise.
+	Action     string     `json:"action,omitempty"`
+	Repository Repository `json:"repository"`
+	// Ref is the full name of the ref the commits are on: refs/heads/… or
+	// refs/tags/…. For a pull request it is the head branch.
+	Ref string `json:"ref"`
+	// Before and After are the ref's commits around a push or deletion. Before
+	// is empty when the ref was created, After when it was deleted.
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
+	Forced bool   `json:"forced,omitempty"`
+	// Commits lists what the event brought, oldest first. For a pull request
+	// it is the head commit alone, for a deletion the last commit of the ref.
+	Commits []Commit `json:"commits,omitempty"`
+	// Truncated says that the host listed only a part of the commits, so that
+	// those left out can be recorded as such.
+	Truncated   bool     `json:"truncated,omitempty"`
+	PullRequest *PullReq `json:"pull_request,omitempty"`
+	Sender      string   `json:"sender,omitempty"`
+}
+
+// Branch is the short name of the event's branch, or "" when the ref is not a
+// branch.
+func (e *Event) Branch() string {
+	if b, ok := strings.CutPrefix(e.Ref, "refs/heads/"); ok {
+		return b
+	}
+	return ""
+}
+
+// Repository names a repository of a source.
+type Repository struct {
+	// FullName is "owner/name" where the host has owners, else the name.
+	FullName string `json:"full_name"`
+	// CloneURL is where a build fetches from: https, ssh, file or a path.
+	CloneURL string `json:"clone_url,omitempty"`
+	HTMLURL  string `json:"html_url,omitempty"`
+	// DefaultBranch is a short branch name, empty when unknown.
+	DefaultBranch string `json:"default_branch,omitempty"`
+}
+
+// Commit is one commit as the host described it.
+type Commit struct {
+	SHA     string `json:"sha"`
+	Message string `json:"message,omitempty"`
+	// Author is the login where the host knows one, else the name.
+	Author      string `json:"author,omitempty"`
+	AuthorEmail string `json:"author_email,omitempty"`
+	URL         string `json:"url,omitempty"`
+	// Distinct is false when the host had seen the commit before this push.
+	Distinct bool `json:"distinct"`
+	// Paths are the files the commit added, changed or removed. PathsKnown is
+	// false when the host did not say, which is not the same as no file.
+	Paths      []string `json:"paths,omitempty"`
+	PathsKnown bool     `json:"paths_known,omitempty"`
+}
+
+// PullReq is what a pull request event adds.
+type PullReq struct {
+	Number int `json:"number"`
+	// Base is the short name of the branch to be merged into.
+	Base    string   `json:"base"`
+	BaseSHA string   `json:"base_sha,omitempty"`
+	Title   string   `json:"title,omitempty"`
+	Author  string   `json:"author,omitempty"`
+	Labels  []string `json:"labels,omitempty"`
+	Draft   bool     `json:"draft,omitempty"`
+	Merged  bool     `json:"merged,omitempty"`
+	// Fork is true when the head is in another repository than the base, or
+	// in none any more.
+	Fork     bool   `json:"fork,omitempty"`
+	HeadRepo string `json:"head_repo,omitempty"`
+}
+
+// Request is one commit × one route: an execution that must be started.
+//
+// ID and Input are functions of repository, commit and route alone: the same
+// request is recognised wherever it comes from, and Step Functions accepts a
+// repeated name only with the same input.
+type Request struct {
+	// ID is the execution's name: 1–80 characters of [0-9A-Za-z_-].
+	ID    string `json:"id"`
+	Route string `json:"route"`
+	// StateMachine is the name under state_machines in the config.
+	StateMachine string `json:"state_machine"`
+	// Environment is where the execution deploys, "" for none.
+	Environment string `json:"environment,omitempty"`
+	Source      string `json:"source"`
+	Repository  string `json:"repository"`
+	Ref         string `json:"ref"`
+	Kind        Kind   `json:"kind"`
+	PullRequest int    `json:"pull_request,omitempty"`
+	Commit      Commit `json:"commit"`
+	// Input is the execution input, a JSON object of at most 262,144 bytes.
+	Input []byte `json:"-"`
+	// CancelSuperseded asks that older executions of the same route and ref
+	// are stopped once this one exists.
+	CancelSuperseded bool `json:"cancel_superseded,omitempty"`
+	// Reason says, for a person, why the request exists.
+	Reason string `json:"reason"`
+}
+
+// Ignored records why a route, or a commit of it, starts nothing.
+type Ignored struct {
+	// Route is empty when the reason concerns the whole event.
+	Route string `json:"route,omitempty"`
+	// Commit is empty when the reason concerns every commit.
+	Commit string `json:"commit,omitempty"`
+	Reason string `json:"reason"`
+}
+
+// Plan is what routing made of one event.
+type Plan struct {
+	Requests []Request
+	Ignored  []Ignored
+}
+
+// Receipt tells a source what became of its delivery.
+type Receipt struct {
+	// Delivery is the ID under which the journal keeps the delivery.
+	Delivery string
+	// Executions are the names of the executions the delivery asks for.
+	Executions []string
+	// Ignored says why there are none; empty when there are some.
+	Ignored string
+	// Duplicate is true when the delivery was already known.
+	Duplicate bool
+}
+
+// ExecutionStatus is Step Functions' word for where an execution is.
+type ExecutionStatus string
+
+// The statuses of Step Functions' DescribeExecution.
+const (
+	Running        ExecutionStatus = "RUNNING"
+	Succeeded      ExecutionStatus = "SUCCEEDED"
+	Failed         ExecutionStatus = "FAILED"
+	TimedOut       ExecutionStatus = "TIMED_OUT"
+	Aborted        ExecutionStatus = "ABORTED"
+	PendingRedrive ExecutionStatus = "PENDING_REDRIVE"
+)
+
+// Closed reports whether the execution has ended.
+func (s ExecutionStatus) Closed() bool {
+	switch s {
+	case Succeeded, Failed, TimedOut, Aborted:
+		return true
+	}
+	return false
+}
+
+// Outcome is what an engine says of one execution, by event or when asked.
+type Outcome struct {
+	// ExecutionARN identifies the execution at its engine.
+	ExecutionARN string          `json:"execution_arn"`
+	Name         string          `json:"name"`
+	Status       ExecutionStatus `json:"status"`
+	StartedAt    time.Time       `json:"started_at"`
+	// StoppedAt is zero while the execution runs.
+	StoppedAt time.Time `json:"stopped_at"`
+	// Input and Output are JSON texts, empty when the engine left them out.
+	Input  string `json:"input,omitempty"`
+	Output string `json:"output,omitempty"`
+	Error  string `json:"error,omitempty"`
+	Cause  string `json:"cause,omitempty"`
+}
