@@ -1,0 +1,75 @@
+// Package rooms holds the rule of who may import whom.
+package rooms
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// The three in the middle never import one another, the engine knows none of
+// them, and only cmd (and the benchmarks, which are programs too) imports
+// config.
+var forbidden = map[string][]string{
+	"switchyard/internal/event": {"switchyard/"},
+	"switchyard/router":         {"switchyard/webhook", "switchyard/dispatch", "switchyard/asl", "switchyard/config", "net/http", "os/exec", "database/sql"},
+	"switchyard/webhook":        {"switchyard/router", "switchyard/dispatch", "switchyard/asl", "switchyard/config"},
+	"switchyard/dispatch":       {"switchyard/router", "switchyard/webhook", "switchyard/asl", "switchyard/config"},
+	"switchyard/asl":            {"switchyard/router", "switchyard/webhook", "switchyard/dispatch", "switchyard/config"},
+}
+
+// Adapters import their parent; a parent that imported an adapter would drag
+// the adapter's libraries into every program that only wants the seam.
+var light = map[string][]string{
+	"switchyard/webhook":  {"github.com/go-playground/webhooks"},
+	"switchyard/dispatch": {"github.com/aws/", "github.com/google/go-github", "modernc.org/sqlite"},
+}
+
+func TestRoomsKeepApart(t *testing.T) {
+	for pkg, deps := range packages(t) {
+		for room, denied := range forbidden {
+			if pkg != room && !strings.HasPrefix(pkg, room+"/") {
+				continue
+			}
+			for _, dep := range deps {
+				for _, d := range denied {
+					if under(dep, d) {
+						t.Errorf("%s depends on %s; %s must not", pkg, dep, room)
+					}
+				}
+			}
+		}
+		for _, dep := range light[pkg] {
+			for _, d := range deps {
+				if strings.HasPrefix(d, dep) {
+					t.Errorf("%s depends on %s; that belongs in an adapter below it", pkg, d)
+				}
+			}
+		}
+	}
+}
+
+func under(dep, denied string) bool {
+	if strings.HasSuffix(denied, "/") {
+		return strings.HasPrefix(dep, denied)
+	}
+	return dep == denied || strings.HasPrefix(dep, denied+"/")
+}
+
+// packages maps each package of the module to all it depends on.
+func packages(t *testing.T) map[string][]string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.ImportPath}} {{join .Deps \" \"}}", "switchyard/...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	found := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		found[f[0]] = f[1:]
+	}
+	if len(found) < 5 {
+		t.Fatalf("go list found only %d packages: %s", len(found), out)
+	}
+	return found
+}
