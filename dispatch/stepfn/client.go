@@ -1,0 +1,255 @@
+// Package stepfn starts, describes and stops executions through the Step
+// Functions API, at AWS or at the embedded engine alike.
+//
+// It makes one attempt for each call: [dispatch] owns retries, backoff and
+// rates, so the SDK's own retries are off and every error comes back with a
+// verdict. SDK types stay inside: errors carry their text, not their chain.
+package stepfn
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"go.opentelemetry.io/otel/trace"
+
+	"switchyard/dispatch"
+	"switchyard/internal/event"
+)
+
+// Limits of the API: StartExecution's input in bytes of UTF-8, and
+// StopExecution's error and cause in characters.
+const (
+	maxInputBytes = 262_144
+	maxStopError  = 256
+	maxStopCause  = 32_768
+)
+
+const defaultCallTimeout = 15 * time.Second
+
+// API is the part of [*sfn.Client] that is used. Calls return when ctx ends.
+type API interface {
+	StartExecution(context.Context, *sfn.StartExecutionInput, ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error)
+	DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error)
+	StopExecution(context.Context, *sfn.StopExecutionInput, ...func(*sfn.Options)) (*sfn.StopExecutionOutput, error)
+}
+
+// Config is what an operator sets. Zero values take the defaults named here.
+type Config struct {
+	// StateMachines maps each name under state_machines to the ARN that is
+	// started: of a STANDARD state machine, or of a version or alias of one.
+	StateMachines map[string]string
+	// CallTimeout bounds one call to the engine. Default 15 s.
+	CallTimeout time.Duration
+}
+
+// Client is a [dispatch.Engine] over the Step Functions API.
+type Client struct {
+	api     API
+	timeout time.Duration
+	// machines is replaced as a whole, never written to.
+	machines atomic.Pointer[map[string]machine]
+}
+
+var _ dispatch.Engine = (*Client)(nil)
+
+// New validates cfg and calls nothing.
+func New(api API, cfg Config) (*Client, error) {
+	if api == nil {
+		return nil, errors.New("stepfn: no API client given")
+	}
+	if cfg.CallTimeout < 0 {
+		return nil, fmt.Errorf("stepfn: call timeout %v is negative", cfg.CallTimeout)
+	}
+	if cfg.CallTimeout == 0 {
+		cfg.CallTimeout = defaultCallTimeout
+	}
+	c := &Client{api: api, timeout: cfg.CallTimeout}
+	if err := c.SetStateMachines(cfg.StateMachines); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// SetStateMachines replaces the known state machines, as a reload of the
+// config does. When one of them is wrong, nothing changes. Safe for concurrent
+// use with every other method.
+func (c *Client) SetStateMachines(arns map[string]string) error {
+	parsed := make(map[string]machine, len(arns))
+	for name, arn := range arns {
+		m, err := parseMachine(arn)
+		if err != nil {
+			return fmt.Errorf("state_machines.%s.arn: %w", name, err)
+		}
+		parsed[name] = m
+	}
+	c.machines.Store(&parsed)
+	return nil
+}
+
+// Start implements [dispatch.Engine]. Step Functions answers a repeated start
+// of a running execution with the first one's ARN, which cannot be told from a
+// first start; Existed is true when the engine refused the name as taken and
+// the execution that holds it was found to have the same input.
+func (c *Client) Start(ctx context.Context, stateMachine, name string, input []byte) (dispatch.Started, error) {
+	op := operation{"start execution", name}
+	m, ok := (*c.machines.Load())[stateMachine]
+	if !ok {
+		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: state_machines has no %q", op, stateMachine)}
+	}
+	if len(input) > maxInputBytes {
+		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: the input has %d bytes, Step Functions takes %d", op, len(input), maxInputBytes)}
+	}
+	text := string(input)
+	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	out, err := c.api.StartExecution(callCtx, &sfn.StartExecutionInput{
+		StateMachineArn: &m.arn,
+		Name:            &name,
+		Input:           &text,
+		TraceHeader:     traceHeader(ctx),
+	})
+	if hasCode(err, codeAlreadyExists) {
+		return c.adopt(ctx, op, m.execution(name), text)
+	}
+	if err != nil {
+		return dispatch.Started{}, c.classify(ctx, callCtx, op, err)
+	}
+	arn := aws.ToString(out.ExecutionArn)
+	if isExpress(arn) {
+		// It runs now, but nothing can be asked about it, and starting it again
+		// would run the commit twice: never retry, tell the operator.
+		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: state machine %s is of type EXPRESS, whose executions are neither idempotent nor described; make it STANDARD", op, m.arn)}
+	}
+	return dispatch.Started{ExecutionARN: arn, StartedAt: aws.ToTime(out.StartDate)}, nil
+}
+
+// adopt decides whether the execution that holds the name is the one wanted.
+// The API refuses the name both for an execution that has ended, which is ours,
+// and for one with another input, which is not.
+func (c *Client) adopt(ctx context.Context, op operation, arn, input string) (dispatch.Started, error) {
+	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	out, err := c.api.DescribeExecution(callCtx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
+	if err != nil {
+		return dispatch.Started{}, c.classify(ctx, callCtx, operation{"start execution, name is taken: describe", arn}, err)
+	}
+	if !sameJSON(aws.ToString(out.Input), input) {
+		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: an execution of this name exists with a different input (%s)", op, arn)}
+	}
+	return dispatch.Started{
+		ExecutionARN: aws.ToString(out.ExecutionArn),
+		StartedAt:    aws.ToTime(out.StartDate),
+		Existed:      true,
+	}, nil
+}
+
+// Describe implements [dispatch.Engine]. An execution that the engine does not
+// know, or no longer keeps, is an error that wraps [dispatch.ErrNotFound].
+func (c *Client) Describe(ctx context.Context, executionARN string) (event.Outcome, error) {
+	op := operation{"describe execution", executionARN}
+	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	out, err := c.api.DescribeExecution(callCtx, &sfn.DescribeExecutionInput{ExecutionArn: &executionARN})
+	if err != nil {
+		return event.Outcome{}, c.classify(ctx, callCtx, op, err)
+	}
+	status, err := executionStatus(string(out.Status))
+	if err != nil {
+		return event.Outcome{}, fmt.Errorf("%v: %w", op, err)
+	}
+	return event.Outcome{
+		ExecutionARN: aws.ToString(out.ExecutionArn),
+		Name:         aws.ToString(out.Name),
+		Status:       status,
+		StartedAt:    aws.ToTime(out.StartDate),
+		StoppedAt:    aws.ToTime(out.StopDate),
+		Input:        aws.ToString(out.Input),
+		Output:       aws.ToString(out.Output),
+		Error:        aws.ToString(out.Error),
+		Cause:        aws.ToString(out.Cause),
+	}, nil
+}
+
+// Stop implements [dispatch.Engine]. Error name and cause are cut to the 256
+// and 32,768 characters that Step Functions takes.
+func (c *Client) Stop(ctx context.Context, executionARN, errorName, cause string) error {
+	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	_, err := c.api.StopExecution(callCtx, &sfn.StopExecutionInput{
+		ExecutionArn: &executionARN,
+		Error:        optional(cut(errorName, maxStopError)),
+		Cause:        optional(cut(cause, maxStopCause)),
+	})
+	if err != nil {
+		return c.classify(ctx, callCtx, operation{"stop execution", executionARN}, err)
+	}
+	return nil
+}
+
+// sameJSON compares exactly first, as Step Functions does, and by value when
+// the texts differ: an engine may hand the input back written differently.
+func sameJSON(a, b string) bool {
+	if a == b {
+		return true
+	}
+	va, errA := decodeJSON(a)
+	vb, errB := decodeJSON(b)
+	return errA == nil && errB == nil && reflect.DeepEqual(va, vb)
+}
+
+// decodeJSON keeps numbers as they are written: 2^53 and 2^53+1 are different
+// inputs.
+func decodeJSON(text string) (any, error) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	var v any
+	err := d.Decode(&v)
+	return v, err
+}
+
+// traceHeader is the X-Ray header of ctx's span, nil without a recorded span.
+// The header is no part of what Step Functions compares on a repeated start.
+func traceHeader(ctx context.Context) *string {
+	sc := trace.SpanContextFromContext(ctx)
+	if !sc.IsSampled() || !sc.IsValid() {
+		return nil
+	}
+	id := sc.TraceID().String()
+	h := "Root=1-" + id[:8] + "-" + id[8:] + ";Parent=" + sc.SpanID().String() + ";Sampled=1"
+	return &h
+}
+
+func executionStatus(s string) (event.ExecutionStatus, error) {
+	switch status := event.ExecutionStatus(s); status {
+	case event.Running, event.Succeeded, event.Failed, event.TimedOut, event.Aborted, event.PendingRedrive:
+		return status, nil
+	}
+	return "", fmt.Errorf("unknown execution status %q", s)
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// cut returns the first n characters of s.
+func cut(s string, n int) string {
+	seen := 0
+	for i := range s {
+		if seen == n {
+			return s[:i]
+		}
+		seen++
+	}
+	return s
+}
