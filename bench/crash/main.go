@@ -24,8 +24,9 @@ func main() {
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "for the instants and the commits")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *rounds, *conns, *commits, *seed); err != nil {
+	err := run(ctx, *rounds, *conns, *commits, *seed)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "crash:", err)
 		os.Exit(1)
 	}

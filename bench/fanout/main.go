@@ -27,8 +27,9 @@ func main() {
 		*history = 5_000
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *history); err != nil {
+	err := run(ctx, *history)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "fanout:", err)
 		os.Exit(1)
 	}

@@ -36,13 +36,13 @@ func main() {
 	baseline := flag.String("baseline", "", "serve the bare handler on this address (used by the benchmark itself)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	var err error
 	if *baseline != "" {
 		err = serveBaseline(*baseline)
 	} else {
 		err = run(ctx, *seconds, *rounds, *conns, *commits, *goal)
 	}
+	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "ingest:", err)
 		os.Exit(1)

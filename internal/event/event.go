@@ -176,11 +176,7 @@ const (
 
 // Closed reports whether the execution has ended.
 func (s ExecutionStatus) Closed() bool {
-	switch s {
-	case Succeeded, Failed, TimedOut, Aborted:
-		return true
-	}
-	return false
+	return s == Succeeded || s == Failed || s == TimedOut || s == Aborted
 }
 
 // Outcome is what an engine says of one execution, by event or when asked.
