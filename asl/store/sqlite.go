@@ -1,0 +1,242 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the "sqlite" driver
+)
+
+// ErrLocked is returned by Open when another process has the store open.
+var ErrLocked = errors.New("another process uses this engine store")
+
+// inlineInput is the largest input, in bytes, kept in the execution's row.
+const inlineInput = 2 << 10
+
+// maxBatch bounds the writes that share a transaction, so that the first of
+// them does not wait for ever.
+const maxBatch = 1024
+
+// SQLite is the durable store: one file in WAL mode with synchronous=FULL.
+//
+// One goroutine writes. Every write that waits when it gets to the queue
+// shares one transaction, and so one fsync, with the others.
+type SQLite struct {
+	path  string
+	lock  *os.File
+	read  *sql.DB
+	write *sql.DB // one connection, held by the writer
+
+	mu     sync.Mutex
+	queue  []*Write
+	closed bool
+	wake   chan struct{} // capacity 1: the queue is no longer empty
+
+	stopped   chan struct{} // closed when the writer has ended
+	writerErr error         // set before stopped is closed
+}
+
+var _ Store = (*SQLite)(nil)
+
+// Open opens the store in the file at path, creates it when there is none, and
+// brings it to the current schema. It returns [ErrLocked] when another process
+// has it open.
+func Open(ctx context.Context, path string) (*SQLite, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("open engine store: %w", err)
+	}
+	l, err := lock(path + ".lock")
+	if err != nil {
+		return nil, fmt.Errorf("open engine store %s: %w", path, err)
+	}
+	s := &SQLite{path: path, lock: l, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	if err := s.open(ctx); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("open engine store %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func (s *SQLite) open(ctx context.Context) (err error) {
+	s.write, err = sql.Open("sqlite", dsn(s.path, "synchronous(FULL)", "wal_autocheckpoint(4000)"))
+	if err != nil {
+		return err
+	}
+	s.write.SetMaxOpenConns(1)
+	conn, err := s.write.Conn(ctx)
+	if err != nil {
+		return errors.Join(err, s.write.Close())
+	}
+	if err := migrate(ctx, conn); err != nil {
+		return errors.Join(err, conn.Close(), s.write.Close())
+	}
+	s.read, err = sql.Open("sqlite", dsn(s.path, "query_only(1)"))
+	if err != nil {
+		return errors.Join(err, conn.Close(), s.write.Close())
+	}
+	readers := max(4, 2*runtime.GOMAXPROCS(0))
+	s.read.SetMaxOpenConns(readers)
+	s.read.SetMaxIdleConns(readers)
+
+	ready := make(chan error, 1)
+	go func() {
+		defer close(s.stopped)
+		defer conn.Close()
+		// Raw gives the writer the driver's own connection: its prepared
+		// statements cost half of what they cost through database/sql.
+		s.writerErr = conn.Raw(func(c any) error {
+			w, err := newWriter(c.(driver.Conn))
+			ready <- err
+			if err != nil {
+				return err
+			}
+			defer w.close()
+			s.writeLoop(w)
+			return nil
+		})
+	}()
+	if err := <-ready; err != nil {
+		<-s.stopped
+		return errors.Join(err, s.read.Close(), s.write.Close())
+	}
+	return nil
+}
+
+func dsn(path string, pragmas ...string) string {
+	q := url.Values{"_pragma": append([]string{"journal_mode(WAL)", "busy_timeout(10000)"}, pragmas...)}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+func migrate(ctx context.Context, conn *sql.Conn) error {
+	var version int
+	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	if version > len(migrations) {
+		return fmt.Errorf("its schema is version %d, this program knows %d: it was written by a newer release", version, len(migrations))
+	}
+	for ; version < len(migrations); version++ {
+		tx, err := conn.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, migrations[version]+fmt.Sprintf("PRAGMA user_version = %d;", version+1)); err != nil {
+			return errors.Join(fmt.Errorf("migrate to version %d: %w", version+1, err), tx.Rollback())
+		}
+		if err := tx.Commit(); err != nil {
+			return fmt.Errorf("migrate to version %d: %w", version+1, err)
+		}
+	}
+	return nil
+}
+
+// Apply implements [Store].
+func (s *SQLite) Apply(w *Write) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		w.Done(ErrClosed)
+		return
+	}
+	s.queue = append(s.queue, w)
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// writeLoop runs until Close, and then until the queue is empty.
+func (s *SQLite) writeLoop(w *writer) {
+	var batch []*Write
+	for range s.wake {
+		for {
+			s.mu.Lock()
+			n := min(len(s.queue), maxBatch)
+			batch = append(batch[:0], s.queue[:n]...)
+			rest := copy(s.queue, s.queue[n:])
+			clear(s.queue[rest:])
+			s.queue = s.queue[:rest]
+			closed := s.closed
+			s.mu.Unlock()
+			if n == 0 {
+				if closed {
+					return
+				}
+				break
+			}
+			w.commit(batch)
+			clear(batch)
+		}
+	}
+}
+
+// Prune implements [Store].
+func (s *SQLite) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
+	ids, err := s.stoppedBefore(ctx, before.UnixMilli(), limit)
+	if err != nil {
+		return 0, fmt.Errorf("prune executions: %w", err)
+	}
+	for i, id := range ids {
+		if err := Do(ctx, s, &Write{Exec: id, prune: true}); err != nil {
+			return i, fmt.Errorf("prune execution %d: %w", id, err)
+		}
+	}
+	return len(ids), nil
+}
+
+// stoppedBefore reads executions in the order of their starts, and stops at the
+// first that started too late to qualify: an index on the time of stopping
+// would cost every execution, all day, what this costs once in a while.
+func (s *SQLite) stoppedBefore(ctx context.Context, before int64, limit int) ([]int64, error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT id, status, started, stopped FROM executions ORDER BY id")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var ids []int64
+	for len(ids) < limit && rows.Next() {
+		var id, started, stopped int64
+		var status Status
+		if err := rows.Scan(&id, &status, &started, &stopped); err != nil {
+			return nil, err
+		}
+		if started >= before {
+			break
+		}
+		if status != Running && stopped < before {
+			ids = append(ids, id)
+		}
+	}
+	return ids, rows.Err()
+}
+
+// Close implements [Store].
+func (s *SQLite) Close() error {
+	s.mu.Lock()
+	closed := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if closed {
+		return nil
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+	<-s.stopped
+	err := errors.Join(s.writerErr, s.read.Close(), s.write.Close(), s.lock.Close())
+	if err != nil {
+		return fmt.Errorf("close engine store %s: %w", s.path, err)
+	}
+	return nil
+}

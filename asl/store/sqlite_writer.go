@@ -1,0 +1,240 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+)
+
+// writer owns the connection that writes. Its methods run on one goroutine.
+type writer struct {
+	begin, commitTx, rollback stmt
+	create, payload, sequence stmt
+	history                   stmt
+	put, drop, dropAll        stmt
+	setWake, end              stmt
+	putDoc, dropDoc           stmt
+	pruneExec, prunePayload   stmt
+	pruneHistory              stmt
+
+	all  []driver.Stmt
+	args []driver.NamedValue
+	dead []error // what became of each write of the batch
+}
+
+type stmt struct {
+	driver.StmtExecContext
+}
+
+func newWriter(c driver.Conn) (*writer, error) {
+	w := &writer{}
+	for _, p := range []struct {
+		s     *stmt
+		query string
+	}{
+		{&w.begin, "BEGIN IMMEDIATE"},
+		{&w.commitTx, "COMMIT"},
+		{&w.rollback, "ROLLBACK"},
+		{&w.create, "INSERT INTO executions VALUES (?,?,?,?,?,?,?,?,?,NULL,'','',?) ON CONFLICT DO NOTHING"},
+		{&w.payload, "INSERT OR REPLACE INTO payloads VALUES (?,?)"},
+		{&w.sequence, "UPDATE sequence SET last = ? WHERE last < ?"},
+		{&w.history, "INSERT OR REPLACE INTO history VALUES (?,?,?)"},
+		{&w.put, "INSERT OR REPLACE INTO records VALUES (?,?)"},
+		{&w.drop, "DELETE FROM records WHERE key = ?"},
+		{&w.dropAll, "DELETE FROM records WHERE key BETWEEN ? AND ?"},
+		{&w.setWake, "UPDATE executions SET wake = ? WHERE id = ?"},
+		{&w.end, "UPDATE executions SET status = ?, stopped = ?, output = ?, error = ?, cause = ? WHERE id = ?"},
+		{&w.putDoc, "INSERT OR REPLACE INTO docs VALUES (?,?,?)"},
+		{&w.dropDoc, "DELETE FROM docs WHERE kind = ? AND key = ?"},
+		{&w.pruneExec, "DELETE FROM executions WHERE id = ?"},
+		{&w.prunePayload, "DELETE FROM payloads WHERE exec = ?"},
+		{&w.pruneHistory, "DELETE FROM history WHERE key BETWEEN ? AND ?"},
+	} {
+		prepared, err := c.Prepare(p.query)
+		if err != nil {
+			w.close()
+			return nil, fmt.Errorf("prepare %q: %w", p.query, err)
+		}
+		w.all = append(w.all, prepared)
+		p.s.StmtExecContext = prepared.(driver.StmtExecContext)
+	}
+	return w, nil
+}
+
+func (w *writer) close() {
+	for _, s := range w.all {
+		s.Close()
+	}
+}
+
+func (w *writer) exec(s stmt, args ...driver.Value) (driver.Result, error) {
+	w.args = w.args[:0]
+	for i, a := range args {
+		w.args = append(w.args, driver.NamedValue{Ordinal: i + 1, Value: a})
+	}
+	return s.ExecContext(context.Background(), w.args)
+}
+
+// commit makes the batch durable and tells each of its writes. When the batch
+// fails as a whole every write gets a transaction of its own, so that one that
+// can't be stored does not take the others with it.
+func (w *writer) commit(batch []*Write) {
+	err := w.transact(batch)
+	if err != nil && len(batch) > 1 {
+		for i := range batch {
+			w.commit(batch[i : i+1])
+		}
+		return
+	}
+	for i, b := range batch {
+		if err != nil {
+			b.Done(err)
+		} else {
+			b.Done(w.dead[i])
+		}
+	}
+}
+
+func (w *writer) transact(batch []*Write) (err error) {
+	w.dead = w.dead[:0]
+	if _, err := w.exec(w.begin); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			// SQLite may have rolled back by itself, after which this
+			// fails; then there is nothing left to undo.
+			_, _ = w.exec(w.rollback)
+		}
+	}()
+	var last int64
+	for _, b := range batch {
+		err := w.apply(b)
+		if err != nil && !errors.Is(err, ErrExists) {
+			return err
+		}
+		if b.Create != nil {
+			last = max(last, b.Create.ID)
+		}
+		w.dead = append(w.dead, err)
+	}
+	if last > 0 {
+		if _, err := w.exec(w.sequence, last, last); err != nil {
+			return fmt.Errorf("advance sequence: %w", err)
+		}
+	}
+	if _, err := w.exec(w.commitTx); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// recordKey and historyKey are rowids: see migrations.
+func recordKey(exec, id int64) int64  { return exec<<28 | id }
+func historyKey(exec, id int64) int64 { return exec<<16 | id }
+
+func (w *writer) apply(b *Write) error {
+	if c := b.Create; c != nil {
+		if err := w.insert(c); err != nil {
+			return err
+		}
+	}
+	if s := b.History; s != nil {
+		if _, err := w.exec(w.history, historyKey(b.Exec, s.First), s.Last, blob(s.Body)); err != nil {
+			return fmt.Errorf("append history of execution %d: %w", b.Exec, err)
+		}
+	}
+	for _, r := range b.Put {
+		if _, err := w.exec(w.put, recordKey(b.Exec, r.ID), blob(r.Body)); err != nil {
+			return fmt.Errorf("put record %d of execution %d: %w", r.ID, b.Exec, err)
+		}
+	}
+	for _, id := range b.Drop {
+		if _, err := w.exec(w.drop, recordKey(b.Exec, id)); err != nil {
+			return fmt.Errorf("drop record %d of execution %d: %w", id, b.Exec, err)
+		}
+	}
+	if b.Wake != nil {
+		if _, err := w.exec(w.setWake, *b.Wake, b.Exec); err != nil {
+			return fmt.Errorf("set wake of execution %d: %w", b.Exec, err)
+		}
+	}
+	if b.End != nil {
+		if err := w.finish(b.Exec, b.End); err != nil {
+			return fmt.Errorf("end execution %d: %w", b.Exec, err)
+		}
+	}
+	for _, d := range b.Docs {
+		var err error
+		if d.Body == nil {
+			_, err = w.exec(w.dropDoc, d.Kind, d.Key)
+		} else {
+			_, err = w.exec(w.putDoc, d.Kind, d.Key, d.Body)
+		}
+		if err != nil {
+			return fmt.Errorf("write %s %s: %w", d.Kind, d.Key, err)
+		}
+	}
+	if b.prune {
+		if err := w.prune(b.Exec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) insert(c *Execution) error {
+	var input driver.Value = c.Input
+	if len(c.Input) > inlineInput {
+		input = nil
+	}
+	r, err := w.exec(w.create, c.ID, c.Machine, c.Name, c.Revision, int64(c.Status), c.Started, c.Stopped, c.Wake, input, c.Attrs)
+	if err != nil {
+		return fmt.Errorf("create execution %s/%s: %w", c.Machine, c.Name, err)
+	}
+	if n, err := r.RowsAffected(); err != nil {
+		return fmt.Errorf("create execution %s/%s: %w", c.Machine, c.Name, err)
+	} else if n == 0 {
+		return ErrExists
+	}
+	if input == nil && c.Input != nil {
+		if _, err := w.exec(w.payload, c.ID, c.Input); err != nil {
+			return fmt.Errorf("keep input of execution %s/%s: %w", c.Machine, c.Name, err)
+		}
+	}
+	return nil
+}
+
+func (w *writer) finish(exec int64, e *Ending) error {
+	if _, err := w.exec(w.end, int64(e.Status), e.Stopped, e.Output, e.Error, e.Cause, exec); err != nil {
+		return err
+	}
+	_, err := w.exec(w.dropAll, recordKey(exec, 0), recordKey(exec, MaxRecordID))
+	return err
+}
+
+func (w *writer) prune(exec int64) error {
+	for _, p := range []struct {
+		s    stmt
+		args []driver.Value
+	}{
+		{w.pruneHistory, []driver.Value{historyKey(exec, 0), historyKey(exec, MaxEventID)}},
+		{w.dropAll, []driver.Value{recordKey(exec, 0), recordKey(exec, MaxRecordID)}},
+		{w.prunePayload, []driver.Value{exec}},
+		{w.pruneExec, []driver.Value{exec}},
+	} {
+		if _, err := w.exec(p.s, p.args...); err != nil {
+			return fmt.Errorf("prune execution %d: %w", exec, err)
+		}
+	}
+	return nil
+}
+
+// blob keeps an empty body from being stored as NULL.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
