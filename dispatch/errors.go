@@ -10,6 +10,17 @@ import (
 // journal or the engine does not know.
 var ErrNotFound = errors.New("not found")
 
+// ErrFinished is returned when an execution that has ended is to be stopped.
+var ErrFinished = errors.New("the execution has ended")
+
+// ErrUnfinished is returned when an execution that has not ended is to be run
+// again.
+var ErrUnfinished = errors.New("the execution has not ended")
+
+// ErrNotDead is returned when an execution that is not dead is to be
+// redriven.
+var ErrNotDead = errors.New("the execution is not dead")
+
 // PermanentError is a failure that no retry can repair, such as a state
 // machine that does not exist or an input that is too large.
 type PermanentError struct{ Err error }

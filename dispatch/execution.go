@@ -1,0 +1,226 @@
+package dispatch
+
+import (
+	"encoding/json"
+	"time"
+
+	"switchyard/internal/event"
+)
+
+// State is where a request is on its way through the journal.
+type State string
+
+// The states of a request. There is none between "not started" and "running":
+// names are deterministic and starting is idempotent, so a crash between a
+// start and its bookkeeping is repaired by starting again.
+const (
+	// StateWaiting waits for a slot of its environment.
+	StateWaiting State = "waiting"
+	// StateReady is to be started, at once or when its backoff has passed. It
+	// holds its environment's slot.
+	StateReady State = "ready"
+	// StateRunning is held by the engine, and holds its environment's slot.
+	StateRunning   State = "running"
+	StateSucceeded State = "succeeded"
+	StateFailed    State = "failed"
+	StateTimedOut  State = "timed_out"
+	// StateAborted was stopped: by a person, or because a newer commit came.
+	StateAborted State = "aborted"
+	// StateDead was refused by the engine for good; see [Dispatcher.Redrive].
+	StateDead State = "dead"
+	// StateSuperseded was never started, because a newer request of a route
+	// with cancel_superseded came first.
+	StateSuperseded State = "superseded"
+)
+
+// States lists every state, in the order in which a request meets them.
+func States() []State {
+	return []State{
+		StateWaiting, StateReady, StateRunning,
+		StateSucceeded, StateFailed, StateTimedOut, StateAborted, StateDead, StateSuperseded,
+	}
+}
+
+// Finished reports whether nothing more happens to a request by itself.
+func (s State) Finished() bool {
+	switch s {
+	case StateWaiting, StateReady, StateRunning:
+		return false
+	default:
+		return true
+	}
+}
+
+// stateOf translates the engine's word. Only closed statuses have a state of
+// their own; all others are running.
+func stateOf(s event.ExecutionStatus) State {
+	switch s {
+	case event.Succeeded:
+		return StateSucceeded
+	case event.Failed:
+		return StateFailed
+	case event.TimedOut:
+		return StateTimedOut
+	case event.Aborted:
+		return StateAborted
+	default:
+		return StateRunning
+	}
+}
+
+// Execution is a request together with what became of it.
+type Execution struct {
+	// Seq orders executions by arrival, and is their place in every queue.
+	Seq int64 `json:"seq"`
+	// ID is the execution's name at the engine.
+	ID string `json:"id"`
+	// Base is the ID of the first attempt, and Attempt counts from 1: a rerun
+	// of "x" is "x-r2", with base "x" and attempt 2.
+	Base    string `json:"base"`
+	Attempt int    `json:"attempt"`
+	// Delivery is the ID of the delivery that asked first.
+	Delivery     string     `json:"delivery"`
+	Route        string     `json:"route"`
+	StateMachine string     `json:"state_machine"`
+	Environment  string     `json:"environment,omitempty"`
+	Source       string     `json:"source"`
+	Repository   string     `json:"repository"`
+	Ref          string     `json:"ref"`
+	Kind         event.Kind `json:"kind"`
+	PullRequest  int        `json:"pull_request,omitempty"`
+	SHA          string     `json:"sha"`
+	// Title is the first line of the commit's message, cut to 200 bytes.
+	Title  string `json:"title,omitempty"`
+	Author string `json:"author,omitempty"`
+	// Reason says why the request exists.
+	Reason           string `json:"reason"`
+	CancelSuperseded bool   `json:"cancel_superseded,omitempty"`
+
+	State State `json:"state"`
+	// StopReason is why its end was asked for, empty when it was not.
+	StopReason string `json:"stop_reason,omitempty"`
+	// Tries counts start calls that failed; LastError is what the last said.
+	// Interruption by a shutdown is not a failure.
+	Tries     int    `json:"tries,omitempty"`
+	LastError string `json:"last_error,omitempty"`
+	// DueAt is when a ready request may be started.
+	DueAt time.Time `json:"due_at,omitzero"`
+	ARN   string    `json:"execution_arn,omitempty"`
+
+	CreatedAt time.Time `json:"created_at"`
+	StartedAt time.Time `json:"started_at,omitzero"`
+	StoppedAt time.Time `json:"stopped_at,omitzero"`
+	Error     string    `json:"error,omitempty"`
+	Cause     string    `json:"cause,omitempty"`
+
+	// Input and Output are JSON texts. Lists leave them out.
+	Input  json.RawMessage `json:"input,omitempty"`
+	Output json.RawMessage `json:"output,omitempty"`
+
+	// Traceparent is the delivery's W3C trace context, empty when it had none.
+	Traceparent string `json:"-"`
+}
+
+// ExecutionFilter narrows a list of executions; zero fields match everything.
+type ExecutionFilter struct {
+	States      []State
+	Repository  string
+	Route       string
+	Environment string
+	// Ref matches a full ref name, or the short name of a branch.
+	Ref string
+	// SHA matches commits by prefix.
+	SHA string
+	// Delivery is a delivery's ID.
+	Delivery string
+	// Before is the cursor: only executions older than this Seq. Zero starts
+	// at the newest.
+	Before int64
+	// Limit is the size of a page: default 50, at most 1000.
+	Limit int
+}
+
+// ExecutionPage is a part of a list, newest first.
+type ExecutionPage struct {
+	Executions []Execution `json:"executions"`
+	// Next is the Before of the next page, 0 at the end. A page may be short,
+	// even empty, while Next is set: a rare match is looked for in steps.
+	Next int64 `json:"next,omitempty"`
+}
+
+// DeliveryState says how far a delivery has come.
+type DeliveryState string
+
+// The states of a delivery.
+const (
+	// DeliveryPending is durable and waits to be expanded into requests.
+	DeliveryPending  DeliveryState = "pending"
+	DeliveryExpanded DeliveryState = "expanded"
+)
+
+// ManualSource is the source under which starts by hand are recorded.
+const ManualSource = "manual"
+
+// Delivery is what the journal knows of one delivery, without its event.
+type Delivery struct {
+	Seq int64 `json:"seq"`
+	// ID is "<source>:<the host's delivery ID>".
+	ID         string        `json:"id"`
+	Source     string        `json:"source"`
+	DeliveryID string        `json:"delivery_id"`
+	Kind       event.Kind    `json:"kind"`
+	Repository string        `json:"repository"`
+	Ref        string        `json:"ref"`
+	Commits    int           `json:"commits"`
+	ReceivedAt time.Time     `json:"received_at"`
+	State      DeliveryState `json:"state"`
+	// Requested counts the executions this delivery was the first to ask for.
+	Requested int `json:"requested"`
+	// Ignored counts the reasons why a route or commit of it starts nothing.
+	Ignored int `json:"ignored"`
+	// Traceparent is the W3C trace context it came with, or "".
+	Traceparent string `json:"-"`
+}
+
+// DeliveryDetail is a delivery with its event and what became of it.
+type DeliveryDetail struct {
+	Delivery
+	Event event.Event `json:"event"`
+	// Executions lists those this delivery was the first to ask for, in order,
+	// without input and output.
+	Executions []Execution `json:"executions"`
+	// Reasons says what it started nothing for, and why.
+	Reasons []Ignored `json:"ignored_reasons,omitempty"`
+}
+
+// Ignored is a reason why a delivery starts nothing for a route or commit.
+type Ignored struct {
+	event.Ignored
+	// Execution is the one that another delivery had asked for already, when
+	// that is the reason.
+	Execution string `json:"execution,omitempty"`
+}
+
+// DeliveryFilter narrows a list of deliveries; zero fields match everything.
+type DeliveryFilter struct {
+	Source     string
+	Repository string
+	// Before is the cursor: only deliveries older than this Seq. Zero starts
+	// at the newest.
+	Before int64
+	// Limit is the size of a page: default 50, at most 1000.
+	Limit int
+}
+
+// DeliveryPage is a part of a list, newest first; see [ExecutionPage] for Next.
+type DeliveryPage struct {
+	Deliveries []Delivery `json:"deliveries"`
+	Next       int64      `json:"next,omitempty"`
+}
+
+// Change says that an execution has entered a state. It carries no more, so
+// that a reader who lost one loses nothing by reading the execution again.
+type Change struct {
+	ID    string `json:"id"`
+	State State  `json:"state"`
+}

@@ -1,0 +1,199 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"switchyard/internal/event"
+)
+
+// Journal is the durable record of deliveries, requests and statuses.
+//
+// Every method that writes returns nil only once the change survives a crash,
+// and applies as a whole or not at all. An error may also mean that the change
+// was applied and only its report was lost, so every write is safe to repeat.
+// All methods are safe for concurrent use; the context bounds the wait, and a
+// write whose context ended may still be applied.
+//
+// An implementation decides nothing: states, times and texts come from the
+// [Dispatcher]. The suite journaltest.Run says what it must do.
+type Journal interface {
+	Appender
+	Requests
+	Reader
+	Outbox
+}
+
+// Appender takes deliveries.
+type Appender interface {
+	// Append makes a delivery durable. Concurrent calls share one commit, and
+	// are served before all other writes. A delivery that is known by source
+	// and delivery ID is not appended again.
+	Append(ctx context.Context, d NewDelivery) (Appended, error)
+	// Reopen makes an expanded delivery pending again.
+	Reopen(ctx context.Context, id string) error
+	// Pending returns the oldest deliveries that are not expanded, with their
+	// event, at most limit.
+	Pending(ctx context.Context, limit int) ([]PendingDelivery, error)
+	// Expand records what routing made of deliveries: their requests, unless
+	// one with the same ID exists, and the reasons for those left out. It
+	// returns what changed, in order.
+	Expand(ctx context.Context, expansions []Expansion) ([]Change, error)
+}
+
+// Requests moves requests from state to state. A record that does not fit the
+// state its request is in changes nothing.
+type Requests interface {
+	// Due returns ready requests whose time has come, with input, in the order
+	// in which they fell due, at most limit; and when the next one falls due
+	// if there were fewer, zero if there is none.
+	Due(ctx context.Context, now time.Time, limit int) ([]Execution, time.Time, error)
+	// Running returns running requests with a higher Seq than after, in order,
+	// that were started before the given time, at most limit.
+	Running(ctx context.Context, after int64, startedBefore time.Time, limit int) ([]Execution, error)
+	// Stopping returns running requests whose end was asked for and which are
+	// due to be stopped, at most limit.
+	Stopping(ctx context.Context, now time.Time, limit int) ([]Execution, error)
+	// Record records what the engine said. It returns what changed, in order.
+	Record(ctx context.Context, r Records) ([]Change, error)
+	// Admit makes the oldest waiting requests of an environment ready while
+	// fewer than limit of it are ready or running; limit 0 admits all, in
+	// steps. It returns the changes.
+	Admit(ctx context.Context, environment string, limit int, now time.Time) ([]Change, error)
+	// RequestStop asks for the end of a request: a waiting one becomes aborted,
+	// one that is ready or running is marked. [ErrNotFound] when it is unknown,
+	// [ErrFinished] when it has ended.
+	RequestStop(ctx context.Context, id, reason string, now time.Time) ([]Change, error)
+	// Redrive makes a dead request wait again, its tries forgotten.
+	// [ErrNotFound] when it is unknown, [ErrNotDead] when it is not dead.
+	Redrive(ctx context.Context, id string, to State, now time.Time) ([]Change, error)
+	// Rerun adds the next attempt at a finished request, under the same
+	// delivery and with the same input. [ErrNotFound] when it is unknown.
+	Rerun(ctx context.Context, id, reason string, to State, now time.Time) (string, []Change, error)
+	// Prune removes, in one small step, finished requests that ended before
+	// the given time and deliveries received before it that have none left. It
+	// returns how many rows went; 0 means that it is done.
+	Prune(ctx context.Context, before time.Time) (int, error)
+}
+
+// Reader answers questions; it changes nothing and waits for no writer.
+type Reader interface {
+	Executions(ctx context.Context, f ExecutionFilter) (ExecutionPage, error)
+	// Execution returns one execution with input and output, or [ErrNotFound].
+	Execution(ctx context.Context, id string) (Execution, error)
+	Deliveries(ctx context.Context, f DeliveryFilter) (DeliveryPage, error)
+	// Delivery returns one delivery, by ID, or [ErrNotFound].
+	Delivery(ctx context.Context, id string) (DeliveryDetail, error)
+	// WaitingEnvironments lists the environments that have requests waiting.
+	WaitingEnvironments(ctx context.Context) ([]string, error)
+	// Unfinished counts the requests of each unfinished state, the deliveries
+	// still to be expanded, and the statuses still to be posted.
+	Unfinished(ctx context.Context) (Depth, error)
+}
+
+// Depth is how much work lies in the journal.
+type Depth struct {
+	Deliveries int64
+	Waiting    int64
+	Ready      int64
+	Running    int64
+	Statuses   int64
+}
+
+// NewDelivery is a delivery to be made durable.
+type NewDelivery struct {
+	Source     string
+	DeliveryID string
+	Kind       event.Kind
+	Repository string
+	Ref        string
+	Commits    int
+	ReceivedAt time.Time
+	// Event is the event as JSON.
+	Event       []byte
+	Traceparent string
+}
+
+// Appended is where a delivery is in the journal.
+type Appended struct {
+	Seq int64
+	// Existed is true when the delivery was known already.
+	Existed bool
+}
+
+// PendingDelivery is a delivery to be expanded.
+type PendingDelivery struct {
+	Seq        int64
+	ID         string
+	ReceivedAt time.Time
+	Event      []byte
+}
+
+// Expansion is what routing made of one delivery.
+type Expansion struct {
+	Delivery int64
+	Requests []NewRequest
+	Ignored  []Ignored
+	At       time.Time
+}
+
+// NewRequest is a request to be recorded.
+type NewRequest struct {
+	event.Request
+	// State is StateWaiting or StateReady.
+	State State
+	// DueAt is when a ready request may be started.
+	DueAt time.Time
+	// Status is wanted for the commit, nil for none.
+	Status *StatusChange
+}
+
+// StatusChange is the status a commit should show from now on.
+type StatusChange struct {
+	State       StatusState
+	Description string
+}
+
+// Records is what the engine said of some requests.
+type Records struct {
+	Started []StartRecord
+	// Failed are start or stop calls to be repeated later.
+	Failed []FailureRecord
+	// Ended are requests that are finished.
+	Ended []EndRecord
+	At    time.Time
+}
+
+// StartRecord makes a ready request running.
+type StartRecord struct {
+	Seq       int64
+	ARN       string
+	StartedAt time.Time
+}
+
+// FailureRecord counts a call that failed and says when to repeat it.
+type FailureRecord struct {
+	Seq   int64
+	Error string
+	DueAt time.Time
+	// Throttled failures are not counted as tries.
+	Throttled bool
+}
+
+// EndRecord finishes a request.
+type EndRecord struct {
+	// Seq names the request; where it is 0, ARN does together with ID.
+	Seq int64
+	ID  string
+	ARN string
+	// State is a finished state. StateDead and StateSuperseded apply to a
+	// request that has not started, StateAborted to any, the others to one
+	// that is running.
+	State     State
+	StartedAt time.Time
+	StoppedAt time.Time
+	Output    string
+	Error     string
+	Cause     string
+	Status    *StatusChange
+}
