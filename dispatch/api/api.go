@@ -1,0 +1,188 @@
+// Package api serves the JSON API over the dispatcher: what came in, what it
+// became, and what a person may do about it.
+//
+//	POST /api/v1/executions                  start one by hand
+//	GET  /api/v1/executions                  list, newest first
+//	GET  /api/v1/executions/{id}             one, with input and output
+//	GET  /api/v1/executions/{id}/log         what its builds print, followed to the end
+//	POST /api/v1/executions/{id}/stop        end it
+//	POST /api/v1/executions/{id}/rerun       run it again, as a further attempt
+//	POST /api/v1/executions/{id}/redrive     try again to start one that was refused
+//	GET  /api/v1/deliveries                  list, newest first
+//	GET  /api/v1/deliveries/{id}             one, with its event and what it became
+//	POST /api/v1/deliveries/{id}/replay      route it again, start what is missing
+//
+// Every call carries "Authorization: Bearer <token>". Errors are
+// {"error": "what is wrong and what to do"}.
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"switchyard/dispatch"
+	"switchyard/internal/event"
+)
+
+// Dispatcher is what the API needs of [dispatch.Dispatcher].
+type Dispatcher interface {
+	Reader
+	Actor
+}
+
+// Reader answers questions. Unknown IDs are [dispatch.ErrNotFound].
+type Reader interface {
+	Executions(ctx context.Context, f dispatch.ExecutionFilter) (dispatch.ExecutionPage, error)
+	Execution(ctx context.Context, id string) (dispatch.Execution, error)
+	Deliveries(ctx context.Context, f dispatch.DeliveryFilter) (dispatch.DeliveryPage, error)
+	Delivery(ctx context.Context, id string) (dispatch.DeliveryDetail, error)
+}
+
+// Actor changes things; each change is durable when it returns nil.
+type Actor interface {
+	Start(ctx context.Context, r event.Request) (event.Receipt, error)
+	Stop(ctx context.Context, id, reason string) error
+	Rerun(ctx context.Context, id, reason string) (string, error)
+	Redrive(ctx context.Context, id string) error
+	Replay(ctx context.Context, id string) error
+}
+
+// Starter makes a request of an execution input that a person wrote. Its error
+// is shown to that person.
+type Starter func(stateMachine string, input []byte) (event.Request, error)
+
+// Follower copies the log of an execution's builds until they have ended.
+type Follower func(ctx context.Context, execution string, w io.Writer) error
+
+// Config is what an operator sets.
+type Config struct {
+	// Tokens are the bearer tokens that are accepted; at least one, none empty.
+	Tokens []string
+}
+
+// API is an http.Handler for everything under /api/v1/.
+type API struct {
+	d      Dispatcher
+	start  Starter
+	follow Follower
+	tokens [][sha256.Size]byte
+	log    *zap.Logger
+	mux    *http.ServeMux
+}
+
+// Option replaces what wiring or a test provides.
+type Option func(*API)
+
+// WithLogger names the logger "api"; the default is silent.
+func WithLogger(l *zap.Logger) Option { return func(a *API) { a.log = l.Named("api") } }
+
+// WithLogs serves build logs; without it, an engine elsewhere keeps them.
+func WithLogs(f Follower) Option { return func(a *API) { a.follow = f } }
+
+// New returns the API. It is an error to configure no token: an API that can
+// start deployments is never open.
+func New(d Dispatcher, start Starter, cfg Config, opts ...Option) (*API, error) {
+	a := &API{d: d, start: start, log: zap.NewNop(), mux: http.NewServeMux()}
+	for _, opt := range opts {
+		opt(a)
+	}
+	for i, t := range cfg.Tokens {
+		if t == "" {
+			return nil, fmt.Errorf("api token %d is empty", i+1)
+		}
+		a.tokens = append(a.tokens, sha256.Sum256([]byte(t)))
+	}
+	if len(a.tokens) == 0 {
+		return nil, errors.New("no api token")
+	}
+	a.mux.HandleFunc("POST /api/v1/executions", a.startExecution)
+	a.mux.HandleFunc("GET /api/v1/executions", a.listExecutions)
+	a.mux.HandleFunc("GET /api/v1/executions/{id}", a.showExecution)
+	a.mux.HandleFunc("GET /api/v1/executions/{id}/log", a.followLog)
+	a.mux.HandleFunc("POST /api/v1/executions/{id}/stop", a.stopExecution)
+	a.mux.HandleFunc("POST /api/v1/executions/{id}/rerun", a.rerunExecution)
+	a.mux.HandleFunc("POST /api/v1/executions/{id}/redrive", a.redriveExecution)
+	a.mux.HandleFunc("GET /api/v1/deliveries", a.listDeliveries)
+	a.mux.HandleFunc("GET /api/v1/deliveries/{id}", a.showDelivery)
+	a.mux.HandleFunc("POST /api/v1/deliveries/{id}/replay", a.replayDelivery)
+	a.mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) {
+		a.fail(w, r, &httpError{http.StatusNotFound, "there is no " + r.Method + " " + r.URL.Path + "; the API has executions and deliveries under /api/v1/"})
+	})
+	return a, nil
+}
+
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !a.authorized(r) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="switchyard"`)
+		a.fail(w, r, &httpError{http.StatusUnauthorized, "send a token of server.api_tokens as Authorization: Bearer <token>"})
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// authorized compares digests, so that neither the content nor the length of a
+// token shows in the time it takes.
+func (a *API) authorized(r *http.Request) bool {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return false
+	}
+	got := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	match := 0
+	for _, want := range a.tokens {
+		match |= subtle.ConstantTimeCompare(got[:], want[:])
+	}
+	return match == 1
+}
+
+// httpError is an error with the status that answers it.
+type httpError struct {
+	status int
+	text   string
+}
+
+func (e *httpError) Error() string { return e.text }
+
+// fail answers err. What the caller did wrong is told to the caller; what went
+// wrong here is logged, and the caller is told only that.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status, text := http.StatusInternalServerError, "something went wrong here; the log says what"
+	unavailable := new(dispatch.UnavailableError)
+	permanent := new(dispatch.PermanentError)
+	refused := new(httpError)
+	switch {
+	case errors.As(err, &refused):
+		status, text = refused.status, refused.text
+	case errors.Is(err, dispatch.ErrNotFound):
+		status, text = http.StatusNotFound, err.Error()
+	case errors.Is(err, dispatch.ErrFinished), errors.Is(err, dispatch.ErrUnfinished), errors.Is(err, dispatch.ErrNotDead):
+		status, text = http.StatusConflict, err.Error()
+	case errors.As(err, &permanent):
+		status, text = http.StatusBadRequest, err.Error()
+	case errors.As(err, &unavailable):
+		w.Header().Set("Retry-After", fmt.Sprint(max(1, int(unavailable.RetryAfter.Seconds()))))
+		status, text = http.StatusServiceUnavailable, "the journal cannot write now; nothing was changed, try again"
+		a.log.Error("journal cannot write", zap.Error(err))
+	default:
+		a.log.Error("request failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
+	}
+	answer(w, status, map[string]string{"error": text})
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // the reader has gone; there is nobody to tell
+}

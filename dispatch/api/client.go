@@ -1,0 +1,182 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"switchyard/dispatch"
+)
+
+// Client speaks to a running service, as the command line does.
+type Client struct {
+	base, token string
+	http        *http.Client
+}
+
+// NewClient returns a client of the service at base, for example
+// http://127.0.0.1:8080.
+func NewClient(base, token string) *Client {
+	return &Client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{}}
+}
+
+// Executions lists executions, newest first.
+func (c *Client) Executions(ctx context.Context, f dispatch.ExecutionFilter) (page dispatch.ExecutionPage, err error) {
+	q := url.Values{}
+	for _, s := range f.States {
+		q.Add("state", string(s))
+	}
+	set(q, "repository", f.Repository)
+	set(q, "route", f.Route)
+	set(q, "environment", f.Environment)
+	set(q, "ref", f.Ref)
+	set(q, "sha", f.SHA)
+	set(q, "delivery", f.Delivery)
+	paging(q, f.Before, f.Limit)
+	return page, c.call(ctx, http.MethodGet, "executions?"+q.Encode(), nil, &page)
+}
+
+// Execution returns one execution with input and output.
+func (c *Client) Execution(ctx context.Context, id string) (e dispatch.Execution, err error) {
+	return e, c.call(ctx, http.MethodGet, "executions/"+url.PathEscape(id), nil, &e)
+}
+
+// Deliveries lists deliveries, newest first.
+func (c *Client) Deliveries(ctx context.Context, f dispatch.DeliveryFilter) (page dispatch.DeliveryPage, err error) {
+	q := url.Values{}
+	set(q, "source", f.Source)
+	set(q, "repository", f.Repository)
+	paging(q, f.Before, f.Limit)
+	return page, c.call(ctx, http.MethodGet, "deliveries?"+q.Encode(), nil, &page)
+}
+
+// Delivery returns one delivery with its event and what it became.
+func (c *Client) Delivery(ctx context.Context, id string) (d dispatch.DeliveryDetail, err error) {
+	return d, c.call(ctx, http.MethodGet, "deliveries/"+url.PathEscape(id), nil, &d)
+}
+
+// Start starts an execution of stateMachine by hand and returns its ID. The
+// name may be empty where the service has one state machine only.
+func (c *Client) Start(ctx context.Context, stateMachine string, input []byte) (string, error) {
+	q := url.Values{}
+	set(q, "state_machine", stateMachine)
+	return c.one(ctx, "executions?"+q.Encode(), input)
+}
+
+// Rerun runs a finished execution again and returns the new attempt's ID.
+func (c *Client) Rerun(ctx context.Context, id, reason string) (string, error) {
+	return c.one(ctx, "executions/"+url.PathEscape(id)+"/rerun", reasonBody(reason))
+}
+
+// Stop asks for an execution's end.
+func (c *Client) Stop(ctx context.Context, id, reason string) error {
+	return c.call(ctx, http.MethodPost, "executions/"+url.PathEscape(id)+"/stop", reasonBody(reason), nil)
+}
+
+// Redrive tries again to start an execution that the engine refused.
+func (c *Client) Redrive(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodPost, "executions/"+url.PathEscape(id)+"/redrive", nil, nil)
+}
+
+// Replay routes a delivery again and starts what is missing.
+func (c *Client) Replay(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodPost, "deliveries/"+url.PathEscape(id)+"/replay", nil, nil)
+}
+
+// Log copies an execution's build log to w until its builds have ended.
+func (c *Client) Log(ctx context.Context, id string, w io.Writer) error {
+	resp, err := c.do(ctx, http.MethodGet, "executions/"+url.PathEscape(id)+"/log", nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return fmt.Errorf("log of %s: %w", id, err)
+	}
+	return nil
+}
+
+// one posts a call that answers with a single execution.
+func (c *Client) one(ctx context.Context, path string, body []byte) (string, error) {
+	var got struct{ Executions []string }
+	if err := c.call(ctx, http.MethodPost, path, body, &got); err != nil {
+		return "", err
+	}
+	if len(got.Executions) != 1 {
+		return "", fmt.Errorf("the service answered with %d executions instead of one", len(got.Executions))
+	}
+	return got.Executions[0], nil
+}
+
+func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
+	resp, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if into == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return fmt.Errorf("the answer of %s: %w", c.base, err)
+	}
+	return nil
+}
+
+// do returns an answer of 2xx; anything else becomes an error in the words of
+// the service.
+func (c *Client) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+"/api/v1/"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	resp, err := c.http.Do(req)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("no service answers at %s; start it with switchyard serve, or name another with --server", c.base)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var refused struct{ Error string }
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what came of it will do
+	if json.Unmarshal(text, &refused) == nil && refused.Error != "" {
+		return nil, errors.New(refused.Error)
+	}
+	return nil, fmt.Errorf("%s answered %s; is it a Switchyard service?", c.base, resp.Status)
+}
+
+func set(q url.Values, key, value string) {
+	if value != "" {
+		q.Set(key, value)
+	}
+}
+
+func paging(q url.Values, before int64, limit int) {
+	if before > 0 {
+		q.Set("before", strconv.FormatInt(before, 10))
+	}
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+}
+
+func reasonBody(reason string) []byte {
+	body, err := json.Marshal(map[string]string{"reason": reason})
+	if err != nil {
+		panic(err) // a string always encodes
+	}
+	return body
+}

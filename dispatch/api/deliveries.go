@@ -1,0 +1,46 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+
+	"switchyard/dispatch"
+)
+
+func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	f := dispatch.DeliveryFilter{Source: q.Get("source"), Repository: q.Get("repository")}
+	var err error
+	f.Before, f.Limit, err = page(q, unknownKeys(q, "source", "repository", "before", "limit"))
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	found, err := a.d.Deliveries(r.Context(), f)
+	if err != nil {
+		a.fail(w, r, fmt.Errorf("list deliveries: %w", err))
+		return
+	}
+	if found.Deliveries == nil {
+		found.Deliveries = []dispatch.Delivery{}
+	}
+	answer(w, http.StatusOK, found)
+}
+
+func (a *API) showDelivery(w http.ResponseWriter, r *http.Request) {
+	d, err := a.d.Delivery(r.Context(), r.PathValue("id"))
+	if err != nil {
+		a.fail(w, r, fmt.Errorf("delivery %s: %w", r.PathValue("id"), err))
+		return
+	}
+	answer(w, http.StatusOK, d)
+}
+
+func (a *API) replayDelivery(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	if err := a.d.Replay(r.Context(), id); err != nil {
+		a.fail(w, r, fmt.Errorf("replay %s: %w", id, err))
+		return
+	}
+	answer(w, http.StatusAccepted, map[string]string{"replaying": id})
+}
