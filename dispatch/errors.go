@@ -49,3 +49,6 @@ func (e *UnavailableError) Error() string {
 	return fmt.Sprintf("journal cannot take the delivery now: %v", e.Err)
 }
 func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// RetryIn is how the webhook handler learns when the delivery may come again.
+func (e *UnavailableError) RetryIn() time.Duration { return e.RetryAfter }

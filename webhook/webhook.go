@@ -7,24 +7,30 @@ package webhook
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"switchyard/internal/event"
 )
 
 // Source verifies and decodes the deliveries of one kind of git host. It is
-// safe for concurrent use.
+// safe for concurrent use. The body is reused once a call returns: a Source
+// keeps no part of it.
 type Source interface {
 	// Verify authenticates the delivery over its raw body. It decodes nothing.
-	// Any error is answered 401 and leaves no trace but a log line and a count.
+	// Any error is answered 401 with its text, and leaves no trace but a log
+	// line and a count.
 	Verify(h http.Header, body []byte) error
 	// Decode turns a verified delivery into an event; Event.Source is set by
-	// the caller. An [*Ignored] error is answered 200 with its reason, any
-	// other error 400.
+	// the caller. An [*Ignored] error is answered 200 with its reason, beside
+	// an event of which at least DeliveryID is set; a [*MediaTypeError] 415;
+	// any other error 400. The texts of errors reach the caller.
 	Decode(h http.Header, body []byte) (event.Event, error)
 }
 
 // Sink takes ownership of ev. Nil promises that ev survives a crash; on error
-// the handler answers 503 and the delivery is not ours. Safe for concurrent use.
+// the handler answers 503 and the delivery is not ours. An error that has the
+// method RetryIn() [time.Duration] says when to come again; otherwise it is
+// 5 s. Safe for concurrent use.
 type Sink interface {
 	Accept(ctx context.Context, ev event.Event) (event.Receipt, error)
 }
@@ -33,3 +39,13 @@ type Sink interface {
 type Ignored struct{ Reason string }
 
 func (e *Ignored) Error() string { return "ignored: " + e.Reason }
+
+// MediaTypeError is a body of a media type that the source never sends.
+type MediaTypeError struct {
+	Got  string
+	Want []string
+}
+
+func (e *MediaTypeError) Error() string {
+	return "Content-Type " + e.Got + " is not accepted: set the webhook's content type to " + strings.Join(e.Want, " or ")
+}

@@ -1,0 +1,281 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"switchyard/internal/event"
+	"switchyard/internal/safetext"
+)
+
+// Path is where a [Handler] is mounted; the source's name follows it.
+const Path = "/webhooks/"
+
+// Config is what an operator sets. Zero values take the defaults named here.
+type Config struct {
+	// MaxBody is the largest body in bytes. Default 25 MiB, above the 25 MB
+	// that GitHub sends at most.
+	MaxBody int64
+	// MaxBuffered bounds the memory, in bytes, of all bodies being read or
+	// decoded. Bodies of up to 64 KiB are not counted, so that a few large
+	// ones cannot keep ordinary pushes out. Default 256 MiB.
+	MaxBuffered int64
+	// MaxInFlight bounds the deliveries being verified, decoded and accepted
+	// at once; one more is answered 503. Default 1024.
+	MaxInFlight int
+	// ReadTimeout bounds the reading of one body, so that a slow client is
+	// cut off. Default 30 s.
+	ReadTimeout time.Duration
+	// AcceptTimeout bounds the wait for the Sink. Default 8 s: GitHub gives up
+	// after 10 s, and an answer that says when to come again is better.
+	AcceptTimeout time.Duration
+}
+
+// The outcomes that an observer is told.
+const (
+	OutcomeAccepted    = "accepted"
+	OutcomeDuplicate   = "duplicate"
+	OutcomeIgnored     = "ignored"
+	OutcomeUnsigned    = "unsigned"    // 401
+	OutcomeUndecodable = "undecodable" // 400
+	OutcomeTooLarge    = "too_large"   // 413
+	OutcomeMediaType   = "media_type"  // 415
+	OutcomeMethod      = "method"      // 405
+	OutcomeUnknown     = "unknown"     // 404; the source's name is ""
+	OutcomeSlow        = "slow"        // 408
+	OutcomeBusy        = "busy"        // 503, too much at once
+	OutcomeUnavailable = "unavailable" // 503, the Sink cannot take it
+	OutcomeFault       = "fault"       // 500, a panic in a Source
+)
+
+// Option replaces what wiring or a test supplies.
+type Option func(*Handler)
+
+// WithLogger sets where deliveries are logged; the default is nowhere. Bodies,
+// secrets and signatures are never logged.
+func WithLogger(log *zap.Logger) Option {
+	return func(h *Handler) { h.log = log.Named("webhook") }
+}
+
+// WithObserver has f called once for each answered request with the source's
+// name, one of the Outcome values and the time it took.
+func WithObserver(f func(source, outcome string, took time.Duration)) Option {
+	return func(h *Handler) { h.observe = f }
+}
+
+// Handler serves POST /webhooks/{source}.
+//
+//	202 {"delivery": ID, "executions": [name, …]}   on disk; these will start
+//	200 {"delivery": ID, "ignored": reason}         genuine, but asks for nothing
+//	503 {"error": text} and Retry-After             not ours: send it again
+//	400, 401, 404, 405, 408, 413, 415, 500          {"error": what and how to fix it}
+//
+// It is safe for concurrent use.
+type Handler struct {
+	sink     Sink
+	sources  map[string]Source
+	cfg      Config
+	log      *zap.Logger
+	observe  func(source, outcome string, took time.Duration)
+	inFlight atomic.Int64
+	buffered atomic.Int64
+}
+
+var sourceName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+// New returns a handler for the given sources, each under its name: lower-case
+// letters, digits, _ and -, at most 63.
+func New(sink Sink, sources map[string]Source, cfg Config, opts ...Option) (*Handler, error) {
+	if sink == nil {
+		return nil, errors.New("webhook: no sink given")
+	}
+	for name, src := range sources {
+		if !sourceName.MatchString(name) {
+			return nil, fmt.Errorf("webhook: source name %q: use lower-case letters, digits, _ and -, at most 63", name)
+		}
+		if src == nil {
+			return nil, fmt.Errorf("webhook: source %s is nil", name)
+		}
+	}
+	if cfg.MaxBody < 0 || cfg.MaxBuffered < 0 || cfg.MaxInFlight < 0 || cfg.ReadTimeout < 0 || cfg.AcceptTimeout < 0 {
+		return nil, errors.New("webhook: limits and timeouts must not be negative")
+	}
+	if cfg.MaxBody == 0 {
+		cfg.MaxBody = 25 << 20
+	}
+	if cfg.MaxBuffered == 0 {
+		cfg.MaxBuffered = max(256<<20, 2*cfg.MaxBody)
+	}
+	if cfg.MaxBuffered <= cfg.MaxBody {
+		return nil, fmt.Errorf("webhook: MaxBuffered (%d bytes) has no room for one body (%d bytes)", cfg.MaxBuffered, cfg.MaxBody)
+	}
+	if cfg.MaxInFlight == 0 {
+		cfg.MaxInFlight = 1024
+	}
+	if cfg.ReadTimeout == 0 {
+		cfg.ReadTimeout = 30 * time.Second
+	}
+	if cfg.AcceptTimeout == 0 {
+		cfg.AcceptTimeout = 8 * time.Second
+	}
+	h := &Handler{
+		sink: sink, sources: maps.Clone(sources), cfg: cfg,
+		log:     zap.NewNop(),
+		observe: func(string, string, time.Duration) {},
+	}
+	for _, opt := range opts {
+		opt(h)
+	}
+	return h, nil
+}
+
+// ServeHTTP answers one delivery.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	name, _ := strings.CutPrefix(r.URL.Path, Path)
+	src := h.sources[name]
+	var a answer
+	if src == nil {
+		name = ""
+		a = refuse(http.StatusNotFound, OutcomeUnknown, "no such source: the path is "+Path+"NAME, where NAME is a key under sources in Switchyard's configuration")
+	} else {
+		a = h.deliver(w, r, name, src)
+	}
+	a.write(w)
+	h.observe(name, a.outcome, time.Since(start))
+}
+
+func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, name string, src Source) answer {
+	if r.Method != http.MethodPost {
+		return refuse(http.StatusMethodNotAllowed, OutcomeMethod, "webhooks are delivered by POST")
+	}
+	buf, err := h.read(w, r)
+	if err != nil {
+		h.release(buf)
+		return h.unread(r, name, err)
+	}
+	// The slot is taken only now: a client that sends slowly holds none.
+	defer h.inFlight.Add(-1)
+	if h.inFlight.Add(1) > int64(h.cfg.MaxInFlight) {
+		h.release(buf)
+		h.log.Warn("too many deliveries at once", zap.String("source", name), zap.Int("max_in_flight", h.cfg.MaxInFlight))
+		return busy("too many deliveries at once")
+	}
+	ev, err := h.open(src, r.Header, buf.bytes)
+	h.release(buf)
+	if err != nil {
+		return h.unopened(r, name, ev, err)
+	}
+	ev.Source = name
+	return h.accept(r.Context(), ev)
+}
+
+// Errors of open that are told apart from what Decode returns.
+type (
+	unsignedError struct{ error }
+	faultError    struct{ error }
+)
+
+// open verifies, then decodes. A panic of the source costs this delivery only.
+func (h *Handler) open(src Source, header http.Header, body []byte) (ev event.Event, err error) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		// A run-time error's text holds no part of the body; that of another
+		// value might.
+		cause := fmt.Errorf("panic with a %T", v)
+		if re, ok := v.(runtime.Error); ok {
+			cause = re
+		}
+		h.log.Error("source panicked", zap.Error(cause), zap.StackSkip("stack", 1))
+		ev, err = event.Event{}, faultError{cause}
+	}()
+	if err := src.Verify(header, body); err != nil {
+		return event.Event{}, unsignedError{err}
+	}
+	return src.Decode(header, body)
+}
+
+// unread answers a request whose body could not be read.
+func (h *Handler) unread(r *http.Request, name string, err error) answer {
+	var a answer
+	switch {
+	case errors.Is(err, errTooLarge):
+		a = refuse(http.StatusRequestEntityTooLarge, OutcomeTooLarge, fmt.Sprintf("the body is larger than %d bytes", h.cfg.MaxBody))
+	case errors.Is(err, errNoMemory):
+		a = busy("too many large deliveries at once")
+	case isTimeout(err):
+		a = refuse(http.StatusRequestTimeout, OutcomeSlow, fmt.Sprintf("the body did not arrive within %v", h.cfg.ReadTimeout))
+	default:
+		a = refuse(http.StatusBadRequest, OutcomeUndecodable, "the body ended early: fewer bytes came than announced")
+	}
+	// What is left of the body would be read as the next request.
+	a.close = true
+	h.log.Warn("delivery not read", zap.String("source", name), zap.String("remote", r.RemoteAddr), zap.Int("status", a.status), zap.Error(err))
+	return a
+}
+
+// unopened answers a delivery that is not genuine, not understood or asks for
+// nothing.
+func (h *Handler) unopened(r *http.Request, name string, ev event.Event, err error) answer {
+	var (
+		unsigned  unsignedError
+		fault     faultError
+		ignored   *Ignored
+		mediaType *MediaTypeError
+	)
+	switch {
+	case errors.As(err, &ignored):
+		h.log.Info("delivery ignored", zap.String("source", name), zap.String("delivery_id", shown(ev.DeliveryID)), zap.String("reason", safetext.Line(ignored.Reason)))
+		return ignore(ev.DeliveryID, ignored.Reason)
+	case errors.As(err, &unsigned):
+		h.log.Warn("delivery refused", zap.String("source", name), zap.String("remote", r.RemoteAddr), zap.Int("status", http.StatusUnauthorized), zap.String("reason", safetext.Line(err.Error())))
+		return refuse(http.StatusUnauthorized, OutcomeUnsigned, err.Error())
+	case errors.As(err, &fault):
+		return refuse(http.StatusInternalServerError, OutcomeFault, "this delivery cannot be decoded because of a fault in Switchyard: see \"source panicked\" in its log")
+	}
+	a := refuse(http.StatusBadRequest, OutcomeUndecodable, err.Error())
+	if errors.As(err, &mediaType) {
+		a = refuse(http.StatusUnsupportedMediaType, OutcomeMediaType, err.Error())
+	}
+	h.log.Warn("delivery refused", zap.String("source", name), zap.String("delivery_id", shown(ev.DeliveryID)), zap.Int("status", a.status), zap.String("reason", shown(err.Error())))
+	return a
+}
+
+// accept hands the event over and answers only then.
+func (h *Handler) accept(ctx context.Context, ev event.Event) answer {
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.AcceptTimeout)
+	defer cancel()
+	receipt, err := h.sink.Accept(ctx, ev)
+	if err != nil {
+		h.log.Error("delivery not accepted", append(fields(&ev), zap.String("error", shown(err.Error())))...)
+		return unavailable(err)
+	}
+	if ce := h.log.Check(zap.InfoLevel, "delivery accepted"); ce != nil {
+		ce.Write(append(fields(&ev), zap.Int("commits", len(ev.Commits)), zap.Int("executions", len(receipt.Executions)),
+			zap.Bool("duplicate", receipt.Duplicate), zap.String("ignored", shown(receipt.Ignored)))...)
+	}
+	return accepted(receipt)
+}
+
+func fields(ev *event.Event) []zap.Field {
+	return []zap.Field{
+		zap.String("source", ev.Source), zap.String("delivery_id", shown(ev.DeliveryID)),
+		zap.String("repo", shown(ev.Repository.FullName)), zap.String("ref", shown(ev.Ref)),
+	}
+}
+
+// shown makes a text from outside fit for a log line, whatever its encoder.
+func shown(s string) string { return safetext.Cut(safetext.Line(s), 300) }
