@@ -1,0 +1,192 @@
+// Package ui serves the page behind a commit status: one execution, where it
+// is, what came of it, and what its builds print.
+//
+// A commit status is seen by everybody who can see the commit, and by nobody
+// else; the page follows that. Its address carries a key derived from the
+// execution's ID and a secret of the service, so that who has the link can read
+// the page and nobody can guess another one. The page changes nothing.
+package ui
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"switchyard/dispatch"
+	"switchyard/internal/safetext"
+)
+
+// Executions finds one execution, or [dispatch.ErrNotFound].
+type Executions interface {
+	Execution(ctx context.Context, id string) (dispatch.Execution, error)
+}
+
+// Logs writes what the execution's builds have printed so far; nothing when
+// there are none.
+type Logs func(ctx context.Context, execution string, w io.Writer) error
+
+// minKey is the least size of the secret, in bytes.
+const minKey = 16
+
+// shownLog is how much of the end of a log the page shows, in bytes.
+const shownLog = 64 << 10
+
+// Pages is an http.Handler for GET /executions/{id}.
+type Pages struct {
+	executions Executions
+	logs       Logs
+	base       string
+	key        []byte
+	log        *zap.Logger
+	now        func() time.Time
+}
+
+// Option replaces what wiring or a test provides.
+type Option func(*Pages)
+
+// WithLogger names the logger "ui"; the default is silent.
+func WithLogger(l *zap.Logger) Option { return func(p *Pages) { p.log = l.Named("ui") } }
+
+// WithLogs shows build logs; without it the page has none.
+func WithLogs(l Logs) Option { return func(p *Pages) { p.logs = l } }
+
+// WithClock replaces time.Now, for the duration of what still runs.
+func WithClock(now func() time.Time) Option { return func(p *Pages) { p.now = now } }
+
+// New returns the pages of a service that people reach at base, for example
+// https://switchyard.acme.example. The key is the service's own secret, at
+// least 16 bytes; a new key makes all earlier links invalid.
+func New(e Executions, base string, key []byte, opts ...Option) (*Pages, error) {
+	if len(key) < minKey {
+		return nil, fmt.Errorf("the key of the pages has %d bytes, at least %d are needed", len(key), minKey)
+	}
+	p := &Pages{executions: e, base: strings.TrimRight(base, "/"), key: key, log: zap.NewNop(), now: time.Now}
+	for _, opt := range opts {
+		opt(p)
+	}
+	return p, nil
+}
+
+// Link is the address of an execution's page.
+func (p *Pages) Link(execution string) string {
+	return p.base + "/executions/" + url.PathEscape(execution) + "?key=" + p.keyOf(execution)
+}
+
+func (p *Pages) keyOf(execution string) string {
+	mac := hmac.New(sha256.New, p.key)
+	mac.Write([]byte("execution page\n" + execution))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
+}
+
+//go:embed execution.html
+var executionHTML string
+
+var page = template.Must(template.New("execution").Funcs(template.FuncMap{
+	"safe": safetext.Line,
+	"json": indent,
+}).Parse(executionHTML))
+
+type view struct {
+	dispatch.Execution
+	Took    time.Duration
+	Running bool
+	Log     string
+	// LogCut is true when the log's beginning is left out.
+	LogCut bool
+}
+
+func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id, ok := strings.CutPrefix(r.URL.Path, "/executions/")
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "this page can only be read", http.StatusMethodNotAllowed)
+		return
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	// An unknown execution and a wrong key answer alike, so that a stranger
+	// cannot find out which executions exist.
+	if !ok || !hmac.Equal([]byte(r.URL.Query().Get("key")), []byte(p.keyOf(id))) {
+		http.Error(w, "there is no such page; open it from the commit status", http.StatusNotFound)
+		return
+	}
+	v, err := p.view(r.Context(), id)
+	if errors.Is(err, dispatch.ErrNotFound) {
+		http.Error(w, "this execution is no longer in the journal", http.StatusNotFound)
+		return
+	}
+	var body bytes.Buffer
+	if err == nil {
+		err = page.Execute(&body, v)
+	}
+	if err != nil {
+		p.log.Error("page failed", zap.String("execution", id), zap.Error(err))
+		http.Error(w, "something went wrong here; the log says what", http.StatusInternalServerError)
+		return
+	}
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = body.WriteTo(w) // the reader has gone; there is nobody to tell
+}
+
+func (p *Pages) view(ctx context.Context, id string) (view, error) {
+	e, err := p.executions.Execution(ctx, id)
+	if err != nil {
+		return view{}, err
+	}
+	v := view{Execution: e, Running: !e.State.Finished()}
+	switch {
+	case e.StartedAt.IsZero():
+	case e.StoppedAt.IsZero():
+		v.Took = p.now().Sub(e.StartedAt).Round(time.Second)
+	default:
+		v.Took = e.StoppedAt.Sub(e.StartedAt).Round(time.Millisecond)
+	}
+	if p.logs == nil {
+		return v, nil
+	}
+	var tail tailBuffer
+	if err := p.logs(ctx, id, &tail); err != nil {
+		return v, fmt.Errorf("log of %s: %w", id, err)
+	}
+	v.Log, v.LogCut = safetext.Block(string(tail.last)), tail.cut
+	return v, nil
+}
+
+// tailBuffer keeps the end of what is written to it.
+type tailBuffer struct {
+	last []byte
+	cut  bool
+}
+
+func (t *tailBuffer) Write(p []byte) (int, error) {
+	t.last = append(t.last, p...)
+	if over := len(t.last) - shownLog; over > shownLog {
+		t.last, t.cut = append(t.last[:0], t.last[over:]...), true
+	}
+	return len(p), nil
+}
+
+func indent(text json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Indent(&b, text, "", "  ") != nil {
+		return safetext.Block(string(text))
+	}
+	return string(safetext.JSON(b.Bytes()))
+}
