@@ -1,0 +1,256 @@
+package asl
+
+import (
+	"errors"
+	"strings"
+
+	"switchyard/asl/intrinsic"
+	"switchyard/asl/jsonpath"
+	"switchyard/asl/value"
+)
+
+// pathExpr is a path in a field that holds one, such as SecondsPath.
+type pathExpr struct {
+	field string
+	path  *jsonpath.Path
+}
+
+func (e *pathExpr) Eval(sc *Scope) (value.Value, error) {
+	v, err := e.path.Eval(&sc.Scope)
+	if err != nil {
+		return value.Value{}, fieldError(sc, e.field, e.path.String(), err)
+	}
+	return v, nil
+}
+
+func (e *pathExpr) String() string { return e.path.String() }
+
+// callExpr is an intrinsic function call in a field.
+type callExpr struct {
+	field string
+	call  *intrinsic.Call
+}
+
+func (e *callExpr) Eval(sc *Scope) (value.Value, error) {
+	v, err := e.call.Eval(sc)
+	if err != nil {
+		return value.Value{}, fieldError(sc, e.field, e.call.String(), err)
+	}
+	return v, nil
+}
+
+func (e *callExpr) String() string { return e.call.String() }
+
+// constant is a value without anything to compute.
+type constant struct{ v value.Value }
+
+func (e constant) Eval(*Scope) (value.Value, error) { return e.v, nil }
+func (e constant) String() string                   { return e.v.JSON() }
+
+// template is a payload template's object or array with something to compute
+// in it.
+type template struct {
+	src   value.Value
+	keys  []string // nil for an array; without the .$
+	parts []Expression
+}
+
+func (t *template) Eval(sc *Scope) (value.Value, error) {
+	if t.keys == nil {
+		elems := make([]value.Value, len(t.parts))
+		for i, p := range t.parts {
+			v, err := p.Eval(sc)
+			if err != nil {
+				return value.Value{}, err
+			}
+			elems[i] = v
+		}
+		return value.OfArray(elems), nil
+	}
+	b := value.NewBuilder(len(t.parts))
+	for i, p := range t.parts {
+		v, err := p.Eval(sc)
+		if err != nil {
+			return value.Value{}, err
+		}
+		b.Set(t.keys[i], v)
+	}
+	return b.Object(), nil
+}
+
+func (t *template) String() string { return t.src.JSON() }
+
+// CompileTemplate compiles a payload template: the values of keys that end in
+// .$ are paths or intrinsic function calls, everything else stands for itself.
+func CompileTemplate(v value.Value) (Expression, error) { return compileTemplate(v, nil) }
+
+// templateError says which key of a template is wrong.
+type templateError struct {
+	// key is the key, with its .$.
+	key string
+	msg string
+	err error
+	// at is the object that has the key, and index its place there.
+	at    value.Value
+	index int
+}
+
+func (e *templateError) Error() string { return e.msg }
+func (e *templateError) Unwrap() error { return e.err }
+
+// compileTemplate compiles v. It hands errors to report and goes on, or
+// returns the first when report is nil.
+func compileTemplate(v value.Value, report func(*templateError)) (Expression, error) {
+	switch v.Kind() {
+	case value.Object, value.Array:
+	default:
+		return constant{v}, nil
+	}
+	t := &template{src: v, parts: make([]Expression, 0, v.Len())}
+	if v.Kind() == value.Object {
+		t.keys = make([]string, 0, v.Len())
+	}
+	constantSoFar := true
+	for i := range v.Len() {
+		elem := v.Elem(i)
+		if t.keys != nil {
+			key := v.Key(i)
+			name, dynamic := strings.CutSuffix(key, ".$")
+			t.keys = append(t.keys, name)
+			if dynamic {
+				e, err := compileDynamic(key, elem)
+				if err != nil {
+					te := &templateError{key: key, msg: err.Error(), err: errors.Unwrap(err), at: v, index: i}
+					if report == nil {
+						return nil, te
+					}
+					report(te)
+					e = constant{}
+				}
+				constantSoFar = false
+				t.parts = append(t.parts, e)
+				continue
+			}
+		}
+		part, err := compileTemplate(elem, report)
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := part.(constant); !ok {
+			constantSoFar = false
+		}
+		t.parts = append(t.parts, part)
+	}
+	if constantSoFar {
+		return constant{v}, nil
+	}
+	return t, nil
+}
+
+// dynamicError is a value under a .$ key that is neither a path nor a call.
+type dynamicError struct {
+	msg string
+	err error
+}
+
+func (e *dynamicError) Error() string { return e.msg }
+func (e *dynamicError) Unwrap() error { return e.err }
+
+// compileDynamic compiles the value of a key that ends in .$.
+func compileDynamic(key string, v value.Value) (Expression, error) {
+	s, ok := v.Str()
+	if !ok {
+		return nil, &dynamicError{msg: "The value for the field '" + key + "' must be a STRING that contains a JSONPath but was an " + strings.ToUpper(v.Kind().String())}
+	}
+	e, err := compileExpression(key, s)
+	if err != nil {
+		return nil, &dynamicError{msg: "The value for the field '" + key + "' must be a valid JSONPath or a valid intrinsic function call", err: err}
+	}
+	return e, nil
+}
+
+// compileExpression compiles a path or an intrinsic function call.
+func compileExpression(field, s string) (Expression, error) {
+	if strings.HasPrefix(s, "$") {
+		p, err := jsonpath.Parse(s)
+		if err != nil {
+			return nil, err
+		}
+		return &pathExpr{field: field, path: p}, nil
+	}
+	c, err := intrinsic.Parse(s)
+	if err != nil {
+		return nil, err
+	}
+	return &callExpr{field: field, call: c}, nil
+}
+
+// Apply gives what the filter lets through of the scope's input.
+func (f *Filter) Apply(sc *Scope) (value.Value, error) {
+	switch {
+	case f.path == nil && !f.discard:
+		return sc.Input, nil
+	case f.discard:
+		return value.EmptyObject, nil
+	}
+	v, err := f.path.Eval(&sc.Scope)
+	if err != nil {
+		return value.Value{}, runtimeError("Invalid path '%s' : %v", f.path, err)
+	}
+	return v, nil
+}
+
+// String is the path as the definition has it: $ when absent, null for null.
+func (f *Filter) String() string {
+	switch {
+	case f.discard:
+		return "null"
+	case f.path == nil:
+		return "$"
+	default:
+		return f.path.String()
+	}
+}
+
+// Apply puts a result into a state's input: the output before OutputPath.
+func (p *Placement) Apply(input, result value.Value) (value.Value, error) {
+	switch {
+	case p.discard:
+		return input, nil
+	case p.ref == nil:
+		return result, nil
+	}
+	out, err := p.ref.Set(input, result)
+	if err != nil {
+		return value.Value{}, &Error{Name: ErrResultPathMatchFailure, Cause: err.Error()}
+	}
+	return out, nil
+}
+
+// String is the path as the definition has it: $ when absent, null for null.
+func (p *Placement) String() string {
+	switch {
+	case p.discard:
+		return "null"
+	case p.ref == nil:
+		return "$"
+	default:
+		return p.ref.String()
+	}
+}
+
+// Eval computes the values to assign. All of them see the variables as they
+// were before; yield is called for each only after all were computed.
+func (a *Assignment) Eval(sc *Scope, yield func(name string, v value.Value)) error {
+	v, err := a.template.Eval(sc)
+	if err != nil {
+		return err
+	}
+	for name, val := range v.Fields() {
+		yield(name, val)
+	}
+	return nil
+}
+
+// String is the template as the definition has it.
+func (a *Assignment) String() string { return a.template.String() }

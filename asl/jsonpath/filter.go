@@ -1,0 +1,467 @@
+package jsonpath
+
+import (
+	"regexp"
+	"strings"
+
+	"switchyard/asl/value"
+)
+
+// filterScope is what a filter sees: $ and @.
+type filterScope struct {
+	root    value.Value
+	current value.Value
+	budget  *walker
+}
+
+// expr is a boolean expression in a filter.
+type expr interface {
+	test(fs *filterScope) bool
+}
+
+type (
+	andExpr []expr
+	orExpr  []expr
+	notExpr struct{ of expr }
+	// existsExpr is a path alone.
+	existsExpr struct{ of operand }
+	compare    struct {
+		op          string
+		left, right operand
+	}
+)
+
+func (e andExpr) test(fs *filterScope) bool {
+	for _, x := range e {
+		if !x.test(fs) {
+			return false
+		}
+	}
+	return true
+}
+
+func (e orExpr) test(fs *filterScope) bool {
+	for _, x := range e {
+		if x.test(fs) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e notExpr) test(fs *filterScope) bool { return !e.of.test(fs) }
+
+func (e existsExpr) test(fs *filterScope) bool {
+	v, ok := e.of.get(fs)
+	if e.of.path == nil { // a literal alone is its truth
+		b, _ := v.Bool()
+		return b
+	}
+	return ok && (e.of.path.definite || e.of.path.function != nil || v.Len() > 0)
+}
+
+// operand is a literal, a pattern, or a path from $ or @.
+type operand struct {
+	literal value.Value
+	pattern *regexp.Regexp
+	path    *Path
+	current bool // the path starts at @
+}
+
+// get gives the operand's value; ok is false when its path selects nothing.
+func (o *operand) get(fs *filterScope) (v value.Value, ok bool) {
+	if o.path == nil {
+		return o.literal, true
+	}
+	root := fs.root
+	if o.current {
+		root = fs.current
+	}
+	if o.path.definite {
+		at, msg := o.path.walkDefinite(root)
+		if msg != "" {
+			return value.Value{}, false
+		}
+		if o.path.function == nil {
+			return at, true
+		}
+		at, err := o.path.applyFunction(at)
+		return at, err == nil
+	}
+	// An indefinite path inside a filter spends the budget of the whole.
+	w := walker{root: root, steps: o.path.steps, visits: fs.budget.visits}
+	w.walk(root, 0)
+	fs.budget.visits = w.visits
+	if w.err != nil {
+		fs.budget.err = w.err
+		return value.Value{}, false
+	}
+	out := value.OfArray(w.out)
+	if o.path.function == nil {
+		return out, true
+	}
+	out, err := o.path.applyFunction(out)
+	return out, err == nil
+}
+
+func (e *compare) test(fs *filterScope) bool {
+	if e.op == "=~" {
+		return e.matches(fs)
+	}
+	l, lok := e.left.get(fs)
+	r, rok := e.right.get(fs)
+	switch e.op {
+	case "empty":
+		want, isBool := r.Bool()
+		if !lok || !isBool {
+			return false
+		}
+		s, isString := l.Str()
+		if !isString && l.Kind() != value.Array && l.Kind() != value.Object {
+			return false
+		}
+		return (l.Len() == 0 && s == "") == want
+	case "!=":
+		return lok != rok || lok && !looselyEqual(l, r)
+	case "!==":
+		return lok != rok || lok && !(l.Kind() == r.Kind() && looselyEqual(l, r))
+	}
+	if !lok || !rok {
+		return e.op == "==" && !lok && !rok || e.op == "nin" && rok
+	}
+	switch e.op {
+	case "==":
+		return looselyEqual(l, r)
+	case "===":
+		return l.Kind() == r.Kind() && looselyEqual(l, r)
+	case "<":
+		c, ok := order(l, r)
+		return ok && c < 0
+	case "<=":
+		c, ok := order(l, r)
+		return ok && c <= 0
+	case ">":
+		c, ok := order(l, r)
+		return ok && c > 0
+	case ">=":
+		c, ok := order(l, r)
+		return ok && c >= 0
+	case "in":
+		return contains(r, l)
+	case "nin":
+		return !contains(r, l)
+	case "contains":
+		if s, ok := l.Str(); ok {
+			sub, isString := r.Str()
+			return isString && strings.Contains(s, sub)
+		}
+		return contains(l, r)
+	case "all":
+		return subset(r, l)
+	case "subsetof":
+		return subset(l, r)
+	case "anyof":
+		return overlap(l, r)
+	case "noneof":
+		return l.Kind() == value.Array && r.Kind() == value.Array && !overlap(l, r)
+	case "size":
+		n, ok := r.Int()
+		s, isString := l.Str()
+		if isString {
+			return ok && int64(utf16Len(s)) == n
+		}
+		return ok && l.Kind() == value.Array && int64(l.Len()) == n
+	default:
+		return false
+	}
+}
+
+func (e *compare) matches(fs *filterScope) bool {
+	subject, pattern := &e.left, e.right.pattern
+	if pattern == nil {
+		subject, pattern = &e.right, e.left.pattern
+	}
+	v, ok := subject.get(fs)
+	if !ok || pattern == nil {
+		return false
+	}
+	switch v.Kind() {
+	case value.Array, value.Object, value.Null:
+		return false
+	}
+	return pattern.MatchString(JavaString(v))
+}
+
+// looselyEqual compares as the Java library does: numbers by size, and a
+// number with a string that spells it.
+func looselyEqual(a, b value.Value) bool {
+	if c, ok := value.CompareNumbers(a, b); ok {
+		return c == 0
+	}
+	if a.Kind() == value.String && b.Kind() == value.Number {
+		a, b = b, a
+	}
+	if s, ok := b.Str(); ok && a.Kind() == value.Number {
+		n, err := value.ParseString(s)
+		if err != nil {
+			return false
+		}
+		c, ok := value.CompareNumbers(a, n)
+		return ok && c == 0
+	}
+	if a.Kind() == value.Array && b.Kind() == value.Array && a.Len() == b.Len() {
+		for i, e := range a.Elems() {
+			if !looselyEqual(e, b.Elem(i)) {
+				return false
+			}
+		}
+		return true
+	}
+	return value.Equal(a, b)
+}
+
+// order compares two numbers or two strings.
+func order(a, b value.Value) (int, bool) {
+	if c, ok := value.CompareNumbers(a, b); ok {
+		return c, true
+	}
+	s, ok1 := a.Str()
+	t, ok2 := b.Str()
+	return value.CompareStrings(s, t), ok1 && ok2
+}
+
+func contains(list, v value.Value) bool {
+	for _, e := range list.Elems() {
+		if looselyEqual(e, v) {
+			return true
+		}
+	}
+	return false
+}
+
+func subset(a, b value.Value) bool {
+	if a.Kind() != value.Array || b.Kind() != value.Array {
+		return false
+	}
+	for _, e := range a.Elems() {
+		if !contains(b, e) {
+			return false
+		}
+	}
+	return true
+}
+
+func overlap(a, b value.Value) bool {
+	for _, e := range a.Elems() {
+		if contains(b, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// operators in the order in which they must be tried.
+var operators = []string{"===", "!==", "==", "!=", "<=", ">=", "=~", "<", ">"}
+
+var wordOperators = []string{"in", "nin", "subsetof", "anyof", "noneof", "size", "empty", "contains", "all"}
+
+// filter reads ?(…)] or ?…].
+func (p *parser) filter() (step, error) {
+	p.i++
+	p.space()
+	if p.peek() == ']' {
+		return step{}, p.fail("a filter needs an expression: [?(@.field == 1)]")
+	}
+	if p.peek() != '(' {
+		return step{}, p.fail("expected '(' after '[?'")
+	}
+	e, err := p.or()
+	if err != nil {
+		return step{}, err
+	}
+	return step{kind: stepFilter, filter: e}, p.closing()
+}
+
+// nest guards the recursion of filters.
+func (p *parser) nest() error {
+	if p.depth++; p.depth > maxNesting {
+		return p.fail("filters are nested deeper than %d", maxNesting)
+	}
+	return nil
+}
+
+func (p *parser) or() (expr, error) {
+	if err := p.nest(); err != nil {
+		return nil, err
+	}
+	defer func() { p.depth-- }()
+	var list orExpr
+	for {
+		e, err := p.and()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+		p.space()
+		if !p.accept("||") {
+			break
+		}
+	}
+	if len(list) == 1 {
+		return list[0], nil
+	}
+	return list, nil
+}
+
+func (p *parser) and() (expr, error) {
+	var list andExpr
+	for {
+		e, err := p.unary()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+		p.space()
+		if !p.accept("&&") {
+			break
+		}
+	}
+	if len(list) == 1 {
+		return list[0], nil
+	}
+	return list, nil
+}
+
+func (p *parser) unary() (expr, error) {
+	p.space()
+	if p.peek() == '!' {
+		p.i++
+		if err := p.nest(); err != nil {
+			return nil, err
+		}
+		defer func() { p.depth-- }()
+		e, err := p.unary()
+		return notExpr{of: e}, err
+	}
+	if p.accept("(") {
+		e, err := p.or()
+		if err != nil {
+			return nil, err
+		}
+		p.space()
+		if !p.accept(")") {
+			return nil, p.fail("expected ')'")
+		}
+		return e, nil
+	}
+	left, err := p.operand()
+	if err != nil {
+		return nil, err
+	}
+	p.space()
+	op := p.operator()
+	if op == "" {
+		if left.pattern != nil {
+			return nil, p.fail("a pattern needs =~")
+		}
+		return existsExpr{of: left}, nil
+	}
+	right, err := p.operand()
+	if err != nil {
+		return nil, err
+	}
+	if (op == "=~") != (left.pattern != nil || right.pattern != nil) {
+		return nil, p.fail("=~ and a /pattern/ go together")
+	}
+	return &compare{op: op, left: left, right: right}, nil
+}
+
+func (p *parser) operator() string {
+	for _, op := range operators {
+		if p.accept(op) {
+			return op
+		}
+	}
+	rest := p.s[p.i:]
+	for _, op := range wordOperators {
+		if len(rest) > len(op) && strings.EqualFold(rest[:len(op)], op) && strings.IndexByte(" \t'\"[({@$", rest[len(op)]) >= 0 {
+			p.i += len(op)
+			return op
+		}
+	}
+	return ""
+}
+
+func (p *parser) operand() (operand, error) {
+	p.space()
+	switch c := p.peek(); {
+	case c == '@':
+		p.i++
+		path := &Path{}
+		if err := p.tail(path); err != nil {
+			return operand{}, err
+		}
+		return operand{path: path, current: true}, nil
+	case c == '$':
+		path, err := p.path()
+		if err != nil {
+			return operand{}, err
+		}
+		if path.root != Input {
+			return operand{}, p.fail("a filter can only refer to $ and @")
+		}
+		return operand{path: path}, nil
+	case c == '\'':
+		s, err := p.quoted()
+		return operand{literal: value.OfString(s)}, err
+	case c == '/':
+		return p.pattern()
+	default:
+		v, rest, err := value.ParsePrefix(p.s[p.i:])
+		if err != nil {
+			return operand{}, p.singleQuotedList()
+		}
+		p.i = len(p.s) - len(rest)
+		return operand{literal: v}, nil
+	}
+}
+
+func (p *parser) singleQuotedList() error {
+	return p.fail("expected a path, a text in quotes, a number, true, false, null or a list")
+}
+
+// pattern reads /…/flags; it must match the whole text, as in Java.
+func (p *parser) pattern() (operand, error) {
+	start := p.i + 1
+	end := start
+	for end < len(p.s) && p.s[end] != '/' {
+		if p.s[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	if end >= len(p.s) {
+		return operand{}, p.fail("a pattern is not closed")
+	}
+	source := strings.ReplaceAll(p.s[start:end], `\/`, `/`)
+	p.i = end + 1
+	flags := ""
+	for c := p.peek(); c >= 'a' && c <= 'z' || c == 'U'; c = p.peek() {
+		switch c {
+		case 'i', 'm', 's':
+			flags += string(c)
+		case 'u', 'U', 'd':
+		default:
+			return operand{}, p.fail("unknown flag %q of a pattern", c)
+		}
+		p.i++
+	}
+	if flags != "" {
+		flags = "(?" + flags + ")"
+	}
+	re, err := regexp.Compile(flags + `\A(?:` + source + `)\z`)
+	if err != nil {
+		return operand{}, p.fail("cannot compile the pattern: %v", err)
+	}
+	return operand{pattern: re}, nil
+}

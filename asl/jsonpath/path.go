@@ -1,0 +1,429 @@
+// Package jsonpath is the dialect of JSONPath that Step Functions speaks.
+//
+// It behaves as the Java library Jayway JsonPath does, which AWS's errors
+// name: a path is definite when it can only ever select one place, and then
+// gives that value or a [*NotFoundError]; an indefinite path (wildcards, deep
+// scans, slices, filters, several indexes) gives an array of what it selects,
+// [] when that is nothing. A path starts at the state's input ($), at the
+// context object ($$) or at a variable ($name).
+//
+// A [Reference] is the restricted form that names exactly one place, to write
+// to: only fields and single indexes.
+package jsonpath
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"switchyard/asl/value"
+)
+
+// Scope is what a path can select from.
+type Scope struct {
+	// Input is what $ stands for.
+	Input value.Value
+	// Context makes the context object, $$; nil makes it {}. It is called only
+	// when a path needs it.
+	Context func() value.Value
+	// Variable finds the value of $name; nil knows no variables.
+	Variable func(name string) (value.Value, bool)
+}
+
+// NotFoundError says that a definite path selects nothing.
+type NotFoundError struct {
+	// Path is the path as it was written.
+	Path string
+	// Msg is the reason in the words of the Java library, for example
+	// No results for path: $['a'].
+	Msg string
+}
+
+func (e *NotFoundError) Error() string { return e.Msg }
+
+// errTooMuch stops evaluations whose cost has nothing to do with the size of
+// their input any more.
+var errTooMuch = errors.New("the path visits too many values")
+
+// maxVisits bounds one evaluation. Nested deep scans multiply; nothing that
+// fits the 256 KiB payload limit comes near.
+const maxVisits = 4 << 20
+
+// Root is where a path starts.
+type Root uint8
+
+// The roots of paths.
+const (
+	Input    Root = iota // $
+	Context              // $$
+	Variable             // $name
+)
+
+// Path is a compiled path, safe for concurrent use.
+type Path struct {
+	src      string
+	root     Root
+	variable string
+	steps    []step
+	definite bool
+	function *function // applied to what steps select; nil when absent
+	scans    bool      // has a deep scan, so that a function sees all matches
+}
+
+// String is the path as it was written.
+func (p *Path) String() string { return p.src }
+
+// Root tells where the path starts.
+func (p *Path) Root() Root { return p.root }
+
+// VariableName is the variable that the path starts at, "" for other roots.
+func (p *Path) VariableName() string { return p.variable }
+
+// Definite reports whether the path can only select one place.
+func (p *Path) Definite() bool { return p.definite }
+
+// IsRoot reports whether the path is $, $$ or $name alone.
+func (p *Path) IsRoot() bool { return len(p.steps) == 0 && p.function == nil }
+
+type stepKind uint8
+
+const (
+	stepField    stepKind = iota // .a or ['a']
+	stepFields                   // ['a','b']
+	stepIndex                    // [0]
+	stepIndexes                  // [0,1]
+	stepSlice                    // [1:2]
+	stepWildcard                 // .* or [*]
+	stepFilter                   // [?(…)]
+)
+
+type step struct {
+	kind    stepKind
+	deep    bool // preceded by ..
+	name    string
+	names   []string
+	index   int
+	indexes []int
+	slice   slice
+	filter  expr
+}
+
+// slice is [from:to:by]; nil bounds are open.
+type slice struct {
+	from, to *int
+	by       int
+}
+
+// Eval gives what the path selects. The error is a [*NotFoundError] for a
+// definite path that selects nothing.
+func (p *Path) Eval(sc *Scope) (value.Value, error) {
+	var at value.Value
+	switch p.root {
+	case Input:
+		at = sc.Input
+	case Context:
+		if sc.Context != nil {
+			at = sc.Context()
+		} else {
+			at = value.EmptyObject
+		}
+	case Variable:
+		ok := false
+		if sc.Variable != nil {
+			at, ok = sc.Variable(p.variable)
+		}
+		if !ok {
+			return value.Value{}, p.notFound("No results for path: $['" + p.variable + "']")
+		}
+	}
+	return p.evalAt(at)
+}
+
+// EvalOn is Eval with in as the root, whichever root the path names.
+func (p *Path) EvalOn(in value.Value) (value.Value, error) { return p.evalAt(in) }
+
+func (p *Path) evalAt(root value.Value) (value.Value, error) {
+	if p.definite {
+		at, msg := p.walkDefinite(root)
+		if msg != "" {
+			return value.Value{}, p.notFound(msg)
+		}
+		if p.function != nil {
+			return p.applyFunction(at)
+		}
+		return at, nil
+	}
+	w := walker{root: root, steps: p.steps}
+	w.walk(root, 0)
+	if w.err != nil {
+		return value.Value{}, w.err
+	}
+	if p.function == nil {
+		return value.OfArray(w.out), nil
+	}
+	if p.scans {
+		return p.applyFunction(value.OfArray(w.out))
+	}
+	results := make([]value.Value, 0, len(w.out))
+	for _, v := range w.out {
+		r, err := p.applyFunction(v)
+		if err != nil {
+			return value.Value{}, err
+		}
+		results = append(results, r)
+	}
+	return value.OfArray(results), nil
+}
+
+func (p *Path) notFound(msg string) error { return &NotFoundError{Path: p.src, Msg: msg} }
+
+// walkDefinite follows a definite path; msg is not empty when it leads
+// nowhere.
+func (p *Path) walkDefinite(at value.Value) (v value.Value, msg string) {
+	for i := range p.steps {
+		st := &p.steps[i]
+		switch st.kind {
+		case stepField:
+			next, ok := at.Get(st.name)
+			if ok {
+				at = next
+				continue
+			}
+			if at.Kind() != value.Object {
+				return at, fmt.Sprintf("Expected to find an object with property ['%s'] in path %s but found '%s'. "+
+					"This is not a json object according to the JsonProvider: 'com.jayway.jsonpath.spi.json.JacksonJsonProvider'.",
+					st.name, render(p.steps[:i]), javaClass(at))
+			}
+			if i+1 < len(p.steps) {
+				return at, "Missing property in path " + render(p.steps[:i+1])
+			}
+			return at, "No results for path: " + render(p.steps)
+		case stepIndex:
+			if at.Kind() != value.Array {
+				if at.IsNull() {
+					return at, "The path " + render(p.steps[:i]) + " is null"
+				}
+				return at, fmt.Sprintf("Filter: [%d] can only be applied to arrays. Current context is: %s",
+					st.index, JavaString(at))
+			}
+			j, ok := within(st.index, at.Len())
+			if !ok {
+				return at, "No results for path: " + render(p.steps)
+			}
+			at = at.Elem(j)
+		case stepFields:
+			if at.Kind() != value.Object {
+				return at, fmt.Sprintf("Expected to find an object with property %s in path %s but found '%s'. "+
+					"This is not a json object according to the JsonProvider: 'com.jayway.jsonpath.spi.json.JacksonJsonProvider'.",
+					fragment(st), render(p.steps[:i]), javaClass(at))
+			}
+			at = pick(at, st.names)
+		}
+	}
+	return at, ""
+}
+
+// pick makes an object of those names that the object v has.
+func pick(v value.Value, names []string) value.Value {
+	b := value.NewBuilder(len(names))
+	for _, n := range names {
+		if e, ok := v.Get(n); ok {
+			b.Set(n, e)
+		}
+	}
+	return b.Object()
+}
+
+// within resolves an index that may count from the end.
+func within(i, n int) (int, bool) {
+	if i < 0 {
+		i += n
+	}
+	return i, i >= 0 && i < n
+}
+
+// render writes steps in the Java library's normal form.
+func render(steps []step) string {
+	var b strings.Builder
+	b.WriteByte('$')
+	for i := range steps {
+		if steps[i].deep {
+			b.WriteString("..")
+		}
+		b.WriteString(fragment(&steps[i]))
+	}
+	return b.String()
+}
+
+func fragment(st *step) string {
+	switch st.kind {
+	case stepField:
+		return "['" + st.name + "']"
+	case stepFields:
+		return "['" + strings.Join(st.names, "','") + "']"
+	case stepIndex:
+		return "[" + strconv.Itoa(st.index) + "]"
+	case stepIndexes:
+		parts := make([]string, len(st.indexes))
+		for i, n := range st.indexes {
+			parts[i] = strconv.Itoa(n)
+		}
+		return "[" + strings.Join(parts, ",") + "]"
+	case stepSlice:
+		return "[" + bound(st.slice.from) + ":" + bound(st.slice.to) + "]"
+	case stepWildcard:
+		return "[*]"
+	default:
+		return "[?]"
+	}
+}
+
+func bound(b *int) string {
+	if b == nil {
+		return ""
+	}
+	return strconv.Itoa(*b)
+}
+
+// walker collects what an indefinite path selects.
+type walker struct {
+	root   value.Value // what $ means inside a filter
+	steps  []step
+	out    []value.Value
+	visits int
+	err    error
+}
+
+func (w *walker) visit() bool {
+	if w.err != nil {
+		return false
+	}
+	if w.visits++; w.visits > maxVisits {
+		w.err = errTooMuch
+		return false
+	}
+	return true
+}
+
+// walk goes on with step i from at.
+func (w *walker) walk(at value.Value, i int) {
+	if !w.visit() {
+		return
+	}
+	if i == len(w.steps) {
+		w.out = append(w.out, at)
+		return
+	}
+	if w.steps[i].deep {
+		w.scan(at, i)
+		return
+	}
+	w.apply(at, i)
+}
+
+// scan applies step i to at and to everything inside it, parents first.
+func (w *walker) scan(at value.Value, i int) {
+	if !w.visit() {
+		return
+	}
+	st := &w.steps[i]
+	switch {
+	case st.kind == stepFilter && at.Kind() == value.Array:
+		// Its elements are tested when the scan reaches them.
+		if w.test(st.filter, at) {
+			w.walk(at, i+1)
+		}
+	default:
+		w.apply(at, i)
+	}
+	for j := range at.Len() {
+		w.scan(at.Elem(j), i)
+	}
+}
+
+// apply selects the children of at by step i.
+func (w *walker) apply(at value.Value, i int) {
+	st := &w.steps[i]
+	switch st.kind {
+	case stepField:
+		if v, ok := at.Get(st.name); ok {
+			w.walk(v, i+1)
+		}
+	case stepFields:
+		if at.Kind() != value.Object {
+			return
+		}
+		if i+1 == len(w.steps) { // the last step merges instead of iterating
+			if v := pick(at, st.names); v.Len() > 0 || !st.deep {
+				w.walk(v, i+1)
+			}
+			return
+		}
+		for _, n := range st.names {
+			if v, ok := at.Get(n); ok {
+				w.walk(v, i+1)
+			}
+		}
+	case stepIndex:
+		w.element(at, st.index, i)
+	case stepIndexes:
+		for _, n := range st.indexes {
+			w.element(at, n, i)
+		}
+	case stepSlice:
+		if at.Kind() != value.Array {
+			return
+		}
+		from, to := st.slice.bounds(at.Len())
+		for j := from; j < to; j += st.slice.by {
+			w.walk(at.Elem(j), i+1)
+		}
+	case stepWildcard:
+		for j := range at.Len() {
+			w.walk(at.Elem(j), i+1)
+		}
+	case stepFilter:
+		if at.Kind() == value.Array {
+			for _, e := range at.Slice() {
+				if w.test(st.filter, e) {
+					w.walk(e, i+1)
+				}
+			}
+		} else if at.Kind() == value.Object && w.test(st.filter, at) {
+			w.walk(at, i+1)
+		}
+	}
+}
+
+func (w *walker) element(at value.Value, index, i int) {
+	if at.Kind() != value.Array {
+		return
+	}
+	if j, ok := within(index, at.Len()); ok {
+		w.walk(at.Elem(j), i+1)
+	}
+}
+
+func (w *walker) test(e expr, at value.Value) bool {
+	return w.visit() && e.test(&filterScope{root: w.root, current: at, budget: w})
+}
+
+// bounds turns the slice into from ≤ j < to of an array of n elements.
+func (s *slice) bounds(n int) (from, to int) {
+	from, to = 0, n
+	if s.from != nil {
+		from = clamp(*s.from, n)
+	}
+	if s.to != nil {
+		to = clamp(*s.to, n)
+	}
+	return from, to
+}
+
+func clamp(i, n int) int {
+	if i < 0 {
+		i += n
+	}
+	return max(0, min(i, n))
+}

@@ -1,0 +1,85 @@
+package jsonpath
+
+import (
+	"fmt"
+
+	"switchyard/asl/value"
+)
+
+// Reference is a path that names exactly one place in a state's input: $,
+// fields and non-negative indexes. Safe for concurrent use.
+type Reference struct{ path *Path }
+
+// ParseReference compiles a reference path. The error says what makes it not
+// one.
+func ParseReference(s string) (*Reference, error) {
+	p, err := Parse(s)
+	if err != nil {
+		return nil, err
+	}
+	if p.root != Input {
+		return nil, &SyntaxError{Path: s, Msg: "a reference path must start with $"}
+	}
+	if p.function != nil {
+		return nil, &SyntaxError{Path: s, Msg: "a reference path cannot call a function"}
+	}
+	for i := range p.steps {
+		st := &p.steps[i]
+		if st.deep || st.kind != stepField && (st.kind != stepIndex || st.index < 0) {
+			return nil, &SyntaxError{Path: s, Msg: "a reference path can only name fields and single indexes, not " + fragment(st)}
+		}
+	}
+	return &Reference{path: p}, nil
+}
+
+// String is the path as it was written.
+func (r *Reference) String() string { return r.path.src }
+
+// IsRoot reports whether the reference is $ alone.
+func (r *Reference) IsRoot() bool { return len(r.path.steps) == 0 }
+
+// Get gives the value at the reference in v.
+func (r *Reference) Get(v value.Value) (value.Value, error) { return r.path.EvalOn(v) }
+
+// StepError says that a reference cannot be followed into a value, as a field
+// of a string cannot.
+type StepError struct {
+	Step  string // the field or index
+	Value value.Value
+}
+
+func (e *StepError) Error() string {
+	return fmt.Sprintf("Unable to apply step %q to input %s", e.Step, e.Value.JSON())
+}
+
+// Set returns root with v at the reference; root itself does not change.
+// Fields that are missing on the way are made. The error is a [*StepError].
+func (r *Reference) Set(root, v value.Value) (value.Value, error) {
+	return set(root, true, r.path.steps, v)
+}
+
+func set(at value.Value, exists bool, steps []step, v value.Value) (value.Value, error) {
+	if len(steps) == 0 {
+		return v, nil
+	}
+	st := &steps[0]
+	if st.kind == stepField {
+		if exists && at.Kind() != value.Object {
+			return value.Value{}, &StepError{Step: st.name, Value: at}
+		}
+		old, ok := at.Get(st.name)
+		inner, err := set(old, ok, steps[1:], v)
+		if err != nil {
+			return value.Value{}, err
+		}
+		return at.With(st.name, inner), nil
+	}
+	if at.Kind() != value.Array || st.index >= at.Len() {
+		return value.Value{}, &StepError{Step: fmt.Sprint(st.index), Value: at}
+	}
+	inner, err := set(at.Elem(st.index), true, steps[1:], v)
+	if err != nil {
+		return value.Value{}, err
+	}
+	return at.WithElem(st.index, inner), nil
+}

@@ -1,0 +1,174 @@
+package asl
+
+import (
+	"time"
+
+	"switchyard/asl/value"
+)
+
+// maxSeconds is AWS's limit on TimeoutSeconds, HeartbeatSeconds and Seconds.
+const maxSeconds = 99999999
+
+// intField is an integer that stands in the definition or is found by a path
+// when the state runs.
+type intField struct {
+	name string // of the field without Path
+	n    int64
+	path Expression // nil for a constant
+}
+
+// eval gives the integer; the error has AWS's text.
+func (f *intField) eval(sc *Scope) (int64, error) {
+	if f.path == nil {
+		return f.n, nil
+	}
+	v, err := f.path.Eval(sc)
+	if err != nil {
+		return 0, err
+	}
+	if n, ok := integral(v); ok {
+		return n, nil
+	}
+	return 0, runtimeError("The %sPath field refers to value %s which is not a valid integer: %s", f.name, v.JSON(), f.path)
+}
+
+// integral takes an integer, or a text that spells one: AWS does.
+func integral(v value.Value) (int64, bool) {
+	if s, ok := v.Str(); ok {
+		n, err := value.ParseString(s)
+		if err != nil {
+			return 0, false
+		}
+		v = n
+	}
+	return v.Int()
+}
+
+// floatField is a number that stands in the definition or is found by a path.
+type floatField struct {
+	name string
+	f    float64
+	path Expression
+}
+
+func (f *floatField) eval(sc *Scope) (float64, error) {
+	if f.path == nil {
+		return f.f, nil
+	}
+	v, err := f.path.Eval(sc)
+	if err != nil {
+		return 0, err
+	}
+	n := v
+	if s, ok := v.Str(); ok {
+		if n, err = value.ParseString(s); err != nil {
+			n = value.Value{}
+		}
+	}
+	if x, ok := n.Float(); ok {
+		return x, nil
+	}
+	return 0, runtimeError("The %sPath field refers to value %s which is not a valid float: %s", f.name, v.JSON(), f.path)
+}
+
+// Seconds is a limit of a Task state.
+type Seconds struct{ intField }
+
+// Eval gives the limit; it is positive.
+func (s *Seconds) Eval(sc *Scope) (time.Duration, error) {
+	n, err := s.eval(sc)
+	if err != nil {
+		return 0, err
+	}
+	if n <= 0 || n > maxSeconds {
+		return 0, runtimeError("The %sPath parameter must reference a positive integer of at most %d: %s == %d", s.name, maxSeconds, s.path, n)
+	}
+	return time.Duration(n) * time.Second, nil
+}
+
+// MaxConcurrency gives how many iterations may run at once; 0 is as many as
+// there are items.
+func (m *Map) MaxConcurrency(sc *Scope) (int64, error) {
+	if m.maxConcurrency == nil {
+		return 0, nil
+	}
+	n, err := m.maxConcurrency.eval(sc)
+	if err == nil && n < 0 {
+		err = runtimeError("MaxConcurrency cannot be negative.")
+	}
+	return n, err
+}
+
+// Tolerance is how many failed items a distributed Map endures. A Map without
+// it fails with its first item.
+type Tolerance struct {
+	Count      int64
+	Percentage float64
+}
+
+// Exceeded reports whether failed out of total items are too many.
+func (t Tolerance) Exceeded(failed, total int64) bool {
+	return failed > t.Count && float64(failed)*100 > t.Percentage*float64(total)
+}
+
+// Tolerance gives the Map's tolerance.
+func (m *Map) Tolerance(sc *Scope) (Tolerance, error) {
+	var t Tolerance
+	var err error
+	if m.toleratedCount != nil {
+		if t.Count, err = m.toleratedCount.eval(sc); err != nil {
+			return t, err
+		}
+		if t.Count < 0 {
+			return t, runtimeError("ToleratedFailureCount cannot be negative.")
+		}
+	}
+	if m.toleratedPercentage != nil {
+		if t.Percentage, err = m.toleratedPercentage.eval(sc); err != nil {
+			return t, err
+		}
+		if t.Percentage < 0 || t.Percentage > 100 {
+			return t, runtimeError("ToleratedFailurePercentage must be between 0 and 100.")
+		}
+	}
+	return t, nil
+}
+
+// Items gives the array that the Map state works on, from the scope's input.
+func (m *Map) Items(sc *Scope) ([]value.Value, error) {
+	v, err := m.ItemsPath.Apply(sc)
+	if err != nil {
+		return nil, err
+	}
+	if v.Kind() != value.Array {
+		return nil, runtimeError("Reference path \"%s\" must point to array.", &m.ItemsPath)
+	}
+	return v.Slice(), nil
+}
+
+// MaxItems gives how many items to read at most; 0 is all.
+func (c *ReaderConfig) MaxItems(sc *Scope) (int64, error) {
+	return atLeast(c.maxItems, sc, 0)
+}
+
+// MaxItems gives how many items a batch has at most; 0 is without limit.
+func (b *ItemBatcher) MaxItems(sc *Scope) (int64, error) {
+	return atLeast(b.maxItems, sc, 1)
+}
+
+// MaxBytes gives how many bytes of JSON a batch has at most; 0 is without
+// limit.
+func (b *ItemBatcher) MaxBytes(sc *Scope) (int64, error) {
+	return atLeast(b.maxBytes, sc, 1)
+}
+
+func atLeast(f *intField, sc *Scope, least int64) (int64, error) {
+	if f == nil {
+		return 0, nil
+	}
+	n, err := f.eval(sc)
+	if err == nil && n < least {
+		err = runtimeError("%s must be at least %d.", f.name, least)
+	}
+	return n, err
+}

@@ -1,0 +1,73 @@
+package asl
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// Retrier is one of a state's Retry entries.
+type Retrier struct {
+	ErrorEquals []string
+	Interval    time.Duration
+	MaxAttempts int
+	BackoffRate float64
+	// MaxDelay is 0 when there is no limit.
+	MaxDelay time.Duration
+	// FullJitter takes each delay at random between 0 and what Delay gives.
+	FullJitter bool
+}
+
+// Matches reports whether the retrier is for the error with this name.
+func (r *Retrier) Matches(name string) bool { return matchError(r.ErrorEquals, name) }
+
+// Delay is how long to wait before retry n, counted from 0, without jitter.
+func (r *Retrier) Delay(n int) time.Duration {
+	d := float64(r.Interval) * math.Pow(r.BackoffRate, float64(n))
+	if r.MaxDelay > 0 && d > float64(r.MaxDelay) {
+		return r.MaxDelay
+	}
+	if d > math.MaxInt64/2 {
+		return math.MaxInt64 / 2
+	}
+	return time.Duration(d)
+}
+
+// Catcher is one of a state's Catch entries.
+type Catcher struct {
+	ErrorEquals []string
+	Comment     string
+	Next        *State
+	// ResultPath puts the error output into the state's input.
+	ResultPath Placement
+	Assign     *Assignment // nil when absent
+}
+
+// Matches reports whether the catcher is for the error with this name.
+func (c *Catcher) Matches(name string) bool { return matchError(c.ErrorEquals, name) }
+
+// matchError is the rule of ErrorEquals. States.ALL leaves out the two errors
+// that end an execution unless they are named; States.TaskFailed stands for
+// everything but a timeout; States.Timeout includes a missing heartbeat.
+func matchError(names []string, name string) bool {
+	if slices.Contains(names, name) {
+		return true
+	}
+	for _, n := range names {
+		switch n {
+		case ErrAll:
+			if name != ErrDataLimitExceeded && name != ErrRuntime {
+				return true
+			}
+		case ErrTaskFailed:
+			if name != ErrTimeout && name != ErrHeartbeatTimeout && name != ErrDataLimitExceeded && name != ErrRuntime {
+				return true
+			}
+		case ErrTimeout:
+			if name == ErrHeartbeatTimeout {
+				return true
+			}
+		}
+	}
+	return false
+}
