@@ -237,10 +237,10 @@ func TestWorkerKeepsWithinLimits(t *testing.T) {
 			}
 		}}
 		running(t, outbox, map[string]Poster{"github": poster}, Config{})
-		pass(6 * time.Hour)
+		pass(4*time.Hour + 10*time.Minute)
 		posts := poster.seen()
 		if len(posts) != commits || outbox.open() != 0 {
-			t.Fatalf("%d posts and %d rows left after 6 hours, want %d and none", len(posts), outbox.open(), commits)
+			t.Fatalf("%d posts and %d rows left after four hours, want %d and none", len(posts), outbox.open(), commits)
 		}
 		for i, p := range posts {
 			if i >= 80 && p.At-posts[i-80].At < time.Minute {
@@ -396,7 +396,7 @@ func TestWorkerRecordsRefusal(t *testing.T) {
 			return nil
 		}}
 		w := running(t, outbox, map[string]Poster{"github": poster}, Config{})
-		pass(24 * time.Hour)
+		pass(2 * time.Hour)
 		if got := outbox.row(row("gone", "")).refused; got != "422 No commit found for SHA" {
 			t.Errorf("recorded reason %q", got)
 		}
