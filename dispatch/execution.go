@@ -97,8 +97,10 @@ type Execution struct {
 	CancelSuperseded bool   `json:"cancel_superseded,omitempty"`
 
 	State State `json:"state"`
-	// StopReason is why its end was asked for, empty when it was not.
-	StopReason string `json:"stop_reason,omitempty"`
+	// StopReason is why its end was asked for, empty when it was not, and
+	// SupersededBy the newer execution that asked, if one did.
+	StopReason   string `json:"stop_reason,omitempty"`
+	SupersededBy string `json:"superseded_by,omitempty"`
 	// Tries counts start calls that failed; LastError is what the last said.
 	// Interruption by a shutdown is not a failure.
 	Tries     int    `json:"tries,omitempty"`
@@ -221,6 +223,10 @@ type DeliveryPage struct {
 // Change says that an execution has entered a state. It carries no more, so
 // that a reader who lost one loses nothing by reading the execution again.
 type Change struct {
-	ID    string `json:"id"`
-	State State  `json:"state"`
+	ID          string `json:"id"`
+	State       State  `json:"state"`
+	Environment string `json:"environment,omitempty"`
+	// StopRequested is true when a request that is running now is to be
+	// stopped.
+	StopRequested bool `json:"-"`
 }

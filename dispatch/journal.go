@@ -2,7 +2,12 @@ package dispatch
 
 import (
 	"context"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"switchyard/internal/event"
 )
@@ -35,9 +40,14 @@ type Appender interface {
 	// Pending returns the oldest deliveries that are not expanded, with their
 	// event, at most limit.
 	Pending(ctx context.Context, limit int) ([]PendingDelivery, error)
-	// Expand records what routing made of deliveries: their requests, unless
-	// one with the same ID exists, and the reasons for those left out. It
-	// returns what changed, in order.
+	// Expand records what routing made of deliveries, in the order in which
+	// Pending returned them: their requests, unless one with the same ID
+	// exists, and the reasons for those left out. A request that another
+	// delivery has asked for already is recorded as [AlreadyRequested]. A new
+	// request with CancelSuperseded ends what older deliveries asked for on the
+	// same route, repository and ref, as [Superseding] says. An expansion of a
+	// delivery that is not pending changes nothing. It returns what changed, in
+	// order.
 	Expand(ctx context.Context, expansions []Expansion) ([]Change, error)
 }
 
@@ -49,27 +59,29 @@ type Requests interface {
 	// if there were fewer, zero if there is none.
 	Due(ctx context.Context, now time.Time, limit int) ([]Execution, time.Time, error)
 	// Running returns running requests with a higher Seq than after, in order,
-	// that were started before the given time, at most limit.
-	Running(ctx context.Context, after int64, startedBefore time.Time, limit int) ([]Execution, error)
+	// that were started no later than the given time, at most limit.
+	Running(ctx context.Context, after int64, startedBy time.Time, limit int) ([]Execution, error)
 	// Stopping returns running requests whose end was asked for and which are
 	// due to be stopped, at most limit.
 	Stopping(ctx context.Context, now time.Time, limit int) ([]Execution, error)
 	// Record records what the engine said. It returns what changed, in order.
 	Record(ctx context.Context, r Records) ([]Change, error)
-	// Admit makes the oldest waiting requests of an environment ready while
-	// fewer than limit of it are ready or running; limit 0 admits all, in
-	// steps. It returns the changes.
+	// Admit makes the oldest waiting requests of an environment ready, due at
+	// once, while fewer than limit of it are ready or running; limit 0 admits
+	// all, in steps. It returns the changes; none means that there is nothing
+	// left to admit now.
 	Admit(ctx context.Context, environment string, limit int, now time.Time) ([]Change, error)
 	// RequestStop asks for the end of a request: a waiting one becomes aborted,
-	// one that is ready or running is marked. [ErrNotFound] when it is unknown,
-	// [ErrFinished] when it has ended.
-	RequestStop(ctx context.Context, id, reason string, now time.Time) ([]Change, error)
+	// one that is ready or running is marked, due at once. [ErrNotFound] when it
+	// is unknown, [ErrFinished] when it has ended.
+	RequestStop(ctx context.Context, id string, s StopRequest) ([]Change, error)
 	// Redrive makes a dead request wait again, its tries forgotten.
 	// [ErrNotFound] when it is unknown, [ErrNotDead] when it is not dead.
-	Redrive(ctx context.Context, id string, to State, now time.Time) ([]Change, error)
-	// Rerun adds the next attempt at a finished request, under the same
-	// delivery and with the same input. [ErrNotFound] when it is unknown.
-	Rerun(ctx context.Context, id, reason string, to State, now time.Time) (string, []Change, error)
+	Redrive(ctx context.Context, id string, s Resume) ([]Change, error)
+	// Rerun adds the next attempt at a finished request, named by [AttemptID],
+	// under the same delivery and with the same input, and returns its ID.
+	// [ErrNotFound] when it is unknown, [ErrUnfinished] when it has not ended.
+	Rerun(ctx context.Context, id, reason string, s Resume) (string, []Change, error)
 	// Prune removes, in one small step, finished requests that ended before
 	// the given time and deliveries received before it that have none left. It
 	// returns how many rows went; 0 means that it is done.
@@ -144,14 +156,89 @@ type NewRequest struct {
 	State State
 	// DueAt is when a ready request may be started.
 	DueAt time.Time
-	// Status is wanted for the commit, nil for none.
+	// Status is wanted for the commit. Nil means that the commit gets none for
+	// this request, now or later: a StatusChange that comes with one of the
+	// other records applies only to requests that came with one.
 	Status *StatusChange
+}
+
+// AlreadyRequested is the reason recorded with a delivery for a commit that
+// another delivery has brought to the route before.
+func AlreadyRequested(route, sha, id, delivery string) Ignored {
+	return Ignored{
+		Ignored:   event.Ignored{Route: route, Commit: sha, Reason: "already requested by delivery " + delivery},
+		Execution: id,
+	}
+}
+
+// Superseding is how a newer request ends an older one. One that waits becomes
+// superseded; one that is ready or running is marked to be stopped.
+func Superseding(newer string) (stopReason string, status StatusChange) {
+	reason := "superseded by " + newer
+	return reason, StatusChange{State: StatusError, Description: clip("Superseded by a newer commit: "+newer, maxDescription)}
+}
+
+// AttemptID names an attempt at a request: the base itself for the first, then
+// "<base>-r2" and so on. A base that leaves no room for the suffix is cut, and
+// told apart by a checksum.
+func AttemptID(base string, attempt int) string {
+	if attempt <= 1 {
+		return base
+	}
+	suffix := "-r" + strconv.Itoa(attempt)
+	if len(base)+len(suffix) > maxName {
+		suffix = fmt.Sprintf("-%08x%s", crc32.ChecksumIEEE([]byte(base)), suffix)
+		base = base[:maxName-len(suffix)]
+	}
+	return base + suffix
+}
+
+const (
+	// maxName is the longest execution name that Step Functions takes.
+	maxName = 80
+	// maxDescription is the longest description that GitHub takes.
+	maxDescription = 140
+	maxTitle       = 200
+)
+
+// TitleOf is the first line of a commit's message as [Execution.Title] has it.
+func TitleOf(message string) string {
+	line, _, _ := strings.Cut(message, "\n")
+	return clip(strings.TrimSuffix(line, "\r"), maxTitle)
+}
+
+// clip cuts s to at most n bytes, at a rune's edge, and makes it valid UTF-8.
+func clip(s string, n int) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= n {
+		return s
+	}
+	n -= len("…")
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
 }
 
 // StatusChange is the status a commit should show from now on.
 type StatusChange struct {
 	State       StatusState
 	Description string
+}
+
+// Resume is how a request comes back into the queue.
+type Resume struct {
+	// State is StateWaiting or StateReady.
+	State  State
+	At     time.Time
+	Status StatusChange
+}
+
+// StopRequest says why a request is to end. Status applies if it ends at once.
+type StopRequest struct {
+	Reason string
+	At     time.Time
+	Status StatusChange
 }
 
 // Records is what the engine said of some requests.
@@ -173,27 +260,27 @@ type StartRecord struct {
 
 // FailureRecord counts a call that failed and says when to repeat it.
 type FailureRecord struct {
-	Seq   int64
+	Seq int64
+	// Error is empty for a call that only has to be repeated; it counts as a
+	// try otherwise.
 	Error string
 	DueAt time.Time
-	// Throttled failures are not counted as tries.
-	Throttled bool
 }
 
 // EndRecord finishes a request.
 type EndRecord struct {
-	// Seq names the request; where it is 0, ARN does together with ID.
+	// Seq names an unfinished request. Where it is 0, ID does, and the request
+	// must be running, or have ended earlier than StoppedAt, under this ARN.
 	Seq int64
 	ID  string
+	// ARN is empty for a request that never started.
 	ARN string
-	// State is a finished state. StateDead and StateSuperseded apply to a
-	// request that has not started, StateAborted to any, the others to one
-	// that is running.
+	// State is a finished state.
 	State     State
 	StartedAt time.Time
 	StoppedAt time.Time
 	Output    string
 	Error     string
 	Cause     string
-	Status    *StatusChange
+	Status    StatusChange
 }

@@ -1,0 +1,161 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"switchyard/internal/event"
+)
+
+// retryAfter is when a git host may try again while the journal cannot write.
+const retryAfter = 5 * time.Second
+
+// Accept makes ev durable and says which executions it asks for. Nil means
+// that ev survives a crash and will be worked off. Any error that the journal
+// causes is an [*UnavailableError]: the delivery is not ours then, or, when
+// only the report of its commit was lost, will be recognised when it comes
+// again.
+//
+// A delivery known by source and delivery ID is not recorded again: the answer
+// is the same, and what is unfinished of it goes on.
+func (d *Dispatcher) Accept(ctx context.Context, ev event.Event) (event.Receipt, error) {
+	began := time.Now()
+	receipt, err := d.accept(ctx, ev)
+	took := time.Since(began)
+	switch {
+	case err != nil:
+		d.stats.refused.Add(1)
+		d.observer.Delivered("unavailable", took)
+	case receipt.Duplicate:
+		d.stats.duplicates.Add(1)
+		d.observer.Delivered("duplicate", took)
+	default:
+		d.stats.accepted.Add(1)
+		d.observer.Delivered("accepted", took)
+	}
+	return receipt, err
+}
+
+func (d *Dispatcher) accept(ctx context.Context, ev event.Event) (event.Receipt, error) {
+	if ev.Source == "" || ev.Source == ManualSource || ev.DeliveryID == "" {
+		return event.Receipt{}, fmt.Errorf("accept delivery %q of source %q: both must be named, and the source not %q", ev.DeliveryID, ev.Source, ManualSource)
+	}
+	r := d.rules.Load()
+	leave, waiting := d.yield.arrive()
+	defer leave()
+	if waiting > r.cfg.MaxPending {
+		return event.Receipt{}, &UnavailableError{RetryAfter: time.Second, Err: fmt.Errorf("%d deliveries wait for the journal already", waiting-1)}
+	}
+	text, err := json.Marshal(&ev)
+	if err != nil {
+		return event.Receipt{}, fmt.Errorf("encode event of delivery %s: %w", DeliveryID(ev.Source, ev.DeliveryID), err)
+	}
+	return d.append(ctx, &ev, text, r)
+}
+
+func (d *Dispatcher) append(ctx context.Context, ev *event.Event, text []byte, r *rules) (event.Receipt, error) {
+	existed, err := d.keep(ctx, ev, text)
+	if err != nil {
+		return event.Receipt{}, err
+	}
+	id := DeliveryID(ev.Source, ev.DeliveryID)
+	if existed {
+		return d.recall(ctx, id, r)
+	}
+	return receiptOf(id, r.planner.Plan(*ev)), nil
+}
+
+// keep appends an event to the journal, and reports whether it was there.
+func (d *Dispatcher) keep(ctx context.Context, ev *event.Event, text []byte) (existed bool, err error) {
+	appended, err := d.journal.Append(ctx, NewDelivery{
+		Source: ev.Source, DeliveryID: ev.DeliveryID, Kind: ev.Kind, Repository: ev.Repository.FullName,
+		Ref: ev.Ref, Commits: len(ev.Commits), ReceivedAt: d.now(), Event: text, Traceparent: d.tracer.Inject(ctx),
+	})
+	if err != nil {
+		return false, &UnavailableError{RetryAfter: retryAfter, Err: fmt.Errorf("append delivery %s: %w", DeliveryID(ev.Source, ev.DeliveryID), err)}
+	}
+	// Also for a delivery that is known: whatever stopped is set off again.
+	wake(d.expandSoon)
+	wake(d.startSoon)
+	return appended.Existed, nil
+}
+
+// recall answers a repeated delivery from the journal: what it was answered
+// the first time is what was recorded, whatever the routes say today.
+func (d *Dispatcher) recall(ctx context.Context, id string, r *rules) (event.Receipt, error) {
+	known, err := d.journal.Delivery(ctx, id)
+	if err != nil {
+		// It is durable all the same, but the answer is not known now.
+		return event.Receipt{}, &UnavailableError{RetryAfter: retryAfter, Err: fmt.Errorf("read delivery %s: %w", id, err)}
+	}
+	d.log.Debug("delivery known already", zap.String("delivery_id", id))
+	receipt := event.Receipt{Delivery: id, Duplicate: true}
+	if known.State == DeliveryPending {
+		receipt = receiptOf(id, r.planner.Plan(known.Event))
+		receipt.Duplicate = true
+		return receipt, nil
+	}
+	var ignored []event.Ignored
+	for i := range known.Executions {
+		if known.Executions[i].Attempt == 1 {
+			receipt.Executions = append(receipt.Executions, known.Executions[i].ID)
+		}
+	}
+	for _, i := range known.Reasons {
+		if i.Execution != "" {
+			receipt.Executions = append(receipt.Executions, i.Execution)
+		} else {
+			ignored = append(ignored, i.Ignored)
+		}
+	}
+	if len(receipt.Executions) == 0 {
+		receipt.Ignored = summary(ignored)
+	}
+	return receipt, nil
+}
+
+// DeliveryID is the ID under which the journal keeps a source's delivery.
+func DeliveryID(source, deliveryID string) string { return source + ":" + deliveryID }
+
+func receiptOf(id string, p event.Plan) event.Receipt {
+	receipt := event.Receipt{Delivery: id}
+	if len(p.Requests) == 0 {
+		receipt.Ignored = summary(p.Ignored)
+		return receipt
+	}
+	receipt.Executions = make([]string, len(p.Requests))
+	for i := range p.Requests {
+		receipt.Executions[i] = p.Requests[i].ID
+	}
+	return receipt
+}
+
+// summary says in one line why a delivery starts nothing.
+func summary(ignored []event.Ignored) string {
+	const most = 3
+	var parts []string
+	seen := map[string]bool{}
+	for _, i := range ignored {
+		reason := i.Reason
+		if i.Route != "" {
+			reason = "route " + i.Route + ": " + reason
+		}
+		if !seen[reason] {
+			seen[reason] = true
+			parts = append(parts, reason)
+		}
+	}
+	switch {
+	case len(parts) == 0:
+		return "no route asks for it"
+	case len(parts) > most:
+		return strings.Join(parts[:most], "; ") + fmt.Sprintf("; and %d more reasons", len(parts)-most)
+	default:
+		return strings.Join(parts, "; ")
+	}
+}

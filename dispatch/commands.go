@@ -1,0 +1,158 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"switchyard/internal/event"
+)
+
+// maxInput is the longest input that Step Functions takes, in bytes.
+const maxInput = 262_144
+
+// Start starts a request that no route made, on behalf of by. It is recorded
+// as a delivery of [ManualSource] and takes the same way as all others. A
+// commit and route that were started before are not started again: the receipt
+// says so with Duplicate, and [Dispatcher.Rerun] is what does it.
+func (d *Dispatcher) Start(ctx context.Context, req event.Request, by string) (event.Receipt, error) {
+	switch {
+	case !validName(req.ID):
+		return event.Receipt{}, &PermanentError{fmt.Errorf("start: %q is no execution name: 1 to 80 characters of 0-9A-Za-z_-", req.ID)}
+	case req.StateMachine == "":
+		return event.Receipt{}, &PermanentError{fmt.Errorf("start %s: no state machine", req.ID)}
+	case !json.Valid(req.Input):
+		return event.Receipt{}, &PermanentError{fmt.Errorf("start %s: the input is not JSON", req.ID)}
+	case len(req.Input) > maxInput:
+		return event.Receipt{}, &PermanentError{fmt.Errorf("start %s: the input has %d bytes, more than the %d that Step Functions takes", req.ID, len(req.Input), maxInput)}
+	}
+	if req.Reason == "" {
+		req.Reason = "started by " + by
+	}
+	ev := event.Event{
+		Source: ManualSource, DeliveryID: req.ID, Kind: req.Kind, Ref: req.Ref, After: req.Commit.SHA,
+		Repository: event.Repository{FullName: req.Repository}, Commits: []event.Commit{req.Commit}, Sender: by,
+	}
+	text, err := json.Marshal(manualEvent{Event: ev, Request: &req, Input: req.Input})
+	if err != nil {
+		return event.Receipt{}, fmt.Errorf("encode request %s: %w", req.ID, err)
+	}
+	receipt := event.Receipt{Delivery: DeliveryID(ManualSource, req.ID), Executions: []string{req.ID}}
+	switch _, err := d.journal.Execution(ctx, req.ID); {
+	case err == nil:
+		receipt.Duplicate = true
+	case !errors.Is(err, ErrNotFound):
+		return event.Receipt{}, &UnavailableError{RetryAfter: retryAfter, Err: fmt.Errorf("read request %s: %w", req.ID, err)}
+	}
+	existed, err := d.keep(ctx, &ev, text)
+	if err != nil {
+		return event.Receipt{}, err
+	}
+	receipt.Duplicate = receipt.Duplicate || existed
+	return receipt, nil
+}
+
+func validName(name string) bool {
+	if name == "" || len(name) > maxName {
+		return false
+	}
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Stop asks for the end of an execution, on behalf of by. One that waits ends
+// at once; one that runs is stopped at the engine, which is repeated until it
+// has ended. One whose start call may already have reached the engine is
+// started first, so that what runs is known. [ErrNotFound], [ErrFinished].
+func (d *Dispatcher) Stop(ctx context.Context, id, by string) error {
+	reason := "stopped by " + by
+	changes, err := d.journal.RequestStop(ctx, id, StopRequest{Reason: reason, At: d.now(), Status: stoppedStatus(reason)})
+	if err != nil {
+		return fmt.Errorf("stop %s: %w", id, err)
+	}
+	d.publish(changes)
+	wake(d.stopSoon)
+	wake(d.startSoon)
+	return nil
+}
+
+// Rerun starts a finished execution once more, on behalf of by, with the same
+// input under a new name, and returns that. [ErrNotFound], [ErrUnfinished].
+func (d *Dispatcher) Rerun(ctx context.Context, id, by string) (string, error) {
+	x, err := d.journal.Execution(ctx, id)
+	if err != nil {
+		return "", fmt.Errorf("rerun %s: %w", id, err)
+	}
+	again, changes, err := d.journal.Rerun(ctx, id, "rerun of "+id+" by "+by, d.resume(x.Environment))
+	if err != nil {
+		return "", fmt.Errorf("rerun %s: %w", id, err)
+	}
+	d.publish(changes)
+	return again, nil
+}
+
+// Redrive tries a dead execution again under its own name, after what the
+// engine refused has been repaired. [ErrNotFound], [ErrNotDead].
+func (d *Dispatcher) Redrive(ctx context.Context, id string) error {
+	x, err := d.journal.Execution(ctx, id)
+	if err != nil {
+		return fmt.Errorf("redrive %s: %w", id, err)
+	}
+	changes, err := d.journal.Redrive(ctx, id, d.resume(x.Environment))
+	if err != nil {
+		return fmt.Errorf("redrive %s: %w", id, err)
+	}
+	d.publish(changes)
+	return nil
+}
+
+func (d *Dispatcher) resume(environment string) Resume {
+	state := d.config().resume(environment)
+	return Resume{State: state, At: d.now(), Status: queuedStatus(environment, state)}
+}
+
+// Replay routes a delivery again, under the present config. What it asked for
+// already stays as it is; what the routes ask for now and did not then is
+// started. [ErrNotFound].
+func (d *Dispatcher) Replay(ctx context.Context, id string) (event.Receipt, error) {
+	known, err := d.journal.Delivery(ctx, id)
+	if err != nil {
+		return event.Receipt{}, fmt.Errorf("replay %s: %w", id, err)
+	}
+	if err := d.journal.Reopen(ctx, id); err != nil {
+		return event.Receipt{}, fmt.Errorf("replay %s: %w", id, err)
+	}
+	wake(d.expandSoon)
+	if known.Source == ManualSource {
+		return event.Receipt{Delivery: id, Executions: []string{known.DeliveryID}}, nil
+	}
+	return receiptOf(id, d.rules.Load().planner.Plan(known.Event)), nil
+}
+
+// Executions lists executions, newest first.
+func (d *Dispatcher) Executions(ctx context.Context, f ExecutionFilter) (ExecutionPage, error) {
+	return d.journal.Executions(ctx, f)
+}
+
+// Execution returns one execution with input and output, or [ErrNotFound].
+func (d *Dispatcher) Execution(ctx context.Context, id string) (Execution, error) {
+	return d.journal.Execution(ctx, id)
+}
+
+// Deliveries lists deliveries, newest first.
+func (d *Dispatcher) Deliveries(ctx context.Context, f DeliveryFilter) (DeliveryPage, error) {
+	return d.journal.Deliveries(ctx, f)
+}
+
+// Delivery returns one delivery with its event and what became of it, or
+// [ErrNotFound].
+func (d *Dispatcher) Delivery(ctx context.Context, id string) (DeliveryDetail, error) {
+	return d.journal.Delivery(ctx, id)
+}

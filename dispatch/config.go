@@ -1,0 +1,88 @@
+package dispatch
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config is what an operator sets. Zero values take the defaults named here.
+type Config struct {
+	// MaxStarts is how many start calls may be under way at once: default 16.
+	MaxStarts int
+	// StartRate is how many executions may be started per second in the long
+	// run, and StartBurst how many at once after a pause: a token bucket, as
+	// the engine's own quota is. StartRate 0 means no limit; StartBurst
+	// defaults to StartRate, and to 1 at least.
+	StartRate  float64
+	StartBurst int
+	// CallTimeout bounds each call to the engine: default 30 s.
+	CallTimeout time.Duration
+	// RetryBase and RetryMax bound the exponential backoff of a call that
+	// failed: defaults 1 s and 5 min.
+	RetryBase time.Duration
+	RetryMax  time.Duration
+	// PollEvery is how long an execution runs before the engine is asked for
+	// it, and how long one round through all running ones takes at least:
+	// default 60 s. PollRate caps the calls per second: default 10.
+	PollEvery time.Duration
+	PollRate  float64
+	// Retention is how long finished executions and their deliveries are kept:
+	// default 90 days, as long as Step Functions keeps a name taken. Negative
+	// keeps them forever. A delivery repeated after its retention is new again.
+	Retention time.Duration
+	// MaxPending is how many deliveries may wait for the journal at once;
+	// further ones are refused: default 4096.
+	MaxPending int
+	// EnvironmentLimit says how many executions of an environment may run at
+	// once, 0 for no limit. Nil means no limits. Safe for concurrent use.
+	EnvironmentLimit func(environment string) int
+	// Statuses says whether commits of a source get statuses. Nil means none.
+	// Safe for concurrent use.
+	Statuses func(source string) bool
+}
+
+// DefaultRetention is how long finished work is kept when nothing is set.
+const DefaultRetention = 90 * 24 * time.Hour
+
+func (c Config) withDefaults() (Config, error) {
+	setDefault(&c.MaxStarts, 16)
+	setDefault(&c.CallTimeout, 30*time.Second)
+	setDefault(&c.RetryBase, time.Second)
+	setDefault(&c.RetryMax, 5*time.Minute)
+	setDefault(&c.PollEvery, time.Minute)
+	setDefault(&c.PollRate, 10)
+	setDefault(&c.Retention, DefaultRetention)
+	setDefault(&c.MaxPending, 4096)
+	setDefault(&c.StartBurst, max(1, int(c.StartRate)))
+	if c.EnvironmentLimit == nil {
+		c.EnvironmentLimit = func(string) int { return 0 }
+	}
+	if c.Statuses == nil {
+		c.Statuses = func(string) bool { return false }
+	}
+	positive := func(name string, ok bool) error {
+		if ok {
+			return nil
+		}
+		return fmt.Errorf("dispatch: %s must not be negative", name)
+	}
+	return c, errors.Join(
+		positive("MaxStarts", c.MaxStarts > 0),
+		positive("StartRate", c.StartRate >= 0),
+		positive("StartBurst", c.StartBurst > 0),
+		positive("CallTimeout", c.CallTimeout > 0),
+		positive("RetryBase", c.RetryBase > 0),
+		positive("RetryMax", c.RetryMax > 0),
+		positive("PollEvery", c.PollEvery > 0),
+		positive("PollRate", c.PollRate > 0),
+		positive("MaxPending", c.MaxPending > 0),
+	)
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}

@@ -1,0 +1,194 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"switchyard/internal/event"
+)
+
+const (
+	// pendingPage is how many deliveries are read at once, and sliceRequests
+	// how many requests one transaction takes unless a single delivery brings
+	// more: small enough that a delivery arriving meanwhile hardly waits.
+	pendingPage   = 32
+	sliceRequests = 160
+)
+
+// expand turns pending deliveries into requests, oldest first. It is the only
+// way from a delivery to an execution, at start-up and at any other time.
+func (d *Dispatcher) expand(ctx context.Context) {
+	for {
+		n, err := d.expandSome(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil: // persist has logged it and tried long enough
+			continue
+		case n > 0:
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.expandSoon:
+		}
+	}
+}
+
+// expandSome expands a page of pending deliveries and says how many.
+func (d *Dispatcher) expandSome(ctx context.Context) (int, error) {
+	var pending []PendingDelivery
+	err := d.persist(ctx, "read pending deliveries", func() (err error) {
+		pending, err = d.journal.Pending(ctx, pendingPage)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	for rest := pending; len(rest) > 0; {
+		done, ok := d.yield.slice(ctx)
+		if !ok {
+			return 0, ctx.Err()
+		}
+		n, err := d.expandSlice(ctx, rest)
+		done()
+		if err != nil {
+			return 0, err
+		}
+		rest = rest[n:]
+	}
+	return len(pending), nil
+}
+
+// expandSlice expands the first few of the pending deliveries in one
+// transaction and says how many.
+func (d *Dispatcher) expandSlice(ctx context.Context, pending []PendingDelivery) (int, error) {
+	r := d.rules.Load()
+	var slice []Expansion
+	requests := 0
+	for i := range pending {
+		e := d.expansion(&pending[i], r)
+		slice = append(slice, e)
+		if requests += len(e.Requests); requests >= sliceRequests {
+			break
+		}
+	}
+	var changes []Change
+	err := d.persist(ctx, "expand deliveries", func() (err error) {
+		changes, err = d.journal.Expand(ctx, slice)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	for i := range changes {
+		if !changes[i].State.Finished() {
+			d.stats.requested.Add(1)
+		}
+	}
+	d.publish(changes)
+	wake(d.stopSoon) // for those that were superseded while running
+	return len(slice), nil
+}
+
+func (d *Dispatcher) expansion(p *PendingDelivery, r *rules) Expansion {
+	e := Expansion{Delivery: p.Seq, At: p.ReceivedAt}
+	var ev event.Event
+	if err := json.Unmarshal(p.Event, &ev); err != nil {
+		// Written by ourselves and read back wrong: retrying cannot help, and
+		// the deliveries behind it must not wait.
+		d.log.Error("the journal's record of a delivery cannot be read", zap.String("delivery_id", p.ID), zap.Error(err))
+		e.Ignored = []Ignored{{Ignored: event.Ignored{Reason: fmt.Sprintf("the journal's record of it cannot be read: %v", err)}}}
+		return e
+	}
+	plan := planOf(r.planner, &ev, p.Event)
+	for _, i := range plan.Ignored {
+		e.Ignored = append(e.Ignored, Ignored{Ignored: i})
+	}
+	for _, req := range plan.Requests {
+		state := r.cfg.resume(req.Environment)
+		e.Requests = append(e.Requests, NewRequest{
+			Request: req, State: state, DueAt: p.ReceivedAt, Status: r.cfg.queued(&req, state),
+		})
+	}
+	return e
+}
+
+// queued is the status of a request that has not started, nil if its source
+// gets none.
+func (c Config) queued(req *event.Request, s State) *StatusChange {
+	if !c.Statuses(req.Source) {
+		return nil
+	}
+	status := queuedStatus(req.Environment, s)
+	return &status
+}
+
+func queuedStatus(environment string, s State) StatusChange {
+	if s == StateWaiting {
+		return StatusChange{State: StatusPending, Description: clip("Waiting for environment "+environment, maxDescription)}
+	}
+	return StatusChange{State: StatusPending, Description: "Queued"}
+}
+
+// manualEvent is what the journal keeps of a start by hand: an event like any
+// other, and beside it the request that no route made.
+type manualEvent struct {
+	event.Event
+	Request *event.Request  `json:"request"`
+	Input   json.RawMessage `json:"input"`
+}
+
+// planOf routes an event; one of [ManualSource] carries its plan in its text.
+func planOf(p Planner, ev *event.Event, text []byte) event.Plan {
+	if ev.Source != ManualSource {
+		return p.Plan(*ev)
+	}
+	var m manualEvent
+	if err := json.Unmarshal(text, &m); err != nil || m.Request == nil {
+		return event.Plan{Ignored: []event.Ignored{{Reason: "the record of this manual start has no request"}}}
+	}
+	m.Request.Input = m.Input
+	return event.Plan{Requests: []event.Request{*m.Request}}
+}
+
+// prune removes what is past its retention, in small steps, once an hour.
+func (d *Dispatcher) prune(ctx context.Context) {
+	for {
+		if keep := d.config().Retention; keep > 0 {
+			d.pruneBefore(ctx, d.now().Add(-keep))
+		}
+		if !sleep(ctx, time.Hour) {
+			return
+		}
+	}
+}
+
+func (d *Dispatcher) pruneBefore(ctx context.Context, before time.Time) {
+	total := 0
+	for {
+		done, ok := d.yield.slice(ctx)
+		if !ok {
+			return
+		}
+		n, err := d.journal.Prune(ctx, before)
+		done()
+		if err != nil {
+			if ctx.Err() == nil {
+				d.log.Warn("pruning the journal failed; trying again in an hour", zap.Error(err))
+			}
+			return
+		}
+		if total += n; n == 0 {
+			if total > 0 {
+				d.log.Info("pruned the journal", zap.Int("rows", total), zap.Time("before", before))
+			}
+			return
+		}
+	}
+}

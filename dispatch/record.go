@@ -1,0 +1,238 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"switchyard/internal/event"
+)
+
+// maxBatch is how many results one transaction takes.
+const maxBatch = 256
+
+// Names of errors that Switchyard itself gives to executions, in the way of
+// Step Functions' States.*.
+const (
+	errorRefused    = "Switchyard.StartRefused"
+	errorLost       = "Switchyard.ExecutionLost"
+	errorStopped    = "Switchyard.Stopped"
+	errorSuperseded = "Switchyard.Superseded"
+)
+
+// result is something the engine said, to be recorded.
+type result struct {
+	// x is the request that was being started, nil for a hint.
+	x       *Execution
+	started *StartRecord
+	failed  *FailureRecord
+	ended   *EndRecord
+	// outcome comes with a start, or alone as a hint.
+	outcome *event.Outcome
+}
+
+// errNotRunning is returned for hints that nobody would take.
+var errNotRunning = errors.New("dispatch: not running")
+
+// Observe takes a hint that an execution's status has changed. Hints may be
+// lost, late or repeated, and may concern executions that are not ours: what
+// counts is what polling finds. It waits while many hints are under way, for
+// as long as ctx allows.
+func (d *Dispatcher) Observe(ctx context.Context, o event.Outcome) error {
+	if !o.Status.Closed() || o.Name == "" || o.ExecutionARN == "" {
+		return nil
+	}
+	select {
+	case d.results <- result{outcome: &o}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-d.ended:
+		return errNotRunning
+	}
+}
+
+// record writes results down, as many at once as there are, until idle is
+// closed and nothing is left.
+func (d *Dispatcher) record(ctx context.Context, idle <-chan struct{}) {
+	defer close(d.ended)
+	for {
+		var batch []result
+		select {
+		case r := <-d.results:
+			batch = append(batch, r)
+		case <-idle:
+			select {
+			case r := <-d.results:
+				batch = append(batch, r)
+			default:
+				return
+			}
+		}
+	more:
+		for len(batch) < maxBatch {
+			select {
+			case r := <-d.results:
+				batch = append(batch, r)
+			default:
+				break more
+			}
+		}
+		d.recordBatch(ctx, batch)
+	}
+}
+
+func (d *Dispatcher) recordBatch(ctx context.Context, batch []result) {
+	records := d.gather(batch)
+	if len(records.Started)+len(records.Failed)+len(records.Ended) > 0 {
+		changes, err := d.write(ctx, records)
+		if err != nil {
+			// Only at shutdown. The next process starts the same names again,
+			// and asks the engine for those that run.
+			d.log.Warn("results were not recorded; the next start finds them again", zap.Int("results", len(batch)), zap.Error(err))
+		}
+		d.publish(changes)
+	}
+	again := false
+	for i := range batch {
+		if batch[i].x != nil {
+			d.starts.end(batch[i].x)
+			again = again || batch[i].failed != nil
+		}
+	}
+	if again {
+		wake(d.startSoon) // it has to learn when they fall due
+	}
+}
+
+// write repeats until the journal has it; once ctx has ended it tries one last
+// time, without ctx.
+func (d *Dispatcher) write(ctx context.Context, records Records) ([]Change, error) {
+	var changes []Change
+	step := func(ctx context.Context) (err error) {
+		changes, err = d.journal.Record(ctx, records)
+		return err
+	}
+	if ctx.Err() == nil {
+		if d.persist(ctx, "record results", func() error { return step(ctx) }) == nil {
+			return changes, nil
+		}
+	}
+	const grace = 5 * time.Second
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	return changes, step(last)
+}
+
+// gather turns results into records. An execution whose start and end come
+// together is recorded once, as ended.
+func (d *Dispatcher) gather(batch []result) Records {
+	records := Records{At: d.now()}
+	hints := map[string]*event.Outcome{}
+	for i := range batch {
+		if r := &batch[i]; r.x == nil && r.outcome != nil {
+			hints[r.outcome.Name] = r.outcome
+		}
+	}
+	for i := range batch {
+		switch r := &batch[i]; {
+		case r.failed != nil:
+			records.Failed = append(records.Failed, *r.failed)
+		case r.ended != nil:
+			records.Ended = append(records.Ended, *r.ended)
+		case r.started != nil:
+			o := r.outcome
+			if o == nil {
+				o = d.starts.held(r.x, r.started.ARN)
+			}
+			if h := hints[r.x.ID]; o == nil && h != nil && h.ExecutionARN == r.started.ARN {
+				o = h
+				delete(hints, r.x.ID)
+			}
+			if o == nil {
+				records.Started = append(records.Started, *r.started)
+				continue
+			}
+			end := endOf(o)
+			end.Seq = r.x.Seq
+			if end.StartedAt.IsZero() {
+				end.StartedAt = r.started.StartedAt
+			}
+			records.Ended = append(records.Ended, end)
+		}
+	}
+	for _, o := range hints {
+		if !d.starts.hold(o) {
+			records.Ended = append(records.Ended, endOf(o))
+		}
+	}
+	return records
+}
+
+// endOf is the record of a closed execution.
+func endOf(o *event.Outcome) EndRecord {
+	e := EndRecord{
+		ID: o.Name, ARN: o.ExecutionARN, State: stateOf(o.Status),
+		StartedAt: o.StartedAt, StoppedAt: o.StoppedAt, Output: o.Output, Error: o.Error, Cause: o.Cause,
+	}
+	took := ""
+	if d := o.StoppedAt.Sub(o.StartedAt).Round(time.Second); !o.StartedAt.IsZero() && d >= time.Second {
+		took = " after " + d.String()
+	}
+	switch o.Status {
+	case event.Succeeded:
+		e.Status = StatusChange{StatusSuccess, "Succeeded" + took}
+	case event.TimedOut:
+		e.Status = StatusChange{StatusFailure, "Timed out" + took}
+	case event.Aborted:
+		e.Status = StatusChange{StatusError, describeError("Stopped"+took, o.Error, o.Cause)}
+	default:
+		e.Status = StatusChange{StatusFailure, describeError("Failed"+took, o.Error, o.Cause)}
+	}
+	return e
+}
+
+func describeError(what, name, cause string) string {
+	if name != "" {
+		what += ": " + name
+	}
+	if line := TitleOf(cause); line != "" {
+		what += ": " + line
+	}
+	return clip(what, maxDescription)
+}
+
+// refused is the record of a request that the engine will never start.
+func refused(x *Execution, err error, now time.Time) *EndRecord {
+	return &EndRecord{
+		Seq: x.Seq, State: StateDead, StoppedAt: now, Error: errorRefused, Cause: err.Error(),
+		Status: StatusChange{StatusError, describeError("Could not be started", "", err.Error())},
+	}
+}
+
+// neverStarted is the record of a request that was to be stopped before it was
+// started.
+func neverStarted(x *Execution, now time.Time) *EndRecord {
+	e := &EndRecord{Seq: x.Seq, State: StateAborted, StoppedAt: now, Error: errorStopped, Cause: x.StopReason}
+	e.Status = stoppedStatus(x.StopReason)
+	if x.SupersededBy != "" {
+		e.State, e.Error = StateSuperseded, errorSuperseded
+		_, e.Status = Superseding(x.SupersededBy)
+	}
+	return e
+}
+
+func stoppedStatus(reason string) StatusChange {
+	return StatusChange{StatusError, describeError("Not started", "", reason)}
+}
+
+// lost is the record of an execution that the engine has forgotten.
+func lost(x *Execution, now time.Time) EndRecord {
+	return EndRecord{
+		Seq: x.Seq, ARN: x.ARN, State: StateFailed, StartedAt: x.StartedAt, StoppedAt: now,
+		Error: errorLost, Cause: "The engine does not know this execution any more.",
+		Status: StatusChange{StatusError, "Lost: the engine does not know this execution any more"},
+	}
+}
