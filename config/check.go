@@ -1,0 +1,279 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The sources that there are adapters for.
+const (
+	providerGitHub = "github"
+	providerGit    = "git"
+)
+
+var (
+	sourceName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+	// AWS's own rule for a state machine's name.
+	machineName = regexp.MustCompile(`^[0-9A-Za-z_-]{1,80}$`)
+	machineARN  = regexp.MustCompile(`^arn:aws[a-z-]*:states:[a-z0-9-]+:[0-9]{12}:stateMachine:[0-9A-Za-z_-]{1,80}(:[0-9A-Za-z_.-]{1,80})?$`)
+	// The flag skip_<name> is a key of the input.
+	componentName = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
+)
+
+// checkAll holds the decoded values against each other and the outside. It
+// runs over what could be decoded even when something could not.
+func (d *decoder) checkAll(c *Config) {
+	d.checkServer(&c.Server)
+	for _, name := range sorted(c.Sources) {
+		s := c.Sources[name]
+		d.checkSource(name, &s)
+		c.Sources[name] = s
+	}
+	d.checkEngine(&c.Engine)
+	for _, name := range sorted(c.StateMachines) {
+		d.checkStateMachine(name, c.StateMachines[name], c)
+	}
+	for _, pattern := range sorted(c.Environments) {
+		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			d.failValue(join("environments", pattern), "%q is no environment name or glob", pattern)
+		}
+	}
+	for _, name := range sorted(c.Components) {
+		at := join("components", name)
+		if !componentName.MatchString(name) {
+			d.failValue(at, "a component's name is 1 to 64 letters, digits, _ or -: it becomes skip_<name>")
+		}
+		if len(c.Components[name].Paths) == 0 && d.has(at+".paths") {
+			d.failValue(at+".paths", "is empty: the component could never change")
+		}
+	}
+	d.checkRoutes(c)
+	if c.DataDir == "" {
+		d.failValue("data_dir", "is empty")
+	}
+	if c.Retention.Journal < Duration(4*day) && !d.unresolved["retention.journal"] {
+		d.failValue("retention.journal", "%v is too short: GitHub redelivers for 3 days, and a delivery that is forgotten runs again; keep at least 4d", c.Retention.Journal)
+	}
+	if c.Retention.Executions <= 0 {
+		d.failValue("retention.executions", "must be longer than nothing")
+	}
+	if c.Limits.Body <= 0 {
+		d.failValue("limits.body", "must be larger than 0")
+	}
+	if c.Limits.ReadTimeout <= 0 {
+		d.failValue("limits.read_timeout", "must be longer than nothing")
+	}
+	d.checkURL("tracing.endpoint", c.Tracing.Endpoint)
+}
+
+func (d *decoder) checkServer(s *Server) {
+	d.checkListen("server.listen", s.Listen)
+	d.checkURL("server.public_url", s.PublicURL)
+	s.PublicURL = strings.TrimRight(s.PublicURL, "/")
+}
+
+func (d *decoder) checkSource(name string, s *Source) {
+	at := join("sources", name)
+	if !sourceName.MatchString(name) {
+		d.failValue(at, "a source's name is 1 to 64 of a-z, 0-9, _ and -: it stands in the URL /webhooks/%s", url.PathEscape(name))
+	}
+	if s.Provider == "" && !d.unresolved[at+".provider"] {
+		switch name {
+		case providerGitHub, providerGit:
+			s.Provider = name
+		default:
+			d.failValue(at, "provider is missing: the name %q is none; set provider: github or provider: git", name)
+		}
+	}
+	if len(s.Secrets) == 0 && !d.offline && !d.failedUnder(at+".secrets") {
+		d.failValue(at, "secrets is missing: without one no delivery could be verified")
+	}
+	if !s.Token.IsZero() && s.App != nil {
+		d.failValue(at, "token and app exclude each other; keep one")
+	}
+	if s.App != nil {
+		if s.App.ID <= 0 && d.has(at+".app.id") && !d.unresolved[at+".app.id"] {
+			d.failValue(at+".app.id", "must be the app's number")
+		}
+		if s.App.InstallationID <= 0 && d.has(at+".app.installation_id") && !d.unresolved[at+".app.installation_id"] {
+			d.failValue(at+".app.installation_id", "must be the installation's number")
+		}
+	}
+	d.checkURL(at+".base_url", s.BaseURL)
+	if s.Provider == providerGitHub && s.Repositories != nil {
+		d.failValue(at+".repositories", "only a git source has repositories on this machine")
+	}
+	if s.Provider == providerGit {
+		for _, key := range []string{"token", "app", "base_url"} {
+			if d.has(at + "." + key) {
+				d.failValue(at+"."+key, "a git source has no API; its statuses are git notes")
+			}
+		}
+	}
+	for _, repo := range sorted(s.Repositories) {
+		if s.Repositories[repo] == "" {
+			d.failValue(join(at+".repositories", repo), "is empty; give the repository's path")
+		}
+	}
+}
+
+func (d *decoder) checkEngine(e *Engine) {
+	if e.AWS != nil {
+		d.checkURL("engine.aws.endpoint", e.AWS.Endpoint)
+		return
+	}
+	const at = "engine.embedded"
+	if e.Embedded.Listen != "" {
+		d.checkListen(at+".listen", e.Embedded.Listen)
+	}
+	for _, name := range sorted(e.Embedded.Functions) {
+		f, at := e.Embedded.Functions[name], join(at+".functions", name)
+		if (len(f.Exec) == 0) == (f.HTTP == "") && !d.failedUnder(at) {
+			d.failValue(at, "needs either exec or http")
+		}
+		if len(f.Exec) > 0 && f.Exec[0] == "" {
+			d.failValue(at+".exec", "the program's name is empty")
+		}
+		d.checkURL(at+".http", f.HTTP)
+	}
+}
+
+func (d *decoder) checkStateMachine(name string, m StateMachine, c *Config) {
+	at := join("state_machines", name)
+	if !machineName.MatchString(name) {
+		d.failValue(at, "a state machine's name is 1 to 80 letters, digits, _ or -")
+	}
+	switch {
+	case m.ARN != "" && m.Definition != "":
+		d.failValue(at, "definition and arn exclude each other; keep one")
+	case m.ARN != "":
+		if !machineARN.MatchString(m.ARN) && !d.unresolved[at+".arn"] {
+			d.failValue(at+".arn", "%q is no ARN of a state machine, a version or an alias", m.ARN)
+		}
+	case m.Definition != "":
+		if c.Engine.AWS != nil {
+			d.failValue(at+".definition", "engine aws starts what is deployed there; give the arn")
+			return
+		}
+		d.checkDefinition(at+".definition", m.Definition)
+	default:
+		if !d.failedUnder(at) {
+			d.failValue(at, "needs either definition or arn")
+		}
+	}
+}
+
+// maxDefinition is Step Functions' limit on a definition, in bytes.
+const maxDefinition = 1 << 20
+
+func (d *decoder) checkDefinition(at, file string) {
+	if d.offline {
+		return
+	}
+	file = d.resolve(file)
+	d.files = append(d.files, file)
+	text, err := readFile(file, maxDefinition)
+	if err != nil {
+		d.failValue(at, "read definition: %v", err)
+		return
+	}
+	for _, problem := range definitionProblems(text) {
+		d.failValue(at, "%s: %s", file, problem)
+	}
+}
+
+func (d *decoder) checkRoutes(c *Config) {
+	first := map[string]int{}
+	for i := range c.Routes {
+		r, at := &c.Routes[i], fmt.Sprintf("routes[%d]", i)
+		if j, ok := first[r.Name]; ok && r.Name != "" {
+			d.failValue(at+".name", "%q is the name of routes[%d] too", r.Name, j)
+		} else {
+			first[r.Name] = i
+		}
+		if _, ok := c.StateMachines[r.StateMachine]; !ok && d.has(at+".state_machine") && !d.unresolved[at+".state_machine"] {
+			d.failValue(at+".state_machine", "%s", unknownName("state_machines", r.StateMachine, sorted(c.StateMachines)))
+		}
+		d.checkRouteSources(at, r.Sources, c)
+	}
+}
+
+func (d *decoder) checkRouteSources(at string, sources []string, c *Config) {
+	for i, s := range sources {
+		pattern := strings.TrimPrefix(s, "!")
+		if strings.ContainsAny(pattern, "*?[+\\") {
+			continue
+		}
+		if _, ok := c.Sources[pattern]; !ok {
+			d.failValue(d.item(at+".sources", i), "%s", unknownName("sources", pattern, sorted(c.Sources)))
+		}
+	}
+}
+
+func unknownName(section, name string, known []string) string {
+	text := fmt.Sprintf("%s has no %q", section, name)
+	if near := nearest(name, known); near != "" {
+		return text + "; did you mean " + near + "?"
+	}
+	if len(known) > 0 {
+		return text + "; it has " + strings.Join(known, ", ")
+	}
+	return text
+}
+
+func (d *decoder) checkListen(at, address string) {
+	if d.unresolved[at] {
+		return
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		d.failValue(at, "%q is no address to listen on; write host:port, such as 127.0.0.1:8080", address)
+	}
+}
+
+func (d *decoder) checkURL(at, text string) {
+	if text == "" || d.unresolved[at] {
+		return
+	}
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		d.failValue(at, "%q is no http or https URL", text)
+		return
+	}
+	if u.User != nil {
+		d.failValue(at, "holds a user or password; a URL is shown and logged")
+	}
+}
+
+// has reports whether the file has a value at path.
+func (d *decoder) has(path string) bool {
+	_, ok := d.places[path]
+	return ok
+}
+
+// failedUnder reports whether something at or below path is wrong already, so
+// that what follows from it is not reported on top.
+func (d *decoder) failedUnder(path string) bool {
+	return slices.ContainsFunc(d.failed, func(e *Error) bool {
+		rest, ok := strings.CutPrefix(e.Path, path)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
+}
+
+func sorted[T any](m map[string]T) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,234 @@
+// Package config reads switchyard.yaml.
+//
+// A config is read strictly: an unknown or repeated key, a value of the wrong
+// type, a reference to a variable that is not set or to a name that is not
+// there is an error with its place in the file, and all of them are reported
+// together. What is left out takes a default that serves.
+//
+// Text in the file may hold ${NAME}, ${NAME:-default} and, for a literal
+// dollar brace, $${. A secret may also be file:PATH. References stand for text,
+// never for structure: a value cannot add keys. An execution's input
+// (routes[].input) is passed on as it is written.
+//
+// Every other package has a Config of its own; the methods of [Config] make
+// them. Only cmd imports this package.
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Config is a whole switchyard.yaml, checked. It is read-only once built.
+type Config struct {
+	Server        Server                  `json:"server,omitzero" jsonschema:"The HTTP face: webhooks, API, metrics."`
+	DataDir       string                  `json:"data_dir,omitzero" jsonschema:"Folder of the journal, the embedded engine's store and its builds. Relative to this file's folder."`
+	Sources       map[string]Source       `json:"sources,omitzero" jsonschema:"The git hosts that call us, each under the name that stands in /webhooks/{source}."`
+	Engine        Engine                  `json:"engine,omitzero" jsonschema:"What runs executions: the embedded engine or AWS Step Functions."`
+	StateMachines map[string]StateMachine `json:"state_machines,omitzero" jsonschema:"The state machines that routes start, by name."`
+	Environments  map[string]Environment  `json:"environments,omitzero" jsonschema:"Limits for environments, by name or glob. An exact name wins over a glob, a longer glob over a shorter."`
+	Components    map[string]Component    `json:"components,omitzero" jsonschema:"Parts of a repository that can be skipped when none of their paths changed: each sets skip_<name> in the input."`
+	Routes        []Route                 `json:"routes,omitzero" jsonschema:"Which events start which state machine, with which input."`
+	Limits        Limits                  `json:"limits,omitzero" jsonschema:"Bounds on what is done at once."`
+	Retention     Retention               `json:"retention,omitzero" jsonschema:"How long finished work is kept. Unfinished work is never pruned."`
+	Status        Status                  `json:"status,omitzero" jsonschema:"Commit statuses: how fast they may be written."`
+	Log           Log                     `json:"log,omitzero" jsonschema:"Log lines."`
+	Tracing       Tracing                 `json:"tracing,omitzero" jsonschema:"OpenTelemetry traces from delivery to execution."`
+
+	// file is the path the config was read from; dir is what relative paths
+	// are relative to.
+	file, dir string
+	// files are all files whose content the config depends on.
+	files []string
+}
+
+// Server is the HTTP face.
+type Server struct {
+	Listen    string  `json:"listen,omitzero" jsonschema:"host:port to listen on. Put a TLS proxy in front before it leaves the machine."`
+	PublicURL string  `json:"public_url,omitzero" jsonschema:"Where people reach the server, for links in commit statuses, for example https://switchyard.example.com."`
+	APITokens Secrets `json:"api_tokens,omitzero" jsonschema:"Bearer tokens of /api/v1. Without one the API is closed. Several while one is rotated out."`
+}
+
+// Source is a git host that calls us.
+type Source struct {
+	Provider     string            `json:"provider,omitzero" jsonschema:"What kind of host it is. Left out, the source's name says it." enum:"github,git"`
+	Secrets      Secrets           `json:"secrets,omitzero" jsonschema:"Webhook secrets; a delivery signed with any of them is accepted. Several while one is rotated out."`
+	Token        Secret            `json:"token,omitzero" jsonschema:"Token that writes commit statuses. For GitHub: repository permission 'Commit statuses: write'."`
+	App          *App              `json:"app,omitempty" jsonschema:"GitHub App that writes commit statuses, instead of a token."`
+	BaseURL      string            `json:"base_url,omitzero" jsonschema:"API of a GitHub Enterprise Server, for example https://github.example.com/api/v3."`
+	Repositories map[string]string `json:"repositories,omitzero" jsonschema:"For git: each repository's full name and its path on this machine. Their commits get a note in refs/notes/switchyard."`
+}
+
+// App is a GitHub App's identity.
+type App struct {
+	ID             int64  `json:"id" jsonschema:"App ID."`
+	InstallationID int64  `json:"installation_id" jsonschema:"ID of the app's installation in the organisation."`
+	PrivateKey     Secret `json:"private_key" jsonschema:"The app's private key in PEM, best as file:PATH."`
+}
+
+// StateMachine is what a route starts.
+type StateMachine struct {
+	Definition string `json:"definition,omitzero" jsonschema:"File with the definition in Amazon States Language, for the embedded engine. Relative to this file's folder."`
+	ARN        string `json:"arn,omitzero" jsonschema:"ARN of a STANDARD state machine, or of a version or alias of one, for AWS."`
+}
+
+// Environment limits the executions of one environment.
+type Environment struct {
+	MaxParallel int `json:"max_parallel,omitzero" jsonschema:"How many executions run in one environment at once; the others wait in order of arrival. 0: no limit." min:"0"`
+}
+
+// Component is a part of a repository.
+type Component struct {
+	Paths Strings `json:"paths" jsonschema:"Patterns of the component's files: * stops at /, ** does not, ! takes out again."`
+}
+
+// Route says which events start which state machine.
+type Route struct {
+	Name          string         `json:"name" jsonschema:"Unique name; the commit status is switchyard/<name>."`
+	On            Strings        `json:"on,omitzero" jsonschema:"Kinds of event: push, pull_request, delete. Default: push." enum:"push,pull_request,delete"`
+	Sources       Strings        `json:"sources,omitzero" jsonschema:"Names of sources, or globs of them. Default: all."`
+	Repositories  Strings        `json:"repositories,omitzero" jsonschema:"Repositories by full name, or globs of them. Default: all."`
+	Branches      Strings        `json:"branches,omitzero" jsonschema:"Branch patterns: * stops at /, ** does not, ! takes out again. Default: all branches."`
+	BaseBranches  Strings        `json:"base_branches,omitzero" jsonschema:"Patterns of the branch a pull request is to be merged into. Default: all."`
+	Authors       Strings        `json:"authors,omitzero" jsonschema:"Patterns of commit authors. Default: all."`
+	Paths         Strings        `json:"paths,omitzero" jsonschema:"Patterns of changed files; a commit that changed none of them starts nothing. Default: all."`
+	Actions       Strings        `json:"actions,omitzero" jsonschema:"Actions of pull_request. Default: opened, synchronize, reopened, ready_for_review." enum:"opened,synchronize,reopened,ready_for_review,closed"`
+	Commits       string         `json:"commits,omitzero" jsonschema:"Which commits of a push start an execution: every, distinct (those the host had not seen before) or head. Default: every." enum:"every,distinct,head"`
+	StateMachine  string         `json:"state_machine" jsonschema:"Name under state_machines."`
+	Environment   string         `json:"environment,omitzero" jsonschema:"Where the execution deploys. A template: dev-{{ .Branch | slug }}."`
+	Project       string         `json:"project,omitzero" jsonschema:"This repository's name in the input's override_branches. Left out, there is none."`
+	OverrideShape string         `json:"override_shape,omitzero" jsonschema:"How override_branches is written: a list of objects or one object. Default: list." enum:"list,object"`
+	Input         map[string]any `json:"input,omitzero" jsonschema:"More input for the execution; it wins over skip_* flags of components. Passed on as written: no ${…} here."`
+	SkipMarkers   bool           `json:"skip_markers,omitzero" jsonschema:"Honour [skip ci] and its kin in commit messages. Default: false."`
+	Forks         string         `json:"forks,omitzero" jsonschema:"Whether pull requests from forks start anything: never, labeled (only with fork_label) or allow. Default: never." enum:"never,labeled,allow"`
+	ForkLabel     string         `json:"fork_label,omitzero" jsonschema:"Label that lets a fork's pull request run under forks: labeled. Default: safe to test."`
+	OnNewCommit   string         `json:"on_new_commit,omitzero" jsonschema:"wait: every commit runs. cancel_superseded: older executions of the same route and branch are stopped. Default: wait." enum:"wait,cancel_superseded"`
+}
+
+// Limits bound what is done at once.
+type Limits struct {
+	Body        Size     `json:"body,omitzero" jsonschema:"Largest delivery that is read; a larger one is answered 413. GitHub sends at most 25MB."`
+	ReadTimeout Duration `json:"read_timeout,omitzero" jsonschema:"How long a host may take to send a delivery."`
+	Deliveries  int      `json:"deliveries,omitzero" jsonschema:"How many deliveries are accepted at once; one more is answered 503." min:"1"`
+	Starts      int      `json:"starts,omitzero" jsonschema:"How many StartExecution calls run at once." min:"1"`
+}
+
+// Retention says how long finished work is kept.
+type Retention struct {
+	Journal    Duration `json:"journal,omitzero" jsonschema:"Deliveries and requests that have ended, in the journal. At least 4d: GitHub redelivers for 3 days."`
+	Executions Duration `json:"executions,omitzero" jsonschema:"Executions that have ended, with their history and logs, in the embedded engine."`
+}
+
+// Status paces commit statuses.
+type Status struct {
+	PerMinute  int `json:"per_minute,omitzero" jsonschema:"Statuses written per minute and source. GitHub's limit on content is 80. 0: no limit." min:"0"`
+	PerHour    int `json:"per_hour,omitzero" jsonschema:"Statuses written per hour and source. GitHub's limit on content is 500. 0: no limit." min:"0"`
+	Concurrent int `json:"concurrent,omitzero" jsonschema:"Statuses of one source that are written at once." min:"1"`
+}
+
+// Log says how log lines look.
+type Log struct {
+	Format string `json:"format,omitzero" jsonschema:"json, console, or auto: console on a terminal." enum:"auto,json,console"`
+	Level  string `json:"level,omitzero" jsonschema:"The least severe level that is written." enum:"debug,info,warn,error"`
+}
+
+// Tracing says where traces go.
+type Tracing struct {
+	Endpoint string  `json:"endpoint,omitzero" jsonschema:"OTLP over HTTP, for example http://127.0.0.1:4318. Left out, nothing is traced."`
+	Ratio    float64 `json:"ratio,omitzero" jsonschema:"Share of deliveries that are traced, 0 to 1." min:"0" max:"1"`
+}
+
+const day = 24 * time.Hour
+
+// Default is the config of an empty file.
+func Default() *Config {
+	return &Config{
+		Server:  Server{Listen: "127.0.0.1:8080"},
+		DataDir: "data",
+		Engine:  Engine{Embedded: &Embedded{}},
+		Limits: Limits{
+			Body:        25 << 20,
+			ReadTimeout: Duration(30 * time.Second),
+			Deliveries:  1024,
+			Starts:      32,
+		},
+		Retention: Retention{Journal: Duration(90 * day), Executions: Duration(90 * day)},
+		Status:    Status{PerMinute: 60, PerHour: 450, Concurrent: 4},
+		Log:       Log{Format: "auto", Level: "info"},
+		Tracing:   Tracing{Ratio: 1},
+	}
+}
+
+// Load reads and checks the config at path, with references taken from the
+// process's environment. An error of type [Errors] lists all that is wrong.
+func Load(path string, opts ...Option) (*Config, error) {
+	c, _, err := load(path, os.LookupEnv, opts)
+	return c, err
+}
+
+// load also returns the files that the config depends on, as far as they are
+// known, when it is wrong.
+func load(path string, env Env, opts []Option) (*Config, []string, error) {
+	files := []string{path}
+	data, err := readFile(path, maxFile)
+	if err != nil {
+		return nil, files, fmt.Errorf("read config: %w", err)
+	}
+	c, more, err := parse(path, data, env, opts)
+	return c, append(files, more...), err
+}
+
+// Env looks a variable up, as [os.LookupEnv] does.
+type Env = func(name string) (value string, set bool)
+
+// Parse checks a config given as text. name stands in errors, and its folder is
+// what relative paths in the config are relative to.
+func Parse(name string, data []byte, env func(string) (string, bool), opts ...Option) (*Config, error) {
+	c, _, err := parse(name, data, env, opts)
+	return c, err
+}
+
+// Option changes how a config is read.
+type Option func(*reading)
+
+type reading struct{ offline bool }
+
+// Offline reads nothing but the config itself: references may be unset, secrets
+// stay empty, and definition files are not opened. It is for commands that show
+// what would happen and contact nothing.
+func Offline() Option { return func(r *reading) { r.offline = true } }
+
+func parse(name string, data []byte, env Env, opts []Option) (*Config, []string, error) {
+	var r reading
+	for _, o := range opts {
+		o(&r)
+	}
+	d := newDecoder(name, env, r.offline)
+	c := Default()
+	c.file, c.dir = name, filepath.Dir(name)
+	if root := d.parse(data); root != nil {
+		d.decode(root, c)
+	}
+	d.checkAll(c)
+	c.files = append([]string{name}, d.files...)
+	if err := d.errors(); err != nil {
+		return nil, d.files, err
+	}
+	return c, d.files, nil
+}
+
+// File is the path the config was read from.
+func (c *Config) File() string { return c.file }
+
+// Files are the files the config depends on: itself, definitions, secrets.
+func (c *Config) Files() []string { return c.files }
+
+// Resolve makes a path of the config relative to the config's folder.
+func (c *Config) Resolve(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(c.dir, path)
+}

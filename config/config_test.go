@@ -1,0 +1,391 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// minimal is the least that a route needs.
+const minimal = `
+sources:
+  github: {secrets: [s3cret]}
+state_machines:
+  deploy: {arn: "arn:aws:states:eu-west-1:123456789012:stateMachine:deploy"}
+routes:
+  - {name: all, state_machine: deploy}
+`
+
+func env(pairs ...string) Env {
+	m := map[string]string{}
+	for _, p := range pairs {
+		k, v, _ := strings.Cut(p, "=")
+		m[k] = v
+	}
+	return func(name string) (string, bool) { v, ok := m[name]; return v, ok }
+}
+
+func parseText(t *testing.T, text string, pairs ...string) *Config {
+	t.Helper()
+	c, err := Parse("switchyard.yaml", []byte(text), env(pairs...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestParseFillsInDefaults(t *testing.T) {
+	got := parseText(t, "")
+	if diff := cmp.Diff(Default(), got, cmpopts.IgnoreUnexported(Config{})); diff != "" {
+		t.Error(diff)
+	}
+	if got.Engine.Embedded == nil || got.Server.Listen != "127.0.0.1:8080" {
+		t.Errorf("the defaults do not serve: %+v", got)
+	}
+}
+
+func TestParseReadsTheDesignsExample(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "deploy.asl.json"), `{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}`)
+	text := `
+sources:
+  github:
+    secrets: [${GITHUB_WEBHOOK_SECRET}]          # several while one is rotated out
+    token: ${GITHUB_TOKEN}
+engine: embedded
+state_machines:
+  deploy: {definition: deploy.asl.json}
+environments:
+  acceptance: {max_parallel: 1}
+  "dev-*":    {}
+components:
+  api_v1: {paths: ["api/v1/**"]}
+routes:
+  - name: branches
+    on: [push, pull_request]
+    repositories: [acme/api-v2]
+    branches: ["feature/**", "hotfix/**"]
+    commits: every
+    state_machine: deploy
+    environment: "dev-{{ .Branch | slug }}"
+    project: project-api-v2
+    input: {skip_console_v1: true, note: "${NOT_A_REFERENCE}", n: 12345678901234, f: 0.5, l: [1, ~]}
+`
+	c, err := Parse(filepath.Join(dir, "switchyard.yaml"), []byte(text), env("GITHUB_WEBHOOK_SECRET=one", "GITHUB_TOKEN=two"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.Sources = map[string]Source{"github": {Provider: "github", Secrets: Secrets{NewSecret("one")}, Token: NewSecret("two")}}
+	want.StateMachines = map[string]StateMachine{"deploy": {Definition: "deploy.asl.json"}}
+	want.Environments = map[string]Environment{"acceptance": {MaxParallel: 1}, "dev-*": {}}
+	want.Components = map[string]Component{"api_v1": {Paths: Strings{"api/v1/**"}}}
+	want.Routes = []Route{{
+		Name: "branches", On: Strings{"push", "pull_request"}, Repositories: Strings{"acme/api-v2"},
+		Branches: Strings{"feature/**", "hotfix/**"}, Commits: "every", StateMachine: "deploy",
+		Environment: "dev-{{ .Branch | slug }}", Project: "project-api-v2",
+		Input: map[string]any{"skip_console_v1": true, "note": "${NOT_A_REFERENCE}", "n": uint64(12345678901234), "f": 0.5, "l": []any{uint64(1), nil}},
+	}}
+	if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(Config{})); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{filepath.Join(dir, "switchyard.yaml"), filepath.Join(dir, "deploy.asl.json")}, c.Files()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestParseReadsEveryFormOfEngine(t *testing.T) {
+	for name, row := range map[string]struct {
+		text string
+		want Engine
+	}{
+		"name":            {"engine: embedded", Engine{Embedded: &Embedded{}}},
+		"aws by name":     {"engine: aws", Engine{AWS: &AWS{StartBurst: 800, StartRate: 150}}},
+		"reference":       {"engine: ${ENGINE}", Engine{AWS: &AWS{StartBurst: 800, StartRate: 150}}},
+		"empty settings":  {"engine:\n  embedded:\n", Engine{Embedded: &Embedded{}}},
+		"settings":        {"engine: {embedded: {listen: 127.0.0.1:8083, max_builds: 3}}", Engine{Embedded: &Embedded{Listen: "127.0.0.1:8083", MaxBuilds: 3}}},
+		"aws settings":    {"engine: {aws: {region: eu-west-1, start_rate: 1e3}}", Engine{AWS: &AWS{Region: "eu-west-1", StartBurst: 800, StartRate: 1000}}},
+		"alias":           {"engine: &e {embedded: {max_builds: 1}}", Engine{Embedded: &Embedded{MaxBuilds: 1}}},
+		"exec and http":   {"engine: {embedded: {functions: {a: {exec: run}, b: {http: \"http://127.0.0.1/\", timeout: 2m}}}}", Engine{Embedded: &Embedded{Functions: map[string]Function{"a": {Exec: Strings{"run"}}, "b": {HTTP: "http://127.0.0.1/", Timeout: Duration(2 * time.Minute)}}}}},
+		"number as text":  {"engine: {embedded: {projects: {p: {environment: {PORT: 8080}}}}}", Engine{Embedded: &Embedded{Projects: map[string]Project{"p": {Environment: map[string]string{"PORT": "8080"}}}}}},
+		"number from env": {"engine: {embedded: {max_builds: ${N}}}", Engine{Embedded: &Embedded{MaxBuilds: 7}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := parseText(t, row.text, "ENGINE=aws", "N=7")
+			if diff := cmp.Diff(row.want, got.Engine); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestParseExpandsReferencesInText(t *testing.T) {
+	for name, row := range map[string]struct{ text, want string }{
+		"whole":                {"data_dir: ${A}", "one"},
+		"inside":               {"data_dir: /x/${A}/${B}", "/x/one/two"},
+		"default unused":       {"data_dir: ${A:-other}", "one"},
+		"default used":         {"data_dir: ${UNSET:-other}", "other"},
+		"default when empty":   {"data_dir: ${EMPTY:-other}", "other"},
+		"default with a slash": {"data_dir: ${UNSET:-/var/lib/x}", "/var/lib/x"},
+		"escaped":              {"data_dir: $${A}", "${A}"},
+		"dollar alone":         {"data_dir: a$b", "a$b"},
+		"quoted":               {`data_dir: "${A}"`, "one"},
+		"block":                {"data_dir: |-\n  ${A}", "one"},
+		"no second round":      {"data_dir: ${NESTED}", "${A}"},
+		"no structure":         {"data_dir: ${YAML}", "{a: b}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := parseText(t, row.text, "A=one", "B=two", "EMPTY=", "NESTED=${A}", "YAML={a: b}").DataDir; got != row.want {
+				t.Errorf("got %q, want %q", got, row.want)
+			}
+		})
+	}
+}
+
+func TestParseReadsSecretsFromFiles(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "hook"), "from a file\r\n")
+	text := "sources:\n  github:\n    secrets: [file:hook, \"file:${DIR}/hook\", inline]\n"
+	c, err := Parse(filepath.Join(dir, "switchyard.yaml"), []byte(text), env("DIR="+dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"from a file", "from a file", "inline"}, c.Sources["github"].Secrets.Reveal()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestParseReportsEverythingAtItsPlace(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "empty"), "\n")
+	write(t, filepath.Join(dir, "broken.json"), "{\n  \"StartAt\": \"A\",\n}")
+	for name, row := range map[string]struct {
+		text string
+		want []string
+	}{
+		"unknown key": {"sevrer: {}\n", []string{"1:1: sevrer: unknown key; did you mean server?"}},
+		"unknown key, nothing near": {"log: {colour: yes}\n", []string{
+			"1:7: log.colour: unknown key; known are format, level"}},
+		"camel case":   {"dataDir: x\n", []string{"1:1: dataDir: unknown key; did you mean data_dir?"}},
+		"repeated key": {"data_dir: a\nlog: {}\ndata_dir: b\n", []string{"3:1: data_dir: the key stands here twice; the first is in line 1"}},
+		"repeated key in input": {strings.Replace(minimal, "state_machine: deploy}", "state_machine: deploy, input: {a: {b: 1, b: 2}}}", 1), []string{
+			"7:58: routes[0].input.a.b: the key stands here twice; the first is in line 7"}},
+		"several at once": {"log:\n  level: loud\n  format: xml\nserver: {listen: here}\nlimits: {starts: 0, body: big, read_timeout: soon}\n", []string{
+			`2:10: log.level: unknown value "loud"; known are debug, info, warn, error`,
+			`3:11: log.format: unknown value "xml"; known are auto, json, console`,
+			`4:18: server.listen: "here" is no address to listen on; write host:port, such as 127.0.0.1:8080`,
+			`5:18: limits.starts: must be at least 1`,
+			`5:27: limits.body: "big" is no size; write it like 512KB or 25MB`,
+			`5:46: limits.read_timeout: "soon" is no duration; write it like 90s, 10m, 12h or 30d`,
+		}},
+		"wrong types": {"log: [1]\nroutes: {}\ndata_dir: {a: b}\nenvironments: {a: {max_parallel: many}}\nsources: text\n", []string{
+			"1:6: log: want keys with values, found a list",
+			"2:9: routes: want a list, found keys with values",
+			"3:11: data_dir: want a text, found keys with values",
+			`4:34: environments.a.max_parallel: want a whole number, not "many"`,
+			"5:10: sources: want keys with values, found a single value",
+		}},
+		"empty value": {"data_dir:\n", []string{"1:11: data_dir: want a text, found nothing"}},
+		"unset variable": {"data_dir: ${NOWHERE}\n", []string{
+			"1:11: data_dir: environment variable NOWHERE is not set; set it, or write ${NOWHERE:-default}"}},
+		"malformed reference": {"data_dir: ${not a name}\n", []string{
+			"1:11: data_dir: ${ starts a reference such as ${NAME} or ${NAME:-default}; write $${ for the characters themselves"}},
+		"no secrets":    {"sources: {github: {}}\n", []string{"1:19: sources.github: secrets is missing: without one no delivery could be verified"}},
+		"empty secrets": {"sources: {github: {secrets: []}}\n", []string{"1:19: sources.github: secrets is missing: without one no delivery could be verified"}},
+		"empty secret":  {"sources: {github: {secrets: [\"\"]}}\n", []string{"1:30: sources.github.secrets[0]: the secret is empty; an empty secret would let anyone in"}},
+		"empty secret from a variable": {"sources: {github: {secrets: ${EMPTY}}}\n", []string{
+			"1:29: sources.github.secrets: the secret is empty; an empty secret would let anyone in"}},
+		"empty secret file": {"sources: {github: {secrets: file:empty}}\n", []string{
+			"1:29: sources.github.secrets: the secret is empty: file DIR/empty holds nothing"}},
+		"missing secret file": {"sources: {github: {secrets: file:/no/such}}\n", []string{
+			"1:29: sources.github.secrets: read secret: /no/such: no such file or directory"}},
+		"secret from a device": {"sources: {github: {secrets: file:/dev/zero}}\n", []string{
+			"1:29: sources.github.secrets: read secret: /dev/zero is not a regular file"}},
+		"unknown provider": {"sources: {forge: {secrets: x}}\n", []string{
+			`1:18: sources.forge: provider is missing: the name "forge" is none; set provider: github or provider: git`}},
+		"misspelt provider": {"sources: {forge: {provider: gihub, secrets: x}}\n", []string{
+			`1:29: sources.forge.provider: unknown value "gihub"; did you mean github?`}},
+		"token and app": {"sources:\n  github: {secrets: x, token: t, app: {id: 1, installation_id: 2, private_key: k}}\n", []string{
+			"2:11: sources.github: token and app exclude each other; keep one"}},
+		"half an app": {"sources:\n  github: {secrets: x, app: {id: 1}}\n", []string{
+			"2:29: sources.github.app: installation_id is missing", "2:29: sources.github.app: private_key is missing"}},
+		"github with paths": {"sources: {github: {secrets: x, repositories: {a: /b}}}\n", []string{
+			"1:46: sources.github.repositories: only a git source has repositories on this machine"}},
+		"git with a token":    {"sources: {git: {secrets: x, token: t}}\n", []string{"1:36: sources.git.token: a git source has no API; its statuses are git notes"}},
+		"source name in URL":  {"sources: {Git Hub: {provider: github, secrets: x}}\n", []string{`1:20: sources["Git Hub"]: a source's name is 1 to 64 of a-z, 0-9, _ and -: it stands in the URL /webhooks/Git%20Hub`}},
+		"both engines":        {"engine: {embedded: {}, aws: {}}\n", []string{"1:9: engine: embedded and aws exclude each other; keep one"}},
+		"no engine":           {"engine: {}\n", []string{"1:9: engine: says neither embedded nor aws"}},
+		"unknown engine":      {"engine: lambda\n", []string{`1:9: engine: want embedded or aws, not "lambda"`}},
+		"function of nothing": {"engine: {embedded: {functions: {f: {}}}}\n", []string{"1:36: engine.embedded.functions.f: needs either exec or http"}},
+		"unknown state machine": {strings.Replace(minimal, "state_machine: deploy", "state_machine: deplyo", 1), []string{
+			`7:32: routes[0].state_machine: state_machines has no "deplyo"; did you mean deploy?`}},
+		"unknown source": {strings.Replace(minimal, "state_machine: deploy", "state_machine: deploy, sources: forge", 1), []string{
+			`7:49: routes[0].sources: sources has no "forge"; it has github`}},
+		"route without name": {strings.Replace(minimal, "name: all, ", "", 1), []string{"7:5: routes[0]: name is missing"}},
+		"route named twice":  {minimal + "  - {name: all, state_machine: deploy}\n", []string{`8:12: routes[1].name: "all" is the name of routes[0] too`}},
+		"unknown event": {strings.Replace(minimal, "state_machine: deploy", "state_machine: deploy, on: [push, pull-request]", 1), []string{
+			`7:51: routes[0].on[1]: unknown value "pull-request"; did you mean pull_request?`}},
+		"no definition":     {"state_machines: {a: {}}\n", []string{"1:21: state_machines.a: needs either definition or arn"}},
+		"both definitions":  {"state_machines: {a: {definition: x, arn: y}}\n", []string{"1:21: state_machines.a: definition and arn exclude each other; keep one"}},
+		"bad arn":           {"state_machines: {a: {arn: \"arn:aws:lambda:x\"}}\n", []string{`1:27: state_machines.a.arn: "arn:aws:lambda:x" is no ARN of a state machine, a version or an alias`}},
+		"definition on aws": {"engine: aws\nstate_machines: {a: {definition: x}}\n", []string{"2:34: state_machines.a.definition: engine aws starts what is deployed there; give the arn"}},
+		"missing definition": {"state_machines: {a: {definition: nowhere.json}}\n", []string{
+			"1:34: state_machines.a.definition: read definition: DIR/nowhere.json: no such file or directory"}},
+		"environment glob":   {"environments: {\"dev-[\": {}}\n", []string{`1:25: environments["dev-["]: "dev-[" is no environment name or glob`}},
+		"negative limit":     {"environments: {a: {max_parallel: -1}}\n", []string{"1:34: environments.a.max_parallel: must be at least 0"}},
+		"component name":     {"components: {\"a b\": {paths: x}}\n", []string{`1:21: components["a b"]: a component's name is 1 to 64 letters, digits, _ or -: it becomes skip_<name>`}},
+		"component of none":  {"components: {a: {paths: []}}\n", []string{"1:25: components.a.paths: is empty: the component could never change"}},
+		"short retention":    {"retention: {journal: 1h}\n", []string{"1:22: retention.journal: 1h0m0s is too short: GitHub redelivers for 3 days, and a delivery that is forgotten runs again; keep at least 4d"}},
+		"no URL":             {"server: {public_url: example.com}\n", []string{`1:22: server.public_url: "example.com" is no http or https URL`}},
+		"URL with password":  {"tracing: {endpoint: \"http://u:p@h:4318\"}\n", []string{"1:21: tracing.endpoint: holds a user or password; a URL is shown and logged"}},
+		"not YAML":           {"a: [b\n", []string{"1:4: no valid YAML: sequence end token ']' not found"}},
+		"tab":                {"log:\n\tlevel: info\n", []string{"2:1: no valid YAML: found character '\t' that cannot start any token"}},
+		"list":               {"- a\n", []string{"1:1: want keys with values, found a list"}},
+		"two documents":      {"data_dir: a\n---\ndata_dir: b\n", []string{"3:1: a config is one document; remove the second"}},
+		"merge key":          {"log: &l {level: info}\nstatus:\n  <<: *l\n", []string{"3:3: status: merge keys (<<) are not supported; write the keys out"}},
+		"tag":                {"data_dir: !!str 5\n", []string{"1:11: data_dir: tags such as !!str are not supported; leave it out, or quote the value"}},
+		"unknown alias":      {"data_dir: *x\n", []string{"1:11: data_dir: there is no anchor &x"}},
+		"not UTF-8":          {"data_dir: \xff\n", []string{" the file is not UTF-8"}},
+		"hostile key":        {"\"a\\eb\\nc\": 1\n", []string{`1:1: ["a\x1bb\nc"]: unknown key; known are server, data_dir, sources, engine, state_machines, environments, components, routes, limits, retention, status, log, tracing`}},
+		"deeply nested":      {strings.Repeat("[", 100_000), []string{" the file is nested deeper than 64"}},
+		"deeply nested list": {strings.Repeat("- ", 100_000) + "\n", []string{" the file is nested deeper than 64"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(dir, "switchyard.yaml")
+			_, err := Parse(file, []byte(row.text), env("EMPTY="))
+			var got []string
+			if err != nil {
+				for line := range strings.SplitSeq(err.Error(), "\n") {
+					got = append(got, strings.ReplaceAll(strings.TrimPrefix(line, file+":"), dir, "DIR"))
+				}
+			}
+			want := make([]string, len(row.want))
+			for i := range row.want {
+				want[i] = strings.ReplaceAll(row.want[i], "\t", `\t`)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestAliasesCannotGrowWithoutBound(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("routes:\n  - name: a\n    state_machine: x\n    input:\n      a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9]\n")
+	for i := 1; i < 9; i++ {
+		fmt.Fprintf(&b, "      a%d: &a%d [%s*a%d]\n", i, i, strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 8), i-1)
+	}
+	_, err := Parse("c.yaml", []byte(b.String()), env())
+	if err == nil || !strings.Contains(err.Error(), "too large after aliases are filled in") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestErrorsAreFoundOneByOne(t *testing.T) {
+	_, err := Parse("c.yaml", []byte("lgo: {}\n"), env())
+	var one *Error
+	if !errors.As(err, &one) || one.Line != 1 || one.Column != 1 || one.Path != "lgo" {
+		t.Errorf("got %#v", one)
+	}
+}
+
+func TestOfflineNeedsNeitherVariablesNorFiles(t *testing.T) {
+	text := `
+server: {listen: "${LISTEN}", public_url: "${URL}", api_tokens: ["${TOKEN}"]}
+sources:
+  github: {secrets: ["${S}"], token: "file:/no/such"}
+  git: {}
+engine: {embedded: {max_builds: ${N}}}
+state_machines:
+  a: {definition: /no/such.json}
+  b: {arn: "${ARN}"}
+retention: {journal: "${KEEP}"}
+routes:
+  - {name: r, state_machine: a, branches: ["${B}", main]}
+`
+	c, err := Parse("c.yaml", []byte(text), env(), Offline())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Strings{"${B}", "main"}, c.Routes[0].Branches); diff != "" {
+		t.Error(diff)
+	}
+	if s := c.Sources["github"].Secrets; len(s) != 1 || !s[0].IsZero() {
+		t.Errorf("offline there are no secrets, got %v", s)
+	}
+	if _, err := Parse("c.yaml", []byte("state_machins: {}"), env(), Offline()); err == nil {
+		t.Error("offline, an unknown key must still be an error")
+	}
+}
+
+func TestSecretsNeverPrint(t *testing.T) {
+	c := parseText(t, strings.Replace(minimal, "s3cret", "hunter2", 1))
+	hidden := struct{ s Secret }{NewSecret("hunter2")}
+	js, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed := []string{string(js), fmt.Sprint(hidden), fmt.Sprintf("%+v %#v", hidden, hidden)}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		printed = append(printed, fmt.Sprintf(verb, c), fmt.Sprintf(verb, c.Sources), fmt.Sprintf(verb, NewSecret("hunter2")))
+	}
+	for _, p := range printed {
+		if strings.Contains(p, "hunter2") || strings.Contains(p, "68756e746572") {
+			t.Errorf("a secret was printed: %s", p)
+		}
+	}
+	if got := fmt.Sprint(c.Sources["github"].Secrets); got != "[***]" {
+		t.Errorf("got %q, want [***]", got)
+	}
+}
+
+func TestLoadNamesTheFile(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "nowhere.yaml"))
+	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "nowhere.yaml") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "is not a regular file") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDurationAndSizeRoundTrip(t *testing.T) {
+	for text, want := range map[string]string{"90s": "1m30s", "30d": "30d", "1d12h": "36h0m0s", "0s": "0s"} {
+		d, err := parseDuration(text)
+		if got := Duration(d).String(); err != nil || got != want {
+			t.Errorf("%s: got %s, %v, want %s", text, got, err, want)
+		}
+	}
+	for text, want := range map[string]string{"25MB": "25MB", "512kb": "512KB", "1024": "1KB", "1 GB": "1GB", "7": "7B", "0": "0B"} {
+		n, err := parseSize(text)
+		if got := Size(n).String(); err != nil || got != want {
+			t.Errorf("%s: got %s, %v, want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "-1s", "d", "1", "99999d", "1d-1h", "9999999h"} {
+		if d, err := parseDuration(text); err == nil {
+			t.Errorf("%q was read as %v", text, d)
+		}
+	}
+	for _, text := range []string{"", "-1", "MB", "1TB", "99999999999GB", "1.5MB"} {
+		if n, err := parseSize(text); err == nil {
+			t.Errorf("%q was read as %v", text, n)
+		}
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,95 @@
+package config
+
+import (
+	"github.com/goccy/go-yaml/ast"
+)
+
+// Engine is what runs executions: exactly one of its fields is set. In the file
+// it is a name alone, or a name with its settings.
+type Engine struct {
+	Embedded *Embedded `json:"embedded,omitempty" jsonschema:"The engine in this process; nothing else is needed."`
+	AWS      *AWS      `json:"aws,omitempty" jsonschema:"AWS Step Functions. Credentials come from where the AWS command line takes them."`
+}
+
+// Embedded is the engine in this process.
+type Embedded struct {
+	Listen    string              `json:"listen,omitzero" jsonschema:"host:port of the Step Functions API, for the AWS command line and SDKs. It has no authentication: keep it on the loopback. Left out, no port is opened."`
+	MaxBuilds int                 `json:"max_builds,omitzero" jsonschema:"How many local builds run at once. 0: one for each CPU." min:"0"`
+	Projects  map[string]Project  `json:"projects,omitzero" jsonschema:"What codebuild:startBuild runs on this machine, by ProjectName."`
+	Functions map[string]Function `json:"functions,omitzero" jsonschema:"What a Lambda ARN or name runs on this machine."`
+}
+
+// Project is a local build.
+type Project struct {
+	Buildspec   string            `json:"buildspec,omitzero" jsonschema:"Buildspec file in the checkout. Default: buildspec.yml."`
+	Repository  string            `json:"repository,omitzero" jsonschema:"Where to fetch from when the build's input does not say: URL or path."`
+	Timeout     Duration          `json:"timeout,omitzero" jsonschema:"How long one build may take. Default: 60m."`
+	Environment map[string]string `json:"environment,omitzero" jsonschema:"Environment variables of the build."`
+}
+
+// Function stands for a Lambda function.
+type Function struct {
+	Exec    Strings  `json:"exec,omitzero" jsonschema:"Program and arguments: JSON on its stdin, JSON on its stdout. No shell."`
+	HTTP    string   `json:"http,omitzero" jsonschema:"URL that takes a POST with the input as JSON and answers with the output."`
+	Timeout Duration `json:"timeout,omitzero" jsonschema:"How long one call may take. Default: 15m."`
+}
+
+// AWS is Step Functions in an AWS account.
+type AWS struct {
+	Region     string  `json:"region,omitzero" jsonschema:"Region. Left out, AWS_REGION or the profile says it."`
+	Profile    string  `json:"profile,omitzero" jsonschema:"Profile of the shared AWS config files."`
+	Endpoint   string  `json:"endpoint,omitzero" jsonschema:"URL instead of the service's own: a VPC endpoint or an emulator."`
+	StartBurst int     `json:"start_burst,omitzero" jsonschema:"StartExecution calls that may be made at once before start_rate applies: the account's bucket size. 1300 in us-east-1, us-west-2 and eu-west-1, else 800." min:"1"`
+	StartRate  float64 `json:"start_rate,omitzero" jsonschema:"StartExecution calls per second: the account's refill rate. 300 in us-east-1, us-west-2 and eu-west-1, else 150." min:"0.1"`
+}
+
+func (e *Engine) decodeNode(d *decoder, n ast.Node, path string) {
+	e.Embedded, e.AWS = nil, nil
+	if _, ok := d.scalar(n); ok {
+		text, ok := d.text(n, path)
+		switch {
+		case !ok || d.unresolved[path]:
+			e.Embedded = &Embedded{}
+		case text == "embedded":
+			e.Embedded = &Embedded{}
+		case text == "aws":
+			e.AWS = defaultAWS()
+		default:
+			d.failValue(path, "want embedded or aws, not %q", text)
+			e.Embedded = &Embedded{}
+		}
+		return
+	}
+	d.mapping(n, (*engineSettings)(e), path)
+	// "embedded:" with nothing after it means the engine as it comes.
+	for _, key := range d.keys(n) {
+		switch {
+		case key == "embedded" && e.Embedded == nil:
+			e.Embedded = &Embedded{}
+		case key == "aws" && e.AWS == nil:
+			e.AWS = defaultAWS()
+		}
+	}
+	if e.Embedded != nil && e.AWS != nil {
+		d.failValue(path, "embedded and aws exclude each other; keep one")
+	}
+	if e.Embedded == nil && e.AWS == nil {
+		d.failValue(path, "says neither embedded nor aws")
+		e.Embedded = &Embedded{}
+	}
+}
+
+// defaultAWS has the lower of the default quotas: a region that allows more says
+// so, and calling too often is answered by throttling.
+func defaultAWS() *AWS { return &AWS{StartBurst: 800, StartRate: 150} }
+
+func (a *AWS) decodeNode(d *decoder, n ast.Node, path string) {
+	*a = *defaultAWS()
+	d.mapping(n, (*awsSettings)(a), path)
+}
+
+// awsSettings is AWS without its own way of being decoded.
+type awsSettings AWS
+
+// engineSettings is Engine without its own way of being decoded.
+type engineSettings Engine

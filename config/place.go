@@ -1,0 +1,101 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
+)
+
+// fail records an error at a place in the file; nil means the whole file.
+func (d *decoder) fail(at *token.Position, path, format string, args ...any) {
+	e := &Error{File: d.name, Path: path, Message: fmt.Sprintf(format, args...)}
+	if at != nil {
+		e.Line, e.Column = at.Line, at.Column
+	}
+	d.failed = append(d.failed, e)
+}
+
+// failValue records an error at the value of path, or, where the file has
+// none, at the nearest key around it.
+func (d *decoder) failValue(path, format string, args ...any) {
+	d.fail(d.place(path), path, format, args...)
+}
+
+func (d *decoder) place(path string) *token.Position {
+	for {
+		if at, ok := d.places[path]; ok {
+			return at
+		}
+		if path == "" {
+			return nil
+		}
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
+}
+
+// item is the path of a list's element; where one value stands for a list of
+// one it is the path of that.
+func (d *decoder) item(path string, i int) string {
+	if at := fmt.Sprintf("%s[%d]", path, i); d.has(at) {
+		return at
+	}
+	return path
+}
+
+func (d *decoder) wrongType(n ast.Node, path, want string) {
+	var got string
+	switch n.(type) {
+	case *ast.NullNode:
+		got = "nothing"
+	case *ast.MappingNode, *ast.MappingValueNode:
+		got = "keys with values"
+	case *ast.SequenceNode:
+		got = "a list"
+	default:
+		got = "a single value"
+	}
+	d.failValue(path, "want %s, found %s", want, got)
+}
+
+// errors returns all that is wrong, or nil.
+func (d *decoder) errors() error {
+	if len(d.failed) == 0 {
+		return nil
+	}
+	d.failed.sort()
+	return d.failed
+}
+
+// join writes the path of key below path.
+func join(path, key string) string {
+	if strings.ContainsFunc(key, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '_' && r != '-'
+	}) || key == "" {
+		return path + "[" + strconv.Quote(key) + "]"
+	}
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// start is where n begins: a block mapping's token is its first colon.
+func start(n ast.Node) *token.Position {
+	switch t := n.(type) {
+	case *ast.MappingNode:
+		if len(t.Values) > 0 && !t.IsFlowStyle {
+			return t.Values[0].Key.GetToken().Position
+		}
+	case *ast.MappingValueNode:
+		return t.Key.GetToken().Position
+	}
+	return n.GetToken().Position
+}
+
+func isNull(n ast.Node) bool {
+	_, ok := n.(*ast.NullNode)
+	return ok
+}

@@ -1,0 +1,126 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// maxSecret is the size in bytes that a secret's file may have.
+const maxSecret = 64 << 10
+
+var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// expand fills the references of text in. Offline, a reference to a variable
+// that is not set stays as it is written, and its path is remembered.
+func (d *decoder) expand(text, path string) (string, bool) {
+	var b strings.Builder
+	ok := true
+	for {
+		before, rest, found := strings.Cut(text, "${")
+		if !found {
+			b.WriteString(text)
+			return b.String(), ok
+		}
+		if plain, escaped := strings.CutSuffix(before, "$"); escaped {
+			b.WriteString(plain + "${")
+			text = rest
+			continue
+		}
+		b.WriteString(before)
+		inner, after, closed := strings.Cut(rest, "}")
+		name, fallback, hasFallback := strings.Cut(inner, ":-")
+		if !closed || !variable.MatchString(name) {
+			d.failValue(path, "${ starts a reference such as ${NAME} or ${NAME:-default}; write $${ for the characters themselves")
+			return "", false
+		}
+		value, set := d.env(name)
+		switch {
+		case hasFallback && value == "":
+			value = fallback
+		case !set && d.offline:
+			d.unresolved[path] = true
+			value = "${" + inner + "}"
+		case !set:
+			d.failValue(path, "environment variable %s is not set; set it, or write ${%s:-default}", name, name)
+			ok = false
+		}
+		b.WriteString(value)
+		text = after
+	}
+}
+
+// secret finds the text of a secret. Offline there is none.
+func (d *decoder) secret(written, path string) (string, bool) {
+	text, ok := d.expand(written, path)
+	if d.offline || !ok {
+		return "", false
+	}
+	if strings.HasPrefix(written, "file:") {
+		file := d.resolve(strings.TrimPrefix(text, "file:"))
+		d.files = append(d.files, file)
+		data, err := readFile(file, maxSecret)
+		if err != nil {
+			d.failValue(path, "read secret: %v", err)
+			return "", false
+		}
+		text = strings.TrimRight(string(data), "\r\n")
+		if text == "" {
+			d.failValue(path, "the secret is empty: file %s holds nothing", file)
+			return "", false
+		}
+		return text, true
+	}
+	if strings.TrimSpace(text) == "" {
+		d.failValue(path, "the secret is empty; an empty secret would let anyone in")
+		return "", false
+	}
+	return text, true
+}
+
+// resolve makes a path relative to the config's folder.
+func (d *decoder) resolve(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(d.name), path)
+}
+
+// readFile reads a regular file of at most limit bytes. Its errors name the
+// path.
+func readFile(path string, limit int64) ([]byte, error) {
+	// Asked first: opening a named pipe waits for a writer.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, shortError(path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, shortError(path, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, shortError(path, err)
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s is larger than %v", path, Size(limit))
+	}
+	return data, nil
+}
+
+// shortError drops the name of the system call: the reader wants the file.
+func shortError(path string, err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
