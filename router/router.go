@@ -4,3 +4,156 @@
 // The same event and config give the same plan, byte for byte, today and after
 // a restart.
 package router
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"switchyard/internal/event"
+)
+
+// Router plans executions. It never changes once built and is safe for
+// concurrent use.
+type Router struct {
+	routes   []route
+	warnings []string
+}
+
+// route is one of the config's routes, compiled.
+type route struct {
+	Route        // with defaults filled in
+	sources      filter
+	repositories filter
+	branches     filter
+	baseBranches filter
+	authors      filter
+	paths        filter
+	environment  environment
+	input        inputShape
+}
+
+// New compiles a config. The error joins everything that is wrong with it; each
+// part names the route or component, the key and the fix.
+func New(cfg Config) (*Router, error) {
+	var p problems
+	components := compileComponents(cfg.Components, &p)
+	r := &Router{}
+	first := map[string]int{}
+	for i, rc := range cfg.Routes {
+		p.where = fmt.Sprintf("routes[%d]", i)
+		if j, taken := first[rc.Name]; taken && rc.Name != "" {
+			p.errorf("name: %s is the name of routes[%d] too; executions are told apart by it, so rename one", quote(rc.Name), j)
+		} else {
+			first[rc.Name] = i
+		}
+		if validName(rc.Name) {
+			p.where += " " + quote(rc.Name)
+		} else {
+			p.errorf("name: %s: a route needs a name of 1 to 64 characters, without control characters or space around it", quote(rc.Name))
+		}
+		r.routes = append(r.routes, compileRoute(rc, components, &p))
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	r.warnings = p.warnings
+	return r, nil
+}
+
+// Warnings lists what in the config is probably not meant, such as a pattern
+// that a later one takes out. Each names the route, the key and the reason.
+func (r *Router) Warnings() []string { return slices.Clone(r.warnings) }
+
+func validName(s string) bool {
+	return s != "" && utf8.ValidString(s) && utf8.RuneCountInString(s) <= 64 &&
+		strings.TrimSpace(s) == s && strings.IndexFunc(s, unicode.IsControl) < 0
+}
+
+// The actions of pull requests. Those after the fourth do nothing unless named.
+var pullActions = []string{"opened", "synchronize", "reopened", "ready_for_review", "closed", "labeled"}
+
+const defaultActions = 4
+
+func compileRoute(cfg Route, components []component, p *problems) route {
+	if len(cfg.On) == 0 {
+		cfg.On = []string{string(event.Push)}
+	}
+	for i, on := range cfg.On {
+		oneOf(p, fmt.Sprintf("on[%d]", i), on, string(event.Push), string(event.PullRequest), string(event.Delete))
+	}
+	hasPush, hasPull := slices.Contains(cfg.On, string(event.Push)), slices.Contains(cfg.On, string(event.PullRequest))
+	if !hasPull {
+		const idle = "%s: does nothing, since on does not name pull_request"
+		if len(cfg.Actions) > 0 {
+			p.warnf(idle, "actions")
+		}
+		if len(cfg.BaseBranches) > 0 {
+			p.warnf(idle, "base_branches")
+		}
+		if cfg.Forks != "" {
+			p.warnf(idle, "forks")
+		}
+	}
+	if !hasPush && cfg.Commits != "" {
+		p.warnf("commits: does nothing, since on does not name push")
+	}
+	for i, action := range cfg.Actions {
+		oneOf(p, fmt.Sprintf("actions[%d]", i), action, pullActions...)
+	}
+	if len(cfg.Actions) == 0 {
+		cfg.Actions = pullActions[:defaultActions]
+	}
+	setDefault(&cfg.Commits, "every")
+	oneOf(p, "commits", cfg.Commits, "every", "distinct", "head")
+	setDefault(&cfg.OverrideShape, "list")
+	oneOf(p, "override_shape", cfg.OverrideShape, "list", "object")
+	setDefault(&cfg.Forks, "never")
+	oneOf(p, "forks", cfg.Forks, "never", "labeled", "allow")
+	if cfg.ForkLabel != "" && cfg.Forks != "labeled" {
+		p.warnf("fork_label: does nothing without forks: labeled")
+	}
+	setDefault(&cfg.ForkLabel, "safe to test")
+	if cfg.OnNewCommit != "" {
+		oneOf(p, "on_new_commit", cfg.OnNewCommit, "cancel_superseded")
+	}
+	if cfg.StateMachine == "" {
+		p.errorf("state_machine: missing; name one of state_machines")
+	}
+
+	env, err := compileEnvironment(cfg.Environment)
+	if err != nil {
+		p.errorf("environment: %s: %v", quote(cfg.Environment), err)
+	} else if env.tmpl != nil {
+		for _, on := range cfg.On {
+			if err := env.try(cfg.Name, event.Kind(on)); err != nil {
+				p.errorf("environment: %v", err)
+			}
+		}
+	}
+	return route{
+		Route:        cfg,
+		sources:      compileFilter(ofSource, cfg.Sources, p),
+		repositories: compileFilter(ofRepository, cfg.Repositories, p),
+		branches:     compileFilter(ofBranch, cfg.Branches, p),
+		baseBranches: compileFilter(ofBaseBranch, cfg.BaseBranches, p),
+		authors:      compileFilter(ofAuthor, cfg.Authors, p),
+		paths:        compileFilter(ofPath, cfg.Paths, p),
+		environment:  env,
+		input:        newInputShape(&cfg, components, p),
+	}
+}
+
+func setDefault(s *string, value string) {
+	if *s == "" {
+		*s = value
+	}
+}
+
+func oneOf(p *problems, key, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		p.errorf("%s: %s is not one of %s", key, quote(value), strings.Join(allowed, ", "))
+	}
+}

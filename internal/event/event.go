@@ -32,7 +32,7 @@ type Event struct {
 	DeliveryID string `json:"delivery_id"`
 	Kind       Kind   `json:"kind"`
 	// Action refines a pull request event: opened, synchronize, reopened,
-	// ready_for_review or closed. Empty otherwise.
+	// ready_for_review, closed or labeled. Empty otherwise.
 	Action     string     `json:"action,omitempty"`
 	Repository Repository `json:"repository"`
 	// Ref is the full name of the ref the commits are on: refs/heads/… or
@@ -98,8 +98,11 @@ type PullReq struct {
 	Title   string   `json:"title,omitempty"`
 	Author  string   `json:"author,omitempty"`
 	Labels  []string `json:"labels,omitempty"`
-	Draft   bool     `json:"draft,omitempty"`
-	Merged  bool     `json:"merged,omitempty"`
+	// Label is the label that an action labeled has just given. Routes that
+	// let a fork run once labeled trust it, and no label given earlier.
+	Label  string `json:"label,omitempty"`
+	Draft  bool   `json:"draft,omitempty"`
+	Merged bool   `json:"merged,omitempty"`
 	// Fork is true when the head is in another repository than the base, or
 	// in none any more.
 	Fork     bool   `json:"fork,omitempty"`

@@ -1,0 +1,194 @@
+package router
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"switchyard/internal/event"
+)
+
+const (
+	// maxInput is Step Functions' limit on an execution's input, in bytes.
+	maxInput = 262144
+	// maxMessage is how much of a commit message the input holds, in bytes.
+	maxMessage = 4096
+)
+
+// template of an execution input: what a route adds to each, made once.
+type inputShape struct {
+	project string
+	object  bool // override_branches is an object
+	flags   []flag
+	// extra is the route's own input: `,"key":value` for each key, sorted.
+	extra []byte
+}
+
+// flag is a skip_* key that depends on what the commit changed.
+type flag struct {
+	json  string // `,"skip_api_v1":`
+	paths *filter
+}
+
+// newInputShape merges a route's fixed input with what components add to it.
+func newInputShape(cfg *Route, components []component, p *problems) inputShape {
+	s := inputShape{project: cfg.Project, object: cfg.OverrideShape == "object"}
+	for _, key := range slices.Sorted(maps.Keys(cfg.Input)) {
+		if key == "environment" || key == "commit" || key == "source" {
+			p.errorf("input.%s: Switchyard sets this key itself; use another", key)
+			continue
+		}
+		var value bytes.Buffer
+		enc := json.NewEncoder(&value)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(cfg.Input[key]); err != nil {
+			p.errorf("input.%s: cannot be written as JSON: %v", key, err)
+			continue
+		}
+		s.extra = append(s.extra, ',')
+		s.extra = appendString(s.extra, key)
+		s.extra = append(s.extra, ':')
+		s.extra = append(s.extra, bytes.TrimSuffix(value.Bytes(), []byte("\n"))...)
+	}
+	if len(s.extra) > maxInput/2 {
+		p.errorf("input: %d bytes of JSON; Step Functions takes %d in all, so keep it under half", len(s.extra), maxInput)
+	}
+	if _, fixed := cfg.Input["override_branches"]; fixed {
+		s.project = ""
+	}
+	for i := range components {
+		if _, fixed := cfg.Input[components[i].key]; !fixed {
+			s.flags = append(s.flags, flag{json: `,"` + components[i].key + `":`, paths: &components[i].paths})
+		}
+	}
+	return s
+}
+
+// appendEnvironment opens the input.
+func appendEnvironment(dst []byte, environment string) []byte {
+	dst = append(dst, `{"environment":`...)
+	return appendString(dst, environment)
+}
+
+// appendCommit writes what differs between the commits of an event.
+func (s *inputShape) appendCommit(dst []byte, branch string, c *event.Commit) []byte {
+	for i := range s.flags {
+		dst = append(dst, s.flags[i].json...)
+		dst = strconv.AppendBool(dst, untouched(s.flags[i].paths, c))
+	}
+	switch {
+	case s.project == "":
+	case s.object:
+		dst = append(dst, `,"override_branches":{`...)
+		dst = appendString(dst, s.project)
+		dst = append(dst, ':')
+		dst = appendString(dst, branch)
+		dst = append(dst, '}')
+	default:
+		dst = append(dst, `,"override_branches":[{"project":`...)
+		dst = appendString(dst, s.project)
+		dst = append(dst, `,"branch":`...)
+		dst = appendString(dst, branch)
+		dst = append(dst, `,"commit":`...)
+		dst = appendString(dst, c.SHA)
+		dst = append(dst, `}]`...)
+	}
+	dst = append(dst, `,"commit":{"sha":`...)
+	dst = appendString(dst, c.SHA)
+	dst = append(dst, `,"message":`...)
+	dst = appendString(dst, clip(c.Message, maxMessage))
+	dst = append(dst, `,"author":`...)
+	dst = appendString(dst, c.Author)
+	dst = append(dst, `,"url":`...)
+	dst = appendString(dst, c.URL)
+	return append(dst, '}')
+}
+
+// appendSource writes where the event came from and closes the input.
+func (s *inputShape) appendSource(dst []byte, ev *event.Event) []byte {
+	dst = append(dst, `,"source":{"provider":`...)
+	dst = appendString(dst, ev.Source)
+	dst = append(dst, `,"repository":`...)
+	dst = appendString(dst, ev.Repository.FullName)
+	dst = append(dst, `,"clone_url":`...)
+	dst = appendString(dst, ev.Repository.CloneURL)
+	dst = append(dst, `,"ref":`...)
+	dst = appendString(dst, ev.Ref)
+	dst = append(dst, `,"event":`...)
+	dst = appendString(dst, string(ev.Kind))
+	if ev.Kind == event.PullRequest {
+		dst = append(dst, `,"pull_request":`...)
+		dst = strconv.AppendInt(dst, int64(ev.PullRequest.Number), 10)
+	}
+	dst = append(dst, '}')
+	dst = append(dst, s.extra...)
+	return append(dst, '}')
+}
+
+// untouched reports whether a commit is known to change nothing under paths.
+func untouched(paths *filter, c *event.Commit) bool {
+	if !c.PathsKnown {
+		return false
+	}
+	_, touched := firstMatch(paths, c.Paths)
+	return !touched
+}
+
+// firstMatch returns the first path that passes.
+func firstMatch(f *filter, paths []string) (path string, ok bool) {
+	for _, path := range paths {
+		if _, ok := f.decide(path); ok {
+			return path, true
+		}
+	}
+	return "", false
+}
+
+// component is one of the config's components, compiled.
+type component struct {
+	key   string
+	paths filter
+}
+
+func compileComponents(cfg map[string]Component, p *problems) []component {
+	var out []component
+	owner := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(cfg)) {
+		p.where = "components." + quoteKey(name)
+		c := component{key: componentKey(name)}
+		switch other, taken := owner[c.key]; {
+		case name == "":
+			p.errorf("a component needs a name")
+		case taken:
+			p.errorf("becomes the input key %s, as components.%s does; rename one", c.key, quoteKey(other))
+		case len(cfg[name].Paths) == 0:
+			p.errorf("paths: none given, so it could never be skipped; list the patterns of its files")
+		}
+		owner[c.key] = name
+		c.paths = compileFilter(ofPath, cfg[name].Paths, p)
+		out = append(out, c)
+	}
+	return out
+}
+
+// componentKey is the input key that skips a component.
+func componentKey(name string) string {
+	return "skip_" + strings.Map(func(r rune) rune {
+		if r < 128 && alphanumeric(byte(r)) {
+			return r
+		}
+		return '_'
+	}, lower(name))
+}
+
+// quoteKey shows a config key, quoted only where it needs to be.
+func quoteKey(name string) string {
+	if q := fmt.Sprintf("%q", name); q[1:len(q)-1] != name || strings.ContainsAny(name, " .") || name == "" {
+		return q
+	}
+	return name
+}

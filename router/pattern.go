@@ -1,0 +1,363 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"strings"
+	"unicode/utf8"
+)
+
+// Pattern is one filter pattern, as GitHub Actions documents them for branch
+// and path filters (docs.github.com, "Filter pattern cheat sheet"):
+//
+//   - any characters but /
+//     **   any characters; as a whole directory (**/) also none at all
+//     ?    the preceding character, or not
+//   - the preceding character, once or more
+//     []   one letter or digit of those listed, as in [CB] or [0-9a-f]
+//     \    takes the meaning from the special character that follows
+//
+// A pattern must match the whole of its subject. Matching takes time linear in
+// the subject and allocates nothing, whatever the pattern. A Pattern is safe
+// for concurrent use.
+type Pattern struct {
+	text string
+	// prefix and suffix are the literal text that every match starts and ends
+	// with. They settle most subjects without running the automaton.
+	prefix, suffix string
+	shape          shape
+	// nodes is the automaton for what follows prefix: state i waits for
+	// nodes[i], state len(nodes) accepts. reach[i] is the set of states that
+	// can be entered with state i, reading nothing.
+	nodes []node
+	reach []stateSet
+	words int
+}
+
+// shape says how much of a pattern its prefix and suffix are.
+type shape uint8
+
+const (
+	general    shape = iota
+	literal          // prefix is all of it
+	underAny         // prefix, then **
+	underNames       // prefix, then *
+)
+
+const (
+	maxWords = 8
+	// maxPattern keeps the automaton's states in a fixed array on the stack.
+	maxPattern = maxWords*64 - 8
+)
+
+type stateSet [maxWords]uint64
+
+func (s *stateSet) add(i int)      { s[i>>6] |= 1 << (i & 63) }
+func (s *stateSet) has(i int) bool { return s[i>>6]&(1<<(i&63)) != 0 }
+
+// op is what a token of a pattern stands for.
+type op uint8
+
+const (
+	opRune  op = iota // one character
+	opClass           // one of [...]
+	opStar            // *
+	opAny             // **
+	opDirs            // **/ where a directory can begin
+)
+
+// token is one element of a pattern's text, text[at:end].
+type token struct {
+	op      op
+	c       rune
+	class   [2]uint64 // bit n is ASCII character n
+	quant   byte      // 0, '?' or '+'
+	at, end int
+}
+
+// node is one state's way on.
+type node struct {
+	op    op
+	plus  bool
+	body  bool // the inside of opDirs
+	c     rune
+	class [2]uint64
+}
+
+// CompilePattern compiles a single pattern. A leading ! is an error: it has a
+// meaning only in a list.
+func CompilePattern(text string) (*Pattern, error) {
+	if strings.HasPrefix(text, "!") {
+		return nil, errors.New(`"!" takes out of a list and means nothing here; write "\!" for the character`)
+	}
+	tokens, err := parsePattern(text)
+	if err != nil {
+		return nil, err
+	}
+	return assemble(text, tokens), nil
+}
+
+// String is the pattern as it was written.
+func (p *Pattern) String() string { return p.text }
+
+// Match reports whether the pattern matches all of s.
+func (p *Pattern) Match(s string) bool {
+	if !strings.HasPrefix(s, p.prefix) {
+		return false
+	}
+	rest := s[len(p.prefix):]
+	switch p.shape {
+	case literal:
+		return rest == ""
+	case underAny:
+		return true
+	case underNames:
+		return strings.IndexByte(rest, '/') < 0
+	case general:
+	}
+	return strings.HasSuffix(rest, p.suffix) && p.run(rest)
+}
+
+// run simulates the automaton, all its live states at once.
+func (p *Pattern) run(s string) bool {
+	var cur, next stateSet
+	cur = p.reach[0]
+	for _, r := range s {
+		if !p.step(&cur, &next, r) {
+			return false
+		}
+		cur = next
+	}
+	return cur.has(len(p.nodes))
+}
+
+// step makes next the states reached from cur by reading r, and reports
+// whether there are any.
+func (p *Pattern) step(cur, next *stateSet, r rune) bool {
+	clear(next[:p.words])
+	alive := false
+	for w := range p.words {
+		for set := cur[w]; set != 0; set &= set - 1 {
+			i := w<<6 + bits.TrailingZeros64(set)
+			if i == len(p.nodes) {
+				continue
+			}
+			n := &p.nodes[i]
+			advance, stay := n.read(r)
+			if stay {
+				p.enter(next, i)
+			}
+			if advance {
+				p.enter(next, i+1)
+			}
+			alive = alive || stay || advance
+		}
+	}
+	return alive
+}
+
+func (p *Pattern) enter(set *stateSet, i int) {
+	for w := range p.words {
+		set[w] |= p.reach[i][w]
+	}
+}
+
+// read says what r does to a state waiting at n.
+func (n *node) read(r rune) (advance, stay bool) {
+	switch n.op {
+	case opStar:
+		return false, r != '/'
+	case opAny:
+		return false, true
+	case opDirs:
+		return n.body && r == '/', n.body
+	case opClass:
+		ok := r < 128 && n.class[r>>6]&(1<<(r&63)) != 0
+		return ok, ok && n.plus
+	case opRune:
+	}
+	ok := r == n.c
+	return ok, ok && n.plus
+}
+
+// parsePattern reads a pattern's text. Its errors say what to write instead.
+func parsePattern(text string) ([]token, error) {
+	switch {
+	case text == "":
+		return nil, errors.New("an empty pattern matches nothing; leave it out")
+	case len(text) > maxPattern:
+		return nil, fmt.Errorf("%d bytes long; a pattern has at most %d", len(text), maxPattern)
+	case !utf8.ValidString(text):
+		return nil, errors.New("not valid UTF-8")
+	}
+	var tokens []token
+	for i := 0; i < len(text); {
+		t := token{at: i}
+		switch c := text[i]; c {
+		case '*':
+			for i < len(text) && text[i] == '*' {
+				i++
+			}
+			t.op = opStar
+			if i-t.at > 1 {
+				t.op = opAny
+				// "**/" is whole directories, none included, where one can
+				// begin: docs/**/*.md is documented to match docs/README.md.
+				if startsName(tokens) && i < len(text) && text[i] == '/' && !quantified(text, i+1) {
+					t.op = opDirs
+					i++
+				}
+			}
+		case '?', '+':
+			if len(tokens) == 0 || tokens[len(tokens)-1].op > opClass || tokens[len(tokens)-1].quant != 0 {
+				return nil, fmt.Errorf(`%q at position %d has no character before it to repeat; write "*" for any characters, "\%c" for the character itself`, c, i+1, c)
+			}
+			last := &tokens[len(tokens)-1]
+			last.quant, last.end = c, i+1
+			i++
+			continue
+		case '[':
+			class, n, err := parseClass(text[i:])
+			if err != nil {
+				return nil, err
+			}
+			t.op, t.class = opClass, class
+			i += n
+		case '\\':
+			i++
+			if i == len(text) {
+				return nil, errors.New(`"\" at the end escapes nothing; write "\\" for the character`)
+			}
+			if alphanumeric(text[i]) {
+				return nil, fmt.Errorf(`"\%c" has no meaning; "\" only takes it from special characters, and directories are separated by "/"`, text[i])
+			}
+			fallthrough
+		default:
+			r, n := utf8.DecodeRuneInString(text[i:])
+			t.op, t.c = opRune, r
+			i += n
+		}
+		t.end = i
+		tokens = append(tokens, t)
+	}
+	return tokens, nil
+}
+
+// startsName reports whether a name of a path begins after tokens.
+func startsName(tokens []token) bool {
+	if len(tokens) == 0 {
+		return true
+	}
+	last := tokens[len(tokens)-1]
+	return last.op == opDirs || last.op == opRune && last.c == '/' && last.quant == 0
+}
+
+func quantified(text string, i int) bool {
+	return i < len(text) && (text[i] == '?' || text[i] == '+')
+}
+
+// parseClass reads a class at the start of text and returns its length too.
+func parseClass(text string) (class [2]uint64, n int, err error) {
+	end := strings.IndexByte(text, ']')
+	if end < 0 {
+		return class, 0, errors.New(`"[" without its "]"; write "\[" for the character`)
+	}
+	body := text[1:end]
+	if body == "" {
+		return class, 0, errors.New(`"[]" lists no character; write "\[\]" for the two characters`)
+	}
+	if body[0] == '!' || body[0] == '^' {
+		return class, 0, fmt.Errorf(`"[%s]": classes cannot be negated; list what may match, or take out with a later "!" pattern`, body)
+	}
+	for i := 0; i < len(body); i++ {
+		lo := body[i]
+		if !alphanumeric(lo) {
+			return class, 0, fmt.Errorf(`"[%s]": only letters, digits and the ranges a-z, A-Z and 0-9 (or parts of them) go between brackets`, body)
+		}
+		hi := lo
+		if i+2 < len(body) && body[i+1] == '-' {
+			hi = body[i+2]
+			i += 2
+			if !alphanumeric(hi) || kindOf(lo) != kindOf(hi) || hi < lo {
+				return class, 0, fmt.Errorf(`"[%s]": %c-%c is no range; ranges lie within a-z, A-Z or 0-9 and ascend`, body, lo, hi)
+			}
+		}
+		for c := lo; c <= hi; c++ {
+			class[c>>6] |= 1 << (c & 63)
+		}
+	}
+	return class, end + 1, nil
+}
+
+func alphanumeric(c byte) bool { return kindOf(c) != 0 }
+
+// kindOf names the range a character belongs to, 0 for none.
+func kindOf(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return '0'
+	case 'a' <= c && c <= 'z':
+		return 'a'
+	case 'A' <= c && c <= 'Z':
+		return 'A'
+	}
+	return 0
+}
+
+// assemble builds the automaton of tokens that parsePattern returned.
+func assemble(text string, tokens []token) *Pattern {
+	p := &Pattern{text: text, shape: general}
+	isPlain := func(t token) bool { return t.op == opRune && t.quant == 0 }
+	var prefix, suffix []rune
+	rest := tokens
+	for len(rest) > 0 && isPlain(rest[0]) {
+		prefix = append(prefix, rest[0].c)
+		rest = rest[1:]
+	}
+	for i := len(rest); i > 0 && isPlain(rest[i-1]); i-- {
+		suffix = append([]rune{rest[i-1].c}, suffix...)
+	}
+	p.prefix, p.suffix = string(prefix), string(suffix)
+	switch {
+	case len(rest) == 0:
+		p.shape = literal
+	case len(rest) == 1 && rest[0].op == opAny:
+		p.shape = underAny
+	case len(rest) == 1 && rest[0].op == opStar:
+		p.shape = underNames
+	}
+
+	p.build(rest)
+	return p
+}
+
+// build makes the automaton of tokens.
+func (p *Pattern) build(tokens []token) {
+	var skips []int // how far each state may go on, reading nothing
+	for _, t := range tokens {
+		n := node{op: t.op, c: t.c, class: t.class, plus: t.quant == '+'}
+		skip := 0
+		switch {
+		case t.op == opDirs: // an entry that can be left at once, then a body
+			p.nodes, skips = append(p.nodes, n), append(skips, 2)
+			n.body = true
+		case t.op == opStar, t.op == opAny, t.quant == '?':
+			skip = 1
+		}
+		p.nodes, skips = append(p.nodes, n), append(skips, skip)
+	}
+	p.words = len(p.nodes)>>6 + 1
+	p.reach = make([]stateSet, len(p.nodes)+1)
+	for i := len(p.nodes); i >= 0; i-- {
+		p.reach[i].add(i)
+		if i == len(p.nodes) || skips[i] == 0 {
+			continue
+		}
+		for step := 1; step <= skips[i]; step++ {
+			for w := range p.reach[i] {
+				p.reach[i][w] |= p.reach[i+step][w]
+			}
+		}
+	}
+}
