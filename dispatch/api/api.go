@@ -12,7 +12,8 @@
 //	GET  /api/v1/deliveries/{id}             one, with its event and what it became
 //	POST /api/v1/deliveries/{id}/replay      route it again, start what is missing
 //
-// Every call carries "Authorization: Bearer <token>". Errors are
+// Every call carries "Authorization: Bearer <token>". A POST may say in the
+// query who is behind it, by=ada, which is recorded. Errors are
 // {"error": "what is wrong and what to do"}.
 package api
 
@@ -47,13 +48,14 @@ type Reader interface {
 	Delivery(ctx context.Context, id string) (dispatch.DeliveryDetail, error)
 }
 
-// Actor changes things; each change is durable when it returns nil.
+// Actor changes things on behalf of by; each change is durable when it returns
+// nil.
 type Actor interface {
-	Start(ctx context.Context, r event.Request) (event.Receipt, error)
-	Stop(ctx context.Context, id, reason string) error
-	Rerun(ctx context.Context, id, reason string) (string, error)
+	Start(ctx context.Context, r event.Request, by string) (event.Receipt, error)
+	Stop(ctx context.Context, id, by string) error
+	Rerun(ctx context.Context, id, by string) (string, error)
 	Redrive(ctx context.Context, id string) error
-	Replay(ctx context.Context, id string) error
+	Replay(ctx context.Context, id string) (event.Receipt, error)
 }
 
 // Starter makes a request of an execution input that a person wrote. Its error
@@ -176,6 +178,22 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		a.log.Error("request failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
 	}
 	answer(w, status, map[string]string{"error": text})
+}
+
+// Accepted is the answer to a call that starts executions.
+type Accepted struct {
+	Delivery   string   `json:"delivery,omitempty"`
+	Executions []string `json:"executions"`
+	// Ignored says why there are none.
+	Ignored string `json:"ignored,omitempty"`
+}
+
+func answerTo(r event.Receipt) Accepted {
+	a := Accepted{Delivery: r.Delivery, Executions: r.Executions, Ignored: r.Ignored}
+	if a.Executions == nil {
+		a.Executions = []string{}
+	}
+	return a
 }
 
 func answer(w http.ResponseWriter, status int, v any) {

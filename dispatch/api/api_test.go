@@ -52,18 +52,18 @@ func (f *fake) Delivery(_ context.Context, id string) (dispatch.DeliveryDetail, 
 	return dispatch.DeliveryDetail{Delivery: dispatch.Delivery{ID: id}}, f.err
 }
 
-func (f *fake) Start(_ context.Context, r event.Request) (event.Receipt, error) {
-	f.did = append(f.did, "start "+r.ID+" "+string(r.Input))
+func (f *fake) Start(_ context.Context, r event.Request, by string) (event.Receipt, error) {
+	f.did = append(f.did, "start "+r.ID+" "+string(r.Input)+" by "+by)
 	return event.Receipt{Delivery: "manual:1", Executions: []string{r.ID}}, f.err
 }
 
-func (f *fake) Stop(_ context.Context, id, reason string) error {
-	f.did = append(f.did, "stop "+id+" "+reason)
+func (f *fake) Stop(_ context.Context, id, by string) error {
+	f.did = append(f.did, "stop "+id+" by "+by)
 	return f.err
 }
 
-func (f *fake) Rerun(_ context.Context, id, reason string) (string, error) {
-	f.did = append(f.did, "rerun "+id+" "+reason)
+func (f *fake) Rerun(_ context.Context, id, by string) (string, error) {
+	f.did = append(f.did, "rerun "+id+" by "+by)
 	return id + "-r2", f.err
 }
 
@@ -72,9 +72,9 @@ func (f *fake) Redrive(_ context.Context, id string) error {
 	return f.err
 }
 
-func (f *fake) Replay(_ context.Context, id string) error {
+func (f *fake) Replay(_ context.Context, id string) (event.Receipt, error) {
 	f.did = append(f.did, "replay "+id)
-	return f.err
+	return event.Receipt{Delivery: id, Ignored: "no route asks for it"}, f.err
 }
 
 func serve(t *testing.T, f *fake, opts ...api.Option) *httptest.Server {
@@ -173,7 +173,8 @@ func TestErrorsCarryTheRightStatus(t *testing.T) {
 		{"limit of 0", "GET", "/api/v1/executions?limit=0", "", nil, 400, "from 1 to 1000"},
 		{"limit too large", "GET", "/api/v1/deliveries?limit=1001", "", nil, 400, "from 1 to 1000"},
 		{"before not a number", "GET", "/api/v1/deliveries?before=x", "", nil, 400, "before"},
-		{"reason of another shape", "POST", "/api/v1/executions/x/stop", `{"why":1}`, nil, 400, "reason"},
+		{"a misspelt by", "POST", "/api/v1/executions/x/stop?who=ada", "", nil, 400, "by"},
+		{"a long by", "POST", "/api/v1/executions/x/rerun?by=" + strings.Repeat("x", 101), "", nil, 400, "100 bytes"},
 		{"no logs here", "GET", "/api/v1/executions/x/log", "", nil, 404, "CloudWatch"},
 	}
 	for _, row := range rows {
@@ -224,20 +225,23 @@ func TestClientReachesEveryCall(t *testing.T) {
 	if d, err := c.Delivery(ctx, "github:a b"); err != nil || d.ID != "github:a b" {
 		t.Errorf("delivery: %v %v", d, err)
 	}
-	if id, err := c.Start(ctx, "m", []byte(`{"environment":"e"}`)); err != nil || id != "manual-1" {
+	if id, err := c.Start(ctx, "m", []byte(`{"environment":"e"}`), "ada"); err != nil || id != "manual-1" {
 		t.Errorf("start: %v %v", id, err)
 	}
 	if id, err := c.Rerun(ctx, "x", ""); err != nil || id != "x-r2" {
 		t.Errorf("rerun: %v %v", id, err)
 	}
 	var log bytes.Buffer
-	if err := errors.Join(c.Stop(ctx, "x", "enough"), c.Redrive(ctx, "x"), c.Replay(ctx, "github:1"), c.Log(ctx, "x", &log)); err != nil {
+	if err := errors.Join(c.Stop(ctx, "x", "ada"), c.Redrive(ctx, "x"), c.Log(ctx, "x", &log)); err != nil {
 		t.Error(err)
+	}
+	if a, err := c.Replay(ctx, "github:1"); err != nil || a.Ignored != "no route asks for it" {
+		t.Errorf("replay: %+v %v", a, err)
 	}
 	if log.String() != "log of x" {
 		t.Errorf("log: %q", log.String())
 	}
-	did := []string{`start manual-1 {"environment":"e"}`, "rerun x rerun of x by hand", "stop x enough", "redrive x", "replay github:1"}
+	did := []string{`start manual-1 {"environment":"e"} by ada`, "rerun x by hand", "stop x by ada", "redrive x", "replay github:1"}
 	if d := cmp.Diff(did, f.did); d != "" {
 		t.Error(d)
 	}

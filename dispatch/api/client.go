@@ -65,20 +65,20 @@ func (c *Client) Delivery(ctx context.Context, id string) (d dispatch.DeliveryDe
 
 // Start starts an execution of stateMachine by hand and returns its ID. The
 // name may be empty where the service has one state machine only.
-func (c *Client) Start(ctx context.Context, stateMachine string, input []byte) (string, error) {
-	q := url.Values{}
+func (c *Client) Start(ctx context.Context, stateMachine string, input []byte, by string) (string, error) {
+	q := url.Values{"by": {by}}
 	set(q, "state_machine", stateMachine)
 	return c.one(ctx, "executions?"+q.Encode(), input)
 }
 
 // Rerun runs a finished execution again and returns the new attempt's ID.
-func (c *Client) Rerun(ctx context.Context, id, reason string) (string, error) {
-	return c.one(ctx, "executions/"+url.PathEscape(id)+"/rerun", reasonBody(reason))
+func (c *Client) Rerun(ctx context.Context, id, by string) (string, error) {
+	return c.one(ctx, "executions/"+url.PathEscape(id)+"/rerun?"+url.Values{"by": {by}}.Encode(), nil)
 }
 
 // Stop asks for an execution's end.
-func (c *Client) Stop(ctx context.Context, id, reason string) error {
-	return c.call(ctx, http.MethodPost, "executions/"+url.PathEscape(id)+"/stop", reasonBody(reason), nil)
+func (c *Client) Stop(ctx context.Context, id, by string) error {
+	return c.call(ctx, http.MethodPost, "executions/"+url.PathEscape(id)+"/stop?"+url.Values{"by": {by}}.Encode(), nil, nil)
 }
 
 // Redrive tries again to start an execution that the engine refused.
@@ -86,9 +86,10 @@ func (c *Client) Redrive(ctx context.Context, id string) error {
 	return c.call(ctx, http.MethodPost, "executions/"+url.PathEscape(id)+"/redrive", nil, nil)
 }
 
-// Replay routes a delivery again and starts what is missing.
-func (c *Client) Replay(ctx context.Context, id string) error {
-	return c.call(ctx, http.MethodPost, "deliveries/"+url.PathEscape(id)+"/replay", nil, nil)
+// Replay routes a delivery again, starts what is missing, and says what it
+// asks for now.
+func (c *Client) Replay(ctx context.Context, id string) (a Accepted, err error) {
+	return a, c.call(ctx, http.MethodPost, "deliveries/"+url.PathEscape(id)+"/replay", nil, &a)
 }
 
 // Log copies an execution's build log to w until its builds have ended.
@@ -106,7 +107,7 @@ func (c *Client) Log(ctx context.Context, id string, w io.Writer) error {
 
 // one posts a call that answers with a single execution.
 func (c *Client) one(ctx context.Context, path string, body []byte) (string, error) {
-	var got struct{ Executions []string }
+	var got Accepted
 	if err := c.call(ctx, http.MethodPost, path, body, &got); err != nil {
 		return "", err
 	}
@@ -171,12 +172,4 @@ func paging(q url.Values, before int64, limit int) {
 	if limit > 0 {
 		q.Set("limit", strconv.Itoa(limit))
 	}
-}
-
-func reasonBody(reason string) []byte {
-	body, err := json.Marshal(map[string]string{"reason": reason})
-	if err != nil {
-		panic(err) // a string always encodes
-	}
-	return body
 }

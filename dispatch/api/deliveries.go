@@ -37,10 +37,10 @@ func (a *API) showDelivery(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) replayDelivery(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	if err := a.d.Replay(r.Context(), id); err != nil {
-		a.fail(w, r, fmt.Errorf("replay %s: %w", id, err))
+	receipt, err := a.d.Replay(r.Context(), r.PathValue("id"))
+	if err != nil {
+		a.fail(w, r, err)
 		return
 	}
-	answer(w, http.StatusAccepted, map[string]string{"replaying": id})
+	answer(w, http.StatusAccepted, answerTo(receipt))
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +25,8 @@ func (a *API) startExecution(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, &httpError{http.StatusBadRequest, "the body ended early"})
 		return
 	}
-	if err := unknownKeys(r.URL.Query(), "state_machine"); err != nil {
+	by, err := byWhom(r, "state_machine")
+	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
@@ -35,12 +35,12 @@ func (a *API) startExecution(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, &httpError{http.StatusBadRequest, err.Error()})
 		return
 	}
-	receipt, err := a.d.Start(r.Context(), request)
+	receipt, err := a.d.Start(r.Context(), request, by)
 	if err != nil {
-		a.fail(w, r, fmt.Errorf("start %s: %w", request.ID, err))
+		a.fail(w, r, err)
 		return
 	}
-	answer(w, http.StatusAccepted, map[string]any{"delivery": receipt.Delivery, "executions": receipt.Executions})
+	answer(w, http.StatusAccepted, answerTo(receipt))
 }
 
 func (a *API) listExecutions(w http.ResponseWriter, r *http.Request) {
@@ -108,27 +108,26 @@ func (a *API) followLog(w http.ResponseWriter, r *http.Request) {
 
 func (a *API) stopExecution(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
-	reason, err := reasonOf(w, r, "stopped by hand")
+	by, err := byWhom(r)
 	if err == nil {
-		err = a.d.Stop(r.Context(), id, reason)
+		err = a.d.Stop(r.Context(), id, by)
 	}
 	if err != nil {
-		a.fail(w, r, fmt.Errorf("stop %s: %w", id, err))
+		a.fail(w, r, err)
 		return
 	}
 	answer(w, http.StatusAccepted, map[string]string{"stopping": id})
 }
 
 func (a *API) rerunExecution(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	reason, err := reasonOf(w, r, "rerun of "+id+" by hand")
+	by, err := byWhom(r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	again, err := a.d.Rerun(r.Context(), id, reason)
+	again, err := a.d.Rerun(r.Context(), r.PathValue("id"), by)
 	if err != nil {
-		a.fail(w, r, fmt.Errorf("rerun %s: %w", id, err))
+		a.fail(w, r, err)
 		return
 	}
 	answer(w, http.StatusAccepted, map[string]any{"executions": []string{again}})
@@ -137,26 +136,27 @@ func (a *API) rerunExecution(w http.ResponseWriter, r *http.Request) {
 func (a *API) redriveExecution(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	if err := a.d.Redrive(r.Context(), id); err != nil {
-		a.fail(w, r, fmt.Errorf("redrive %s: %w", id, err))
+		a.fail(w, r, err)
 		return
 	}
 	answer(w, http.StatusAccepted, map[string]any{"executions": []string{id}})
 }
 
-// reasonOf reads {"reason": "…"} from a body that may also be empty.
-func reasonOf(w http.ResponseWriter, r *http.Request, otherwise string) (string, error) {
-	var body struct {
-		Reason string `json:"reason"`
+// byWhom reads who is behind a POST from its query; more are the parameters
+// that the call has besides.
+func byWhom(r *http.Request, more ...string) (string, error) {
+	q := r.URL.Query()
+	if err := unknownKeys(q, append(more, "by")...); err != nil {
+		return "", err
 	}
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&body); err != nil && !errors.Is(err, io.EOF) {
-		return "", &httpError{http.StatusBadRequest, `the body is empty or {"reason": "…"}, at most 4096 bytes`}
+	by := q.Get("by")
+	switch {
+	case by == "":
+		return "hand", nil
+	case len(by) > 100:
+		return "", &httpError{http.StatusBadRequest, "by has more than 100 bytes"}
 	}
-	if body.Reason == "" {
-		return otherwise, nil
-	}
-	return body.Reason, nil
+	return by, nil
 }
 
 // unknownKeys refuses query parameters that nobody would read: a misspelt
