@@ -239,6 +239,8 @@ type ReaderConfig struct {
 	CSVHeaders        []string
 	// CSVDelimiter is COMMA (also when absent), PIPE, SEMICOLON, SPACE or TAB.
 	CSVDelimiter string
+	// ManifestType is S3_INVENTORY or ATHENA_DATA, "" when absent.
+	ManifestType string
 	// ItemsPointer is a JSON pointer to the array inside a JSON file.
 	ItemsPointer string
 

@@ -18,18 +18,27 @@ func ParseReference(s string) (*Reference, error) {
 		return nil, err
 	}
 	if p.root != Input {
-		return nil, &SyntaxError{Path: s, Msg: "a reference path must start with $"}
+		return nil, &SyntaxError{Path: s, Msg: "a path to write to must start with $."}
 	}
+	if err := p.CheckReference(); err != nil {
+		return nil, err
+	}
+	return &Reference{path: p}, nil
+}
+
+// CheckReference tells why the path does not name exactly one place: a
+// [*SyntaxError], nil when it does.
+func (p *Path) CheckReference() error {
 	if p.function != nil {
-		return nil, &SyntaxError{Path: s, Msg: "a reference path cannot call a function"}
+		return &SyntaxError{Path: p.src, Msg: "a reference path cannot call a function"}
 	}
 	for i := range p.steps {
 		st := &p.steps[i]
 		if st.deep || st.kind != stepField && (st.kind != stepIndex || st.index < 0) {
-			return nil, &SyntaxError{Path: s, Msg: "a reference path can only name fields and single indexes, not " + fragment(st)}
+			return &SyntaxError{Path: p.src, Msg: "a reference path can only name fields and single indexes, not " + fragment(st)}
 		}
 	}
-	return &Reference{path: p}, nil
+	return nil
 }
 
 // String is the path as it was written.

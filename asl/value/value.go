@@ -158,6 +158,15 @@ func (v Value) Get(key string) (Value, bool) {
 	return v.node.elems[i], true
 }
 
+// Find returns the index of an object's field, -1 when v is not an object or
+// lacks it.
+func (v Value) Find(key string) int {
+	if v.kind != Object {
+		return -1
+	}
+	return v.node.find(key)
+}
+
 // Fields iterates over an object's members in order; over nothing when v is
 // not an object.
 func (v Value) Fields() iter.Seq2[string, Value] {
