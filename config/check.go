@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"switchyard/router"
 )
 
 // The sources that there are adapters for.
@@ -22,8 +23,6 @@ var (
 	// AWS's own rule for a state machine's name.
 	machineName = regexp.MustCompile(`^[0-9A-Za-z_-]{1,80}$`)
 	machineARN  = regexp.MustCompile(`^arn:aws[a-z-]*:states:[a-z0-9-]+:[0-9]{12}:stateMachine:[0-9A-Za-z_-]{1,80}(:[0-9A-Za-z_.-]{1,80})?$`)
-	// The flag skip_<name> is a key of the input.
-	componentName = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
 )
 
 // checkAll holds the decoded values against each other and the outside. It
@@ -40,17 +39,8 @@ func (d *decoder) checkAll(c *Config) {
 		d.checkStateMachine(name, c.StateMachines[name], c)
 	}
 	for _, pattern := range sorted(c.Environments) {
-		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			d.failValue(join("environments", pattern), "%q is no environment name or glob", pattern)
-		}
-	}
-	for _, name := range sorted(c.Components) {
-		at := join("components", name)
-		if !componentName.MatchString(name) {
-			d.failValue(at, "a component's name is 1 to 64 letters, digits, _ or -: it becomes skip_<name>")
-		}
-		if len(c.Components[name].Paths) == 0 && d.has(at+".paths") {
-			d.failValue(at+".paths", "is empty: the component could never change")
+		if _, err := router.CompilePattern(pattern); err != nil {
+			d.failValue(join("environments", pattern), "no environment name or glob: %v", err)
 		}
 	}
 	d.checkRoutes(c)
@@ -96,14 +86,6 @@ func (d *decoder) checkSource(name string, s *Source) {
 	}
 	if !s.Token.IsZero() && s.App != nil {
 		d.failValue(at, "token and app exclude each other; keep one")
-	}
-	if s.App != nil {
-		if s.App.ID <= 0 && d.has(at+".app.id") && !d.unresolved[at+".app.id"] {
-			d.failValue(at+".app.id", "must be the app's number")
-		}
-		if s.App.InstallationID <= 0 && d.has(at+".app.installation_id") && !d.unresolved[at+".app.installation_id"] {
-			d.failValue(at+".app.installation_id", "must be the installation's number")
-		}
 	}
 	d.checkURL(at+".base_url", s.BaseURL)
 	if s.Provider == providerGitHub && s.Repositories != nil {
@@ -202,6 +184,45 @@ func (d *decoder) checkRoutes(c *Config) {
 		}
 		d.checkRouteSources(at, r.Sources, c)
 	}
+	if d.failedUnder("routes") || d.failedUnder("components") {
+		return // the router would only say it again
+	}
+	r, err := router.New(c.RouterConfig())
+	if err != nil {
+		for _, problem := range problems(err) {
+			d.failRouter(problem.Error())
+		}
+		return
+	}
+	c.warnings = r.Warnings()
+}
+
+// problems takes apart what [errors.Join] has joined.
+func problems(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+var routerPlace = regexp.MustCompile(`^(?:(routes\[\d+\])|components\.([^ :]+))[^:]*(?:: ([a-z_]+)(\[\d+\])?)?`)
+
+// failRouter records what the router says of a route or component. Its texts
+// begin with where they belong; they are read only to show the line, and one
+// that cannot be read is shown without.
+func (d *decoder) failRouter(text string) {
+	at := ""
+	if m := routerPlace.FindStringSubmatch(text); m != nil {
+		if at = m[1]; at == "" {
+			at = join("components", m[2])
+		}
+		if key := at + "." + m[3]; d.has(key) {
+			if at = key; d.has(key + m[4]) {
+				at = key + m[4]
+			}
+		}
+	}
+	d.fail(d.place(at), "", "%s", text)
 }
 
 func (d *decoder) checkRouteSources(at string, sources []string, c *Config) {

@@ -28,7 +28,7 @@ type Config struct {
 	Sources       map[string]Source       `json:"sources,omitzero" jsonschema:"The git hosts that call us, each under the name that stands in /webhooks/{source}."`
 	Engine        Engine                  `json:"engine,omitzero" jsonschema:"What runs executions: the embedded engine or AWS Step Functions."`
 	StateMachines map[string]StateMachine `json:"state_machines,omitzero" jsonschema:"The state machines that routes start, by name."`
-	Environments  map[string]Environment  `json:"environments,omitzero" jsonschema:"Limits for environments, by name or glob. An exact name wins over a glob, a longer glob over a shorter."`
+	Environments  map[string]Environment  `json:"environments,omitzero" jsonschema:"Limits for environments, by name or glob. An exact name wins over a glob, a longer glob over a shorter: * stops at /, ** does not."`
 	Components    map[string]Component    `json:"components,omitzero" jsonschema:"Parts of a repository that can be skipped when none of their paths changed: each sets skip_<name> in the input."`
 	Routes        []Route                 `json:"routes,omitzero" jsonschema:"Which events start which state machine, with which input."`
 	Limits        Limits                  `json:"limits,omitzero" jsonschema:"Bounds on what is done at once."`
@@ -42,6 +42,8 @@ type Config struct {
 	file, dir string
 	// files are all files whose content the config depends on.
 	files []string
+	// warnings are what the router finds probably not meant.
+	warnings []string
 }
 
 // Server is the HTTP face.
@@ -63,9 +65,8 @@ type Source struct {
 
 // App is a GitHub App's identity.
 type App struct {
-	ID             int64  `json:"id" jsonschema:"App ID."`
-	InstallationID int64  `json:"installation_id" jsonschema:"ID of the app's installation in the organisation."`
-	PrivateKey     Secret `json:"private_key" jsonschema:"The app's private key in PEM, best as file:PATH."`
+	ID         int64  `json:"id" jsonschema:"App ID." min:"1"`
+	PrivateKey Secret `json:"private_key" jsonschema:"The app's private key in PEM, best as file:PATH."`
 }
 
 // StateMachine is what a route starts.
@@ -94,7 +95,7 @@ type Route struct {
 	BaseBranches  Strings        `json:"base_branches,omitzero" jsonschema:"Patterns of the branch a pull request is to be merged into. Default: all."`
 	Authors       Strings        `json:"authors,omitzero" jsonschema:"Patterns of commit authors. Default: all."`
 	Paths         Strings        `json:"paths,omitzero" jsonschema:"Patterns of changed files; a commit that changed none of them starts nothing. Default: all."`
-	Actions       Strings        `json:"actions,omitzero" jsonschema:"Actions of pull_request. Default: opened, synchronize, reopened, ready_for_review." enum:"opened,synchronize,reopened,ready_for_review,closed"`
+	Actions       Strings        `json:"actions,omitzero" jsonschema:"Actions of pull_request. Default: opened, synchronize, reopened, ready_for_review." enum:"opened,synchronize,reopened,ready_for_review,closed,labeled"`
 	Commits       string         `json:"commits,omitzero" jsonschema:"Which commits of a push start an execution: every, distinct (those the host had not seen before) or head. Default: every." enum:"every,distinct,head"`
 	StateMachine  string         `json:"state_machine" jsonschema:"Name under state_machines."`
 	Environment   string         `json:"environment,omitzero" jsonschema:"Where the execution deploys. A template: dev-{{ .Branch | slug }}."`
@@ -102,7 +103,7 @@ type Route struct {
 	OverrideShape string         `json:"override_shape,omitzero" jsonschema:"How override_branches is written: a list of objects or one object. Default: list." enum:"list,object"`
 	Input         map[string]any `json:"input,omitzero" jsonschema:"More input for the execution; it wins over skip_* flags of components. Passed on as written: no ${…} here."`
 	SkipMarkers   bool           `json:"skip_markers,omitzero" jsonschema:"Honour [skip ci] and its kin in commit messages. Default: false."`
-	Forks         string         `json:"forks,omitzero" jsonschema:"Whether pull requests from forks start anything: never, labeled (only with fork_label) or allow. Default: never." enum:"never,labeled,allow"`
+	Forks         string         `json:"forks,omitzero" jsonschema:"Whether pull requests from forks start anything: never, labeled (only the commit that was the head when fork_label was given) or allow. Default: never." enum:"never,labeled,allow"`
 	ForkLabel     string         `json:"fork_label,omitzero" jsonschema:"Label that lets a fork's pull request run under forks: labeled. Default: safe to test."`
 	OnNewCommit   string         `json:"on_new_commit,omitzero" jsonschema:"wait: every commit runs. cancel_superseded: older executions of the same route and branch are stopped. Default: wait." enum:"wait,cancel_superseded"`
 }
@@ -155,7 +156,7 @@ func Default() *Config {
 			Starts:      32,
 		},
 		Retention: Retention{Journal: Duration(90 * day), Executions: Duration(90 * day)},
-		Status:    Status{PerMinute: 60, PerHour: 450, Concurrent: 4},
+		Status:    Status{PerMinute: 80, PerHour: 500, Concurrent: 4},
 		Log:       Log{Format: "auto", Level: "info"},
 		Tracing:   Tracing{Ratio: 1},
 	}
@@ -224,6 +225,10 @@ func (c *Config) File() string { return c.file }
 
 // Files are the files the config depends on: itself, definitions, secrets.
 func (c *Config) Files() []string { return c.files }
+
+// Warnings list what is valid but probably not meant, such as a pattern that a
+// later one takes out.
+func (c *Config) Warnings() []string { return c.warnings }
 
 // Resolve makes a path of the config relative to the config's folder.
 func (c *Config) Resolve(path string) string {

@@ -213,10 +213,10 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 			`1:18: sources.forge: provider is missing: the name "forge" is none; set provider: github or provider: git`}},
 		"misspelt provider": {"sources: {forge: {provider: gihub, secrets: x}}\n", []string{
 			`1:29: sources.forge.provider: unknown value "gihub"; did you mean github?`}},
-		"token and app": {"sources:\n  github: {secrets: x, token: t, app: {id: 1, installation_id: 2, private_key: k}}\n", []string{
+		"token and app": {"sources:\n  github: {secrets: x, token: t, app: {id: 1, private_key: k}}\n", []string{
 			"2:11: sources.github: token and app exclude each other; keep one"}},
 		"half an app": {"sources:\n  github: {secrets: x, app: {id: 1}}\n", []string{
-			"2:29: sources.github.app: installation_id is missing", "2:29: sources.github.app: private_key is missing"}},
+			"2:29: sources.github.app: private_key is missing"}},
 		"github with paths": {"sources: {github: {secrets: x, repositories: {a: /b}}}\n", []string{
 			"1:46: sources.github.repositories: only a git source has repositories on this machine"}},
 		"git with a token":    {"sources: {git: {secrets: x, token: t}}\n", []string{"1:36: sources.git.token: a git source has no API; its statuses are git notes"}},
@@ -239,10 +239,13 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 		"definition on aws": {"engine: aws\nstate_machines: {a: {definition: x}}\n", []string{"2:34: state_machines.a.definition: engine aws starts what is deployed there; give the arn"}},
 		"missing definition": {"state_machines: {a: {definition: nowhere.json}}\n", []string{
 			"1:34: state_machines.a.definition: read definition: DIR/nowhere.json: no such file or directory"}},
-		"environment glob":   {"environments: {\"dev-[\": {}}\n", []string{`1:25: environments["dev-["]: "dev-[" is no environment name or glob`}},
-		"negative limit":     {"environments: {a: {max_parallel: -1}}\n", []string{"1:34: environments.a.max_parallel: must be at least 0"}},
-		"component name":     {"components: {\"a b\": {paths: x}}\n", []string{`1:21: components["a b"]: a component's name is 1 to 64 letters, digits, _ or -: it becomes skip_<name>`}},
-		"component of none":  {"components: {a: {paths: []}}\n", []string{"1:25: components.a.paths: is empty: the component could never change"}},
+		"environment glob":  {"environments: {\"dev-[\": {}}\n", []string{`1:25: environments["dev-["]: no environment name or glob: "[" without its "]"; write "\[" for the character`}},
+		"negative limit":    {"environments: {a: {max_parallel: -1}}\n", []string{"1:34: environments.a.max_parallel: must be at least 0"}},
+		"component of none": {"components: {a: {paths: []}}\n", []string{"1:25: components.a: paths: none given, so it could never be skipped; list the patterns of its files"}},
+		"bad branch pattern": {minimal + "  - {name: two, state_machine: deploy, branches: [main, \"[\"]}\n", []string{
+			`8:57: routes[1] "two": branches[1] "[": "[" without its "]"; write "\[" for the character`}},
+		"bad template": {strings.Replace(minimal, "name: all", "name: all, environment: \"{{ .Nope }}\"", 1), []string{
+			`7:30: routes[0] "all": environment: "{{ .Nope }}": .Nope is not a field; fields are .Author, .BaseBranch, .Branch, .Event, .Name, .Owner, .PullRequest, .Repository, .Route, .SHA, .ShortSHA`}},
 		"short retention":    {"retention: {journal: 1h}\n", []string{"1:22: retention.journal: 1h0m0s is too short: GitHub redelivers for 3 days, and a delivery that is forgotten runs again; keep at least 4d"}},
 		"no URL":             {"server: {public_url: example.com}\n", []string{`1:22: server.public_url: "example.com" is no http or https URL`}},
 		"URL with password":  {"tracing: {endpoint: \"http://u:p@h:4318\"}\n", []string{"1:21: tracing.endpoint: holds a user or password; a URL is shown and logged"}},

@@ -3,9 +3,15 @@ package config
 import (
 	"time"
 
+	"switchyard/dispatch"
+	"switchyard/dispatch/status"
+	statusgithub "switchyard/dispatch/status/github"
+	"switchyard/dispatch/status/gitnotes"
 	"switchyard/dispatch/stepfn"
 	"switchyard/router"
 	"switchyard/webhook"
+	"switchyard/webhook/git"
+	"switchyard/webhook/github"
 )
 
 // RouterConfig is what the router needs.
@@ -44,9 +50,90 @@ func (c *Config) WebhookConfig() webhook.Config {
 	}
 }
 
+// GitHubWebhook is what a source with provider github needs to verify.
+func (s *Source) GitHubWebhook() github.Config { return github.Config{Secrets: s.Secrets.Reveal()} }
+
+// GitWebhook is what a source with provider git needs to verify.
+func (s *Source) GitWebhook() git.Config { return git.Config{Secrets: s.Secrets.Reveal()} }
+
+// GitHubStatus is what is needed to write commit statuses to a source with
+// provider github; ok is false when it has neither token nor app.
+func (c *Config) GitHubStatus(source string) (cfg statusgithub.Config, ok bool) {
+	s := c.Sources[source]
+	cfg = statusgithub.Config{BaseURL: s.BaseURL, Token: s.Token.Reveal(), Limits: status.Limits{
+		PerMinute: c.Status.PerMinute, PerHour: c.Status.PerHour, Concurrent: c.Status.Concurrent,
+	}}
+	if s.App != nil {
+		cfg.App = &statusgithub.App{ID: s.App.ID, PrivateKey: []byte(s.App.PrivateKey.Reveal())}
+	}
+	return cfg, s.Provider == providerGitHub && (s.App != nil || !s.Token.IsZero())
+}
+
+// GitNotes is what is needed to write notes to a source with provider git; ok
+// is false when it has no repositories on this machine.
+func (c *Config) GitNotes(source string) (cfg gitnotes.Config, ok bool) {
+	s := c.Sources[source]
+	cfg.Repositories = make(map[string]string, len(s.Repositories))
+	for name, path := range s.Repositories {
+		cfg.Repositories[name] = c.Resolve(path)
+	}
+	return cfg, s.Provider == providerGit && len(s.Repositories) > 0
+}
+
+// DispatchConfig is what the dispatcher needs. Commits of a source get statuses
+// when it has a token, an app or repositories on this machine.
+func (c *Config) DispatchConfig() dispatch.Config {
+	cfg := dispatch.Config{
+		MaxStarts:        c.Limits.Starts,
+		Retention:        time.Duration(c.Retention.Journal),
+		MaxPending:       c.Limits.Deliveries,
+		EnvironmentLimit: c.environmentLimits(),
+		Statuses: func(source string) bool {
+			_, github := c.GitHubStatus(source)
+			_, notes := c.GitNotes(source)
+			return github || notes
+		},
+	}
+	if a := c.Engine.AWS; a != nil {
+		cfg.StartRate, cfg.StartBurst = a.StartRate, a.StartBurst
+	}
+	return cfg
+}
+
+// environmentLimits answers with max_parallel of the exact name, else of the
+// longest glob that matches, of two as long the first by name.
+func (c *Config) environmentLimits() func(string) int {
+	type glob struct {
+		pattern *router.Pattern
+		text    string
+		limit   int
+	}
+	var globs []glob
+	for _, text := range sorted(c.Environments) {
+		p, err := router.CompilePattern(text)
+		if err != nil {
+			continue // refused when the config was read
+		}
+		globs = append(globs, glob{p, text, c.Environments[text].MaxParallel})
+	}
+	exact := c.Environments
+	return func(name string) int {
+		if e, ok := exact[name]; ok {
+			return e.MaxParallel
+		}
+		length, limit := 0, 0
+		for _, g := range globs {
+			if len(g.text) > length && g.pattern.Match(name) {
+				length, limit = len(g.text), g.limit
+			}
+		}
+		return limit
+	}
+}
+
 // AWSConfig is what is needed to reach Step Functions in AWS, when that is the
 // engine.
-func (c *Config) AWSConfig() (stepfn.AWSConfig, bool) {
+func (c *Config) AWSConfig() (cfg stepfn.AWSConfig, ok bool) {
 	a := c.Engine.AWS
 	if a == nil {
 		return stepfn.AWSConfig{}, false

@@ -1,0 +1,123 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"switchyard/router"
+)
+
+func TestRouterConfigCarriesEveryKey(t *testing.T) {
+	c := parseText(t, `
+sources: {github: {secrets: x}}
+state_machines: {deploy: {arn: "arn:aws:states:eu-west-1:123456789012:stateMachine:deploy:live"}}
+components: {api: {paths: [api/**]}}
+routes:
+  - name: all
+    on: [push, pull_request]
+    sources: github
+    repositories: acme/*
+    branches: main
+    base_branches: [main]
+    authors: ["!bot", "**"]
+    paths: ["src/**"]
+    actions: opened
+    commits: distinct
+    state_machine: deploy
+    environment: prod
+    project: p
+    override_shape: object
+    input: {a: b}
+    skip_markers: true
+    forks: labeled
+    fork_label: ok
+    on_new_commit: cancel_superseded
+  - {name: least, state_machine: deploy, on_new_commit: wait}
+`)
+	want := router.Config{
+		Components: map[string]router.Component{"api": {Paths: []string{"api/**"}}},
+		Routes: []router.Route{{
+			Name: "all", On: []string{"push", "pull_request"}, Sources: []string{"github"}, Repositories: []string{"acme/*"},
+			Branches: []string{"main"}, BaseBranches: []string{"main"}, Authors: []string{"!bot", "**"}, Paths: []string{"src/**"},
+			Actions: []string{"opened"}, Commits: "distinct", StateMachine: "deploy", Environment: "prod", Project: "p",
+			OverrideShape: "object", Input: map[string]any{"a": "b"}, SkipMarkers: true, Forks: "labeled", ForkLabel: "ok",
+			OnNewCommit: "cancel_superseded",
+		}, {Name: "least", StateMachine: "deploy"}},
+	}
+	if diff := cmp.Diff(want, c.RouterConfig()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEnvironmentLimitIsThatOfTheClosestPattern(t *testing.T) {
+	limit := parseText(t, `
+environments: {"**": {max_parallel: 9}, "dev-*": {max_parallel: 5}, dev-free: {}, "dev-b*": {max_parallel: 2}, acceptance: {max_parallel: 1}}
+`).DispatchConfig().EnvironmentLimit
+	for name, want := range map[string]int{"acceptance": 1, "dev-a": 5, "dev-blue": 2, "dev-free": 0, "dev-a/b": 9, "": 9} {
+		if got := limit(name); got != want {
+			t.Errorf("environment %q: got %d, want %d", name, got, want)
+		}
+	}
+	if got := Default().DispatchConfig().EnvironmentLimit("any"); got != 0 {
+		t.Errorf("without environments: got %d, want no limit", got)
+	}
+}
+
+func TestStatusesNeedAWayToWriteThem(t *testing.T) {
+	c := parseText(t, `
+sources:
+  github: {secrets: x, token: t, base_url: "https://ghe.example.com/api/v3"}
+  mirror: {provider: github, secrets: x}
+  apps: {provider: github, secrets: x, app: {id: 7, private_key: pem}}
+  git: {secrets: x, repositories: {a/b: repos/b.git, c/d: /srv/d.git}}
+  quiet: {provider: git, secrets: x}
+`)
+	statuses := c.DispatchConfig().Statuses
+	for source, want := range map[string]bool{"github": true, "mirror": false, "apps": true, "git": true, "quiet": false, "unknown": false} {
+		if got := statuses(source); got != want {
+			t.Errorf("statuses of %s: got %v, want %v", source, got, want)
+		}
+	}
+	if cfg, _ := c.GitHubStatus("github"); cfg.Token != "t" || cfg.BaseURL != "https://ghe.example.com/api/v3" || cfg.Limits.PerHour != 500 {
+		t.Errorf("got %+v", cfg)
+	}
+	if cfg, _ := c.GitHubStatus("apps"); cfg.App == nil || cfg.App.ID != 7 || string(cfg.App.PrivateKey) != "pem" {
+		t.Errorf("got %+v", cfg)
+	}
+	notes, _ := c.GitNotes("git")
+	if diff := cmp.Diff(map[string]string{"a/b": "repos/b.git", "c/d": "/srv/d.git"}, notes.Repositories); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLimitsReachTheirPackages(t *testing.T) {
+	c := parseText(t, `
+limits: {body: 1MB, read_timeout: 5s, deliveries: 7, starts: 3}
+retention: {journal: 5d}
+engine: {aws: {region: eu-west-1, profile: p, endpoint: "http://127.0.0.1:4566", start_burst: 10, start_rate: 2.5}}
+`)
+	w := c.WebhookConfig()
+	if w.MaxBody != 1<<20 || w.ReadTimeout != 5*time.Second || w.MaxInFlight != 7 {
+		t.Errorf("webhook: got %+v", w)
+	}
+	d := c.DispatchConfig()
+	if d.MaxStarts != 3 || d.Retention != 5*day || d.StartBurst != 10 || d.StartRate != 2.5 {
+		t.Errorf("dispatch: got %+v", d)
+	}
+	if a, ok := c.AWSConfig(); !ok || a.Region != "eu-west-1" || a.Profile != "p" || a.Endpoint != "http://127.0.0.1:4566" {
+		t.Errorf("aws: got %+v, %v", a, ok)
+	}
+	if _, ok := Default().AWSConfig(); ok {
+		t.Error("the default engine is not AWS")
+	}
+}
+
+func TestWarningsComeFromTheRouter(t *testing.T) {
+	c := parseText(t, strings.Replace(minimal, "name: all", "name: all, forks: allow", 1))
+	if w := c.Warnings(); len(w) != 1 || !strings.Contains(w[0], "forks") {
+		t.Errorf("got %q", w)
+	}
+}
