@@ -12,10 +12,10 @@ func compileFilter(of subject, texts []string, p *problems) filter {
 	key := subjects[of].key
 	positives, failed := 0, false
 	for i, text := range texts {
-		at := fmt.Sprintf("%s[%d] %s", key, i, quote(text))
+		at := fmt.Sprintf("%s[%d]", key, i)
 		r, err := compileRule(of, text)
 		if err != nil {
-			p.errorf("%s: %v", at, err)
+			p.errorf(at, "%s: %v", quote(text), err)
 			failed = true
 			continue
 		}
@@ -23,9 +23,7 @@ func compileFilter(of subject, texts []string, p *problems) filter {
 			positives++
 		}
 		for _, note := range oddities(of, &r, positives) {
-			note = at + ": " + note
-			p.warnf("%s", note)
-			f.notes = append(f.notes, note)
+			f.note(p, at, text, note)
 		}
 		f.rules = append(f.rules, r)
 	}
@@ -33,22 +31,27 @@ func compileFilter(of subject, texts []string, p *problems) filter {
 	case failed || len(f.rules) == 0:
 		return f
 	case positives == 0:
-		p.errorf(`%s: only "!" patterns, so nothing is left to match; put "**" first`, key)
+		p.errorf(key, `only "!" patterns, so nothing is left to match; put "**" first`)
 		return f
 	}
 	dead, settled := f.dead()
 	switch {
 	case !settled:
 	case len(dead) == positives:
-		p.errorf(`%s: the "!" patterns take out everything that the others match; put them before what they should not take out, or narrow them`, key)
+		p.errorf(key, `the "!" patterns take out everything that the others match; put them before what they should not take out, or narrow them`)
 	default:
 		for _, i := range dead {
-			note := fmt.Sprintf("%s[%d] %s: a later \"!\" takes out everything it matches", key, i, quote(f.rules[i].text))
-			p.warnf("%s", note)
-			f.notes = append(f.notes, note)
+			f.note(p, fmt.Sprintf("%s[%d]", key, i), f.rules[i].text, `a later "!" takes out everything it matches`)
 		}
 	}
 	return f
+}
+
+// note warns of a pattern, now and when it turns an event down.
+func (f *filter) note(p *problems, at, text, message string) {
+	message = quote(text) + ": " + message
+	p.warn(at, message)
+	f.notes = append(f.notes, at+" "+message)
 }
 
 func compileRule(of subject, text string) (rule, error) {

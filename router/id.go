@@ -36,6 +36,7 @@ func newIdentity(source, repository, route, ending string) identity {
 		_, name := splitName(repository)
 		id.repo = slug(name, room)
 	}
+	id.seed = make([]byte, 0, len(source)+len(repository)+len(route)+len(ending)+16)
 	for _, s := range []string{source, repository, route, ending} {
 		id.seed = binary.AppendUvarint(id.seed, uint64(len(s)))
 		id.seed = append(id.seed, s...)

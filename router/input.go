@@ -39,14 +39,14 @@ func newInputShape(cfg *Route, components []component, p *problems) inputShape {
 	s := inputShape{project: cfg.Project, object: cfg.OverrideShape == "object"}
 	for _, key := range slices.Sorted(maps.Keys(cfg.Input)) {
 		if key == "environment" || key == "commit" || key == "source" {
-			p.errorf("input.%s: Switchyard sets this key itself; use another", key)
+			p.errorf("input."+key, "Switchyard sets this key itself; use another")
 			continue
 		}
 		var value bytes.Buffer
 		enc := json.NewEncoder(&value)
 		enc.SetEscapeHTML(false)
 		if err := enc.Encode(cfg.Input[key]); err != nil {
-			p.errorf("input.%s: cannot be written as JSON: %v", key, err)
+			p.errorf("input."+key, "cannot be written as JSON: %v", err)
 			continue
 		}
 		s.extra = append(s.extra, ',')
@@ -55,7 +55,7 @@ func newInputShape(cfg *Route, components []component, p *problems) inputShape {
 		s.extra = append(s.extra, bytes.TrimSuffix(value.Bytes(), []byte("\n"))...)
 	}
 	if len(s.extra) > maxInput/2 {
-		p.errorf("input: %d bytes of JSON; Step Functions takes %d in all, so keep it under half", len(s.extra), maxInput)
+		p.errorf("input", "%d bytes of JSON; Step Functions takes %d in all, so keep it under half", len(s.extra), maxInput)
 	}
 	if _, fixed := cfg.Input["override_branches"]; fixed {
 		s.project = ""
@@ -94,12 +94,13 @@ func (s *inputShape) appendCommit(dst []byte, branch string, c *event.Commit) []
 		dst = append(dst, `,"branch":`...)
 		dst = appendString(dst, branch)
 		dst = append(dst, `,"commit":`...)
-		dst = appendString(dst, c.SHA)
-		dst = append(dst, `}]`...)
+		dst = append(dst, '"')
+		dst = append(dst, c.SHA...) // hex, checked before
+		dst = append(dst, `"}]`...)
 	}
-	dst = append(dst, `,"commit":{"sha":`...)
-	dst = appendString(dst, c.SHA)
-	dst = append(dst, `,"message":`...)
+	dst = append(dst, `,"commit":{"sha":"`...)
+	dst = append(dst, c.SHA...)
+	dst = append(dst, `","message":`...)
 	dst = appendString(dst, clip(c.Message, maxMessage))
 	dst = append(dst, `,"author":`...)
 	dst = appendString(dst, c.Author)
@@ -158,15 +159,16 @@ func compileComponents(cfg map[string]Component, p *problems) []component {
 	var out []component
 	owner := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(cfg)) {
-		p.where = "components." + quoteKey(name)
+		p.path = "components." + name
+		p.owner = "components." + quoteKey(name)
 		c := component{key: componentKey(name)}
 		switch other, taken := owner[c.key]; {
 		case name == "":
-			p.errorf("a component needs a name")
+			p.errorf("", "a component needs a name")
 		case taken:
-			p.errorf("becomes the input key %s, as components.%s does; rename one", c.key, quoteKey(other))
+			p.errorf("", "becomes the input key %s, as components.%s does; rename one", c.key, quoteKey(other))
 		case len(cfg[name].Paths) == 0:
-			p.errorf("paths: none given, so it could never be skipped; list the patterns of its files")
+			p.errorf("paths", "none given, so it could never be skipped; list the patterns of its files")
 		}
 		owner[c.key] = name
 		c.paths = compileFilter(ofPath, cfg[name].Paths, p)

@@ -10,6 +10,13 @@ func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
 	for i := 0; i < len(s); {
+		// Eight bytes at a time while none of them is special.
+		for i+8 <= len(s) && plain8(s[i:i+8]) {
+			i += 8
+		}
+		if i == len(s) {
+			break
+		}
 		c := s[i]
 		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
 			i++
@@ -53,6 +60,19 @@ func appendString(dst []byte, s string) []byte {
 	}
 	dst = append(dst, s[start:]...)
 	return append(dst, '"')
+}
+
+// plain8 reports whether eight bytes are ASCII that JSON shows as it is. A
+// byte's high bit is set in one of the terms if it is not ASCII, a quote, a
+// backslash or a control character; the terms can be set too by a borrow from
+// such a byte beside it, never without one.
+func plain8(s string) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	_ = s[7]
+	v := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	quotes, slashes := v^ones*'"', v^ones*'\\'
+	return (v|(v-ones*' ')|(quotes-ones)|(slashes-ones))&highs == 0
 }
 
 // clip cuts s to at most limit bytes, at a rune boundary and with an ellipsis.

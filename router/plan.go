@@ -166,10 +166,13 @@ func (p *planning) route(rt *route) {
 		planning: p,
 		route:    rt,
 		id:       newIdentity(p.ev.Source, p.ev.Repository.FullName, rt.Name, p.ending),
-		source:   rt.input.appendSource(nil, p.ev),
+		source:   rt.input.appendSource(make([]byte, 0, 512), p.ev),
 		why:      why,
 	}
 	p.plan.Requests = slices.Grow(p.plan.Requests, len(p.commits))
+	if p.buf == nil {
+		p.buf = make([]byte, 0, 2048)
+	}
 	for i := range p.commits {
 		c := &p.commits[i]
 		if reason := p.unchosen(rt, i); reason != "" {

@@ -43,16 +43,17 @@ func New(cfg Config) (*Router, error) {
 	r := &Router{}
 	first := map[string]int{}
 	for i, rc := range cfg.Routes {
-		p.where = fmt.Sprintf("routes[%d]", i)
+		p.path = fmt.Sprintf("routes[%d]", i)
+		p.owner = p.path
+		if validName(rc.Name) {
+			p.owner += " " + quote(rc.Name)
+		} else {
+			p.errorf("name", "%s: a route needs a name of 1 to 64 characters, without control characters or space around it", quote(rc.Name))
+		}
 		if j, taken := first[rc.Name]; taken && rc.Name != "" {
-			p.errorf("name: %s is the name of routes[%d] too; executions are told apart by it, so rename one", quote(rc.Name), j)
+			p.errorf("name", "%s is the name of routes[%d] too; executions are told apart by it, so rename one", quote(rc.Name), j)
 		} else {
 			first[rc.Name] = i
-		}
-		if validName(rc.Name) {
-			p.where += " " + quote(rc.Name)
-		} else {
-			p.errorf("name: %s: a route needs a name of 1 to 64 characters, without control characters or space around it", quote(rc.Name))
 		}
 		r.routes = append(r.routes, compileRoute(rc, components, &p))
 	}
@@ -86,19 +87,19 @@ func compileRoute(cfg Route, components []component, p *problems) route {
 	}
 	hasPush, hasPull := slices.Contains(cfg.On, string(event.Push)), slices.Contains(cfg.On, string(event.PullRequest))
 	if !hasPull {
-		const idle = "%s: does nothing, since on does not name pull_request"
+		const idle = "does nothing, since on does not name pull_request"
 		if len(cfg.Actions) > 0 {
-			p.warnf(idle, "actions")
+			p.warn("actions", idle)
 		}
 		if len(cfg.BaseBranches) > 0 {
-			p.warnf(idle, "base_branches")
+			p.warn("base_branches", idle)
 		}
 		if cfg.Forks != "" {
-			p.warnf(idle, "forks")
+			p.warn("forks", idle)
 		}
 	}
 	if !hasPush && cfg.Commits != "" {
-		p.warnf("commits: does nothing, since on does not name push")
+		p.warn("commits", "does nothing, since on does not name push")
 	}
 	for i, action := range cfg.Actions {
 		oneOf(p, fmt.Sprintf("actions[%d]", i), action, pullActions...)
@@ -113,23 +114,23 @@ func compileRoute(cfg Route, components []component, p *problems) route {
 	setDefault(&cfg.Forks, "never")
 	oneOf(p, "forks", cfg.Forks, "never", "labeled", "allow")
 	if cfg.ForkLabel != "" && cfg.Forks != "labeled" {
-		p.warnf("fork_label: does nothing without forks: labeled")
+		p.warn("fork_label", "does nothing without forks: labeled")
 	}
 	setDefault(&cfg.ForkLabel, "safe to test")
 	if cfg.OnNewCommit != "" {
 		oneOf(p, "on_new_commit", cfg.OnNewCommit, "cancel_superseded")
 	}
 	if cfg.StateMachine == "" {
-		p.errorf("state_machine: missing; name one of state_machines")
+		p.errorf("state_machine", "missing; name one of state_machines")
 	}
 
 	env, err := compileEnvironment(cfg.Environment)
 	if err != nil {
-		p.errorf("environment: %s: %v", quote(cfg.Environment), err)
+		p.errorf("environment", "%s: %v", quote(cfg.Environment), err)
 	} else if env.tmpl != nil {
 		for _, on := range cfg.On {
 			if err := env.try(cfg.Name, event.Kind(on)); err != nil {
-				p.errorf("environment: %v", err)
+				p.errorf("environment", "%v", err)
 			}
 		}
 	}
@@ -154,6 +155,6 @@ func setDefault(s *string, value string) {
 
 func oneOf(p *problems, key, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
-		p.errorf("%s: %s is not one of %s", key, quote(value), strings.Join(allowed, ", "))
+		p.errorf(key, "%s is not one of %s", quote(value), strings.Join(allowed, ", "))
 	}
 }
