@@ -21,12 +21,13 @@ func (e *KeyError) Error() string {
 	return say(e.Owner, e.Key, e.Message)
 }
 
-// say puts a quoted value, with which many messages begin, right after its key.
+// say puts an element of a list, with which a message begins, right after its
+// place.
 func say(owner, key, message string) string {
 	switch {
 	case key == "":
 		return owner + ": " + message
-	case strings.HasPrefix(message, `"`):
+	case strings.HasSuffix(key, "]") && strings.HasPrefix(message, `"`):
 		return owner + ": " + key + " " + message
 	}
 	return owner + ": " + key + ": " + message
