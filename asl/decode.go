@@ -338,17 +338,13 @@ func (o *object) template(field string) Expression {
 		o.failAt(field, "Expected value of type Object", "it is of type "+v.Kind().String())
 		return nil
 	}
-	e, err := compileTemplate(v, func(te *templateError) {
+	e := compileTemplate(v, func(te templateError) {
 		detail := ""
 		if te.err != nil {
 			detail = reason(te.err)
 		}
 		o.add(SeverityError, CodeSchema, o.at+"/"+field, o.src.ValueOffset(te.at, te.index), detail, te.msg)
 	})
-	if err != nil {
-		o.failAt(field, err.Error(), "")
-		return nil
-	}
 	o.warnNoDollar(field, v)
 	return e
 }

@@ -2,7 +2,6 @@ package asl
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -101,10 +100,9 @@ func (e *DefinitionError) Error() string {
 
 // Parse compiles a definition. The error is a [*DefinitionError].
 func Parse(definition []byte) (*Machine, error) {
-	m, diags := parse(definition)
-	diags = slices.DeleteFunc(diags, func(d Diagnostic) bool { return d.Severity != SeverityError })
-	if len(diags) > 0 {
-		return nil, &DefinitionError{Diagnostics: diags}
+	m, d := parse(definition)
+	if err := d.err(); err != nil {
+		return nil, err
 	}
 	return m, nil
 }
@@ -112,6 +110,6 @@ func Parse(definition []byte) (*Machine, error) {
 // Validate gives all findings about a definition, errors and warnings. A
 // definition without errors is one that [Parse] compiles.
 func Validate(definition []byte) []Diagnostic {
-	_, diags := parse(definition)
-	return diags
+	_, d := parse(definition)
+	return d.diags
 }

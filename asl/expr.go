@@ -80,31 +80,23 @@ func (t *template) Eval(sc *Scope) (value.Value, error) {
 
 func (t *template) String() string { return t.src.JSON() }
 
-// CompileTemplate compiles a payload template: the values of keys that end in
-// .$ are paths or intrinsic function calls, everything else stands for itself.
-func CompileTemplate(v value.Value) (Expression, error) { return compileTemplate(v, nil) }
-
-// templateError says which key of a template is wrong.
+// templateError says which field of a template is wrong: the one at this index
+// of the object at.
 type templateError struct {
-	// key is the key, with its .$.
-	key string
-	msg string
-	err error
-	// at is the object that has the key, and index its place there.
+	msg   string
+	err   error // why, may be nil
 	at    value.Value
 	index int
 }
 
-func (e *templateError) Error() string { return e.msg }
-func (e *templateError) Unwrap() error { return e.err }
-
-// compileTemplate compiles v. It hands errors to report and goes on, or
-// returns the first when report is nil.
-func compileTemplate(v value.Value, report func(*templateError)) (Expression, error) {
+// compileTemplate compiles a payload template: the values of keys that end in
+// .$ are paths or intrinsic function calls, everything else stands for itself.
+// It hands errors to report and goes on.
+func compileTemplate(v value.Value, report func(templateError)) Expression {
 	switch v.Kind() {
 	case value.Object, value.Array:
 	default:
-		return constant{v}, nil
+		return constant{v}
 	}
 	t := &template{src: v, parts: make([]Expression, 0, v.Len())}
 	if v.Kind() == value.Object {
@@ -120,11 +112,7 @@ func compileTemplate(v value.Value, report func(*templateError)) (Expression, er
 			if dynamic {
 				e, err := compileDynamic(key, elem)
 				if err != nil {
-					te := &templateError{key: key, msg: err.Error(), err: errors.Unwrap(err), at: v, index: i}
-					if report == nil {
-						return nil, te
-					}
-					report(te)
+					report(templateError{msg: err.Error(), err: errors.Unwrap(err), at: v, index: i})
 					e = constant{}
 				}
 				constantSoFar = false
@@ -132,19 +120,16 @@ func compileTemplate(v value.Value, report func(*templateError)) (Expression, er
 				continue
 			}
 		}
-		part, err := compileTemplate(elem, report)
-		if err != nil {
-			return nil, err
-		}
+		part := compileTemplate(elem, report)
 		if _, ok := part.(constant); !ok {
 			constantSoFar = false
 		}
 		t.parts = append(t.parts, part)
 	}
 	if constantSoFar {
-		return constant{v}, nil
+		return constant{v}
 	}
-	return t, nil
+	return t
 }
 
 // dynamicError is a value under a .$ key that is neither a path nor a call.

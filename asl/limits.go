@@ -99,35 +99,51 @@ func (m *Map) MaxConcurrency(sc *Scope) (int64, error) {
 	return n, err
 }
 
-// Tolerance is how many failed items a distributed Map endures. A Map without
-// it fails with its first item.
+// Tolerance is how many failed items a Map endures. The zero Tolerance
+// endures none.
 type Tolerance struct {
-	Count      int64
-	Percentage float64
+	count         int64
+	percentage    float64
+	hasCount      bool
+	hasPercentage bool
 }
 
-// Exceeded reports whether failed out of total items are too many.
+// Exceeded reports whether failed out of total items are too many: more than
+// any threshold that is set.
 func (t Tolerance) Exceeded(failed, total int64) bool {
-	return failed > t.Count && float64(failed)*100 > t.Percentage*float64(total)
+	switch {
+	case t.hasCount && failed > t.count:
+		return true
+	case t.hasPercentage && float64(failed)*100 > t.percentage*float64(total):
+		return true
+	default:
+		return failed > 0 && !t.hasCount && !t.hasPercentage
+	}
 }
+
+// Count and Percentage are the thresholds, 0 when not set.
+func (t Tolerance) Count() int64        { return t.count }
+func (t Tolerance) Percentage() float64 { return t.percentage }
 
 // Tolerance gives the Map's tolerance.
 func (m *Map) Tolerance(sc *Scope) (Tolerance, error) {
 	var t Tolerance
 	var err error
 	if m.toleratedCount != nil {
-		if t.Count, err = m.toleratedCount.eval(sc); err != nil {
+		t.hasCount = true
+		if t.count, err = m.toleratedCount.eval(sc); err != nil {
 			return t, err
 		}
-		if t.Count < 0 {
+		if t.count < 0 {
 			return t, runtimeError("ToleratedFailureCount cannot be negative.")
 		}
 	}
 	if m.toleratedPercentage != nil {
-		if t.Percentage, err = m.toleratedPercentage.eval(sc); err != nil {
+		t.hasPercentage = true
+		if t.percentage, err = m.toleratedPercentage.eval(sc); err != nil {
 			return t, err
 		}
-		if t.Percentage < 0 || t.Percentage > 100 {
+		if t.percentage < 0 || t.percentage > 100 {
 			return t, runtimeError("ToleratedFailurePercentage must be between 0 and 100.")
 		}
 	}

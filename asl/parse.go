@@ -39,7 +39,7 @@ var (
 // maxStateName is the longest name of a state, in characters.
 const maxStateName = 80
 
-func parse(definition []byte) (*Machine, []Diagnostic) {
+func parse(definition []byte) (*Machine, *decoder) {
 	d := &decoder{names: map[string]bool{}, labels: map[string]bool{}}
 	v, src, err := value.ParseSource(definition)
 	d.src = src
@@ -47,13 +47,13 @@ func parse(definition []byte) (*Machine, []Diagnostic) {
 	switch {
 	case len(strings.TrimSpace(string(definition))) == 0:
 		d.add(SeverityError, CodeMissingDescription, "", -1, "", "The definition is empty")
-		return nil, d.diags
+		return nil, d
 	case errors.As(err, &syntax):
 		d.add(SeverityError, CodeInvalidJSON, "", syntax.Offset, "", syntax.Msg)
-		return nil, d.diags
+		return nil, d
 	case v.Kind() != value.Object:
 		d.add(SeverityError, CodeInvalidJSON, "", src.Root(), "", "The definition must be a JSON object, not "+v.Kind().String())
-		return nil, d.diags
+		return nil, d
 	}
 	for _, at := range src.Duplicates {
 		d.add(SeverityWarning, CodeDuplicateKey, "", at, "", "The key is repeated; only the last one counts")
@@ -61,7 +61,7 @@ func parse(definition []byte) (*Machine, []Diagnostic) {
 	o := &object{decoder: d, v: v, offset: src.Root()}
 	m := &Machine{QueryLanguage: d.language(o, JSONPath)}
 	if m.QueryLanguage == JSONata {
-		return nil, d.diags
+		return nil, d
 	}
 	o.allow(machineFields)
 	m.Version = o.str("Version")
@@ -74,9 +74,48 @@ func parse(definition []byte) (*Machine, []Diagnostic) {
 		d.connect()
 	}
 	if d.failed() {
-		return nil, d.diags
+		return nil, d
 	}
-	return m, d.diags
+	return m, d
+}
+
+// ParseState compiles the definition of one state, as TestState takes it. The
+// states that it leads to are known by name only. The error is a
+// [*DefinitionError].
+func ParseState(definition []byte) (*State, error) {
+	// Read as the only state of a machine, it gets AWS's locations but for the
+	// prefix, and its transitions stay unchecked.
+	d := &decoder{names: map[string]bool{}, labels: map[string]bool{}}
+	v, src, err := value.ParseSource(definition)
+	d.src = src
+	var syntax *value.SyntaxError
+	if errors.As(err, &syntax) {
+		d.add(SeverityError, CodeInvalidJSON, "", syntax.Offset, "", syntax.Msg)
+		return nil, d.err()
+	}
+	g := &Graph{byName: map[string]*State{}}
+	s := d.readState(&object{decoder: d, v: v, offset: src.Root()}, g, "State", JSONPath)
+	for _, l := range d.links {
+		if l.graph != g {
+			continue
+		}
+		if g.byName[l.target] == nil {
+			g.byName[l.target] = &State{Name: l.target}
+		}
+	}
+	if !d.failed() {
+		d.connect()
+	}
+	return s, d.err()
+}
+
+// err is the error that the errors among the diagnostics make, nil for none.
+func (d *decoder) err() error {
+	diags := slices.DeleteFunc(slices.Clone(d.diags), func(x Diagnostic) bool { return x.Severity != SeverityError })
+	if len(diags) == 0 {
+		return nil
+	}
+	return &DefinitionError{Diagnostics: diags}
 }
 
 func (d *decoder) failed() bool {

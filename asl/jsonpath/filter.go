@@ -416,18 +416,47 @@ func (p *parser) operand() (operand, error) {
 		return operand{literal: value.OfString(s)}, err
 	case c == '/':
 		return p.pattern()
+	case c == '[':
+		list, err := p.list()
+		return operand{literal: list}, err
 	default:
 		v, rest, err := value.ParsePrefix(p.s[p.i:])
 		if err != nil {
-			return operand{}, p.singleQuotedList()
+			return operand{}, p.fail("expected a path, a text in quotes, a number, true, false, null or a list")
 		}
 		p.i = len(p.s) - len(rest)
 		return operand{literal: v}, nil
 	}
 }
 
-func (p *parser) singleQuotedList() error {
-	return p.fail("expected a path, a text in quotes, a number, true, false, null or a list")
+// list reads a list of literals; unlike JSON's, its texts may be in single
+// quotes.
+func (p *parser) list() (value.Value, error) {
+	if err := p.nest(); err != nil {
+		return value.Value{}, err
+	}
+	defer func() { p.depth-- }()
+	p.i++
+	p.space()
+	var elems []value.Value
+	for p.peek() != ']' {
+		if len(elems) > 0 {
+			if !p.accept(",") {
+				return value.Value{}, p.fail("expected ',' or ']' in a list")
+			}
+		}
+		o, err := p.operand()
+		if err != nil {
+			return value.Value{}, err
+		}
+		if o.path != nil || o.pattern != nil {
+			return value.Value{}, p.fail("a list can only hold literals")
+		}
+		elems = append(elems, o.literal)
+		p.space()
+	}
+	p.i++
+	return value.OfArray(elems), nil
 }
 
 // pattern reads /…/flags; it must match the whole text, as in Java.

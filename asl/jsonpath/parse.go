@@ -6,8 +6,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"switchyard/asl/value"
 )
 
 // Limits on paths that someone else wrote.
@@ -399,5 +397,3 @@ func (p *parser) call(name string) (*function, error) {
 	}
 	return fn, nil
 }
-
-var _ = value.Null

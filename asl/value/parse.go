@@ -7,8 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep arrays and objects may nest: Jackson's own limit.
+// MaxDepth is how deep arrays and objects may nest in a text from outside:
+// Jackson's own limit.
 const MaxDepth = 1000
+
+// maxStoredDepth bounds the recursion of ParseStored. States can nest values
+// deeper than MaxDepth, but no 256 KiB text gets near this.
+const maxStoredDepth = 1 << 20
 
 // SyntaxError says where a text stops being JSON.
 type SyntaxError struct {
@@ -27,14 +32,21 @@ func Parse(data []byte) (Value, error) { return ParseString(string(data)) }
 
 // ParseString is [Parse] without a copy: the value keeps s alive.
 func ParseString(s string) (Value, error) {
-	p := parser{s: s}
+	p := parser{s: s, maxDepth: MaxDepth}
+	return p.document()
+}
+
+// ParseStored reads back a text that this package wrote, which [MaxDepth] does
+// not bind: what an execution computed must survive a restart.
+func ParseStored(s string) (Value, error) {
+	p := parser{s: s, maxDepth: maxStoredDepth}
 	return p.document()
 }
 
 // ParsePrefix reads one JSON value at the start of s and returns what follows
 // it, as a Java reader does that does not look for trailing tokens.
 func ParsePrefix(s string) (v Value, rest string, err error) {
-	p := parser{s: s}
+	p := parser{s: s, maxDepth: MaxDepth}
 	p.space()
 	if v, err = p.value(0); err != nil {
 		return Value{}, s, err
@@ -43,8 +55,9 @@ func ParsePrefix(s string) (v Value, rest string, err error) {
 }
 
 type parser struct {
-	s string
-	i int
+	s        string
+	i        int
+	maxDepth int
 	// odd counts what makes the source differ from the canonical text; a node
 	// over which it did not move can keep its source as its JSON.
 	odd int
@@ -175,8 +188,8 @@ func (p *parser) digits() int {
 }
 
 func (p *parser) array(depth int) (Value, error) {
-	if depth > MaxDepth {
-		return Value{}, p.failHere("nested deeper than %d", MaxDepth)
+	if depth > p.maxDepth {
+		return Value{}, p.failHere("nested deeper than %d", p.maxDepth)
 	}
 	start, odd := p.i, p.odd
 	var spans []span
@@ -214,8 +227,8 @@ func (p *parser) array(depth int) (Value, error) {
 }
 
 func (p *parser) object(depth int) (Value, error) {
-	if depth > MaxDepth {
-		return Value{}, p.failHere("nested deeper than %d", MaxDepth)
+	if depth > p.maxDepth {
+		return Value{}, p.failHere("nested deeper than %d", p.maxDepth)
 	}
 	start, odd := p.i, p.odd
 	var spans []span

@@ -21,7 +21,7 @@ type span struct{ key, value, end int }
 // ParseSource is [Parse] that also records positions.
 func ParseSource(data []byte) (Value, *Source, error) {
 	src := &Source{text: string(data), nodes: map[*node][]span{}}
-	p := parser{s: src.text, src: src}
+	p := parser{s: src.text, src: src, maxDepth: MaxDepth}
 	p.space()
 	src.root = p.i
 	v, err := p.document()
