@@ -1,0 +1,470 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"switchyard/asl/engine"
+	"switchyard/asl/store"
+)
+
+type action func(ctx context.Context, e *engine.Engine, body []byte) (any, error)
+
+// actions are what the server can do, by the name in X-Amz-Target.
+var actions = map[string]action{
+	"CreateStateMachine":               decoded(createStateMachine),
+	"UpdateStateMachine":               decoded(updateStateMachine),
+	"DeleteStateMachine":               decoded(deleteStateMachine),
+	"DescribeStateMachine":             decoded(describeStateMachine),
+	"ListStateMachines":                decoded(listStateMachines),
+	"StartExecution":                   decoded(startExecution),
+	"StopExecution":                    decoded(stopExecution),
+	"DescribeExecution":                decoded(describeExecution),
+	"ListExecutions":                   decoded(listExecutions),
+	"DescribeStateMachineForExecution": decoded(describeStateMachineForExecution),
+	"GetExecutionHistory":              decoded(getExecutionHistory),
+}
+
+// decoded makes an action of a function that takes the request as a struct.
+func decoded[In, Out any](f func(context.Context, *engine.Engine, *In) (Out, error)) action {
+	return func(ctx context.Context, e *engine.Engine, body []byte) (any, error) {
+		var in In
+		if len(body) > 0 {
+			if err := json.Unmarshal(body, &in); err != nil {
+				return nil, serialization(err)
+			}
+		}
+		return f(ctx, e, &in)
+	}
+}
+
+func serialization(err error) error {
+	message := "the request's body is not a JSON object"
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) && wrong.Field != "" {
+		message = fmt.Sprintf("the field %s must not be a JSON %s", wrong.Field, wrong.Value)
+	}
+	return &requestError{http.StatusBadRequest, "SerializationException", message}
+}
+
+func invalid(format string, args ...any) error {
+	return &engine.Error{Code: engine.CodeValidation, Message: "1 validation error detected: " + fmt.Sprintf(format, args...)}
+}
+
+// required checks parameters that must be there, given as name, value pairs.
+func required(pairs ...string) error {
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] == "" {
+			return invalid("Value null at '%s' failed to satisfy constraint: Member must not be null", pairs[i])
+		}
+	}
+	return nil
+}
+
+// page is how lists are cut: maxResults 0 means most.
+func page(maxResults, most int) (int, error) {
+	switch {
+	case maxResults < 0:
+		return 0, invalid("Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value greater than or equal to 0", maxResults)
+	case maxResults > most:
+		return 0, invalid("Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to %d", maxResults, most)
+	case maxResults == 0:
+		return min(100, most), nil
+	}
+	return maxResults, nil
+}
+
+// A page token says which list it goes on with, and where.
+func newToken(list, at string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(list + "\x00" + at))
+}
+
+func readToken(token, list string) (at string, err error) {
+	if token == "" {
+		return "", nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err == nil {
+		if at, ok := strings.CutPrefix(string(raw), list+"\x00"); ok {
+			return at, nil
+		}
+	}
+	return "", &engine.Error{Code: engine.CodeInvalidToken, Message: "Invalid Token: 'Invalid token'"}
+}
+
+func readIDToken(token, list string) (int64, error) {
+	at, err := readToken(token, list)
+	if err != nil || at == "" {
+		return 0, err
+	}
+	id, err := strconv.ParseInt(at, 10, 64)
+	if err != nil || id < 1 {
+		return 0, &engine.Error{Code: engine.CodeInvalidToken, Message: "Invalid Token: 'Invalid token'"}
+	}
+	return id, nil
+}
+
+type empty struct{}
+
+type stateMachineIn struct {
+	StateMachineArn string `json:"stateMachineArn"`
+}
+
+type createStateMachineIn struct {
+	Name                    string          `json:"name"`
+	Definition              string          `json:"definition"`
+	RoleArn                 string          `json:"roleArn"`
+	Type                    string          `json:"type"`
+	LoggingConfiguration    json.RawMessage `json:"loggingConfiguration"`
+	TracingConfiguration    json.RawMessage `json:"tracingConfiguration"`
+	EncryptionConfiguration json.RawMessage `json:"encryptionConfiguration"`
+	Publish                 bool            `json:"publish"`
+}
+
+type createStateMachineOut struct {
+	StateMachineArn string `json:"stateMachineArn"`
+	CreationDate    epoch  `json:"creationDate"`
+}
+
+var errNoVersions = &engine.Error{Code: engine.CodeValidation, Message: "this engine does not keep versions of state machines: leave 'publish' out"}
+
+func createStateMachine(ctx context.Context, e *engine.Engine, in *createStateMachineIn) (*createStateMachineOut, error) {
+	if err := required("name", in.Name, "definition", in.Definition, "roleArn", in.RoleArn); err != nil {
+		return nil, err
+	}
+	if in.Publish {
+		return nil, errNoVersions
+	}
+	m, err := e.CreateMachine(ctx, engine.NewMachine{
+		Name: in.Name, Definition: in.Definition, RoleARN: in.RoleArn, Type: in.Type,
+		Settings: engine.Settings{Logging: notNull(in.LoggingConfiguration), Tracing: notNull(in.TracingConfiguration), Encryption: notNull(in.EncryptionConfiguration)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &createStateMachineOut{m.ARN, epoch(m.Created)}, nil
+}
+
+func notNull(raw json.RawMessage) json.RawMessage {
+	if string(raw) == "null" {
+		return nil
+	}
+	return raw
+}
+
+type updateStateMachineIn struct {
+	stateMachineIn
+	Definition              *string         `json:"definition"`
+	RoleArn                 *string         `json:"roleArn"`
+	LoggingConfiguration    json.RawMessage `json:"loggingConfiguration"`
+	TracingConfiguration    json.RawMessage `json:"tracingConfiguration"`
+	EncryptionConfiguration json.RawMessage `json:"encryptionConfiguration"`
+	Publish                 bool            `json:"publish"`
+}
+
+type updateStateMachineOut struct {
+	UpdateDate epoch  `json:"updateDate"`
+	RevisionID string `json:"revisionId"`
+}
+
+func updateStateMachine(ctx context.Context, e *engine.Engine, in *updateStateMachineIn) (*updateStateMachineOut, error) {
+	if err := required("stateMachineArn", in.StateMachineArn); err != nil {
+		return nil, err
+	}
+	if in.Publish {
+		return nil, errNoVersions
+	}
+	m, err := e.UpdateMachine(ctx, in.StateMachineArn, engine.MachineUpdate{
+		Definition: in.Definition, RoleARN: in.RoleArn,
+		Logging: notNull(in.LoggingConfiguration), Tracing: notNull(in.TracingConfiguration), Encryption: notNull(in.EncryptionConfiguration),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &updateStateMachineOut{epoch(m.Updated), m.Revision.ID}, nil
+}
+
+func deleteStateMachine(ctx context.Context, e *engine.Engine, in *stateMachineIn) (*empty, error) {
+	if err := required("stateMachineArn", in.StateMachineArn); err != nil {
+		return nil, err
+	}
+	return &empty{}, e.DeleteMachine(ctx, in.StateMachineArn)
+}
+
+type describeStateMachineOut struct {
+	StateMachineArn         string          `json:"stateMachineArn"`
+	Name                    string          `json:"name"`
+	Status                  string          `json:"status"`
+	Definition              string          `json:"definition"`
+	RoleArn                 string          `json:"roleArn"`
+	Type                    string          `json:"type"`
+	CreationDate            epoch           `json:"creationDate"`
+	LoggingConfiguration    json.RawMessage `json:"loggingConfiguration"`
+	TracingConfiguration    json.RawMessage `json:"tracingConfiguration"`
+	EncryptionConfiguration json.RawMessage `json:"encryptionConfiguration,omitempty"`
+	RevisionID              string          `json:"revisionId,omitempty"`
+}
+
+// What Step Functions shows where nothing was configured.
+var (
+	noLogging = json.RawMessage(`{"level":"OFF","includeExecutionData":false}`)
+	noTracing = json.RawMessage(`{"enabled":false}`)
+)
+
+func or(raw, fallback json.RawMessage) json.RawMessage {
+	if raw == nil {
+		return fallback
+	}
+	return raw
+}
+
+func describeStateMachine(ctx context.Context, e *engine.Engine, in *stateMachineIn) (*describeStateMachineOut, error) {
+	if err := required("stateMachineArn", in.StateMachineArn); err != nil {
+		return nil, err
+	}
+	m, err := e.DescribeMachine(ctx, in.StateMachineArn)
+	if err != nil {
+		return nil, err
+	}
+	return &describeStateMachineOut{
+		StateMachineArn: m.ARN, Name: m.Name, Status: m.Status, Definition: m.Revision.Definition, RoleArn: m.Revision.RoleARN,
+		Type: m.Type, CreationDate: epoch(m.Created), RevisionID: m.Revision.ID,
+		LoggingConfiguration: or(m.Settings.Logging, noLogging), TracingConfiguration: or(m.Settings.Tracing, noTracing),
+		EncryptionConfiguration: m.Settings.Encryption,
+	}, nil
+}
+
+type listIn struct {
+	MaxResults int    `json:"maxResults"`
+	NextToken  string `json:"nextToken"`
+}
+
+type stateMachineItem struct {
+	StateMachineArn string `json:"stateMachineArn"`
+	Name            string `json:"name"`
+	Type            string `json:"type"`
+	CreationDate    epoch  `json:"creationDate"`
+}
+
+type listStateMachinesOut struct {
+	StateMachines []stateMachineItem `json:"stateMachines"`
+	NextToken     string             `json:"nextToken,omitempty"`
+}
+
+func listStateMachines(ctx context.Context, e *engine.Engine, in *listIn) (*listStateMachinesOut, error) {
+	limit, err := page(in.MaxResults, 1000)
+	if err != nil {
+		return nil, err
+	}
+	after, err := readToken(in.NextToken, "machines")
+	if err != nil {
+		return nil, err
+	}
+	found, err := e.ListMachines(ctx, after, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	out := &listStateMachinesOut{StateMachines: []stateMachineItem{}}
+	for i, m := range found {
+		if i == limit {
+			out.NextToken = newToken("machines", found[i-1].Name)
+			break
+		}
+		out.StateMachines = append(out.StateMachines, stateMachineItem{m.ARN, m.Name, m.Type, epoch(m.Created)})
+	}
+	return out, nil
+}
+
+type startExecutionIn struct {
+	stateMachineIn
+	Name        string `json:"name"`
+	Input       string `json:"input"`
+	TraceHeader string `json:"traceHeader"`
+}
+
+type startExecutionOut struct {
+	ExecutionArn string `json:"executionArn"`
+	StartDate    epoch  `json:"startDate"`
+}
+
+func startExecution(ctx context.Context, e *engine.Engine, in *startExecutionIn) (*startExecutionOut, error) {
+	if err := required("stateMachineArn", in.StateMachineArn); err != nil {
+		return nil, err
+	}
+	started, err := e.StartExecution(ctx, engine.Start{
+		MachineARN: in.StateMachineArn, Name: in.Name, Input: in.Input, TraceHeader: in.TraceHeader,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &startExecutionOut{started.ExecutionARN, epoch(started.StartDate)}, nil
+}
+
+type executionIn struct {
+	ExecutionArn string `json:"executionArn"`
+}
+
+type stopExecutionIn struct {
+	executionIn
+	Error string `json:"error"`
+	Cause string `json:"cause"`
+}
+
+type stopExecutionOut struct {
+	StopDate epoch `json:"stopDate"`
+}
+
+func stopExecution(ctx context.Context, e *engine.Engine, in *stopExecutionIn) (*stopExecutionOut, error) {
+	if err := required("executionArn", in.ExecutionArn); err != nil {
+		return nil, err
+	}
+	if len(in.Error) > 256 {
+		return nil, invalid("Value at 'error' failed to satisfy constraint: Member must have length less than or equal to 256")
+	}
+	if len(in.Cause) > 32768 {
+		return nil, invalid("Value at 'cause' failed to satisfy constraint: Member must have length less than or equal to 32768")
+	}
+	stopped, err := e.StopExecution(ctx, in.ExecutionArn, in.Error, in.Cause)
+	if err != nil {
+		return nil, err
+	}
+	return &stopExecutionOut{epoch(stopped)}, nil
+}
+
+type included struct {
+	Included bool `json:"included"`
+}
+
+type describeExecutionOut struct {
+	ExecutionArn    string    `json:"executionArn"`
+	StateMachineArn string    `json:"stateMachineArn"`
+	Name            string    `json:"name"`
+	Status          string    `json:"status"`
+	StartDate       epoch     `json:"startDate"`
+	StopDate        epoch     `json:"stopDate,omitempty"`
+	Input           string    `json:"input"`
+	InputDetails    included  `json:"inputDetails"`
+	Output          *string   `json:"output,omitempty"`
+	OutputDetails   *included `json:"outputDetails,omitempty"`
+	TraceHeader     string    `json:"traceHeader,omitempty"`
+	Error           string    `json:"error,omitempty"`
+	Cause           string    `json:"cause,omitempty"`
+	RedriveCount    int       `json:"redriveCount"`
+	RedriveStatus   string    `json:"redriveStatus"`
+	RedriveReason   string    `json:"redriveStatusReason,omitempty"`
+}
+
+func describeExecution(ctx context.Context, e *engine.Engine, in *executionIn) (*describeExecutionOut, error) {
+	if err := required("executionArn", in.ExecutionArn); err != nil {
+		return nil, err
+	}
+	x, err := e.DescribeExecution(ctx, in.ExecutionArn)
+	if err != nil {
+		return nil, err
+	}
+	out := &describeExecutionOut{
+		ExecutionArn: x.ARN, StateMachineArn: x.MachineARN, Name: x.Name, Status: x.Status.String(),
+		StartDate: epoch(x.Started), StopDate: epoch(x.Stopped), Input: string(x.Input), InputDetails: included{true},
+		TraceHeader: x.TraceHeader, Error: x.Error, Cause: x.Cause,
+		RedriveStatus: "NOT_REDRIVABLE", RedriveReason: "This engine does not redrive executions",
+	}
+	if x.Output != nil {
+		output := string(x.Output)
+		out.Output, out.OutputDetails = &output, &included{true}
+	}
+	return out, nil
+}
+
+type listExecutionsIn struct {
+	stateMachineIn
+	listIn
+	StatusFilter string `json:"statusFilter"`
+}
+
+type executionItem struct {
+	ExecutionArn    string `json:"executionArn"`
+	StateMachineArn string `json:"stateMachineArn"`
+	Name            string `json:"name"`
+	Status          string `json:"status"`
+	StartDate       epoch  `json:"startDate"`
+	StopDate        epoch  `json:"stopDate,omitempty"`
+	RedriveCount    int    `json:"redriveCount"`
+}
+
+type listExecutionsOut struct {
+	Executions []executionItem `json:"executions"`
+	NextToken  string          `json:"nextToken,omitempty"`
+}
+
+func listExecutions(ctx context.Context, e *engine.Engine, in *listExecutionsIn) (*listExecutionsOut, error) {
+	if err := required("stateMachineArn", in.StateMachineArn); err != nil {
+		return nil, err
+	}
+	limit, err := page(in.MaxResults, 1000)
+	if err != nil {
+		return nil, err
+	}
+	list := "executions " + in.StateMachineArn + " " + in.StatusFilter
+	before, err := readIDToken(in.NextToken, list)
+	if err != nil {
+		return nil, err
+	}
+	var filter *store.Status
+	if in.StatusFilter != "" {
+		status, ok := store.ParseStatus(in.StatusFilter)
+		if !ok {
+			return nil, invalid("Value '%s' at 'statusFilter' failed to satisfy constraint: Member must satisfy enum value set: [RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED, PENDING_REDRIVE]", in.StatusFilter)
+		}
+		filter = &status
+	}
+	found, err := e.ListExecutions(ctx, in.StateMachineArn, filter, before, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	out := &listExecutionsOut{Executions: []executionItem{}}
+	for i, x := range found {
+		if i == limit {
+			out.NextToken = newToken(list, strconv.FormatInt(found[i-1].ID, 10))
+			break
+		}
+		out.Executions = append(out.Executions, executionItem{
+			ExecutionArn: x.ARN, StateMachineArn: x.MachineARN, Name: x.Name, Status: x.Status.String(),
+			StartDate: epoch(x.Started), StopDate: epoch(x.Stopped),
+		})
+	}
+	return out, nil
+}
+
+type describeStateMachineForExecutionOut struct {
+	StateMachineArn         string          `json:"stateMachineArn"`
+	Name                    string          `json:"name"`
+	Definition              string          `json:"definition"`
+	RoleArn                 string          `json:"roleArn"`
+	UpdateDate              epoch           `json:"updateDate"`
+	LoggingConfiguration    json.RawMessage `json:"loggingConfiguration"`
+	TracingConfiguration    json.RawMessage `json:"tracingConfiguration"`
+	EncryptionConfiguration json.RawMessage `json:"encryptionConfiguration,omitempty"`
+	RevisionID              string          `json:"revisionId,omitempty"`
+}
+
+func describeStateMachineForExecution(ctx context.Context, e *engine.Engine, in *executionIn) (*describeStateMachineForExecutionOut, error) {
+	if err := required("executionArn", in.ExecutionArn); err != nil {
+		return nil, err
+	}
+	m, err := e.MachineOf(ctx, in.ExecutionArn)
+	if err != nil {
+		return nil, err
+	}
+	return &describeStateMachineForExecutionOut{
+		StateMachineArn: m.ARN, Name: m.Name, Definition: m.Revision.Definition, RoleArn: m.Revision.RoleARN,
+		UpdateDate: epoch(m.Updated), RevisionID: m.Revision.ID,
+		LoggingConfiguration: or(m.Settings.Logging, noLogging), TracingConfiguration: or(m.Settings.Tracing, noTracing),
+		EncryptionConfiguration: m.Settings.Encryption,
+	}, nil
+}

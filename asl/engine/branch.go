@@ -1,0 +1,320 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"switchyard/asl"
+	"switchyard/asl/store"
+	"switchyard/asl/value"
+)
+
+// rootID is the branch that the execution itself is.
+const rootID = 1
+
+// phase is where a branch is within its state. The values are stored.
+type phase uint8
+
+const (
+	phaseEnter    phase = iota // about to enter the state
+	phaseWait                  // in a Wait state, until due
+	phaseTask                  // an attempt at a Task state is under way
+	phaseBackoff               // before the next attempt, until due
+	phaseChildren              // in a Parallel or Map state
+	phaseDone                  // a child that succeeded; output is its output
+	phaseFailed                // a child that failed and was tolerated
+)
+
+// branch is one line of control of an execution: plain data.
+type branch struct {
+	id     int64
+	parent *branch // nil for the root
+	in     *group  // the parent's, that it was started in
+	slot   int     // its place in in.children
+	graph  *asl.Graph
+	// index is the number of a Parallel's branch or of a Map's item.
+	index int
+	state *asl.State
+	phase phase
+	// quiet branches leave no history: the iterations of a distributed Map.
+	quiet bool
+
+	entered   int64 // ID of the event that entered the state
+	enteredAt int64 // Unix milliseconds
+	prev      int64 // ID of the branch's last event
+	input     value.Value
+	vars      value.Value
+	varsOwn   bool // vars differ from the parent's
+	attempt   int  // how often the state was tried again
+	retries   []int
+	due       int64 // Unix milliseconds, 0 for none
+
+	// A task's: its input, and its limits in milliseconds, 0 for none.
+	effective value.Value
+	timeout   int64
+	heartbeat int64
+	startedAt int64
+
+	output value.Value // when done
+
+	// A Parallel's or Map's.
+	group *group
+
+	dirty  bool // to be stored
+	stored bool // there is a record
+	queued bool // in execution.runnable
+	dead   bool // not part of the execution any more
+}
+
+// group is what a branch keeps about its children. It is not stored: it
+// follows from the branch and the records of the children, so that a child's
+// end costs one record and not its parent's too.
+type group struct {
+	items     []value.Value // a Map's
+	effective value.Value   // a Map's effective input
+	results   []value.Value
+	limit     int // how many children run at once
+	next      int // index of the next child to start
+	active    int
+	failed    int
+	tolerance asl.Tolerance
+	children  []*branch // those that are active
+	// ended is the event with which the last child ended.
+	ended int64
+	// stored are the records of finished children.
+	stored []int64
+}
+
+// over reports whether b is not part of the execution any more, itself or with
+// the group it was in.
+func (b *branch) over() bool { return b.dead || b.parent != nil && b.parent.group != b.in }
+
+func (b *branch) done() bool { return b.phase == phaseDone || b.phase == phaseFailed }
+
+// item is what $$.Map.Item shows.
+type item struct {
+	index int64
+	item  value.Value
+}
+
+// iteration finds the innermost Map item that b works on, or is about to.
+func (b *branch) iteration(x *execution) *item {
+	if x.selecting != nil {
+		return x.selecting
+	}
+	for ; b.parent != nil; b = b.parent {
+		if p := b.parent; p.state.Type == asl.TypeMap && p.group != nil && b.index < len(p.group.items) {
+			return &item{int64(b.index), p.group.items[b.index]}
+		}
+	}
+	return nil
+}
+
+func (x *execution) mark(b *branch) {
+	if !b.dirty {
+		b.dirty = true
+		x.dirty = append(x.dirty, b)
+	}
+}
+
+// The flags of a branch's record.
+const (
+	flagQuiet = 1 << iota
+	flagVars
+	flagEffective
+)
+
+// recordVersion is the first byte of a record.
+const recordVersion = 1
+
+// encode gives the branch's record.
+func (b *branch) encode() []byte {
+	r := make([]byte, 0, 96+len(b.state.Name))
+	var flags byte
+	if b.quiet {
+		flags |= flagQuiet
+	}
+	if b.varsOwn && !b.done() {
+		flags |= flagVars
+	}
+	if b.phase == phaseTask {
+		flags |= flagEffective
+	}
+	parent := int64(0)
+	if b.parent != nil {
+		parent = b.parent.id
+	}
+	r = append(r, recordVersion, byte(b.phase), flags)
+	for _, n := range [...]int64{parent, int64(b.index)} {
+		r = binary.AppendUvarint(r, uint64(n))
+	}
+	if b.done() {
+		return appendText(r, b.output.JSON())
+	}
+	r = appendText(r, b.state.Name)
+	for _, n := range [...]int64{b.entered, b.enteredAt, b.prev, int64(b.attempt), b.due, b.timeout, b.heartbeat, b.startedAt} {
+		r = binary.AppendUvarint(r, uint64(n))
+	}
+	r = binary.AppendUvarint(r, uint64(len(b.retries)))
+	for _, n := range b.retries {
+		r = binary.AppendUvarint(r, uint64(n))
+	}
+	r = appendText(r, b.input.JSON())
+	if flags&flagVars != 0 {
+		r = appendText(r, b.vars.JSON())
+	}
+	if flags&flagEffective != 0 {
+		r = appendText(r, b.effective.JSON())
+	}
+	return r
+}
+
+var errBadRecord = errors.New("execution record is damaged")
+
+// restore rebuilds the branches from their records. Parents have lower IDs
+// than their children, so they come first.
+func (x *execution) restore(records []store.Record) error {
+	for _, rec := range records {
+		if err := x.restoreBranch(rec); err != nil {
+			return fmt.Errorf("record %d: %w", rec.ID, err)
+		}
+	}
+	if x.branches[rootID] == nil {
+		return fmt.Errorf("%w: it has no root", errBadRecord)
+	}
+	ids := make([]int64, 0, len(x.branches))
+	for id := range x.branches {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		b := x.branches[id]
+		if b.done() {
+			delete(x.branches, id)
+			continue
+		}
+		x.resume(b)
+	}
+	return nil
+}
+
+func (x *execution) restoreBranch(rec store.Record) error {
+	d := decoder{b: rec.Body}
+	if v := d.byte(); v != recordVersion {
+		return fmt.Errorf("%w: version %d", errBadRecord, v)
+	}
+	b := &branch{id: rec.ID, stored: true, phase: phase(d.byte())}
+	flags := d.byte()
+	b.quiet = flags&flagQuiet != 0
+	parent := d.int()
+	b.index = int(d.int())
+	if parent != 0 {
+		if b.parent = x.branches[parent]; b.parent == nil || b.parent.state == nil || b.index < 0 {
+			return fmt.Errorf("%w: its parent is missing", errBadRecord)
+		}
+	}
+	x.lastID = max(x.lastID, rec.ID)
+	x.branches[rec.ID] = b
+	var err error
+	parse := func() (v value.Value) {
+		if text := d.text(); err == nil && !d.bad {
+			v, err = value.ParseString(text)
+		}
+		return v
+	}
+	if b.done() {
+		b.output = parse()
+	} else {
+		b.state = x.prog.states[d.text()]
+		for _, n := range [...]*int64{&b.entered, &b.enteredAt, &b.prev, nil, &b.due, &b.timeout, &b.heartbeat, &b.startedAt} {
+			if n == nil {
+				b.attempt = int(d.int())
+			} else {
+				*n = d.int()
+			}
+		}
+		for range d.count() {
+			b.retries = append(b.retries, int(d.int()))
+		}
+		b.input = parse()
+		switch {
+		case flags&flagVars != 0:
+			b.vars, b.varsOwn = parse(), true
+		case b.parent != nil:
+			b.vars = b.parent.vars
+		default:
+			b.vars, b.varsOwn = value.EmptyObject, true
+		}
+		if flags&flagEffective != 0 {
+			b.effective = parse()
+		}
+		if b.state == nil {
+			d.bad = true
+		} else {
+			b.graph = x.prog.graphs[b.state]
+		}
+	}
+	if d.bad || err != nil {
+		return errors.Join(errBadRecord, err)
+	}
+	if b.phase == phaseChildren {
+		if err := x.regroup(b); err != nil {
+			return err
+		}
+	}
+	if p := b.parent; p != nil {
+		if p.group == nil || b.index >= len(p.group.results) {
+			return fmt.Errorf("%w: its parent does not know it", errBadRecord)
+		}
+		p.group.adopt(b)
+	}
+	return nil
+}
+
+// adopt takes a restored child into its parent's group.
+func (g *group) adopt(b *branch) {
+	b.in = g
+	g.next = max(g.next, b.index+1)
+	if b.done() {
+		g.results[b.index] = b.output
+		g.stored = append(g.stored, b.id)
+		if b.phase == phaseFailed {
+			g.failed++
+		}
+		return
+	}
+	g.add(b)
+}
+
+// regroup makes the group of a branch whose children will follow from their
+// records.
+func (x *execution) regroup(b *branch) error {
+	if b.state.Type == asl.TypeParallel {
+		n := len(b.state.Parallel.Branches)
+		b.group = &group{results: make([]value.Value, n), limit: n}
+		return nil
+	}
+	g, err := x.mapGroup(b)
+	if err != nil {
+		return fmt.Errorf("map state %s: %w", b.state.Name, err)
+	}
+	b.group = g
+	return nil
+}
+
+// resume lets a restored branch go on.
+func (x *execution) resume(b *branch) {
+	switch b.phase {
+	case phaseEnter:
+		x.makeRunnable(b)
+	case phaseTask:
+		x.again(b)
+	case phaseChildren:
+		x.fill(b)
+	}
+	if b.due != 0 {
+		x.wait(b, b.due)
+	}
+}

@@ -1,0 +1,562 @@
+package engine
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"switchyard/asl"
+	"switchyard/asl/intrinsic"
+	"switchyard/asl/store"
+	"switchyard/asl/value"
+)
+
+// execution is a running execution in memory.
+type execution struct {
+	e  *Engine
+	id int64
+
+	mu    sync.Mutex // guards inbox, busy and gone
+	inbox []message
+	// busy: a worker, the run queue or the store has the execution.
+	busy bool
+	// gone: it was dropped from memory; messages go to its successor.
+	gone bool
+
+	// What follows belongs to the worker that runs the execution; while a
+	// write is under way nobody touches it.
+
+	rec      *store.Execution // nil until loaded
+	prog     *program
+	input    value.Value
+	hist     history
+	branches map[int64]*branch
+	lastID   int64 // of a branch
+	runnable []*branch
+	due      dueHeap
+	running  map[int64]*running // tasks, by branch
+	fresh    bool               // created by this process: RUNNING is to be announced
+	overflow bool               // the history is full
+
+	// What the next write carries, and what it allows once it is durable.
+	dirty  []*branch
+	drop   []int64
+	starts []*running
+	end    *store.Ending
+	stops  []chan struct{}
+
+	write    store.Write
+	writing  bool
+	failed   bool // the write failed and is to be repeated
+	writeErr error
+	wake     int64 // as the store has it
+	newWake  int64
+
+	// scope is what expressions see; it is filled for the branch at hand.
+	scope asl.Scope
+	at    *branch
+	// selecting is the item an ItemSelector is evaluated for.
+	selecting *item
+}
+
+type messageKind uint8
+
+const (
+	msgTime messageKind = iota // a timer has expired
+	msgStop
+	msgTask // a task has ended
+)
+
+// message is what reaches an execution from outside.
+type message struct {
+	kind      messageKind
+	errorName string
+	cause     string
+	ended     chan struct{} // closed once the execution has ended durably
+	task      *running
+	output    []byte
+	err       error
+}
+
+func newExecution(e *Engine, rec *store.Execution, prog *program, input value.Value) *execution {
+	x := &execution{e: e, id: rec.ID}
+	x.setup(rec, prog, input)
+	x.fresh = true
+	x.hist.next = 2 // event 1 is the execution's row
+	x.hist.reset()
+	root := &branch{id: rootID, graph: &prog.machine.Graph, state: prog.machine.Start, input: input, vars: value.EmptyObject, varsOwn: true}
+	x.lastID = rootID
+	x.branches[rootID] = root
+	x.makeRunnable(root)
+	return x
+}
+
+func (x *execution) setup(rec *store.Execution, prog *program, input value.Value) {
+	x.rec, x.prog, x.input = rec, prog, input
+	x.branches = make(map[int64]*branch, 1)
+	x.wake = rec.Wake
+	x.scope = asl.Scope{}
+	x.scope.Context = func() value.Value { return x.contextObject(x.at) }
+	x.scope.NewUUID = newUUID
+	x.scope.Variable = func(name string) (value.Value, bool) { return x.at.vars.Get(name) }
+	if t := prog.machine.Timeout; t > 0 {
+		x.wait(nil, rec.Started+t.Milliseconds())
+	}
+}
+
+// admit lets a new execution, durable by now, run.
+func (e *Engine) admit(x *execution) {
+	x.busy = true
+	e.hold()
+	e.liveMu.Lock()
+	e.live[x.id] = x
+	e.liveMu.Unlock()
+	e.queue.push(x)
+}
+
+// post gives an execution a message; one that is not in memory is loaded.
+func (e *Engine) post(id int64, m message) {
+	for {
+		e.liveMu.Lock()
+		x := e.live[id]
+		if x == nil {
+			x = &execution{e: e, id: id}
+			e.live[id] = x
+		}
+		e.liveMu.Unlock()
+		if x.post(m) {
+			return
+		}
+	}
+}
+
+func (x *execution) post(m message) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.gone {
+		return false
+	}
+	x.inbox = append(x.inbox, m)
+	if !x.busy {
+		x.busy = true
+		x.e.hold()
+		x.e.queue.push(x)
+	}
+	return true
+}
+
+// forget drops x from memory, unless there is a message for it and force is
+// not set.
+func (x *execution) forget(force bool) bool {
+	x.e.liveMu.Lock()
+	defer x.e.liveMu.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.inbox) > 0 && !force {
+		return false
+	}
+	x.gone = true
+	delete(x.e.live, x.id)
+	return true
+}
+
+// run advances x: one turn of a worker.
+func (x *execution) run(ctx context.Context) {
+	if x.rec == nil && !x.load(ctx) {
+		return
+	}
+	if x.failed {
+		x.failed = false
+		x.apply()
+		return
+	}
+	if x.fresh {
+		x.fresh = false
+		x.e.announce(x.rec)
+	}
+	if x.writing {
+		x.writing = false
+		if x.writeErr != nil {
+			x.e.log.Error("cannot store execution; trying again", zap.String("execution", x.arn()), zap.Error(x.writeErr))
+			x.failed = true
+			x.e.timers.set(x.id, x.e.now().Add(storeRetry).UnixMilli())
+			x.park()
+			return
+		}
+		x.written()
+		if x.end != nil {
+			x.close()
+			return
+		}
+	}
+	x.mu.Lock()
+	inbox := x.inbox
+	x.inbox = nil
+	x.mu.Unlock()
+	for i := range inbox {
+		x.handle(&inbox[i])
+	}
+	if !x.e.stopping.Load() {
+		x.advance()
+	}
+	if x.changed() {
+		x.prepare()
+		x.apply()
+		return
+	}
+	x.rest()
+}
+
+// park leaves x alone although it may have messages.
+func (x *execution) park() {
+	x.mu.Lock()
+	x.busy = false
+	x.mu.Unlock()
+	x.e.release()
+}
+
+// rest ends a turn after which nothing is left to write.
+func (x *execution) rest() {
+	idle := len(x.runnable) == 0
+	if idle && len(x.running) == 0 {
+		due := x.nextDue()
+		if due == store.Never || due > x.e.now().Add(napTime).UnixMilli() {
+			if x.forget(false) {
+				x.e.release()
+				return
+			}
+		}
+	}
+	x.mu.Lock()
+	if len(x.inbox) > 0 || !idle && !x.e.stopping.Load() {
+		x.mu.Unlock()
+		x.e.queue.push(x)
+		return
+	}
+	x.busy = false
+	x.mu.Unlock()
+	x.e.release()
+}
+
+// close ends x's life in memory: it has ended, durably.
+func (x *execution) close() {
+	x.e.timers.clear(x.id)
+	x.forget(true)
+	for _, m := range x.inbox {
+		if m.kind == msgStop {
+			x.stops = append(x.stops, m.ended)
+		}
+	}
+	for _, c := range x.stops {
+		close(c)
+	}
+	x.e.release()
+}
+
+func (x *execution) handle(m *message) {
+	switch m.kind {
+	case msgTime:
+		x.expire()
+	case msgStop:
+		x.stops = append(x.stops, m.ended)
+		if x.end == nil {
+			x.abortAll()
+			x.finish(store.Aborted, ExecutionAborted, nil, m.errorName, m.cause)
+		}
+	case msgTask:
+		x.taskEnded(m)
+	}
+}
+
+// advance runs branches, a state of each in turn, until all of them wait or
+// enough has happened for one write.
+func (x *execution) advance() {
+	limit := x.hist.first + int64(x.e.cfg.FlushEvents)
+	steps := 0 // counted too, since quiet branches make no events
+	for x.end == nil {
+		if x.overflow {
+			x.abortAll()
+			x.finish(store.Failed, ExecutionFailed, nil, asl.ErrRuntime, historyFull(x.e.cfg.MaxHistory))
+			return
+		}
+		if len(x.runnable) == 0 || x.hist.next >= limit || steps >= x.e.cfg.FlushEvents {
+			return
+		}
+		b := x.runnable[0]
+		if len(x.runnable) == 1 {
+			x.runnable = x.runnable[:0]
+		} else {
+			x.runnable = x.runnable[1:]
+		}
+		b.queued = false
+		if !b.over() {
+			x.step(b)
+			steps++
+		}
+	}
+}
+
+func (x *execution) makeRunnable(b *branch) {
+	if !b.queued {
+		b.queued = true
+		x.runnable = append(x.runnable, b)
+	}
+}
+
+// changed reports whether there is anything to make durable, or to do.
+func (x *execution) changed() bool {
+	return !x.hist.empty() || len(x.dirty) > 0 || len(x.drop) > 0 || len(x.starts) > 0 || x.end != nil || x.nextWake0() != x.wake
+}
+
+// nextWake0 is when a process that starts over must look at x: at once when
+// there is something to do.
+func (x *execution) nextWake0() int64 {
+	if len(x.runnable) > 0 || len(x.running) > 0 || len(x.starts) > 0 {
+		return 0
+	}
+	return x.nextDue()
+}
+
+// prepare makes the write out of everything since the last one.
+func (x *execution) prepare() {
+	w := &x.write
+	w.Exec, w.End = x.id, x.end
+	w.Put, w.Drop = w.Put[:0], w.Drop[:0]
+	w.History, w.Wake = nil, nil
+	if !x.hist.empty() {
+		w.History = &store.Segment{First: x.hist.first, Last: x.hist.next - 1, Body: x.hist.buf}
+	}
+	if x.end == nil {
+		for _, b := range x.dirty {
+			b.dirty = false
+			if b.over() {
+				delete(x.branches, b.id)
+				continue
+			}
+			w.Put = append(w.Put, store.Record{ID: b.id, Body: b.encode()})
+			b.stored = true
+			if b.done() {
+				// It lives on in its parent's results.
+				delete(x.branches, b.id)
+				b.in.stored = append(b.in.stored, b.id)
+			}
+		}
+		w.Drop = append(w.Drop, x.drop...)
+		if x.newWake = x.nextWake0(); x.newWake != x.wake {
+			w.Wake = &x.newWake
+		}
+	}
+	if w.Done == nil {
+		w.Done = func(err error) {
+			x.writeErr = err
+			x.e.queue.push(x)
+		}
+	}
+}
+
+func (x *execution) apply() {
+	x.writing = true
+	x.e.store.Apply(&x.write)
+}
+
+// written lets what was just stored have its effects.
+func (x *execution) written() {
+	x.hist.reset()
+	clear(x.dirty)
+	x.dirty, x.drop = x.dirty[:0], x.drop[:0]
+	if x.end != nil {
+		x.rec.Status, x.rec.Stopped = x.end.Status, x.end.Stopped
+		x.rec.Output, x.rec.Error, x.rec.Cause = x.end.Output, x.end.Error, x.end.Cause
+		x.e.announce(x.rec)
+		return
+	}
+	x.wake = x.newWake
+	for _, r := range x.starts {
+		x.start(r)
+	}
+	clear(x.starts)
+	x.starts = x.starts[:0]
+	if due := x.nextDue(); due == store.Never {
+		x.e.timers.clear(x.id)
+	} else {
+		x.e.timers.set(x.id, due)
+	}
+}
+
+// load reads x from the store. It is false when x has nothing to do any more,
+// or cannot be read now.
+func (x *execution) load(ctx context.Context) bool {
+	err := x.read(ctx)
+	switch {
+	case errors.Is(err, store.ErrNotFound) && x.rec == nil:
+		// It was never created.
+		x.close()
+		return false
+	case err != nil:
+		x.rec = nil
+		if ctx.Err() == nil {
+			x.e.log.Error("cannot load execution; trying again", zap.Int64("execution_id", x.id), zap.Error(err))
+			x.e.timers.set(x.id, x.e.now().Add(storeRetry).UnixMilli())
+		}
+		x.park()
+		return false
+	case x.rec.Status != store.Running:
+		x.close()
+		return false
+	}
+	return true
+}
+
+func (x *execution) read(ctx context.Context) error {
+	rec, err := x.e.store.ExecutionByID(ctx, x.id)
+	if err != nil {
+		return err
+	}
+	prog, err := x.e.program(ctx, rec.Revision)
+	if err != nil {
+		return errors.New(err.Error()) // a missing revision is not a missing execution
+	}
+	input, err := value.Parse(rec.Input)
+	if err != nil {
+		return err
+	}
+	if rec.Status != store.Running {
+		x.rec = rec
+		return nil
+	}
+	records, err := x.e.store.Records(ctx, x.id)
+	if err != nil {
+		return err
+	}
+	segments, err := x.e.store.Segments(ctx, x.id, store.MaxEventID, true, 1)
+	if err != nil {
+		return err
+	}
+	if len(segments) == 0 {
+		fresh := newExecution(x.e, rec, prog, input)
+		fresh.fresh = false
+		x.adopt(fresh)
+		return nil
+	}
+	x.due = x.due[:0]
+	x.setup(rec, prog, input)
+	x.hist.next = segments[0].Last + 1
+	x.hist.reset()
+	return x.restore(records)
+}
+
+// adopt takes over the state of a fresh execution.
+func (x *execution) adopt(f *execution) {
+	x.due = x.due[:0]
+	x.setup(f.rec, f.prog, f.input)
+	x.hist = f.hist
+	x.branches, x.lastID, x.runnable = f.branches, f.lastID, f.runnable
+}
+
+func (x *execution) arn() string { return x.e.executionARN(x.rec.Machine, x.rec.Name) }
+
+// now is in Unix milliseconds.
+func (x *execution) now() int64 { return x.e.now().UnixMilli() }
+
+// contextObject is $$ as the branch sees it.
+func (x *execution) contextObject(b *branch) value.Value {
+	m := value.NewBuilder(4)
+	m.Set("Execution", value.OfObject(
+		value.Field{Key: "Id", Value: value.OfString(x.arn())},
+		value.Field{Key: "Input", Value: x.input},
+		value.Field{Key: "StartTime", Value: value.OfString(timestamp(x.rec.Started))},
+		value.Field{Key: "Name", Value: value.OfString(x.rec.Name)},
+		value.Field{Key: "RoleArn", Value: value.OfString(x.prog.rev.RoleARN)},
+		value.Field{Key: "RedriveCount", Value: value.OfInt(0)},
+	))
+	if it := b.iteration(x); it != nil {
+		m.Set("Map", value.OfObject(value.Field{Key: "Item", Value: value.OfObject(
+			value.Field{Key: "Index", Value: value.OfInt(it.index)},
+			value.Field{Key: "Value", Value: it.item},
+		)}))
+	}
+	m.Set("StateMachine", value.OfObject(
+		value.Field{Key: "Id", Value: value.OfString(x.e.machineARN(x.rec.Machine))},
+		value.Field{Key: "Name", Value: value.OfString(x.rec.Machine)},
+	))
+	if b.state != nil {
+		s := value.NewBuilder(3)
+		s.Set("Name", value.OfString(b.state.Name))
+		s.Set("EnteredTime", value.OfString(timestamp(b.enteredAt)))
+		if b.state.Type == asl.TypeTask || b.state.Type == asl.TypeParallel || b.state.Type == asl.TypeMap {
+			s.Set("RetryCount", value.OfInt(int64(b.attempt)))
+		}
+		m.Set("State", s.Object())
+	}
+	return m.Object()
+}
+
+// see fills the scope for an expression of b that sees input as $.
+func (x *execution) see(b *branch, input value.Value) *intrinsic.Scope {
+	x.at = b
+	x.scope.Input = input
+	return &x.scope
+}
+
+// dueEntry says that a branch (nil: the execution as a whole) waits for a
+// time. It is stale when the branch waits for another one by now.
+type dueEntry struct {
+	at int64
+	b  *branch
+}
+
+type dueHeap []dueEntry
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].at < h[j].at }
+func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *dueHeap) Push(v any)        { *h = append(*h, v.(dueEntry)) }
+func (h *dueHeap) Pop() any {
+	old := *h
+	v := old[len(old)-1]
+	old[len(old)-1] = dueEntry{}
+	*h = old[:len(old)-1]
+	return v
+}
+
+// wait lets b, or the execution as a whole, be looked at when the time has
+// come.
+func (x *execution) wait(b *branch, at int64) {
+	if b != nil {
+		b.due = at
+	}
+	heap.Push(&x.due, dueEntry{at, b})
+}
+
+// nextDue is the earliest time something waits for, [store.Never] for none.
+func (x *execution) nextDue() int64 {
+	for len(x.due) > 0 {
+		d := x.due[0]
+		if d.b == nil || d.b.due == d.at && !d.b.over() {
+			return d.at
+		}
+		heap.Pop(&x.due)
+	}
+	return store.Never
+}
+
+// expire handles every time that has come.
+func (x *execution) expire() {
+	now := x.now()
+	for x.end == nil && x.nextDue() <= now {
+		d := heap.Pop(&x.due).(dueEntry)
+		if d.b == nil {
+			x.abortAll()
+			x.finish(store.TimedOut, ExecutionTimedOut, nil, "", "")
+			return
+		}
+		d.b.due = 0
+		x.timeIsUp(d.b, now)
+	}
+	if x.end == nil && x.nextDue() != store.Never {
+		x.e.timers.set(x.id, x.nextDue())
+	}
+}

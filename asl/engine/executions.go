@@ -1,0 +1,289 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"switchyard/asl/store"
+	"switchyard/asl/value"
+)
+
+// MaxData is the largest input, output or result, in bytes of UTF-8.
+const MaxData = 262_144
+
+// Start asks for an execution.
+type Start struct {
+	MachineARN string
+	// Name is a random one when empty.
+	Name string
+	// Input is a JSON text, {} when empty.
+	Input       string
+	TraceHeader string
+}
+
+// Started is an execution that is on disk.
+type Started struct {
+	ExecutionARN string
+	// StartDate is in Unix milliseconds.
+	StartDate int64
+}
+
+// executionAttrs are what an execution keeps beside the store's own fields.
+type executionAttrs struct {
+	TraceHeader string `json:"trace,omitempty"`
+}
+
+// StartExecution starts an execution and returns once it is durable. With the
+// name and the input of one that runs it returns that one; any other use of a
+// name that is taken is ExecutionAlreadyExists.
+func (e *Engine) StartExecution(ctx context.Context, in Start) (Started, error) {
+	m, err := e.existing(ctx, in.MachineARN)
+	if err != nil {
+		return Started{}, err
+	}
+	if m.Status == MachineDeleting {
+		return Started{}, fail(CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", in.MachineARN)
+	}
+	if in.Name == "" {
+		in.Name = newUUID()
+	} else if !validName(in.Name) {
+		return Started{}, fail(CodeInvalidName, "Invalid Name: '%s'", in.Name)
+	}
+	if in.Input == "" {
+		in.Input = "{}"
+	}
+	if len(in.Input) > MaxData {
+		return Started{}, fail(CodeValidation, "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length less than or equal to %d", MaxData)
+	}
+	input, err := value.ParseString(in.Input)
+	if err != nil {
+		return Started{}, fail(CodeInvalidExecutionInput, "Invalid State Machine Execution Input: '%s'", err)
+	}
+	prog, err := e.program(ctx, m.RevisionKey)
+	if err != nil {
+		return Started{}, internal(err)
+	}
+	rec := &store.Execution{
+		ID: e.lastID.Add(1), Machine: m.Name, Name: in.Name, Revision: m.RevisionKey,
+		Started: e.now().UnixMilli(), Input: []byte(in.Input),
+	}
+	if rec.ID > store.MaxExecID {
+		return Started{}, internal(fmt.Errorf("start execution %s: execution IDs are used up", in.Name))
+	}
+	if in.TraceHeader != "" {
+		if rec.Attrs, err = json.Marshal(executionAttrs{TraceHeader: in.TraceHeader}); err != nil {
+			return Started{}, internal(err)
+		}
+	}
+	started := Started{e.executionARN(m.Name, in.Name), rec.Started}
+	err = e.create(ctx, newExecution(e, rec, prog, input))
+	switch {
+	case errors.Is(err, store.ErrExists):
+		return e.startedBefore(ctx, rec)
+	case err != nil:
+		return Started{}, internal(fmt.Errorf("start execution %s: %w", in.Name, err))
+	}
+	return started, nil
+}
+
+// create makes x durable and lets it run.
+func (e *Engine) create(ctx context.Context, x *execution) error {
+	done := make(chan error, 1)
+	e.store.Apply(&store.Write{Create: x.rec, Exec: x.id, Done: func(err error) {
+		switch {
+		case err == nil:
+			e.admit(x)
+		case !errors.Is(err, store.ErrExists):
+			// It may have been stored all the same. Look later: what is
+			// there runs, what is not there is forgotten.
+			e.timers.set(x.id, e.now().Add(storeRetry).UnixMilli())
+		}
+		done <- err
+	}})
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (e *Engine) startedBefore(ctx context.Context, rec *store.Execution) (Started, error) {
+	arn := e.executionARN(rec.Machine, rec.Name)
+	old, err := e.store.Execution(ctx, rec.Machine, rec.Name)
+	if err != nil {
+		return Started{}, internal(err)
+	}
+	if old.Status != store.Running || string(old.Input) != string(rec.Input) {
+		return Started{}, fail(CodeExecutionAlreadyExists, "Execution Already Exists: '%s'", arn)
+	}
+	return Started{arn, old.Started}, nil
+}
+
+// Execution describes an execution as it is on disk.
+type Execution struct {
+	store.Execution
+	ARN         string
+	MachineARN  string
+	TraceHeader string
+}
+
+func (e *Engine) findExecution(ctx context.Context, arn string) (*store.Execution, error) {
+	machine, name, err := e.parseExecutionARN(arn)
+	if err != nil {
+		return nil, err
+	}
+	x, err := e.store.Execution(ctx, machine, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, fail(CodeExecutionDoesNotExist, "Execution Does Not Exist: '%s'", arn)
+	}
+	if err != nil {
+		return nil, internal(err)
+	}
+	return x, nil
+}
+
+// DescribeExecution returns one execution.
+func (e *Engine) DescribeExecution(ctx context.Context, arn string) (*Execution, error) {
+	x, err := e.findExecution(ctx, arn)
+	if err != nil {
+		return nil, err
+	}
+	found := &Execution{Execution: *x, ARN: arn, MachineARN: e.machineARN(x.Machine)}
+	if len(x.Attrs) > 0 {
+		var attrs executionAttrs
+		if err := json.Unmarshal(x.Attrs, &attrs); err != nil {
+			return nil, internal(fmt.Errorf("decode attributes of execution %s: %w", arn, err))
+		}
+		found.TraceHeader = attrs.TraceHeader
+	}
+	return found, nil
+}
+
+// ListExecutions returns up to limit executions of a machine, the newest first,
+// from the one before the execution with ID before on (0: from the newest). The
+// executions lack input, output, error and cause.
+func (e *Engine) ListExecutions(ctx context.Context, machineARN string, status *store.Status, before int64, limit int) ([]*Execution, error) {
+	m, err := e.existing(ctx, machineARN)
+	if err != nil {
+		return nil, err
+	}
+	found, err := e.store.Executions(ctx, store.Query{Machine: m.Name, Status: status, Before: before, Limit: limit})
+	if err != nil {
+		return nil, internal(err)
+	}
+	list := make([]*Execution, len(found))
+	for i, x := range found {
+		list[i] = &Execution{Execution: *x, ARN: e.executionARN(x.Machine, x.Name), MachineARN: m.ARN}
+	}
+	return list, nil
+}
+
+// StopExecution ends a running execution as ABORTED and returns, once that is
+// durable, when it stopped, in Unix milliseconds. One that has ended already
+// stays as it is.
+func (e *Engine) StopExecution(ctx context.Context, arn, errorName, cause string) (int64, error) {
+	x, err := e.findExecution(ctx, arn)
+	if err != nil {
+		return 0, err
+	}
+	if x.Status != store.Running {
+		return x.Stopped, nil
+	}
+	ended := make(chan struct{})
+	e.post(x.ID, message{kind: msgStop, errorName: errorName, cause: cause, ended: ended})
+	select {
+	case <-ended:
+	case <-e.stopped:
+		return 0, &Error{Code: CodeServiceUnavailable, Message: "the engine is shutting down; try again"}
+	case <-ctx.Done():
+		return 0, internal(fmt.Errorf("stop execution %s: %w", arn, context.Cause(ctx)))
+	}
+	if x, err = e.store.ExecutionByID(ctx, x.ID); err != nil {
+		return 0, internal(err)
+	}
+	return x.Stopped, nil
+}
+
+// History returns up to limit events of an execution, from event from on
+// (from = 0 starts at the first, or in reverse at the last), and the ID to go
+// on from, 0 at the end.
+func (e *Engine) History(ctx context.Context, arn string, from int64, reverse bool, limit int) (events []Event, next int64, err error) {
+	x, err := e.findExecution(ctx, arn)
+	if err != nil {
+		return nil, 0, err
+	}
+	if from == 0 {
+		from = 1
+		if reverse {
+			from = math.MaxInt64
+		}
+	}
+	for len(events) <= limit && (!reverse || from > 1) {
+		// The first event is not stored: it says what the execution's row
+		// says, and so is there as soon as the execution is.
+		if !reverse && from == 1 {
+			started, err := e.startedEvent(ctx, x)
+			if err != nil {
+				return nil, 0, internal(err)
+			}
+			events = append(events, started)
+			from = 2
+		}
+		segments, err := e.store.Segments(ctx, x.ID, from, reverse, 8)
+		if err != nil {
+			return nil, 0, internal(err)
+		}
+		if len(segments) == 0 {
+			from = 1
+			break
+		}
+		for _, seg := range segments {
+			found, err := decodeEvents(seg)
+			if err != nil {
+				return nil, 0, internal(fmt.Errorf("history of %s: %w", arn, err))
+			}
+			if reverse {
+				for i := len(found) - 1; i >= 0; i-- {
+					if found[i].ID <= from {
+						events = append(events, found[i])
+					}
+				}
+				from = seg.First - 1
+			} else {
+				for _, ev := range found {
+					if ev.ID >= from {
+						events = append(events, ev)
+					}
+				}
+				from = seg.Last + 1
+			}
+		}
+	}
+	if reverse && len(events) <= limit {
+		started, err := e.startedEvent(ctx, x)
+		if err != nil {
+			return nil, 0, internal(err)
+		}
+		events = append(events, started)
+	}
+	if len(events) > limit {
+		next = events[limit].ID
+		events = events[:limit]
+	}
+	return events, next, nil
+}
+
+func (e *Engine) startedEvent(ctx context.Context, x *store.Execution) (Event, error) {
+	prog, err := e.program(ctx, x.Revision)
+	if err != nil {
+		return Event{}, err
+	}
+	return Event{
+		ID: 1, Type: ExecutionStarted, Time: x.Started, Has: HasData | HasARN,
+		Data: string(x.Input), ARN: prog.rev.RoleARN,
+	}, nil
+}

@@ -1,0 +1,438 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"switchyard/asl"
+	"switchyard/asl/store"
+)
+
+// The kinds of document the engine keeps.
+const (
+	kindMachine  = "machine"
+	kindRevision = "revision"
+)
+
+// The statuses of a state machine.
+const (
+	MachineActive   = "ACTIVE"
+	MachineDeleting = "DELETING"
+)
+
+// Machine describes a state machine at one revision.
+type Machine struct {
+	Name string `json:"name"`
+	// Type is STANDARD or EXPRESS.
+	Type   string `json:"type"`
+	Status string `json:"status"`
+	// Created and Updated are in Unix milliseconds.
+	Created int64 `json:"created"`
+	Updated int64 `json:"updated"`
+	// RevisionKey is where Revision is kept.
+	RevisionKey string `json:"revision_key"`
+	// Settings are the configurations of logging, tracing and encryption as
+	// they were given: kept and shown, without effect on one machine.
+	Settings Settings `json:"settings"`
+
+	ARN      string   `json:"-"`
+	Revision Revision `json:"-"`
+}
+
+// Revision is what an execution keeps of its state machine, however the
+// machine changes later.
+type Revision struct {
+	// ID is empty until the first update, as with Step Functions.
+	ID         string `json:"id,omitempty"`
+	Definition string `json:"definition"`
+	RoleARN    string `json:"role_arn"`
+	Machine    string `json:"machine"`
+	Type       string `json:"type"`
+	// Updated is in Unix milliseconds.
+	Updated int64 `json:"updated"`
+}
+
+// Settings are JSON texts; nil where none was given.
+type Settings struct {
+	Logging    json.RawMessage `json:"logging,omitempty"`
+	Tracing    json.RawMessage `json:"tracing,omitempty"`
+	Encryption json.RawMessage `json:"encryption,omitempty"`
+}
+
+func (s Settings) equal(t Settings) bool {
+	return string(s.Logging) == string(t.Logging) && string(s.Tracing) == string(t.Tracing) && string(s.Encryption) == string(t.Encryption)
+}
+
+func newRevisionKey(name string) string { return name + "/" + newUUID() }
+
+// machineBook reads and writes state machines. Its lock is held while one is
+// changed, so that two changes don't cross.
+type machineBook struct {
+	write sync.Mutex
+
+	mu       sync.RWMutex
+	machines map[string]*Machine // what is in the store, a few of them
+	programs map[string]*program // by revision key
+}
+
+// cached bounds the machines and programs kept parsed. A fleet larger than
+// that pays for reading some of them again.
+const cached = 1000
+
+func newMachineBook() *machineBook {
+	return &machineBook{machines: map[string]*Machine{}, programs: map[string]*program{}}
+}
+
+// machine reads a machine by name; nil when there is none. The result is
+// shared: it must not be changed.
+func (e *Engine) machine(ctx context.Context, name string) (*Machine, error) {
+	e.book.mu.RLock()
+	m := e.book.machines[name]
+	e.book.mu.RUnlock()
+	if m == nil {
+		body, err := e.store.Doc(ctx, kindMachine, name)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, internal(err)
+		}
+		if m, err = e.readMachine(ctx, body); err != nil {
+			return nil, internal(err)
+		}
+		e.remember(m)
+	}
+	if m.Status != MachineDeleting {
+		return m, nil
+	}
+	// A machine that is being deleted is gone with its last execution.
+	open, err := e.hasRunning(ctx, name)
+	if err != nil || open {
+		return m, err
+	}
+	e.forget(name)
+	e.store.Apply(&store.Write{Docs: []store.Doc{{Kind: kindMachine, Key: name}}, Done: func(error) {
+		// What is not deleted now is deleted when it is next looked at.
+	}})
+	return nil, nil
+}
+
+func (e *Engine) hasRunning(ctx context.Context, name string) (bool, error) {
+	running := store.Running
+	open, err := e.store.Executions(ctx, store.Query{Machine: name, Status: &running, Limit: 1})
+	if err != nil {
+		return false, internal(err)
+	}
+	return len(open) > 0, nil
+}
+
+func (e *Engine) remember(m *Machine) {
+	e.book.mu.Lock()
+	defer e.book.mu.Unlock()
+	if len(e.book.machines) >= cached {
+		clear(e.book.machines)
+	}
+	e.book.machines[m.Name] = m
+}
+
+func (e *Engine) readMachine(ctx context.Context, body []byte) (*Machine, error) {
+	m := &Machine{}
+	if err := json.Unmarshal(body, m); err != nil {
+		return nil, fmt.Errorf("decode state machine: %w", err)
+	}
+	m.ARN = e.machineARN(m.Name)
+	rev, err := e.revision(ctx, m.RevisionKey)
+	if err != nil {
+		return nil, err
+	}
+	m.Revision = *rev
+	return m, nil
+}
+
+func (e *Engine) revision(ctx context.Context, key string) (*Revision, error) {
+	body, err := e.store.Doc(ctx, kindRevision, key)
+	if err != nil {
+		return nil, err
+	}
+	rev := &Revision{}
+	if err := json.Unmarshal(body, rev); err != nil {
+		return nil, fmt.Errorf("decode revision %s: %w", key, err)
+	}
+	return rev, nil
+}
+
+// program returns the parsed definition of a revision.
+func (e *Engine) program(ctx context.Context, key string) (*program, error) {
+	e.book.mu.RLock()
+	p := e.book.programs[key]
+	e.book.mu.RUnlock()
+	if p != nil {
+		return p, nil
+	}
+	rev, err := e.revision(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if p, err = e.compile(rev); err != nil {
+		return nil, fmt.Errorf("parse revision %s: %w", key, err)
+	}
+	e.book.mu.Lock()
+	defer e.book.mu.Unlock()
+	if len(e.book.programs) >= cached {
+		clear(e.book.programs)
+	}
+	e.book.programs[key] = p
+	return p, nil
+}
+
+func (e *Engine) existing(ctx context.Context, arn string) (*Machine, error) {
+	name, qualifier, err := e.parseMachineARN(arn)
+	if err != nil {
+		return nil, err
+	}
+	m, err := e.machine(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if m == nil || qualifier != "" {
+		return nil, fail(CodeStateMachineDoesNotExist, "State Machine Does Not Exist: '%s'", arn)
+	}
+	return m, nil
+}
+
+// NewMachine is what a state machine is made from.
+type NewMachine struct {
+	Name       string
+	Definition string
+	RoleARN    string
+	// Type is STANDARD when empty.
+	Type     string
+	Settings Settings
+}
+
+// CreateMachine makes a state machine. Doing so again with the same content
+// returns the one that is there; with other content it is
+// StateMachineAlreadyExists.
+func (e *Engine) CreateMachine(ctx context.Context, in NewMachine) (*Machine, error) {
+	if !validName(in.Name) {
+		return nil, fail(CodeInvalidName, "Invalid Name: '%s'", in.Name)
+	}
+	switch in.Type {
+	case "":
+		in.Type = "STANDARD"
+	case "STANDARD":
+	case "EXPRESS":
+		return nil, fail(CodeTypeNotSupported, "State Machine Type Is Not Supported: 'EXPRESS'; this engine runs STANDARD state machines")
+	default:
+		return nil, fail(CodeValidation, "1 validation error detected: Value '%s' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, EXPRESS]", in.Type)
+	}
+	if err := validDefinition(in.Definition); err != nil {
+		return nil, err
+	}
+	e.book.write.Lock()
+	defer e.book.write.Unlock()
+	old, err := e.machine(ctx, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	if old != nil {
+		switch {
+		case old.Status == MachineDeleting:
+			return nil, fail(CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", old.ARN)
+		case old.Revision.Definition != in.Definition || old.Type != in.Type || !old.Settings.equal(in.Settings):
+			return nil, fail(CodeStateMachineAlreadyExists, "State Machine Already Exists: '%s'", old.ARN)
+		}
+		return old, nil
+	}
+	now := e.now().UnixMilli()
+	m := &Machine{
+		Name: in.Name, Type: in.Type, Status: MachineActive, Created: now, Updated: now,
+		RevisionKey: newRevisionKey(in.Name),
+		Settings:    in.Settings, ARN: e.machineARN(in.Name),
+		Revision: Revision{Definition: in.Definition, RoleARN: in.RoleARN, Machine: in.Name, Type: in.Type, Updated: now},
+	}
+	return m, e.saveMachine(ctx, m, true)
+}
+
+// saveMachine makes m durable, with its revision where that is new.
+func (e *Engine) saveMachine(ctx context.Context, m *Machine, revised bool) error {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return internal(fmt.Errorf("encode state machine %s: %w", m.Name, err))
+	}
+	docs := []store.Doc{{Kind: kindMachine, Key: m.Name, Body: body}}
+	if revised {
+		rev, err := json.Marshal(m.Revision)
+		if err != nil {
+			return internal(fmt.Errorf("encode revision of %s: %w", m.Name, err))
+		}
+		docs = append(docs, store.Doc{Kind: kindRevision, Key: m.RevisionKey, Body: rev})
+	}
+	if err := store.Do(ctx, e.store, &store.Write{Docs: docs}); err != nil {
+		e.forget(m.Name)
+		return internal(fmt.Errorf("save state machine %s: %w", m.Name, err))
+	}
+	e.remember(m)
+	return nil
+}
+
+func (e *Engine) forget(name string) {
+	e.book.mu.Lock()
+	delete(e.book.machines, name)
+	e.book.mu.Unlock()
+}
+
+// MachineUpdate changes what is not nil.
+type MachineUpdate struct {
+	Definition *string
+	RoleARN    *string
+	Logging    json.RawMessage
+	Tracing    json.RawMessage
+	Encryption json.RawMessage
+}
+
+// UpdateMachine gives a state machine a new revision. Executions that run keep
+// the one they started with.
+func (e *Engine) UpdateMachine(ctx context.Context, arn string, u MachineUpdate) (*Machine, error) {
+	if u.Definition == nil && u.RoleARN == nil && u.Logging == nil && u.Tracing == nil && u.Encryption == nil {
+		return nil, fail(CodeMissingParameter, "Either the definition, the role ARN, the LoggingConfiguration, the TracingConfiguration, or the EncryptionConfiguration must be specified")
+	}
+	if u.Definition != nil {
+		if err := validDefinition(*u.Definition); err != nil {
+			return nil, err
+		}
+	}
+	e.book.write.Lock()
+	defer e.book.write.Unlock()
+	old, err := e.existing(ctx, arn)
+	if err != nil {
+		return nil, err
+	}
+	if old.Status == MachineDeleting {
+		return nil, fail(CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", arn)
+	}
+	m := *old
+	m.RevisionKey = newRevisionKey(m.Name)
+	m.Updated = max(e.now().UnixMilli(), old.Updated+1)
+	m.Revision.Updated = m.Updated
+	m.Revision.ID = newUUID()
+	for _, set := range []struct{ to, from *string }{{&m.Revision.Definition, u.Definition}, {&m.Revision.RoleARN, u.RoleARN}} {
+		if set.from != nil {
+			*set.to = *set.from
+		}
+	}
+	for _, set := range []struct {
+		to   *json.RawMessage
+		from json.RawMessage
+	}{{&m.Settings.Logging, u.Logging}, {&m.Settings.Tracing, u.Tracing}, {&m.Settings.Encryption, u.Encryption}} {
+		if set.from != nil {
+			*set.to = set.from
+		}
+	}
+	return &m, e.saveMachine(ctx, &m, true)
+}
+
+// DeleteMachine deletes a state machine; one that does not exist is no error.
+// Executions that run go on to their end, and until then the machine is
+// DELETING.
+func (e *Engine) DeleteMachine(ctx context.Context, arn string) error {
+	name, _, err := e.parseMachineARN(arn)
+	if err != nil {
+		var known *Error
+		if errors.As(err, &known) && known.Code == CodeStateMachineDoesNotExist {
+			return nil
+		}
+		return err
+	}
+	e.book.write.Lock()
+	defer e.book.write.Unlock()
+	old, err := e.machine(ctx, name)
+	if err != nil || old == nil {
+		return err
+	}
+	running, err := e.hasRunning(ctx, name)
+	if err != nil {
+		return err
+	}
+	if running {
+		m := *old
+		m.Status = MachineDeleting
+		return e.saveMachine(ctx, &m, false)
+	}
+	defer e.forget(name)
+	if err := store.Do(ctx, e.store, &store.Write{Docs: []store.Doc{{Kind: kindMachine, Key: name}}}); err != nil {
+		return internal(fmt.Errorf("delete state machine %s: %w", name, err))
+	}
+	return nil
+}
+
+// DescribeMachine returns a state machine as it is now.
+func (e *Engine) DescribeMachine(ctx context.Context, arn string) (*Machine, error) {
+	return e.existing(ctx, arn)
+}
+
+// ListMachines returns up to limit state machines in order of name, from the
+// first after after.
+func (e *Engine) ListMachines(ctx context.Context, after string, limit int) ([]*Machine, error) {
+	var found []*Machine
+	for len(found) < limit {
+		docs, err := e.store.Docs(ctx, kindMachine, after, limit-len(found))
+		if err != nil {
+			return nil, internal(err)
+		}
+		if len(docs) == 0 {
+			break
+		}
+		for _, d := range docs {
+			after = d.Key
+			m, err := e.machine(ctx, d.Key)
+			if err != nil {
+				return nil, err
+			}
+			if m != nil {
+				found = append(found, m)
+			}
+		}
+	}
+	return found, nil
+}
+
+// MachineOf returns the state machine of an execution as it was when the
+// execution started.
+func (e *Engine) MachineOf(ctx context.Context, executionARN string) (*Machine, error) {
+	x, err := e.findExecution(ctx, executionARN)
+	if err != nil {
+		return nil, err
+	}
+	rev, err := e.revision(ctx, x.Revision)
+	if err != nil {
+		return nil, internal(err)
+	}
+	m := &Machine{Name: x.Machine, Type: rev.Type, ARN: e.machineARN(x.Machine), Updated: rev.Updated, Revision: *rev}
+	if now, err := e.machine(ctx, x.Machine); err == nil && now != nil {
+		m.Settings = now.Settings
+	}
+	return m, nil
+}
+
+func validDefinition(definition string) error {
+	if len(definition) == 0 || len(definition) > 1<<20 {
+		return fail(CodeInvalidDefinition, "Invalid State Machine Definition: 'The definition must be between 1 and 1048576 bytes long, it has %d'", len(definition))
+	}
+	if _, err := asl.Parse([]byte(definition)); err != nil {
+		return fail(CodeInvalidDefinition, "%s", err)
+	}
+	return nil
+}
+
+// newUUID returns a random UUID, version 4.
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: it ends the process instead
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

@@ -1,0 +1,318 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"switchyard/asl"
+	"switchyard/asl/task"
+	"switchyard/asl/value"
+)
+
+// running is an attempt at a task, from the moment it is to be started.
+type running struct {
+	exec     int64
+	branch   int64
+	task     task.Task
+	handler  task.Handler
+	cancel   context.CancelCauseFunc // nil before it starts
+	lastBeat atomic.Int64            // Unix milliseconds
+	// abandoned: nobody waits for the result any more.
+	abandoned atomic.Bool
+}
+
+func (r *running) abandon(cause error) {
+	r.abandoned.Store(true)
+	if r.cancel != nil {
+		r.cancel(cause)
+	}
+}
+
+// taskSet is the tasks that run, for the end of the engine.
+type taskSet struct {
+	mu      sync.Mutex
+	wg      sync.WaitGroup
+	running map[*running]struct{}
+	closed  bool
+}
+
+func (s *taskSet) add(r *running) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.running[r] = struct{}{}
+	s.wg.Add(1)
+	return true
+}
+
+func (s *taskSet) remove(r *running) {
+	s.mu.Lock()
+	delete(s.running, r)
+	s.mu.Unlock()
+	s.wg.Done()
+}
+
+// interrupt ends all tasks, and waits until they have ended.
+func (s *taskSet) interrupt() {
+	s.mu.Lock()
+	s.closed = true
+	for r := range s.running {
+		r.cancel(ErrShutdown)
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+}
+
+// tag is a short name of the execution, for IDs of what belongs to it.
+func (x *execution) tag() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", x.arn(), x.rec.Started))
+	return hex.EncodeToString(sum[:10])
+}
+
+// schedule begins an attempt at the Task state.
+func (x *execution) schedule(b *branch) error {
+	v, err := x.effectiveInput(b)
+	if err != nil {
+		return err
+	}
+	if len(v.JSON()) > MaxData {
+		return tooLarge(b.state.Name)
+	}
+	t := b.state.Task
+	b.timeout, b.heartbeat = 0, 0
+	for _, limit := range []struct {
+		s  *asl.Seconds
+		to *int64
+	}{{t.Timeout, &b.timeout}, {t.Heartbeat, &b.heartbeat}} {
+		if limit.s == nil {
+			continue
+		}
+		d, err := limit.s.Eval(x.see(b, b.input))
+		if err != nil {
+			return err
+		}
+		*limit.to = d.Milliseconds()
+	}
+	if x.e.handlerFor(t.Resource) == nil {
+		return noHandler(t.Resource)
+	}
+	b.phase, b.effective, b.startedAt = phaseTask, v, x.now()
+	f := familyOf(t.Resource)
+	ev := Event{
+		Type: f.scheduled, Time: b.startedAt, Has: HasData | HasResource, Data: v.JSON(),
+		ResourceType: f.resourceType, Resource: f.resource,
+	}
+	if f.resourceType != "" {
+		ev.Region = x.e.cfg.Region
+	}
+	if b.timeout > 0 {
+		ev.Has, ev.Timeout = ev.Has|HasTimeout, b.timeout/1000
+	}
+	if b.heartbeat > 0 {
+		ev.Has, ev.Heartbeat = ev.Has|HasHeartbeat, b.heartbeat/1000
+	}
+	x.follow(b, &ev)
+	x.handOver(b, false)
+	return nil
+}
+
+func noHandler(resource string) error {
+	return &placedError{&asl.Error{
+		Name:  asl.ErrRuntime,
+		Cause: fmt.Sprintf("Nothing is configured to run the resource '%s': give it a handler under engine.embedded.functions or engine.embedded.projects in the configuration.", resource),
+	}}
+}
+
+// again hands a task over that an earlier process was running.
+func (x *execution) again(b *branch) {
+	if x.e.handlerFor(b.state.Task.Resource) == nil {
+		x.stateFailed(b, x.located(b, noHandler(b.state.Task.Resource)))
+		return
+	}
+	x.handOver(b, true)
+}
+
+// handOver lets the handler run once the attempt is durable.
+func (x *execution) handOver(b *branch, restarted bool) {
+	res := b.state.Task.Resource
+	f := familyOf(res)
+	x.follow(b, &Event{Type: f.started, Has: f.has, ResourceType: f.resourceType, Resource: f.resource})
+	x.mark(b)
+	r := &running{
+		exec: x.id, branch: b.id, handler: x.e.handlerFor(res),
+		task: task.Task{
+			ID:       fmt.Sprintf("%s-%d-%d", x.tag(), b.entered, b.attempt),
+			Resource: res, Input: json.RawMessage(b.effective.JSON()),
+			ExecutionARN: x.arn(), ExecutionName: x.rec.Name, StateName: b.state.Name,
+			Attempt: b.attempt, Restarted: restarted,
+		},
+	}
+	if b.quiet { // quiet branches share the event that entered their Map state
+		r.task.ID = fmt.Sprintf("%s-%d-%d-%d", x.tag(), b.entered, b.id, b.attempt)
+	}
+	now := x.now()
+	r.lastBeat.Store(now)
+	if x.running == nil {
+		x.running = map[int64]*running{}
+	}
+	x.running[b.id] = r
+	x.starts = append(x.starts, r)
+	x.watch(b, now)
+}
+
+// watch lets b be looked at when its task's next limit may be exceeded.
+func (x *execution) watch(b *branch, beat int64) {
+	due := int64(0)
+	if b.timeout > 0 {
+		due = b.startedAt + b.timeout
+	}
+	if b.heartbeat > 0 && (due == 0 || beat+b.heartbeat < due) {
+		due = beat + b.heartbeat
+	}
+	if due != 0 {
+		x.wait(b, due)
+	}
+}
+
+// start runs the handler on a goroutine of its own.
+func (x *execution) start(r *running) {
+	if r.abandoned.Load() {
+		return
+	}
+	e := x.e
+	ctx, cancel := context.WithCancelCause(context.Background())
+	r.cancel = cancel
+	if !e.tasks.add(r) {
+		cancel(nil)
+		return
+	}
+	e.hold()
+	r.task.Heartbeat = func() { r.lastBeat.Store(e.now().UnixMilli()) }
+	go func() {
+		defer e.release()
+		defer e.tasks.remove(r)
+		defer cancel(nil)
+		output, err := e.runHandler(ctx, r)
+		// A task that the engine's end cut short has not failed: the next
+		// process runs it again.
+		if r.abandoned.Load() || err != nil && context.Cause(ctx) == ErrShutdown {
+			return
+		}
+		e.post(r.exec, message{kind: msgTask, task: r, output: output, err: err})
+	}()
+}
+
+func (e *Engine) runHandler(ctx context.Context, r *running) (output []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.log.Error("task handler panicked", zap.String("execution", r.task.ExecutionARN), zap.String("state", r.task.StateName), zap.Any("panic", p), zap.Stack("stack"))
+			err = fmt.Errorf("the task handler panicked: %v", p)
+		}
+	}()
+	return r.handler.Run(ctx, r.task)
+}
+
+// taskEnded takes a handler's answer.
+func (x *execution) taskEnded(m *message) {
+	r := m.task
+	b := x.branches[r.branch]
+	if x.running[r.branch] != r || b == nil || x.end != nil {
+		return
+	}
+	delete(x.running, r.branch)
+	b.due = 0
+	f := familyOf(r.task.Resource)
+	ev := Event{Type: f.failed, Has: f.has, ResourceType: f.resourceType, Resource: f.resource}
+	fail := func(e *asl.Error, placed bool) {
+		if !placed {
+			e = x.located(b, e)
+		}
+		ev.Has |= HasError | HasCause
+		ev.Error, ev.Cause = e.Name, e.Cause
+		x.follow(b, &ev)
+		x.stateFailed(b, e)
+	}
+	if m.err != nil {
+		var failure *task.Error
+		if !errors.As(m.err, &failure) {
+			failure = &task.Error{Name: asl.ErrTaskFailed, Cause: m.err.Error()}
+		}
+		fail(&asl.Error{Name: failure.Name, Cause: failure.Cause}, true)
+		return
+	}
+	if len(m.output) > MaxData {
+		x.stateFailed(b, x.located(b, tooLarge(b.state.Name)))
+		return
+	}
+	result, err := value.Parse(m.output)
+	if err != nil {
+		fail(&asl.Error{Name: asl.ErrRuntime, Cause: fmt.Sprintf("The task's result is not JSON: %v", err)}, false)
+		return
+	}
+	ev.Type, ev.Has, ev.Data = f.succeeded, ev.Has|HasData, result.JSON()
+	x.follow(b, &ev)
+	if err := x.complete(b, result); err != nil {
+		x.stateFailed(b, x.located(b, err))
+	}
+}
+
+// taskOverdue ends an attempt that took too long or was silent for too long.
+func (x *execution) taskOverdue(b *branch, now int64) {
+	r := x.running[b.id]
+	if r == nil {
+		return
+	}
+	name, cause := "", error(nil)
+	beat := r.lastBeat.Load()
+	switch {
+	case b.timeout > 0 && now >= b.startedAt+b.timeout:
+		name, cause = asl.ErrTimeout, ErrTimedOut
+	case b.heartbeat > 0 && now >= beat+b.heartbeat:
+		name, cause = asl.ErrHeartbeatTimeout, ErrHeartbeat
+	default:
+		x.watch(b, beat)
+		return
+	}
+	delete(x.running, b.id)
+	r.abandon(cause)
+	f := familyOf(r.task.Resource)
+	x.follow(b, &Event{Type: f.timedOut, Has: f.has | HasError, ResourceType: f.resourceType, Resource: f.resource, Error: name})
+	x.stateFailed(b, &asl.Error{Name: name})
+}
+
+// family is the events that a kind of resource leaves in the history.
+type family struct {
+	scheduled, started, succeeded, failed, timedOut EventType
+	resourceType, resource                          string
+	// has is HasResource where every event names the resource.
+	has EventHas
+}
+
+// familyOf tells Lambda functions and activities, by their own ARNs, from
+// service integrations (arn:aws:states:::service:action).
+func familyOf(resource string) family {
+	if rest, ok := strings.CutPrefix(resource, "arn:aws:states:::"); ok {
+		at := strings.LastIndex(rest, ":")
+		return family{
+			TaskScheduled, TaskStarted, TaskSucceeded, TaskFailed, TaskTimedOut,
+			rest[:max(at, 0)], rest[at+1:], HasResource,
+		}
+	}
+	if kind, _, ok := splitARN(resource); ok && kind == "activity" {
+		return family{ActivityScheduled, ActivityStarted, ActivitySucceeded, ActivityFailed, ActivityTimedOut, "", resource, 0}
+	}
+	return family{
+		LambdaFunctionScheduled, LambdaFunctionStarted, LambdaFunctionSucceeded, LambdaFunctionFailed, LambdaFunctionTimedOut, "", resource, 0,
+	}
+}
