@@ -1,0 +1,181 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"modernc.org/sqlite"
+
+	"switchyard/dispatch"
+)
+
+// SQLite is a journal in one file. It implements [dispatch.Journal].
+type SQLite struct {
+	path string
+	lock *os.File
+	w    *writer
+	r    *sql.DB
+	// pruned is where the next [SQLite.Prune] goes on looking; only the work
+	// it does in the writer's goroutine touches it.
+	pruned pruneCursor
+}
+
+var _ dispatch.Journal = (*SQLite)(nil)
+
+const (
+	// smallFile is the size up to which the whole file is checked when it is
+	// opened: that takes about a tenth of a second.
+	smallFile = 16 << 20
+	readers   = 4
+)
+
+// settings of the file and of each connection. The log is folded into the file
+// when it has grown to 16 MiB: more often costs deliveries throughput, less
+// often costs them a longer pause.
+const connSettings = "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(2048)&_pragma=cache_size(-32768)&_pragma=temp_store(MEMORY)&_error_rc=1"
+
+// Open opens the journal at path, makes it if there is none, brings it to the
+// present schema, and keeps it for this process alone until [SQLite.Close].
+// Its errors name the file and say what to do.
+func Open(path string) (*SQLite, error) {
+	return open(path, func(c driver.Conn) driver.Conn { return c })
+}
+
+// open lets tests stand between the writer and its connection.
+func open(path string, wrap func(driver.Conn) driver.Conn) (_ *SQLite, err error) {
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("journal %s: %w", path, err)
+	}
+	size, err := inspect(path)
+	if err != nil {
+		return nil, err
+	}
+	held, err := lock(path)
+	if err != nil {
+		return nil, err
+	}
+	j := &SQLite{path: path, lock: held}
+	defer func() {
+		if err != nil {
+			j.closeFiles()
+		}
+	}()
+	connect := func() (driver.Conn, error) {
+		c, err := (&sqlite.Driver{}).Open("file:" + url.PathEscape(path) + "?" + connSettings)
+		if err != nil {
+			return nil, describe(err)
+		}
+		return wrap(c), nil
+	}
+	raw, err := connect()
+	if err != nil {
+		return nil, j.explain(err)
+	}
+	c := newConn(raw)
+	for _, setting := range []string{"PRAGMA page_size = 8192", "PRAGMA journal_mode = WAL"} {
+		if _, err := c.exec(setting); err != nil {
+			c.close()
+			return nil, j.explain(err)
+		}
+	}
+	if err := migrate(c, size); err != nil {
+		c.close()
+		return nil, j.explain(err)
+	}
+	j.w = newWriter(connect, c)
+	if j.w.seq, err = lastSeq(c); err != nil {
+		c.close()
+		return nil, j.explain(err)
+	}
+	if j.r, err = sql.Open("sqlite", "file:"+url.PathEscape(path)+"?"+connSettings+"&_pragma=query_only(1)"); err != nil {
+		c.close()
+		return nil, j.explain(err)
+	}
+	j.r.SetMaxOpenConns(readers)
+	j.r.SetMaxIdleConns(readers)
+	go j.w.loop()
+	return j, nil
+}
+
+// Close writes what was handed in, and gives the file back.
+func (j *SQLite) Close() error {
+	err := j.r.Close()
+	close(j.w.quit)
+	<-j.w.done
+	j.closeFiles()
+	if err != nil {
+		return fmt.Errorf("close journal %s: %w", j.path, err)
+	}
+	return nil
+}
+
+func (j *SQLite) closeFiles() { j.lock.Close() }
+
+// Stats are counts since the journal was opened.
+type Stats struct {
+	// Appended deliveries shared AppendCommits commits, each with one fsync;
+	// Commits counts those of all writes.
+	Appended, AppendCommits, Commits int64
+}
+
+// Stats returns what this journal has written.
+func (j *SQLite) Stats() Stats {
+	return Stats{Appended: j.w.appended.Load(), AppendCommits: j.w.appendCommits.Load(), Commits: j.w.commits.Load()}
+}
+
+// inspect looks at the file before SQLite does, for errors that say more.
+func inspect(path string) (size int64, err error) {
+	dir := filepath.Dir(path)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return 0, fmt.Errorf("journal %s: there is no directory %s: create it, or choose another data directory", path, dir)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			return 0, readOnly(path, err)
+		}
+		return 0, fmt.Errorf("journal %s cannot be opened: %v", path, errors.Unwrap(err))
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("journal %s: %w", path, err)
+	}
+	// Root could write it all the same; whoever marked it meant it.
+	if info.Mode().Perm()&0o200 == 0 {
+		return 0, readOnly(path, errors.New("it is marked read-only"))
+	}
+	const magic = "SQLite format 3\x00"
+	head := make([]byte, len(magic))
+	if n, err := io.ReadFull(f, head); n > 0 && (err != nil || !bytes.Equal(head, []byte(magic))) {
+		return 0, fmt.Errorf("journal %s is damaged or no journal at all: %s", path, wayOut)
+	}
+	return info.Size(), nil
+}
+
+const wayOut = "restore it from a backup, or move it away to begin with an empty one (commits delivered before are then unknown)"
+
+func readOnly(path string, err error) error {
+	return fmt.Errorf("journal %s cannot be written (%v): make it and its directory writable for the user that runs switchyard", path, err)
+}
+
+// explain says which file an error is about and what to do.
+func (j *SQLite) explain(err error) error {
+	if errors.Is(err, errCorrupt) {
+		return fmt.Errorf("journal %s: %w: %s", j.path, err, wayOut)
+	}
+	return fmt.Errorf("journal %s: %w", j.path, err)
+}
+
+// do runs a write.
+func (j *SQLite) do(ctx context.Context, run func(*conn) error) error { return j.w.do(ctx, run) }

@@ -1,0 +1,235 @@
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"switchyard/dispatch"
+)
+
+const (
+	defaultPage = 50
+	maxPage     = 1000
+	// maxLook is how many rows one page looks at for matches: a filter that
+	// nothing matches costs no more than that before it answers.
+	maxLook = 20_000
+)
+
+// read runs a query on a connection of its own.
+func (j *SQLite) read(ctx context.Context, row func(scan) error, query string, args ...any) error {
+	rows, err := j.r.QueryContext(ctx, query, args...)
+	if err != nil {
+		return j.explain(describe(err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return j.explain(err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return j.explain(describe(err))
+	}
+	return nil
+}
+
+func pageSize(limit int) int {
+	if limit <= 0 {
+		return defaultPage
+	}
+	return min(limit, maxPage)
+}
+
+// Executions implements [dispatch.Reader].
+func (j *SQLite) Executions(ctx context.Context, f dispatch.ExecutionFilter) (dispatch.ExecutionPage, error) {
+	var match conditions
+	match.in("r.state", f.States)
+	match.equal("r.repository", f.Repository)
+	match.equal("r.route", f.Route)
+	match.equal("r.environment", f.Environment)
+	if f.Ref != "" {
+		match.add("r.ref IN (?, 'refs/heads/' || ?)", f.Ref, f.Ref)
+	}
+	if f.SHA != "" {
+		match.add("substr(r.sha, 1, ?) = ?", len(f.SHA), f.SHA)
+	}
+	if f.Delivery != "" {
+		source, id := splitDelivery(f.Delivery)
+		match.add("r.delivery = (SELECT seq FROM deliveries WHERE source = ? AND delivery_id = ?)", source, id)
+	}
+	page := dispatch.ExecutionPage{Executions: []dispatch.Execution{}}
+	limit := pageSize(f.Limit)
+	next, err := j.page(ctx, "requests", f.Before, limit, match.args, func(s scan) (int64, error) {
+		x, err := scanExecution(s)
+		page.Executions = append(page.Executions, x)
+		return x.Seq, err
+	}, `SELECT `+executionColumns+executionTables+`WHERE r.seq BETWEEN ? AND ?`+match.text.String()+` ORDER BY r.seq DESC LIMIT ?`)
+	page.Next = next
+	return page, err
+}
+
+// Deliveries implements [dispatch.Reader].
+func (j *SQLite) Deliveries(ctx context.Context, f dispatch.DeliveryFilter) (dispatch.DeliveryPage, error) {
+	var match conditions
+	match.equal("d.source", f.Source)
+	match.equal("d.repository", f.Repository)
+	page := dispatch.DeliveryPage{Deliveries: []dispatch.Delivery{}}
+	limit := pageSize(f.Limit)
+	next, err := j.page(ctx, "deliveries", f.Before, limit, match.args, func(s scan) (int64, error) {
+		d, err := scanDelivery(s)
+		page.Deliveries = append(page.Deliveries, d)
+		return d.Seq, err
+	}, `SELECT `+deliveryColumns+` FROM deliveries d WHERE d.seq BETWEEN ? AND ?`+match.text.String()+` ORDER BY d.seq DESC LIMIT ?`)
+	page.Next = next
+	return page, err
+}
+
+// page reads backwards from before, within maxLook numbers, and returns where
+// the next page begins: below the last row, or below what was looked at.
+func (j *SQLite) page(ctx context.Context, table string, before int64, limit int, match []any, row func(scan) (int64, error), query string) (next int64, err error) {
+	top, bottom := before-1, int64(0)
+	err = j.read(ctx, func(s scan) error {
+		var newest int64
+		if err := s(&newest, &bottom); err != nil {
+			return err
+		}
+		if before <= 0 || top > newest {
+			top = newest
+		}
+		return nil
+	}, `SELECT coalesce(max(seq), 0), coalesce((SELECT seq FROM `+table+` ORDER BY seq LIMIT 1), 0) FROM `+table)
+	if err != nil || top < bottom || top == 0 {
+		return 0, err
+	}
+	from := max(bottom, top-maxLook+1)
+	args := append([]any{from, top}, match...)
+	n := 0
+	var last int64
+	err = j.read(ctx, func(s scan) (err error) {
+		n++
+		last, err = row(s)
+		return err
+	}, query, append(args, limit)...)
+	switch {
+	case err != nil:
+		return 0, err
+	case n < limit:
+		last = from
+	}
+	if last <= bottom {
+		return 0, nil
+	}
+	return last, nil
+}
+
+// Execution implements [dispatch.Reader].
+func (j *SQLite) Execution(ctx context.Context, id string) (dispatch.Execution, error) {
+	var x dispatch.Execution
+	var input, output []byte
+	err := j.read(ctx, func(s scan) (err error) {
+		x, err = scanExecution(s, &input, &output)
+		return err
+	}, `SELECT `+executionColumns+`, i.input, o.output `+executionTables+`
+		LEFT JOIN inputs i ON i.request = r.seq LEFT JOIN outputs o ON o.request = r.seq WHERE r.id = ?`, id)
+	if err == nil && x.Seq == 0 {
+		err = dispatch.ErrNotFound
+	}
+	x.Input, x.Output = jsonOf(input), jsonOf(output)
+	return x, err
+}
+
+// jsonOf keeps a text that is not JSON, as an engine may give it, from
+// spoiling the JSON it is shown in.
+func jsonOf(text []byte) json.RawMessage {
+	if len(text) == 0 || json.Valid(text) {
+		return text
+	}
+	quoted, _ := json.Marshal(string(text)) // a string always encodes
+	return quoted
+}
+
+// Delivery implements [dispatch.Reader].
+func (j *SQLite) Delivery(ctx context.Context, id string) (dispatch.DeliveryDetail, error) {
+	source, deliveryID := splitDelivery(id)
+	var d dispatch.DeliveryDetail
+	var ev, reasons []byte
+	err := j.read(ctx, func(s scan) (err error) {
+		d.Delivery, err = scanDelivery(s, &ev, &reasons)
+		return err
+	}, `SELECT `+deliveryColumns+`, d.event, (SELECT i.reasons FROM ignored i WHERE i.delivery = d.seq) FROM deliveries d WHERE d.source = ? AND d.delivery_id = ?`,
+		source, deliveryID)
+	switch {
+	case err != nil:
+		return d, err
+	case d.Seq == 0:
+		return d, dispatch.ErrNotFound
+	}
+	if err := json.Unmarshal(ev, &d.Event); err != nil {
+		return d, j.explain(fmt.Errorf("event of delivery %s: %w", id, err))
+	}
+	if d.Reasons, err = decodeReasons(reasons); err != nil {
+		return d, j.explain(fmt.Errorf("reasons of delivery %s: %w", id, err))
+	}
+	d.Executions, err = j.executions(ctx, `WHERE r.delivery = ? ORDER BY r.seq`, d.Seq)
+	return d, err
+}
+
+// WaitingEnvironments implements [dispatch.Reader]. It hops from one
+// environment to the next instead of reading all that wait.
+func (j *SQLite) WaitingEnvironments(ctx context.Context) ([]string, error) {
+	var all []string
+	err := j.read(ctx, func(s scan) error {
+		var e string
+		err := s(&e)
+		all = append(all, e)
+		return err
+	}, `WITH RECURSIVE hop(e) AS (
+			SELECT min(environment) FROM requests WHERE state = 'waiting'
+			UNION ALL SELECT (SELECT min(environment) FROM requests WHERE state = 'waiting' AND environment > e) FROM hop WHERE e IS NOT NULL)
+		SELECT e FROM hop WHERE e IS NOT NULL`)
+	return all, err
+}
+
+// Unfinished implements [dispatch.Reader].
+func (j *SQLite) Unfinished(ctx context.Context) (dispatch.Depth, error) {
+	var d dispatch.Depth
+	err := j.read(ctx, func(s scan) error {
+		return s(&d.Deliveries, &d.Waiting, &d.Ready, &d.Running, &d.Statuses)
+	}, `SELECT
+		(SELECT count(*) FROM deliveries WHERE seq > (SELECT expanded FROM progress)) + (SELECT count(*) FROM reopened),
+		(SELECT count(*) FROM requests WHERE state = 'waiting'),
+		(SELECT count(*) FROM requests WHERE state = 'ready'),
+		(SELECT count(*) FROM requests WHERE state = 'running'),
+		(SELECT count(*) FROM statuses)`)
+	return d, err
+}
+
+// conditions are what comes after WHERE.
+type conditions struct {
+	text strings.Builder
+	args []any
+}
+
+func (c *conditions) add(text string, args ...any) {
+	c.text.WriteString(" AND " + text)
+	c.args = append(c.args, args...)
+}
+
+func (c *conditions) equal(column, value string) {
+	if value != "" {
+		c.add(column+" = ?", value)
+	}
+}
+
+func (c *conditions) in(column string, states []dispatch.State) {
+	if len(states) == 0 {
+		return
+	}
+	args := make([]any, len(states))
+	for i, s := range states {
+		args[i] = string(s)
+	}
+	c.add(column+" IN (?"+strings.Repeat(", ?", len(states)-1)+")", args...)
+}

@@ -1,0 +1,76 @@
+package journal
+
+import (
+	"encoding/json"
+	"strings"
+
+	"switchyard/dispatch"
+	"switchyard/internal/event"
+)
+
+// executionColumns are those that scanExecution reads, from requests r and
+// deliveries d.
+const executionColumns = `r.seq, r.id, r.base, r.attempt, coalesce(d.source || ':' || d.delivery_id, ''), r.route, r.state_machine,
+	r.environment, r.source, r.repository, r.ref, r.kind, r.pull_request, r.sha, r.title, r.author, r.reason, r.cancel_superseded,
+	r.state, r.stop_reason, r.superseded_by, r.tries, r.last_error, r.due_at, r.arn, r.created_at, r.started_at, r.stopped_at,
+	r.error, r.cause, coalesce(d.traceparent, '')`
+
+const executionTables = ` FROM requests r LEFT JOIN deliveries d ON d.seq = r.delivery `
+
+// scanExecution reads executionColumns, and after them what more names.
+func scanExecution(s scan, more ...any) (dispatch.Execution, error) {
+	var x dispatch.Execution
+	var kind, state string
+	var due, created, started, stopped int64
+	err := s(append([]any{
+		&x.Seq, &x.ID, &x.Base, &x.Attempt, &x.Delivery, &x.Route, &x.StateMachine,
+		&x.Environment, &x.Source, &x.Repository, &x.Ref, &kind, &x.PullRequest, &x.SHA, &x.Title, &x.Author, &x.Reason, &x.CancelSuperseded,
+		&state, &x.StopReason, &x.SupersededBy, &x.Tries, &x.LastError, &due, &x.ARN, &created, &started, &stopped,
+		&x.Error, &x.Cause, &x.Traceparent,
+	}, more...)...)
+	x.Kind, x.State = event.Kind(kind), dispatch.State(state)
+	x.CreatedAt, x.StartedAt, x.StoppedAt = timeOf(created), timeOf(started), timeOf(stopped)
+	if x.State == dispatch.StateReady {
+		x.DueAt = timeOf(due)
+	}
+	return x, err
+}
+
+const deliveryColumns = `d.seq, d.source, d.delivery_id, d.kind, d.repository, d.ref, d.commits, d.received_at, d.traceparent,
+	d.seq <= (SELECT expanded FROM progress) AND NOT EXISTS (SELECT 1 FROM reopened o WHERE o.delivery = d.seq),
+	(SELECT count(*) FROM requests r WHERE r.delivery = d.seq),
+	coalesce((SELECT i.count FROM ignored i WHERE i.delivery = d.seq), 0)`
+
+func scanDelivery(s scan, more ...any) (dispatch.Delivery, error) {
+	var d dispatch.Delivery
+	var kind string
+	var received int64
+	var expanded bool
+	err := s(append([]any{
+		&d.Seq, &d.Source, &d.DeliveryID, &kind, &d.Repository, &d.Ref, &d.Commits, &received, &d.Traceparent,
+		&expanded, &d.Requested, &d.Ignored,
+	}, more...)...)
+	d.ID = dispatch.DeliveryID(d.Source, d.DeliveryID)
+	d.Kind, d.ReceivedAt, d.State = event.Kind(kind), timeOf(received), dispatch.DeliveryPending
+	if expanded {
+		d.State = dispatch.DeliveryExpanded
+	}
+	return d, err
+}
+
+// splitDelivery takes a delivery's ID apart. The names of sources have no
+// colon.
+func splitDelivery(id string) (source, deliveryID string) {
+	source, deliveryID, _ = strings.Cut(id, ":")
+	return source, deliveryID
+}
+
+func encodeReasons(reasons []dispatch.Ignored) ([]byte, error) { return json.Marshal(reasons) }
+
+func decodeReasons(text []byte) (reasons []dispatch.Ignored, err error) {
+	if len(text) == 0 {
+		return nil, nil
+	}
+	err = json.Unmarshal(text, &reasons)
+	return reasons, err
+}
