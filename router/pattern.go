@@ -33,6 +33,21 @@ type Pattern struct {
 	nodes []node
 	reach []stateSet
 	words int
+	narrow
+}
+
+// narrow is the automaton once more for patterns whose states fit one word,
+// which is nearly all: bit i stands for state i.
+type narrow struct {
+	reach1 []uint64
+	// advance[class[c]] are the states that go on at the ASCII character c;
+	// wide is true when some state waits for another character.
+	class   [128]uint8
+	advance []uint64
+	wide    bool
+	// The states that stay where they are at any character, at any but /, and
+	// at the character they wait for.
+	stayAny, stayName, stayPlus uint64
 }
 
 // shape says how much of a pattern its prefix and suffix are.
@@ -121,6 +136,49 @@ func (p *Pattern) Match(s string) bool {
 
 // run simulates the automaton, all its live states at once.
 func (p *Pattern) run(s string) bool {
+	if p.words > 1 {
+		return p.runWide(s)
+	}
+	cur := p.reach1[0]
+	for _, r := range s {
+		going := cur & p.waiting(r)
+		staying := cur&p.stayAny | going&p.stayPlus
+		if r != '/' {
+			staying |= cur & p.stayName
+		}
+		cur = 0
+		for ; going != 0; going &= going - 1 {
+			cur |= p.reach1[bits.TrailingZeros64(going)+1]
+		}
+		for ; staying != 0; staying &= staying - 1 {
+			cur |= p.reach1[bits.TrailingZeros64(staying)]
+		}
+		if cur == 0 {
+			return false
+		}
+	}
+	return cur>>len(p.nodes) == 1
+}
+
+// waiting returns the states that go on at r.
+func (p *Pattern) waiting(r rune) uint64 {
+	if r < 128 {
+		return p.advance[p.class[r]]
+	}
+	if !p.wide {
+		return 0
+	}
+	var set uint64
+	for i := range p.nodes {
+		if ok, _ := p.nodes[i].read(r); ok {
+			set |= 1 << i
+		}
+	}
+	return set
+}
+
+// runWide is run for any number of states.
+func (p *Pattern) runWide(s string) bool {
 	var cur, next stateSet
 	cur = p.reach[0]
 	for _, r := range s {
@@ -359,5 +417,39 @@ func (p *Pattern) build(tokens []token) {
 				p.reach[i][w] |= p.reach[i+step][w]
 			}
 		}
+	}
+	if p.words == 1 {
+		p.buildNarrow()
+	}
+}
+
+func (p *Pattern) buildNarrow() {
+	for _, set := range p.reach {
+		p.reach1 = append(p.reach1, set[0])
+	}
+	index := map[uint64]uint8{}
+	for c := range rune(128) {
+		var set uint64
+		for i := range p.nodes {
+			if ok, _ := p.nodes[i].read(c); ok {
+				set |= 1 << i
+			}
+		}
+		if _, ok := index[set]; !ok {
+			index[set] = uint8(len(p.advance))
+			p.advance = append(p.advance, set)
+		}
+		p.class[c] = index[set]
+	}
+	for i := range p.nodes {
+		switch n := &p.nodes[i]; {
+		case n.op == opAny, n.op == opDirs && n.body:
+			p.stayAny |= 1 << i
+		case n.op == opStar:
+			p.stayName |= 1 << i
+		case n.plus:
+			p.stayPlus |= 1 << i
+		}
+		p.wide = p.wide || p.nodes[i].op == opRune && p.nodes[i].c >= 128
 	}
 }
