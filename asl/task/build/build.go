@@ -1,0 +1,343 @@
+//go:build unix
+
+// Package build runs CodeBuild builds on this machine: the handler for
+// arn:aws:states:::codebuild:startBuild.sync.
+//
+// A build checks out one exact commit into a directory of its own, which
+// shares the objects of one mirror per clone URL, and runs the phases of its
+// buildspec (version 0.2) there, in a clean environment. When Run returns,
+// every process of the build is gone and so is its directory; what stays is a
+// log and the artifacts.
+//
+// Builds run as the user that Switchyard runs as. Their environment is clean
+// and their directories are private, but that is order, not a sandbox: whom
+// one does not trust must not be able to start a build.
+//
+// Semantics are those of the AWS CodeBuild user guide: "Buildspec reference",
+// "Environment variables in build environments" and "Build phase transitions".
+package build
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
+
+	"switchyard/asl/task"
+	"switchyard/asl/task/internal/proc"
+)
+
+// The resources this package knows. Only the .sync form is run: the other
+// returns before the build ends, and a build must not outlive its task.
+const (
+	ResourceSync  = "arn:aws:states:::codebuild:startBuild.sync"
+	resourceAsync = "arn:aws:states:::codebuild:startBuild"
+)
+
+// Config is what an operator sets.
+type Config struct {
+	// DataDir holds mirrors, work directories, logs and artifacts. Required;
+	// one Handler at a time may use it.
+	DataDir string
+	// Projects by the ProjectName of the input. A name that is not here is
+	// still built when the input gives SourceLocationOverride.
+	Projects map[string]Project
+	// MaxParallel bounds how many builds run at once; further ones wait in
+	// order of arrival. Default: the number of CPUs.
+	MaxParallel int
+	// DefaultTimeout is for builds whose project and input set none. It
+	// starts when the build does, not while it waits. Default: 60 minutes.
+	DefaultTimeout time.Duration
+	// KillGrace is how long processes have between SIGTERM and SIGKILL.
+	// Default: 5 seconds.
+	KillGrace time.Duration
+	// Shell runs commands where the buildspec names no shell: "sh" (default)
+	// or "bash".
+	Shell string
+	// AllowedCloneSchemes are the schemes a clone URL may have. An absolute
+	// path counts as file, host:path as ssh. Default: https, ssh, file.
+	AllowedCloneSchemes []string
+	// Secrets are the values for environment variables of the types
+	// PARAMETER_STORE and SECRETS_MANAGER, by the name the input or buildspec
+	// refers to. They are masked in logs and results.
+	Secrets map[string]string
+	// InheritEnv names variables of this process that builds get too.
+	// Default: PATH, LANG, LC_ALL, TZ.
+	InheritEnv []string
+	// Nice is added to the niceness of builds, 0 to 19.
+	Nice int
+	// KeepLogs is for how long logs and artifacts of ended builds are kept.
+	// Default: 30 days; negative: for ever.
+	KeepLogs time.Duration
+	// MaxLogBytes bounds a log; what follows is dropped and the log says so.
+	// Default: 64 MiB.
+	MaxLogBytes int64
+	// MaxArtifactBytes bounds what one build keeps. Default: 1 GiB.
+	MaxArtifactBytes int64
+}
+
+// Project is what CodeBuild keeps of a project, as far as it matters here.
+type Project struct {
+	// CloneURL is built when the input has no SourceLocationOverride.
+	CloneURL string
+	// Buildspec is a path in the repository, or YAML when it has a line
+	// break. Default: buildspec.yml.
+	Buildspec string
+	// Env wins over the buildspec's variables and loses to the input's.
+	Env map[string]string
+	// Timeout is 0 for Config.DefaultTimeout.
+	Timeout time.Duration
+	// Submodules checks out submodules too, from allowed schemes only.
+	Submodules bool
+	// LFS lets git's filters fetch large files. The user's git configuration
+	// must have git-lfs installed.
+	LFS bool
+}
+
+// CredentialsFunc gives user and password for a clone URL that has neither.
+// It is called once for each fetch, so that short-lived tokens are fresh.
+type CredentialsFunc func(cloneURL string) (user, password string, ok bool)
+
+// Option replaces what wiring or a test provides.
+type Option func(*Handler)
+
+// WithCredentials sets where credentials come from. They reach git through
+// its environment, never a command line or a file, and never a build.
+func WithCredentials(f CredentialsFunc) Option {
+	return func(h *Handler) { h.credentials = f }
+}
+
+// WithLogLink sets the link to a build's log that results carry. Default: the
+// file's URL.
+func WithLogLink(f func(executionName, taskID string) string) Option {
+	return func(h *Handler) { h.logLink = f }
+}
+
+// WithNow sets the clock for times that are recorded.
+func WithNow(now func() time.Time) Option {
+	return func(h *Handler) { h.now = now }
+}
+
+// Handler runs builds. It is safe for concurrent use.
+type Handler struct {
+	cfg         Config
+	log         *zap.Logger
+	credentials CredentialsFunc
+	logLink     func(executionName, taskID string) string
+	now         func() time.Time
+
+	slots   *semaphore.Weighted
+	waiting atomic.Int64
+	mirrors mirrors
+	numbers counter
+	logs    logs
+	lock    *os.File
+
+	pruneMu sync.Mutex
+	pruned  time.Time
+}
+
+var _ task.Handler = (*Handler)(nil)
+
+// New takes over cfg.DataDir: it locks it, ends the processes that a killed
+// Switchyard left behind, and removes their directories. Close gives it back.
+func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	h := &Handler{
+		cfg:         cfg,
+		log:         log.Named("build"),
+		credentials: func(string) (string, string, bool) { return "", "", false },
+		now:         time.Now,
+		slots:       semaphore.NewWeighted(int64(cfg.MaxParallel)),
+	}
+	h.logs = logs{root: filepath.Join(cfg.DataDir, "logs"), open: make(map[string]*logFile)}
+	h.logLink = func(executionName, taskID string) string {
+		return "file://" + filepath.ToSlash(h.logs.path(executionName, taskID))
+	}
+	for _, o := range opts {
+		o(h)
+	}
+	h.mirrors = mirrors{root: filepath.Join(cfg.DataDir, "mirrors"), h: h, byName: make(map[string]*mirror)}
+	h.numbers = counter{path: filepath.Join(cfg.DataDir, "numbers.json")}
+
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("build data directory: %w", err)
+	}
+	lock, err := lockFile(filepath.Join(cfg.DataDir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	h.lock = lock
+	if err := h.recover(); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("clean up build data directory %s: %w", cfg.DataDir, err)
+	}
+	return h, nil
+}
+
+// Close gives the data directory back. No Run may be under way.
+func (h *Handler) Close() error { return h.lock.Close() }
+
+func (c *Config) fill() error {
+	if c.DataDir == "" {
+		return errors.New("build: DataDir is required")
+	}
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return fmt.Errorf("build data directory: %w", err)
+	}
+	c.DataDir = dir
+	if c.MaxParallel == 0 {
+		c.MaxParallel = runtime.NumCPU()
+	}
+	if c.DefaultTimeout == 0 {
+		c.DefaultTimeout = time.Hour
+	}
+	if c.KillGrace == 0 {
+		c.KillGrace = 5 * time.Second
+	}
+	if c.Shell == "" {
+		c.Shell = "sh"
+	}
+	if c.AllowedCloneSchemes == nil {
+		c.AllowedCloneSchemes = []string{"https", "ssh", "file"}
+	}
+	if c.InheritEnv == nil {
+		c.InheritEnv = []string{"PATH", "LANG", "LC_ALL", "TZ"}
+	}
+	if c.KeepLogs == 0 {
+		c.KeepLogs = 30 * 24 * time.Hour
+	}
+	if c.MaxLogBytes == 0 {
+		c.MaxLogBytes = 64 << 20
+	}
+	if c.MaxArtifactBytes == 0 {
+		c.MaxArtifactBytes = 1 << 30
+	}
+	switch {
+	case c.MaxParallel < 0:
+		return fmt.Errorf("build: MaxParallel is %d, must be at least 1", c.MaxParallel)
+	case c.DefaultTimeout < 0 || c.KillGrace < 0 || c.MaxLogBytes < 0 || c.MaxArtifactBytes < 0:
+		return errors.New("build: times and sizes must not be negative")
+	case c.Nice < 0 || c.Nice > 19:
+		return fmt.Errorf("build: Nice is %d, must be 0 to 19", c.Nice)
+	case c.Shell != "sh" && c.Shell != "bash":
+		return fmt.Errorf("build: Shell is %q, must be sh or bash", c.Shell)
+	}
+	for name, p := range c.Projects {
+		if p.Timeout < 0 {
+			return fmt.Errorf("build: project %s: Timeout must not be negative", name)
+		}
+		if p.CloneURL != "" {
+			if _, err := parseRemote(p.CloneURL, c.AllowedCloneSchemes); err != nil {
+				return fmt.Errorf("build: project %s: %w", name, err)
+			}
+		}
+		for k, v := range p.Env {
+			if err := checkVariable(k, v); err != nil {
+				return fmt.Errorf("build: project %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// recover undoes what a killed process left. The lock says that none of it is
+// in use.
+func (h *Handler) recover() error {
+	n, err := proc.Sweep(h.cfg.DataDir, h.cfg.KillGrace)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		h.log.Warn("ended processes of an earlier run", zap.Int("processes", n))
+	}
+	if err := removeAll(filepath.Join(h.cfg.DataDir, "work")); err != nil {
+		return err
+	}
+	return h.mirrors.recover()
+}
+
+// heartbeatEvery is how often a build says that it is alive, also while it
+// waits for its turn.
+const heartbeatEvery = time.Second
+
+// Run does the build that t asks for. A build that fails, or exceeds its own
+// timeout, is a [*task.Error] whose cause is the build as JSON.
+func (h *Handler) Run(ctx context.Context, t task.Task) (json.RawMessage, error) {
+	if t.Resource != ResourceSync {
+		cause := fmt.Sprintf("resource %s is not known to local builds; use %s", t.Resource, ResourceSync)
+		if t.Resource == resourceAsync {
+			cause = "a local build can't outlive its task; use " + ResourceSync
+		}
+		return nil, &task.Error{Name: "States.Runtime", Cause: cause}
+	}
+	req, err := h.parseInput(t.Input)
+	if err != nil {
+		return nil, err
+	}
+	lf, err := h.logs.create(t, h.cfg.MaxLogBytes, h.now)
+	if err != nil {
+		return nil, fmt.Errorf("open log of build %s: %w", t.ID, err)
+	}
+	defer lf.finish()
+
+	stop := heartbeat(ctx, t.Heartbeat)
+	defer stop()
+
+	queued := h.now()
+	if err := h.waitForSlot(ctx, lf); err != nil {
+		lf.note("ended before it began: %v", err)
+		return nil, err
+	}
+	defer h.slots.Release(1)
+
+	out, err := h.run(ctx, t, req, lf, queued)
+	h.prune()
+	return out, err
+}
+
+// heartbeat calls beat until the returned function is called, which waits for
+// the last call.
+func heartbeat(ctx context.Context, beat func()) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(heartbeatEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				beat()
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+func (h *Handler) waitForSlot(ctx context.Context, lf *logFile) error {
+	if h.slots.TryAcquire(1) {
+		return nil
+	}
+	ahead := h.waiting.Add(1) - 1
+	defer h.waiting.Add(-1)
+	lf.note("waiting for one of %d build slots, %d builds ahead in the queue", h.cfg.MaxParallel, ahead)
+	if err := h.slots.Acquire(ctx, 1); err != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}

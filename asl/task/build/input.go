@@ -1,0 +1,221 @@
+//go:build unix
+
+package build
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"switchyard/asl/task"
+)
+
+// Error names as the CodeBuild integration of Step Functions gives them.
+const (
+	errInvalidInput = "CodeBuild.InvalidInputException"
+	errNotFound     = "CodeBuild.ResourceNotFoundException"
+	errFailed       = "States.TaskFailed"
+)
+
+// request is one build as the input and the project ask for it.
+type request struct {
+	project       string
+	cloneURL      string
+	sourceVersion string
+	// buildspec is a path in the repository, or YAML when inline is true.
+	buildspec  string
+	inline     bool
+	timeout    time.Duration
+	env        []variable
+	artifacts  bool
+	submodules bool
+	lfs        bool
+	// notes are lines for the log about what the input asks for in vain.
+	notes []string
+}
+
+// variable is an environment variable as CodeBuild writes it.
+type variable struct {
+	Name  string
+	Value string
+	Type  string
+}
+
+const (
+	plaintext      = "PLAINTEXT"
+	parameterStore = "PARAMETER_STORE"
+	secretsManager = "SECRETS_MANAGER"
+)
+
+func invalid(format string, args ...any) error {
+	return &task.Error{Name: errInvalidInput, Cause: fmt.Sprintf(format, args...)}
+}
+
+// startBuild is the part of CodeBuild's StartBuild request that has a meaning
+// on one machine.
+type startBuild struct {
+	ProjectName                  string
+	SourceVersion                string
+	SourceLocationOverride       string
+	SourceTypeOverride           string
+	BuildspecOverride            string
+	EnvironmentVariablesOverride []variable
+	TimeoutInMinutesOverride     *float64
+	ArtifactsOverride            struct{ Type string }
+}
+
+// Fields that StartBuild knows and that change nothing here.
+var ignoredFields = []string{
+	"AutoRetryLimitOverride", "BuildStatusConfigOverride", "CacheOverride", "CertificateOverride",
+	"ComputeTypeOverride", "DebugSessionEnabled", "EncryptionKeyOverride", "EnvironmentTypeOverride",
+	"FleetOverride", "GitCloneDepthOverride", "GitSubmodulesConfigOverride", "HostKernelOverride",
+	"IdempotencyToken", "ImageOverride", "ImagePullCredentialsTypeOverride", "InsecureSslOverride",
+	"LogsConfigOverride", "PrivilegedModeOverride", "QueuedTimeoutInMinutesOverride",
+	"RegistryCredentialOverride", "ReportBuildStatusOverride", "SecondaryArtifactsOverride",
+	"SecondarySourcesOverride", "SecondarySourcesVersionOverride", "ServiceRoleOverride",
+	"SourceAuthOverride",
+}
+
+// maxTimeout is CodeBuild's longest build, 36 hours.
+const maxTimeout = 36 * time.Hour
+
+func (h *Handler) parseInput(input json.RawMessage) (*request, error) {
+	var in startBuild
+	if err := json.Unmarshal(input, &in); err != nil {
+		return nil, invalid("the task's input is not a StartBuild request: %v", err)
+	}
+	if in.ProjectName == "" {
+		return nil, invalid("ProjectName is missing")
+	}
+	p, known := h.cfg.Projects[in.ProjectName]
+	r := &request{
+		project:       in.ProjectName,
+		cloneURL:      p.CloneURL,
+		sourceVersion: in.SourceVersion,
+		buildspec:     p.Buildspec,
+		timeout:       p.Timeout,
+		artifacts:     true,
+		submodules:    p.Submodules,
+		lfs:           p.LFS,
+		notes:         fieldNotes(input),
+	}
+	if in.SourceLocationOverride != "" {
+		r.cloneURL = in.SourceLocationOverride
+	}
+	if r.cloneURL == "" {
+		if !known {
+			return nil, &task.Error{Name: errNotFound, Cause: fmt.Sprintf(
+				"project %q is not configured and the input has no SourceLocationOverride", in.ProjectName)}
+		}
+		return nil, invalid("project %q has no clone URL and the input has no SourceLocationOverride", in.ProjectName)
+	}
+	if _, err := parseRemote(r.cloneURL, h.cfg.AllowedCloneSchemes); err != nil {
+		return nil, invalid("%v", err)
+	}
+	switch in.SourceTypeOverride {
+	case "", "CODECOMMIT", "GITHUB", "GITHUB_ENTERPRISE", "GITLAB", "GITLAB_SELF_MANAGED", "BITBUCKET":
+	default:
+		return nil, invalid("SourceTypeOverride %q can't be built locally; only git sources can", in.SourceTypeOverride)
+	}
+	if err := checkVersion(in.SourceVersion); err != nil {
+		return nil, invalid("SourceVersion: %v", err)
+	}
+	if in.BuildspecOverride != "" {
+		r.buildspec = in.BuildspecOverride
+	}
+	if r.buildspec == "" {
+		r.buildspec = "buildspec.yml"
+	}
+	r.inline = strings.ContainsAny(r.buildspec, "\n{")
+	if err := r.setTimeout(in.TimeoutInMinutesOverride, h.cfg.DefaultTimeout); err != nil {
+		return nil, err
+	}
+	switch in.ArtifactsOverride.Type {
+	case "":
+	case "NO_ARTIFACTS":
+		r.artifacts = false
+	default:
+		r.note("ArtifactsOverride: artifacts are kept in the data directory, not in %s", in.ArtifactsOverride.Type)
+	}
+	return r, h.setEnv(r, p, in.EnvironmentVariablesOverride)
+}
+
+func (r *request) note(format string, args ...any) {
+	r.notes = append(r.notes, fmt.Sprintf(format, args...))
+}
+
+func (r *request) setTimeout(minutes *float64, byDefault time.Duration) error {
+	if r.timeout == 0 {
+		r.timeout = byDefault
+	}
+	if minutes == nil {
+		return nil
+	}
+	m := *minutes
+	if m != math.Trunc(m) || m < 1 || m > maxTimeout.Minutes() {
+		return invalid("TimeoutInMinutesOverride is %v, must be a whole number from 1 to %.0f", m, maxTimeout.Minutes())
+	}
+	r.timeout = time.Duration(m) * time.Minute
+	return nil
+}
+
+// setEnv joins the project's variables and the input's; the input wins.
+func (h *Handler) setEnv(r *request, p Project, override []variable) error {
+	for _, name := range slices.Sorted(maps.Keys(p.Env)) {
+		r.env = append(r.env, variable{Name: name, Value: p.Env[name], Type: plaintext})
+	}
+	for i, v := range override {
+		if v.Type == "" {
+			v.Type = plaintext
+		}
+		if err := checkVariable(v.Name, v.Value); err != nil {
+			return invalid("EnvironmentVariablesOverride[%d]: %v", i, err)
+		}
+		switch v.Type {
+		case plaintext:
+		case parameterStore, secretsManager:
+			if _, ok := h.cfg.Secrets[v.Value]; !ok {
+				return invalid("EnvironmentVariablesOverride[%d]: %s has type %s, and no secret named %q is configured for builds",
+					i, v.Name, v.Type, v.Value)
+			}
+		default:
+			return invalid("EnvironmentVariablesOverride[%d]: type %q must be %s, %s or %s",
+				i, v.Type, plaintext, parameterStore, secretsManager)
+		}
+		if strings.HasPrefix(v.Name, "CODEBUILD_") {
+			r.note("%s: names that begin with CODEBUILD_ are reserved; ignored", v.Name)
+			continue
+		}
+		r.env = slices.DeleteFunc(r.env, func(old variable) bool { return old.Name == v.Name })
+		r.env = append(r.env, v)
+	}
+	return nil
+}
+
+// fieldNotes names the fields of the input that are not acted upon.
+func fieldNotes(input json.RawMessage) []string {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(input, &fields) != nil {
+		return nil
+	}
+	acted := []string{
+		"ProjectName", "SourceVersion", "SourceLocationOverride", "SourceTypeOverride", "BuildspecOverride",
+		"EnvironmentVariablesOverride", "TimeoutInMinutesOverride", "ArtifactsOverride",
+	}
+	var notes []string
+	for _, f := range slices.Sorted(maps.Keys(fields)) {
+		same := func(known string) bool { return strings.EqualFold(f, known) }
+		switch {
+		case slices.ContainsFunc(acted, same):
+		case slices.ContainsFunc(ignoredFields, same):
+			notes = append(notes, f+" has no meaning for a local build; ignored")
+		default:
+			notes = append(notes, f+" is not a field of StartBuild known here; ignored")
+		}
+	}
+	return notes
+}

@@ -1,0 +1,187 @@
+//go:build unix
+
+package build
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"switchyard/asl/task"
+)
+
+// logs are the log files of all builds, <root>/<execution>/<task>.log. What a
+// build wrote is kept byte for byte, except for secrets: whoever shows a log
+// must escape it. Lines of our own begin with "[switchyard] ".
+type logs struct {
+	root string
+
+	mu sync.Mutex
+	// open has the logs of builds that wait or run, by path.
+	open map[string]*logFile
+}
+
+func (l *logs) path(execution, taskID string) string {
+	return filepath.Join(l.root, pathName(execution), pathName(taskID)+".log")
+}
+
+// create opens the log of a build. A task that is run again after a crash
+// goes on in the same file.
+func (l *logs) create(t task.Task, limit int64, now func() time.Time) (*logFile, error) {
+	path := l.path(t.ExecutionName, t.ID)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.open[path]; ok {
+		return nil, fmt.Errorf("task %s is already running", t.ID)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	lf := &logFile{
+		f: f, size: info.Size(), limit: info.Size() + limit, now: now,
+		changed: make(chan struct{}),
+		onEnd: func() {
+			l.mu.Lock()
+			delete(l.open, path)
+			l.mu.Unlock()
+		},
+	}
+	l.open[path] = lf
+	if t.Restarted {
+		lf.note("Switchyard was restarted while this build ran; it begins again")
+	}
+	return lf, nil
+}
+
+// find gives the log that is being written at path, or nil.
+func (l *logs) find(path string) *logFile {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open[path]
+}
+
+// running reports whether a log in the execution's directory is being written.
+func (l *logs) running(dirName string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for path := range l.open {
+		if filepath.Base(filepath.Dir(path)) == dirName {
+			return true
+		}
+	}
+	return false
+}
+
+// logFile is the log of one build. It is safe for concurrent use.
+type logFile struct {
+	now   func() time.Time
+	onEnd func()
+
+	mu      sync.Mutex
+	f       *os.File
+	size    int64
+	limit   int64
+	dropped bool
+	// lineOpen is true when the last byte written is not a line break.
+	lineOpen bool
+	mask     masker
+	// err is the first failure to write; a full disk does not fail a build.
+	err error
+	// changed is closed, and replaced, whenever there is more to read; when
+	// ended it stays closed.
+	changed chan struct{}
+	ended   bool
+}
+
+// hide masks a secret in all that is written from now on.
+func (l *logFile) hide(secret string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mask.add(secret)
+}
+
+// maskText is s without the secrets.
+func (l *logFile) maskText(s string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mask.all(s)
+}
+
+// Write takes output of the build. It never fails: the build goes on.
+func (l *logFile) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.output(l.mask.write(p))
+	return len(p), nil
+}
+
+func (l *logFile) output(p []byte) {
+	if len(p) == 0 || l.dropped {
+		return
+	}
+	if room := l.limit - l.size; int64(len(p)) > room {
+		l.append(p[:room])
+		l.dropped = true
+		l.line(fmt.Sprintf("the log is larger than its limit of %d bytes; the rest of the output is not kept", l.limit))
+		return
+	}
+	l.append(p)
+}
+
+// note writes a line of our own, also past the limit.
+func (l *logFile) note(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.output(l.mask.flush())
+	l.line(l.mask.all(fmt.Sprintf(format, args...)))
+}
+
+func (l *logFile) line(text string) {
+	s := "[switchyard] " + l.now().UTC().Format("15:04:05") + " " + text + "\n"
+	if l.lineOpen {
+		s = "\n" + s
+	}
+	l.append([]byte(s))
+}
+
+func (l *logFile) append(p []byte) {
+	if len(p) == 0 || l.err != nil {
+		return
+	}
+	n, err := l.f.Write(p)
+	l.size += int64(n)
+	l.err = err
+	l.lineOpen = p[len(p)-1] != '\n'
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// finish ends the log: its followers return when they have read it all.
+func (l *logFile) finish() {
+	l.mu.Lock()
+	l.output(l.mask.flush())
+	l.ended = true
+	l.f.Close()
+	close(l.changed)
+	l.mu.Unlock()
+	l.onEnd()
+}
+
+// more gives a channel that is closed when there is more to read, and whether
+// the log has ended.
+func (l *logFile) more() (<-chan struct{}, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changed, l.ended
+}

@@ -1,0 +1,358 @@
+//go:build unix
+
+package build
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"switchyard/asl/task"
+	"switchyard/asl/task/internal/proc"
+)
+
+// errTimedOut is the cause of a build's context when its own timeout ends it.
+var errTimedOut = errors.New("the build exceeded its timeout")
+
+// session is one run of a build.
+type session struct {
+	h     *Handler
+	t     task.Task
+	req   *request
+	log   *logFile
+	group *proc.Group
+	res   *buildResult
+
+	// dir is the work directory: src, home, tmp, and control, which is ours.
+	dir, src string
+	spec     *buildspec
+	env      environment
+	shell    string
+	// secretNames are the variables whose values must not be exported.
+	secretNames []string
+	out         *output
+	// steps counts the shells that were started, for the names of scripts.
+	steps  int
+	failed bool
+}
+
+// run does one build, from a free slot to its result.
+func (h *Handler) run(ctx context.Context, t task.Task, req *request, lf *logFile, queued time.Time) (json.RawMessage, error) {
+	res := &buildResult{
+		CurrentPhase:                 "COMPLETED",
+		BuildComplete:                true,
+		StartTime:                    millis(queued),
+		ProjectName:                  req.project,
+		Initiator:                    "states/" + t.ExecutionName,
+		SourceVersion:                req.sourceVersion,
+		Source:                       sourceResult{Type: "GIT", Location: redact(req.cloneURL), Buildspec: req.buildspec},
+		TimeoutInMinutes:             int64(req.timeout / time.Minute),
+		SecondaryArtifacts:           []artifactResult{},
+		ReportArns:                   []string{},
+		ExportedEnvironmentVariables: []nameValue{},
+		Environment:                  environmentResult{Type: "LOCAL", EnvironmentVariables: append([]variable{}, req.env...)},
+		Logs: logsResult{
+			DeepLink:   h.logLink(t.ExecutionName, t.ID),
+			GroupName:  t.ExecutionName,
+			StreamName: t.ID,
+		},
+	}
+	res.identify(t, req.project)
+	var err error
+	if res.BuildNumber, err = h.numbers.next(req.project); err != nil {
+		return nil, fmt.Errorf("number build %s: %w", res.ID, err)
+	}
+	log := h.log.With(zap.String("execution", t.ExecutionName), zap.String("task_id", t.ID), zap.String("build", res.ID))
+	log.Info("build begins")
+
+	ctx, cancel := context.WithTimeoutCause(ctx, req.timeout, errTimedOut)
+	defer cancel()
+	for retries := 0; ; retries++ {
+		res.Phases = []phaseResult{{PhaseType: "QUEUED", PhaseStatus: statusSucceeded, StartTime: millis(queued), EndTime: millis(h.now())}}
+		s := &session{h: h, t: t, req: req, log: lf, res: res, group: proc.NewGroup(h.cfg.DataDir, h.cfg.KillGrace)}
+		again, err := s.attempt(ctx, retries)
+		if err != nil {
+			log.Warn("build can't be cleaned up", zap.Error(err))
+			lf.note("clean-up: %v", err)
+		}
+		if !again {
+			break
+		}
+	}
+	res.EndTime = millis(h.now())
+	res.Phases = append(res.Phases, phaseResult{PhaseType: "COMPLETED", StartTime: res.EndTime})
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errTimedOut) {
+		lf.note("build stopped: %v", cause)
+		log.Info("build stopped", zap.NamedError("cause", cause))
+		return nil, cause
+	}
+	lf.note("build %s", res.BuildStatus)
+	log.Info("build ended", zap.String("status", res.BuildStatus))
+	return res.output()
+}
+
+// redact removes a password from a URL.
+func redact(cloneURL string) string {
+	before, rest, ok := strings.Cut(cloneURL, "://")
+	if !ok {
+		return cloneURL
+	}
+	authority, path, _ := strings.Cut(rest, "/")
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 && before != "ssh" {
+		authority = authority[at+1:]
+	}
+	return before + "://" + authority + "/" + path
+}
+
+// attempt runs the build once and cleans up after it. It returns true when
+// the buildspec asks for another attempt.
+func (s *session) attempt(ctx context.Context, retries int) (again bool, err error) {
+	s.dir = filepath.Join(s.h.cfg.DataDir, "work", shortName(s.res.ID))
+	s.src = filepath.Join(s.dir, "src")
+	s.res.BuildStatus = statusSucceeded
+	if s.out, err = newOutput(s.log); err != nil {
+		s.res.BuildStatus = statusFailed
+		return false, err
+	}
+	defer func() {
+		err = errors.Join(err, s.group.End(), s.out.close(), removeAll(s.dir))
+	}()
+
+	if !s.phase(ctx, "DOWNLOAD_SOURCE", s.download) {
+		return false, nil
+	}
+	for _, name := range specPhases {
+		p := s.spec.phases[name]
+		if s.phase(ctx, name, func(ctx context.Context) error { return s.runPhase(ctx, name, p) }) {
+			continue
+		}
+		if ctx.Err() != nil {
+			return false, nil
+		}
+		if f := p.onFailure; f.action == failRetry && retries < f.retries && f.match.MatchString(s.lastMessage()) {
+			s.log.note("%s failed and asks for another attempt: retry %d of %d", name, retries+1, f.retries)
+			return true, nil
+		}
+		if s.stopsAfter(name) {
+			s.exportVariables()
+			return false, nil
+		}
+	}
+	s.exportVariables()
+	s.phase(ctx, "UPLOAD_ARTIFACTS", s.keepArtifacts)
+	return false, nil
+}
+
+// stopsAfter says whether the failure of a phase ends the build. By default
+// the failure of BUILD does not: POST_BUILD and the artifacts follow.
+func (s *session) stopsAfter(name string) bool {
+	switch s.spec.phases[name].onFailure.action {
+	case failAbort:
+		return true
+	case failContinue:
+		return false
+	}
+	return name == phaseInstall || name == phasePreBuild
+}
+
+// phase runs one phase and records it. It returns true when it succeeded.
+func (s *session) phase(ctx context.Context, name string, run func(context.Context) error) bool {
+	start := s.h.now()
+	s.log.note("entering phase %s", name)
+	err := run(ctx)
+	end := s.h.now()
+	p := phaseResult{
+		PhaseType: name, PhaseStatus: statusSucceeded, StartTime: millis(start), EndTime: millis(end),
+		DurationInSeconds: int64(end.Sub(start) / time.Second),
+	}
+	if err != nil {
+		s.failed = true
+		p.PhaseStatus = statusFailed
+		var pe *phaseError
+		code, message := "CLIENT_ERROR", err.Error()
+		if errors.As(err, &pe) {
+			code = pe.code
+		}
+		if errors.Is(context.Cause(ctx), errTimedOut) {
+			p.PhaseStatus, code = statusTimedOut, "BUILD_TIMED_OUT"
+			message = fmt.Sprintf("Build has timed out after %v.", s.req.timeout)
+		}
+		message = s.log.maskText(strings.ToValidUTF8(message, "\uFFFD"))
+		p.Contexts = []phaseContext{{StatusCode: code, Message: message}}
+		if s.res.BuildStatus == statusSucceeded {
+			s.res.BuildStatus = p.PhaseStatus
+		}
+		s.log.note("phase %s %s: %s", name, p.PhaseStatus, message)
+	} else {
+		s.log.note("phase %s %s", name, p.PhaseStatus)
+	}
+	s.res.Phases = append(s.res.Phases, p)
+	return err == nil
+}
+
+func (s *session) lastMessage() string {
+	p := s.res.Phases[len(s.res.Phases)-1]
+	if len(p.Contexts) == 0 {
+		return ""
+	}
+	return p.Contexts[0].Message
+}
+
+// phaseError is a failure with CodeBuild's status code for it.
+type phaseError struct {
+	code string
+	err  error
+}
+
+func (e *phaseError) Error() string { return e.err.Error() }
+func (e *phaseError) Unwrap() error { return e.err }
+
+// download makes the work directory, checks the commit out and reads its
+// buildspec.
+func (s *session) download(ctx context.Context) error {
+	for _, n := range s.req.notes {
+		s.log.note("%s", n)
+	}
+	if err := removeAll(s.dir); err != nil {
+		return err
+	}
+	for _, d := range []string{"src", "home", "tmp", "control"} {
+		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o700); err != nil {
+			return err
+		}
+	}
+	g := s.h.newGit(s.group, s.req)
+	src, g, err := s.h.fetch(ctx, s.req, g, s.log)
+	if err != nil {
+		return fmt.Errorf("%s: %w", redact(s.req.cloneURL), err)
+	}
+	s.res.ResolvedSourceVersion = src.commit
+	if err := src.checkout(ctx, g, s.req, s.src); err != nil {
+		return fmt.Errorf("check out commit %s: %w", src.commit, err)
+	}
+	s.log.note("checked out commit %s of %s", src.commit, redact(s.req.cloneURL))
+	if err := s.readSpec(); err != nil {
+		return &phaseError{code: "YAML_FILE_ERROR", err: err}
+	}
+	for _, n := range s.spec.notes {
+		s.log.note("%s: %s", s.specName(), n)
+	}
+	return s.prepare()
+}
+
+func (s *session) specName() string {
+	if s.req.inline {
+		return "inline buildspec"
+	}
+	return s.req.buildspec
+}
+
+// readSpec reads the buildspec of the commit, never a file outside of it.
+func (s *session) readSpec() error {
+	text := []byte(s.req.buildspec)
+	if !s.req.inline {
+		root, err := os.OpenRoot(s.src)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		f, err := root.Open(s.req.buildspec)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("commit %s has no %s", s.res.ResolvedSourceVersion, s.req.buildspec)
+		}
+		if err != nil {
+			return fmt.Errorf("commit %s: %w", s.res.ResolvedSourceVersion, err)
+		}
+		defer f.Close()
+		if text, err = io.ReadAll(io.LimitReader(f, maxBuildspec+1)); err != nil {
+			return fmt.Errorf("commit %s: %w", s.res.ResolvedSourceVersion, err)
+		}
+	}
+	var err error
+	s.spec, err = parseBuildspec(s.specName(), text)
+	return err
+}
+
+// prepare puts the build's environment together, and finds its shell. The
+// input's variables win over the project's, those over the buildspec's.
+func (s *session) prepare() error {
+	shell := s.h.cfg.Shell
+	if s.spec.shell != "" {
+		shell = s.spec.shell
+	}
+	var err error
+	if s.shell, err = lookShell(shell); err != nil {
+		return err
+	}
+	e := &s.env
+	e.inherit(s.h.cfg.InheritEnv)
+	if !slices.Contains(s.h.cfg.InheritEnv, "HOME") {
+		e.set("HOME", filepath.Join(s.dir, "home"))
+	}
+	e.set("TMPDIR", filepath.Join(s.dir, "tmp"))
+	e.set("CI", "true")
+	for _, v := range slices.Concat(s.spec.variables, s.spec.secrets, s.req.env) {
+		value := v.Value
+		if v.Type != plaintext {
+			secret, ok := s.h.cfg.Secrets[v.Value]
+			if !ok {
+				return fmt.Errorf("%s: no secret named %q is configured for builds", v.Name, v.Value)
+			}
+			if err := checkVariable(v.Name, secret); err != nil {
+				return err
+			}
+			value = secret
+			s.log.hide(secret)
+			s.secretNames = append(s.secretNames, v.Name)
+		}
+		if strings.HasPrefix(v.Name, "CODEBUILD_") {
+			continue
+		}
+		e.set(v.Name, value)
+	}
+	for _, v := range []nameValue{
+		{"PWD", s.src},
+		{"CODEBUILD_BUILD_ID", s.res.ID},
+		{"CODEBUILD_BUILD_ARN", s.res.Arn},
+		{"CODEBUILD_BUILD_NUMBER", strconv.FormatInt(s.res.BuildNumber, 10)},
+		{"CODEBUILD_INITIATOR", s.res.Initiator},
+		{"CODEBUILD_LOG_PATH", s.res.Logs.StreamName},
+		{"CODEBUILD_SOURCE_VERSION", s.req.sourceVersion},
+		{"CODEBUILD_RESOLVED_SOURCE_VERSION", s.res.ResolvedSourceVersion},
+		{"CODEBUILD_SOURCE_REPO_URL", redact(s.req.cloneURL)},
+		{"CODEBUILD_SRC_DIR", s.src},
+		{"CODEBUILD_START_TIME", strconv.FormatInt(s.res.StartTime, 10)},
+		{"SWITCHYARD_EXECUTION", s.t.ExecutionName},
+	} {
+		e.set(v.Name, v.Value)
+	}
+	return nil
+}
+
+// exportVariables records the variables that the buildspec exports, as the
+// last phase left them. CodeBuild exports neither secrets nor AWS_*.
+func (s *session) exportVariables() {
+	s.res.ExportedEnvironmentVariables = []nameValue{}
+	last := s.savedVariables()
+	for _, name := range s.spec.exported {
+		value, ok := last[name]
+		switch {
+		case strings.HasPrefix(name, "AWS_") || slices.Contains(s.secretNames, name):
+			s.log.note("%s is not exported: secrets and AWS_ variables never are", name)
+		case ok:
+			s.res.ExportedEnvironmentVariables = append(s.res.ExportedEnvironmentVariables,
+				nameValue{name, strings.ToValidUTF8(s.log.maskText(value), "\uFFFD")})
+		}
+	}
+}

@@ -1,0 +1,173 @@
+//go:build unix
+
+package build
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// The commands of a phase run in one shell, so that directory, variables and
+// functions last from one to the next. The shell that a phase ends with saves
+// its variables and directory, and the next phase's shell begins with them.
+// Every variable is exported for that (set -a): buildspecs set a variable in
+// pre_build and use it in build without a word.
+//
+// A command that exits ends its shell. With status 0 the commands after it
+// still run, in a new shell; with any other the phase has failed.
+//
+// The script holds text of the buildspec, always as a quoted word, and paths
+// of ours. What comes from outside (branches, messages) is in the environment
+// only.
+
+func lookShell(name string) (string, error) {
+	if name == "sh" {
+		return "/bin/sh", nil
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("shell %s: not found on this machine; use env/shell: sh", name)
+	}
+	return path, nil
+}
+
+// quote makes s one word of a POSIX shell.
+func quote(s string) string {
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+func (s *session) control(name string) string { return filepath.Join(s.dir, "control", name) }
+
+// script writes the program that runs commands[from:].
+func (s *session) script(commands []string, from int) string {
+	var b strings.Builder
+	saved := s.control("env")
+	if s.hasSaved() {
+		fmt.Fprintf(&b, ". %s\ncd -- \"$PWD\" 2>/dev/null || cd -- %s\n", quote(saved), quote(s.src))
+	}
+	succeeding := "1"
+	if s.failed {
+		succeeding = "0"
+	}
+	fmt.Fprintf(&b, "export CODEBUILD_BUILD_SUCCEEDING=%s\n", succeeding)
+	// The saved state is renamed into place by us, once the shell has ended.
+	functions := ""
+	if strings.HasSuffix(s.shell, "bash") {
+		functions = "declare -f; "
+	}
+	b.WriteString("__switchyard_save() {\n")
+	fmt.Fprintf(&b, "{ export -p; %s} >| %s 2>/dev/null || :\n", functions, quote(saved+".new"))
+	b.WriteString("{\n:\n")
+	for _, name := range s.spec.exported {
+		fmt.Fprintf(&b, "[ -z \"${%[1]s+x}\" ] || printf '%%s\\0' \"%[1]s=${%[1]s}\"\n", name)
+	}
+	fmt.Fprintf(&b, "} >| %s 2>/dev/null || :\n}\n", quote(s.control("vars")))
+	b.WriteString("__switchyard_check() { [ \"$1\" -eq 0 ] || exit \"$1\"; }\n")
+	b.WriteString("trap __switchyard_save EXIT\nset -a\n")
+	for i, c := range commands[from:] {
+		fmt.Fprintf(&b, "printf %%s %d >| %s\n", from+i, quote(s.control("at")))
+		fmt.Fprintf(&b, "printf '%%s\\n' %s\n", quote("[switchyard] running command: "+c))
+		// Nothing on this line but eval: as a part of && or || the command
+		// would lose its own set -e.
+		fmt.Fprintf(&b, "eval %s\n__switchyard_check $?\n", quote(c))
+	}
+	fmt.Fprintf(&b, "printf %%s %d >| %s\n__switchyard_save\n", len(commands), quote(s.control("at")))
+	return b.String()
+}
+
+func (s *session) hasSaved() bool {
+	info, err := os.Stat(s.control("env"))
+	return err == nil && info.Size() > 0
+}
+
+// runPhase runs the commands and then, whatever came of them, the finally
+// commands of a phase.
+func (s *session) runPhase(ctx context.Context, name string, p phaseSpec) error {
+	err := s.runCommands(ctx, p.commands)
+	if ctx.Err() != nil {
+		return err
+	}
+	if err != nil {
+		s.failed = true
+	}
+	if len(p.finally) > 0 {
+		s.log.note("%s: finally", name)
+		err = errors.Join(err, s.runCommands(ctx, p.finally))
+	}
+	return err
+}
+
+func (s *session) runCommands(ctx context.Context, commands []string) error {
+	for from := 0; from < len(commands); {
+		at, err := s.runShell(ctx, commands, from)
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		if err != nil {
+			c := commands[min(at, len(commands)-1)]
+			if len(c) > 1000 {
+				c = c[:1000] + "…"
+			}
+			return &phaseError{code: "COMMAND_EXECUTION_ERROR",
+				err: fmt.Errorf("Error while executing command: %s. Reason: %w", c, err)} //nolint:staticcheck // CodeBuild's words
+		}
+		from = max(at, from) + 1
+	}
+	return nil
+}
+
+// runShell runs commands[from:] in one shell and returns where it ended:
+// len(commands) when it came to the end of them.
+func (s *session) runShell(ctx context.Context, commands []string, from int) (at int, err error) {
+	s.steps++
+	script := s.control("script-" + strconv.Itoa(s.steps))
+	if err := os.WriteFile(script, []byte(s.script(commands, from)), 0o600); err != nil {
+		return from, err
+	}
+	argv := []string{s.shell, script}
+	if n := s.h.cfg.Nice; n > 0 {
+		argv = append([]string{"nice", "-n", strconv.Itoa(n)}, argv...)
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = s.src
+	cmd.Stdout, cmd.Stderr = s.out.w, s.out.w
+	cmd.Env = []string{}
+	if !s.hasSaved() {
+		cmd.Env = s.env.list()
+	}
+	runErr := s.group.Run(ctx, cmd)
+	s.out.drain()
+	if err := os.Rename(s.control("env.new"), s.control("env")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return from, err
+	}
+	at = from
+	if b, err := os.ReadFile(s.control("at")); err == nil {
+		if n, err := strconv.Atoi(string(b)); err == nil && n >= from && n <= len(commands) {
+			at = n
+		}
+	}
+	_ = os.Remove(s.control("at"))
+	return at, runErr
+}
+
+// savedVariables are the exported variables as the last shell left them.
+func (s *session) savedVariables() map[string]string {
+	b, err := os.ReadFile(s.control("vars"))
+	if err != nil {
+		return nil
+	}
+	vars := make(map[string]string)
+	for v := range bytes.SplitSeq(b, []byte{0}) {
+		if name, value, ok := strings.Cut(string(v), "="); ok {
+			vars[name] = value
+		}
+	}
+	return vars
+}

@@ -1,0 +1,172 @@
+//go:build unix
+
+// Package proc runs programs so that nothing they start outlives them.
+//
+// A process group alone is not enough: a build's daemon leaves it with
+// setsid(2). So every program of a [Group] also carries a mark in its
+// environment, which its children inherit, and on Linux the end of a group is
+// the end of everything that has the mark, or is in a session the group
+// opened, or descends from such a process. The rejected alternatives:
+// a cgroup needs a delegated tree, a PID namespace needs privileges, and
+// being a subreaper would make this process wait for strangers. What can
+// still escape is a program that clears its environment, opens a session of
+// its own and loses its parent, all three.
+//
+// The mark also names this process, so that [Sweep] finds what a process that
+// was killed left behind. Elsewhere than on Linux only process groups are
+// ended and Sweep finds nothing.
+package proc
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// markVar is the environment variable that carries the mark:
+// <hash of the owner>.<supervisor>.<serial>.
+const markVar = "SWITCHYARD_MARK"
+
+// serial tells the groups of this process apart; a mark must be unique among
+// all groups that live at the same time.
+var serial atomic.Uint64
+
+// Group is a set of programs that end together. It is safe for concurrent use.
+type Group struct {
+	mark  string
+	grace time.Duration
+
+	mu sync.Mutex
+	// leaders are the programs started here, each the leader of its session;
+	// true while os/exec has not waited for it.
+	leaders map[int]bool
+}
+
+// NewGroup makes a group. The owner is any text by which [Sweep] finds the
+// group's programs after a crash. The grace is how long they have between
+// SIGTERM and SIGKILL.
+func NewGroup(owner string, grace time.Duration) *Group {
+	return &Group{
+		mark:    fmt.Sprintf("%s.%s.%d", ownerKey(owner), supervisor(), serial.Add(1)),
+		grace:   grace,
+		leaders: make(map[int]bool),
+	}
+}
+
+func ownerKey(owner string) string {
+	sum := sha256.Sum256([]byte(owner))
+	return hex.EncodeToString(sum[:12])
+}
+
+// Run starts cmd in the group and waits for it. When ctx ends, everything in
+// the group is ended first and the cause of ctx is returned. Other programs
+// that cmd left running stay until [Group.End].
+//
+// The output of cmd must go to files (or pipes made by os.Pipe), not to
+// writers that os/exec would copy to: those are waited for until the last
+// child closes them.
+func (g *Group) Run(ctx context.Context, cmd *exec.Cmd) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	// A session of its own: no terminal to prompt on or to get Ctrl-C from.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Env = append(cmd.Env[:len(cmd.Env):len(cmd.Env)], markVar+"="+g.mark)
+	g.mu.Lock()
+	if err := cmd.Start(); err != nil {
+		g.mu.Unlock()
+		return err
+	}
+	pid := cmd.Process.Pid
+	g.leaders[pid] = true
+	g.mu.Unlock()
+
+	done := make(chan error, 1)
+	go func() {
+		err := cmd.Wait()
+		g.mu.Lock()
+		g.leaders[pid] = false
+		g.mu.Unlock()
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		endErr := g.End()
+		if endErr == nil {
+			<-done
+		}
+		return errors.Join(context.Cause(ctx), endErr)
+	}
+}
+
+// killWait bounds the wait for processes that SIGKILL has not ended yet, such
+// as those in uninterruptible sleep.
+const killWait = 10 * time.Second
+
+// End ends everything in the group: SIGTERM, the grace, SIGKILL. It returns
+// when nothing is left, or with an error that names what can't be killed.
+func (g *Group) End() error {
+	members := func() []member { return find(g) }
+	return end(members, g.grace)
+}
+
+func end(members func() []member, grace time.Duration) error {
+	termed := make(map[int]bool)
+	begin := time.Now()
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		left := members()
+		if len(left) == 0 {
+			return nil
+		}
+		age := time.Since(begin)
+		for _, m := range left {
+			switch {
+			case age >= grace:
+				m.signal(syscall.SIGKILL)
+			case !termed[m.pid]:
+				termed[m.pid] = true
+				m.signal(syscall.SIGTERM)
+			}
+			m.release()
+		}
+		if age > grace+killWait {
+			return fmt.Errorf("%d processes survive SIGKILL, the first is %d", len(left), left[0].pid)
+		}
+		<-time.After(wait)
+	}
+}
+
+// Sweep ends what the groups of the same owner left behind in processes that
+// are gone, and returns how many processes that were at first. Groups of
+// living processes are let alone.
+func Sweep(owner string, grace time.Duration) (int, error) {
+	prefix := markVar + "=" + ownerKey(owner) + "."
+	members := func() []member {
+		return scan(func(p process) bool {
+			rest, ok := strings.CutPrefix(p.mark(), prefix)
+			if !ok {
+				return false
+			}
+			by, _, _ := strings.Cut(rest, ".")
+			return !alive(by)
+		})
+	}
+	first := members()
+	for _, m := range first {
+		m.release()
+	}
+	if len(first) == 0 {
+		return 0, nil
+	}
+	return len(first), end(members, grace)
+}

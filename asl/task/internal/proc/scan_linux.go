@@ -1,0 +1,159 @@
+package proc
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// process is one entry of /proc.
+type process struct {
+	pid, ppid, session int
+	// started is in clock ticks since boot; with the PID it identifies a
+	// process as long as the machine runs.
+	started string
+}
+
+// mark is the process's NAME=value for the mark, "" when it has none or is
+// not ours to read. The environment is the one the program was started with.
+func (p process) mark() string {
+	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.pid), "environ"))
+	if err != nil {
+		return ""
+	}
+	for len(env) > 0 {
+		v, rest, _ := bytes.Cut(env, []byte{0})
+		if bytes.HasPrefix(v, []byte(markVar+"=")) {
+			return string(v)
+		}
+		env = rest
+	}
+	return ""
+}
+
+func readProcess(pid int) (process, bool) {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return process{}, false
+	}
+	// The program's name, in parentheses, may hold spaces and parentheses.
+	f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(f) < 20 || f[0] == "Z" || f[0] == "X" {
+		return process{}, false
+	}
+	ppid, _ := strconv.Atoi(f[1])
+	session, _ := strconv.Atoi(f[3])
+	return process{pid: pid, ppid: ppid, session: session, started: f[19]}, true
+}
+
+var supervisor = sync.OnceValue(func() string {
+	p, _ := readProcess(os.Getpid())
+	return fmt.Sprintf("%d-%s", os.Getpid(), p.started)
+})
+
+// alive reports whether the supervisor of a mark still runs.
+func alive(supervisor string) bool {
+	pidText, started, _ := strings.Cut(supervisor, "-")
+	pid, err := strconv.Atoi(pidText)
+	if err != nil {
+		return false
+	}
+	p, ok := readProcess(pid)
+	return ok && p.started == started
+}
+
+// member is a process to be ended, held by a handle that does not move on to
+// another process when the PID is used again.
+type member struct {
+	pid    int
+	handle *os.Process
+	// reap is true for a process that os/exec does not wait for. Such an
+	// orphan becomes our child when this process is PID 1 of a container.
+	reap bool
+}
+
+func (m member) signal(sig syscall.Signal) {
+	// A process that has ended meanwhile is what is wanted.
+	_ = m.handle.Signal(sig)
+	if m.reap && sig == syscall.SIGKILL {
+		_, _ = syscall.Wait4(m.pid, nil, syscall.WNOHANG, nil)
+	}
+}
+
+func (m member) release() { _ = m.handle.Release() }
+
+// find lists what belongs to g: sessions of its leaders, bearers of its mark.
+func find(g *Group) []member {
+	g.mu.Lock()
+	leaders := make(map[int]bool, len(g.leaders))
+	for pid, running := range g.leaders {
+		leaders[pid] = running
+	}
+	g.mu.Unlock()
+	want := markVar + "=" + g.mark
+	members := scan(func(p process) bool {
+		if _, ok := leaders[p.session]; ok {
+			return true
+		}
+		return p.mark() == want
+	})
+	for i := range members {
+		members[i].reap = !leaders[members[i].pid]
+	}
+	return members
+}
+
+// scan lists the processes that belong and all that descend from them.
+func scan(belongs func(process) bool) []member {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	names, _ := dir.Readdirnames(-1)
+	dir.Close()
+
+	children := make(map[int][]process)
+	var queue []process
+	self := os.Getpid()
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid == self {
+			continue
+		}
+		p, ok := readProcess(pid)
+		if !ok {
+			continue
+		}
+		children[p.ppid] = append(children[p.ppid], p)
+		if belongs(p) {
+			queue = append(queue, p)
+		}
+	}
+	var found []member
+	seen := make(map[int]bool)
+	for len(queue) > 0 {
+		p := queue[0]
+		queue = queue[1:]
+		if seen[p.pid] {
+			continue
+		}
+		seen[p.pid] = true
+		queue = append(queue, children[p.pid]...)
+		h, err := os.FindProcess(p.pid)
+		if err != nil {
+			continue
+		}
+		// The handle is on whoever has the PID now: it must be the same.
+		if now, ok := readProcess(p.pid); !ok || now.started != p.started {
+			_ = h.Release()
+			continue
+		}
+		found = append(found, member{pid: p.pid, handle: h})
+	}
+	return found
+}

@@ -1,0 +1,39 @@
+//go:build unix && !linux
+
+package proc
+
+import (
+	"os"
+	"strconv"
+	"syscall"
+)
+
+type process struct{}
+
+func (process) mark() string { return "" }
+
+func supervisor() string { return strconv.Itoa(os.Getpid()) }
+
+func alive(string) bool { return true }
+
+// member is a whole process group, by the PID of its leader.
+type member struct{ pid int }
+
+func (m member) signal(sig syscall.Signal) { _ = syscall.Kill(-m.pid, sig) }
+
+func (m member) release() {}
+
+// find lists the process groups that still have members.
+func find(g *Group) []member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var found []member
+	for pid := range g.leaders {
+		if syscall.Kill(-pid, 0) == nil {
+			found = append(found, member{pid: pid})
+		}
+	}
+	return found
+}
+
+func scan(func(process) bool) []member { return nil }
