@@ -78,18 +78,6 @@ func (c *Call) String() string { return c.src }
 // Name is the function's name, for example States.Format.
 func (c *Call) Name() string { return c.fn.name }
 
-// Paths calls yield for every path among the arguments, nested ones too.
-func (c *Call) Paths(yield func(*jsonpath.Path)) {
-	for i := range c.args {
-		switch a := &c.args[i]; {
-		case a.path != nil:
-			yield(a.path)
-		case a.call != nil:
-			a.call.Paths(yield)
-		}
-	}
-}
-
 // Eval makes the call. The error is an [*Error], or an [*ArgumentError] when
 // an argument's path selects nothing.
 func (c *Call) Eval(sc *Scope) (value.Value, error) {

@@ -192,7 +192,7 @@ func (p *parser) dotName() (step, *function, error) {
 		switch {
 		case c == '.' || c == '[' || c == ',' || c == ')' || c == ' ' || c == '\t' || c == '\n' || c == '\r':
 			return p.endName(start, name.String())
-		case p.depth > 0 && strings.IndexByte("=<>!&|", c) >= 0: // an operator of the filter around it
+		case p.depth > 0 && strings.IndexByte("=<>!&|]", c) >= 0: // belongs to the filter around it
 			return p.endName(start, name.String())
 		case c == '(':
 			fn, err := p.call(name.String())
