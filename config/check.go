@@ -143,30 +143,11 @@ func (d *decoder) checkStateMachine(name string, m StateMachine, c *Config) {
 			d.failValue(at+".definition", "engine aws starts what is deployed there; give the arn")
 			return
 		}
-		d.checkDefinition(at+".definition", m.Definition)
+		d.checkDefinition(at+".definition", m.Definition, c)
 	default:
 		if !d.failedUnder(at) {
 			d.failValue(at, "needs either definition or arn")
 		}
-	}
-}
-
-// maxDefinition is Step Functions' limit on a definition, in bytes.
-const maxDefinition = 1 << 20
-
-func (d *decoder) checkDefinition(at, file string) {
-	if d.offline {
-		return
-	}
-	file = d.resolve(file)
-	d.files = append(d.files, file)
-	text, err := readFile(file, maxDefinition)
-	if err != nil {
-		d.failValue(at, "read definition: %v", err)
-		return
-	}
-	for _, problem := range definitionProblems(text) {
-		d.failValue(at, "%s: %s", file, problem)
 	}
 }
 
@@ -194,7 +175,7 @@ func (d *decoder) checkRoutes(c *Config) {
 		}
 		return
 	}
-	c.warnings = r.Warnings()
+	c.warnings = append(c.warnings, r.Warnings()...)
 }
 
 // problems takes apart what [errors.Join] has joined.

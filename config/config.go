@@ -165,19 +165,19 @@ func Default() *Config {
 // Load reads and checks the config at path, with references taken from the
 // process's environment. An error of type [Errors] lists all that is wrong.
 func Load(path string, opts ...Option) (*Config, error) {
-	c, _, err := load(path, os.LookupEnv, opts)
+	c, _, err := load(path, opts)
 	return c, err
 }
 
 // load also returns the files that the config depends on, as far as they are
 // known, when it is wrong.
-func load(path string, env Env, opts []Option) (*Config, []string, error) {
+func load(path string, opts []Option) (*Config, []string, error) {
 	files := []string{path}
 	data, err := readFile(path, maxFile)
 	if err != nil {
 		return nil, files, fmt.Errorf("read config: %w", err)
 	}
-	c, more, err := parse(path, data, env, opts)
+	c, more, err := parse(path, data, opts)
 	return c, append(files, more...), err
 }
 
@@ -187,26 +187,32 @@ type Env = func(name string) (value string, set bool)
 // Parse checks a config given as text. name stands in errors, and its folder is
 // what relative paths in the config are relative to.
 func Parse(name string, data []byte, env func(string) (string, bool), opts ...Option) (*Config, error) {
-	c, _, err := parse(name, data, env, opts)
+	c, _, err := parse(name, data, append([]Option{WithEnv(env)}, opts...))
 	return c, err
 }
 
 // Option changes how a config is read.
 type Option func(*reading)
 
-type reading struct{ offline bool }
+type reading struct {
+	env     Env
+	offline bool
+}
+
+// WithEnv replaces the process's environment.
+func WithEnv(env Env) Option { return func(r *reading) { r.env = env } }
 
 // Offline reads nothing but the config itself: references may be unset, secrets
 // stay empty, and definition files are not opened. It is for commands that show
 // what would happen and contact nothing.
 func Offline() Option { return func(r *reading) { r.offline = true } }
 
-func parse(name string, data []byte, env Env, opts []Option) (*Config, []string, error) {
-	var r reading
+func parse(name string, data []byte, opts []Option) (*Config, []string, error) {
+	r := reading{env: os.LookupEnv}
 	for _, o := range opts {
 		o(&r)
 	}
-	d := newDecoder(name, env, r.offline)
+	d := newDecoder(name, r.env, r.offline)
 	c := Default()
 	c.file, c.dir = name, filepath.Dir(name)
 	if root := d.parse(data); root != nil {

@@ -195,7 +195,9 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 		}},
 		"empty value": {"data_dir:\n", []string{"1:11: data_dir: want a text, found nothing"}},
 		"unset variable": {"data_dir: ${NOWHERE}\n", []string{
-			"1:11: data_dir: environment variable NOWHERE is not set; set it, or write ${NOWHERE:-default}"}},
+			"1:11: data_dir: environment variable NOWHERE is not set; set it, or write ${NAME:-default}"}},
+		"unset variable of a secret": {"sources: {github: {secrets: \"${NOWHERE}\"}}\n", []string{
+			"1:29: sources.github.secrets: environment variable NOWHERE is not set; set it, or write file:PATH"}},
 		"malformed reference": {"data_dir: ${not a name}\n", []string{
 			"1:11: data_dir: ${ starts a reference such as ${NAME} or ${NAME:-default}; write $${ for the characters themselves"}},
 		"no secrets":    {"sources: {github: {}}\n", []string{"1:19: sources.github: secrets is missing: without one no delivery could be verified"}},

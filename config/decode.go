@@ -464,7 +464,7 @@ func (d *decoder) text(n ast.Node, path string) (string, bool) {
 		d.wrongType(n, path, "a text")
 		return "", false
 	}
-	return d.expand(text, path)
+	return d.expand(text, path, "${NAME:-default}")
 }
 
 // known is text, for values that must be read: offline, one whose reference is

@@ -1,25 +1,28 @@
 package config
 
-import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-)
+import "switchyard/asl"
 
-// definitionProblems lists what is wrong with a state machine's definition, each
-// with its place in that file.
-func definitionProblems(text []byte) []string {
-	var object map[string]json.RawMessage
-	err := json.Unmarshal(text, &object)
-	if err == nil {
-		return nil
+// checkDefinition reads and validates a state machine's definition. The places
+// in its findings are those of that file.
+func (d *decoder) checkDefinition(at, file string, c *Config) {
+	if d.offline {
+		return
 	}
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		before := text[:min(int(syntax.Offset), len(text))]
-		line := 1 + bytes.Count(before, []byte("\n"))
-		return []string{fmt.Sprintf("line %d: no valid JSON: %v", line, err)}
+	file = d.resolve(file)
+	d.files = append(d.files, file)
+	text, err := readFile(file, maxDefinition)
+	if err != nil {
+		d.failValue(at, "read definition: %v", err)
+		return
 	}
-	return []string{"no JSON object"}
+	for _, finding := range asl.Validate(text) {
+		if finding.Severity == asl.SeverityError {
+			d.failValue(at, "%s", finding.Format(file))
+		} else {
+			c.warnings = append(c.warnings, finding.Format(file))
+		}
+	}
 }
+
+// maxDefinition is Step Functions' limit on a definition, in bytes.
+const maxDefinition = 1 << 20

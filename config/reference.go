@@ -16,8 +16,9 @@ const maxSecret = 64 << 10
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // expand fills the references of text in. Offline, a reference to a variable
-// that is not set stays as it is written, and its path is remembered.
-func (d *decoder) expand(text, path string) (string, bool) {
+// that is not set stays as it is written, and its path is remembered. otherwise
+// is what can be written instead of such a reference.
+func (d *decoder) expand(text, path, otherwise string) (string, bool) {
 	var b strings.Builder
 	ok := true
 	for {
@@ -46,7 +47,7 @@ func (d *decoder) expand(text, path string) (string, bool) {
 			d.unresolved[path] = true
 			value = "${" + inner + "}"
 		case !set:
-			d.failValue(path, "environment variable %s is not set; set it, or write ${%s:-default}", name, name)
+			d.failValue(path, "environment variable %s is not set; set it, or write %s", name, otherwise)
 			ok = false
 		}
 		b.WriteString(value)
@@ -56,7 +57,7 @@ func (d *decoder) expand(text, path string) (string, bool) {
 
 // secret finds the text of a secret. Offline there is none.
 func (d *decoder) secret(written, path string) (string, bool) {
-	text, ok := d.expand(written, path)
+	text, ok := d.expand(written, path, "file:PATH")
 	if d.offline || !ok {
 		return "", false
 	}

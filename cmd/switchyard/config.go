@@ -1,0 +1,127 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"switchyard/config"
+	"switchyard/internal/safetext"
+)
+
+func (c *cli) configCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "Check a config, or print its JSON Schema"}
+	cmd.AddCommand(c.configValidateCommand(), c.configSchemaCommand())
+	return cmd
+}
+
+func (c *cli) configValidateCommand() *cobra.Command {
+	var path string
+	var offline, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "validate [FILE]",
+		Short: "Check a config and everything it refers to",
+		Long: "Checks a config as serve would, and reports all errors with their place in the\n" +
+			"file. --offline leaves out what only the server's machine has: environment\n" +
+			"variables, secrets and definition files.",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if cmd.Flags().Changed("config") {
+					return usagef("the config is named twice, by --config and as an argument")
+				}
+				path = args[0]
+			}
+			cfg, err := c.loadConfig(path, offline)
+			if asJSON {
+				return c.reportConfig(path, cfg, err)
+			}
+			if err != nil {
+				return err
+			}
+			for _, w := range cfg.Warnings() {
+				fmt.Fprintf(c.stderr, "%s: %s %s\n", safetext.Line(path), c.errOut.warn("warning:"), safetext.Line(w))
+			}
+			engine := "embedded"
+			if cfg.Engine.AWS != nil {
+				engine = "aws"
+			}
+			_, err = fmt.Fprintf(c.stdout, "%s: %s: %s, engine %s, %s, %s\n", safetext.Line(path), c.out.good("valid"),
+				count(len(cfg.Sources), "source"), engine, count(len(cfg.StateMachines), "state machine"), count(len(cfg.Routes), "route"))
+			return err
+		},
+	}
+	c.configFlag(cmd, &path)
+	cmd.Flags().BoolVar(&offline, "offline", false, "check without variables, secrets and definition files")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write the findings as JSON")
+	return cmd
+}
+
+// loadConfig reads the config with the command's environment.
+func (c *cli) loadConfig(path string, offline bool) (*config.Config, error) {
+	opts := []config.Option{config.WithEnv(c.env)}
+	if offline {
+		opts = append(opts, config.Offline())
+	}
+	return config.Load(path, opts...)
+}
+
+// reportConfig writes what `config validate --json` promises.
+func (c *cli) reportConfig(path string, cfg *config.Config, err error) error {
+	type problem struct {
+		File    string `json:"file"`
+		Line    int    `json:"line,omitempty"`
+		Column  int    `json:"column,omitempty"`
+		Path    string `json:"path,omitempty"`
+		Message string `json:"message"`
+	}
+	report := struct {
+		Valid    bool      `json:"valid"`
+		Errors   []problem `json:"errors"`
+		Warnings []string  `json:"warnings"`
+	}{err == nil, []problem{}, []string{}}
+	var wrong config.Errors
+	switch {
+	case errors.As(err, &wrong):
+		for _, e := range wrong {
+			report.Errors = append(report.Errors, problem(*e))
+		}
+	case err != nil:
+		report.Errors = append(report.Errors, problem{File: path, Message: err.Error()})
+	default:
+		report.Warnings = append(report.Warnings, cfg.Warnings()...)
+	}
+	if err := writeJSON(c.stdout, report); err != nil {
+		return err
+	}
+	if !report.Valid {
+		return silentError{}
+	}
+	return nil
+}
+
+func (c *cli) configSchemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the config's JSON Schema, for editors",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			text, err := config.Schema()
+			if err != nil {
+				return err
+			}
+			_, err = c.stdout.Write(text)
+			return err
+		},
+	}
+}
+
+// count writes "1 route", "2 routes".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
