@@ -10,7 +10,7 @@ type budget struct {
 	posts []time.Time
 }
 
-// room returns how many posts may be made now, at most max, and if none when
+// room returns how many posts may be made now, at most most, and if none when
 // the next one may.
 func (b *budget) room(now time.Time, l Limits, most int) (int, time.Time) {
 	b.forget(now)

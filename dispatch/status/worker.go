@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -21,9 +20,9 @@ type Outbox = dispatch.Outbox
 
 // Config is what an operator sets. Zero values take the defaults named here.
 type Config struct {
-	// ExecutionsURL is where people and tools find executions: a status links
-	// to this URL with "/" and the execution's ID. Empty links to nothing.
-	ExecutionsURL string
+	// Link returns the page of an execution, an absolute URL that a status
+	// points to. Nil points nowhere. Safe for concurrent use.
+	Link func(execution string) string
 	// PollInterval is how long an empty outbox is left alone. Default 1 s.
 	PollInterval time.Duration
 	// PostTimeout bounds one post. Default 30 s.
@@ -65,13 +64,6 @@ type Worker struct {
 func New(outbox Outbox, posters map[string]Poster, cfg Config, opts ...Option) (*Worker, error) {
 	if outbox == nil {
 		return nil, errors.New("status: no outbox given")
-	}
-	if cfg.ExecutionsURL != "" {
-		u, err := url.Parse(cfg.ExecutionsURL)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			return nil, fmt.Errorf("status: executions URL %q is not an http or https URL", cfg.ExecutionsURL)
-		}
-		cfg.ExecutionsURL = strings.TrimRight(cfg.ExecutionsURL, "/")
 	}
 	for _, d := range []struct {
 		name  string
@@ -196,8 +188,8 @@ func (w *Worker) backoff(failures int, least time.Duration) time.Duration {
 }
 
 func (w *Worker) targetURL(s dispatch.Status) string {
-	if w.cfg.ExecutionsURL == "" || s.Execution == "" {
+	if w.cfg.Link == nil || s.Execution == "" {
 		return ""
 	}
-	return w.cfg.ExecutionsURL + "/" + url.PathEscape(s.Execution)
+	return w.cfg.Link(s.Execution)
 }

@@ -1,174 +1,19 @@
 package status
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp"
 
 	"switchyard/dispatch"
 )
-
-// memOutbox is an outbox in memory that follows [dispatch.Outbox].
-type memOutbox struct {
-	mu   sync.Mutex
-	rows map[rowKey]*memRow
-	// fail, when set, is what every call of the named method answers.
-	fail map[string]error
-}
-
-type memRow struct {
-	dispatch.Status
-	seq     int64
-	due     time.Time
-	done    bool
-	refused string
-}
-
-func newOutbox() *memOutbox { return &memOutbox{rows: map[rowKey]*memRow{}, fail: map[string]error{}} }
-
-// want records a desired state, as the journal does when a request moves on.
-func (o *memOutbox) want(seq int64, s dispatch.Status) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	key := keyOf(s)
-	s.Version = 1
-	if old := o.rows[key]; old != nil {
-		s.Version = old.Version + 1
-	}
-	o.rows[key] = &memRow{Status: s, seq: seq}
-}
-
-func (o *memOutbox) NextStatuses(ctx context.Context, source string, now time.Time, limit int) ([]dispatch.Status, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if err := errors.Join(ctx.Err(), o.fail["next"]); err != nil {
-		return nil, err
-	}
-	var due []*memRow
-	for _, r := range o.rows {
-		if r.Source == source && !r.done && r.refused == "" && !r.due.After(now) {
-			due = append(due, r)
-		}
-	}
-	slices.SortFunc(due, func(a, b *memRow) int { return cmp.Compare(b.seq, a.seq) })
-	var out []dispatch.Status
-	for _, r := range due[:min(limit, len(due))] {
-		out = append(out, r.Status)
-	}
-	return out, nil
-}
-
-func (o *memOutbox) StatusPosted(ctx context.Context, s dispatch.Status) error {
-	return o.change(ctx, "posted", s, func(r *memRow) { r.done = true })
-}
-
-func (o *memOutbox) StatusFailed(ctx context.Context, s dispatch.Status, retryAt time.Time, reason string) error {
-	return o.change(ctx, "failed", s, func(r *memRow) {
-		r.Tries++
-		r.due = retryAt
-		if retryAt.IsZero() {
-			r.refused = reason
-		}
-	})
-}
-
-func (o *memOutbox) change(ctx context.Context, method string, s dispatch.Status, f func(*memRow)) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if err := errors.Join(ctx.Err(), o.fail[method]); err != nil {
-		return err
-	}
-	if r := o.rows[keyOf(s)]; r != nil && r.Version == s.Version {
-		f(r)
-	}
-	return nil
-}
-
-func (o *memOutbox) setFail(method string, err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.fail[method] = err
-}
-
-func (o *memOutbox) row(s dispatch.Status) memRow {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return *o.rows[keyOf(s)]
-}
-
-// open counts what is neither posted nor refused.
-func (o *memOutbox) open() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	n := 0
-	for _, r := range o.rows {
-		if !r.done && r.refused == "" {
-			n++
-		}
-	}
-	return n
-}
-
-// fakePoster notes each post and when it came.
-type fakePoster struct {
-	limits Limits
-	// answer decides what a post comes to; nil takes everything.
-	answer func(ctx context.Context, s dispatch.Status) error
-
-	mu    sync.Mutex
-	posts []posted
-	busy  int
-	peak  int
-}
-
-type posted struct {
-	At  time.Duration // since the test began
-	SHA string
-	dispatch.StatusState
-	URL string
-}
-
-// began is the time at which every synctest bubble starts.
-var began = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-
-func (p *fakePoster) Limits() Limits { return p.limits }
-
-func (p *fakePoster) Post(ctx context.Context, s dispatch.Status, url string) error {
-	p.mu.Lock()
-	p.posts = append(p.posts, posted{time.Since(began), s.SHA, s.State, url})
-	p.busy++
-	p.peak = max(p.peak, p.busy)
-	p.mu.Unlock()
-	defer func() {
-		p.mu.Lock()
-		p.busy--
-		p.mu.Unlock()
-	}()
-	if p.answer == nil {
-		return nil
-	}
-	return p.answer(ctx, s)
-}
-
-func (p *fakePoster) seen() []posted {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.posts)
-}
-
-func row(sha string, state dispatch.StatusState) dispatch.Status {
-	return dispatch.Status{Source: "github", Repository: "acme/api", SHA: sha, Context: "switchyard/build", State: state, Execution: "x-" + sha}
-}
 
 // running starts a worker whose jitter is always the most, so that backoffs
 // are exact; it ends with the test.
@@ -200,10 +45,10 @@ func TestWorkerPostsWithLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outbox, poster := newOutbox(), &fakePoster{}
 		outbox.want(1, row("a", dispatch.StatusPending))
-		w := running(t, outbox, map[string]Poster{"github": poster}, Config{ExecutionsURL: "https://yard.example/executions/"})
+		w := running(t, outbox, map[string]Poster{"github": poster}, Config{Link: func(id string) string { return "https://yard.example/executions/" + id }})
 		synctest.Wait()
 		want := []posted{{0, "a", dispatch.StatusPending, "https://yard.example/executions/x-a"}}
-		if diff := gocmp.Diff(want, poster.seen()); diff != "" {
+		if diff := cmp.Diff(want, poster.seen()); diff != "" {
 			t.Errorf("posts (-want +got):\n%s", diff)
 		}
 		if n := outbox.open(); n != 0 {
@@ -215,7 +60,7 @@ func TestWorkerPostsWithLink(t *testing.T) {
 		if got := poster.seen(); len(got) != 2 || got[1].StatusState != dispatch.StatusSuccess {
 			t.Errorf("posts: %v", got)
 		}
-		if diff := gocmp.Diff([]Stats{{Source: "github", Posted: 2}}, w.Stats()); diff != "" {
+		if diff := cmp.Diff([]Stats{{Source: "github", Posted: 2}}, w.Stats()); diff != "" {
 			t.Errorf("stats (-want +got):\n%s", diff)
 		}
 	})
@@ -277,7 +122,7 @@ func TestWorkerTellsNewestFirstAndOnlyTheNewestState(t *testing.T) {
 			{2 * time.Minute, "1", dispatch.StatusPending, ""},
 			{3 * time.Minute, "0", dispatch.StatusSuccess, ""},
 		}
-		if diff := gocmp.Diff(want, poster.seen()); diff != "" {
+		if diff := cmp.Diff(want, poster.seen()); diff != "" {
 			t.Errorf("posts (-want +got):\n%s", diff)
 		}
 	})
@@ -313,7 +158,7 @@ func TestWorkerBacksOff(t *testing.T) {
 			at = append(at, p.At)
 		}
 		want := []time.Duration{0, 2 * time.Second, 6 * time.Second, 14 * time.Second, 24 * time.Second, 34 * time.Second}
-		if diff := gocmp.Diff(want, at); diff != "" {
+		if diff := cmp.Diff(want, at); diff != "" {
 			t.Errorf("tries (-want +got):\n%s", diff)
 		}
 		if r := outbox.row(row("a", "")); r.Tries != 6 || r.refused != "" || r.done {
@@ -440,7 +285,7 @@ func TestWorkerObeysThrottling(t *testing.T) {
 		}
 		want := []time.Duration{0, 90 * time.Second, 90*time.Second + 4*time.Minute, 90*time.Second + 12*time.Minute}
 		want = append(want, want[3], want[3])
-		if diff := gocmp.Diff(want, at); diff != "" {
+		if diff := cmp.Diff(want, at); diff != "" {
 			t.Errorf("posts (-want +got):\n%s", diff)
 		}
 		for i := range 3 {
@@ -601,8 +446,6 @@ func TestNewRefuses(t *testing.T) {
 		want   string
 	}{
 		{"no outbox", nil, Config{}, "no outbox"},
-		{"relative URL", newOutbox(), Config{ExecutionsURL: "/executions"}, "not an http"},
-		{"other scheme", newOutbox(), Config{ExecutionsURL: "javascript:alert(1)"}, "not an http"},
 		{"negative interval", newOutbox(), Config{PollInterval: -1}, "negative"},
 		{"backoffs reversed", newOutbox(), Config{MinBackoff: time.Hour}, "maximum backoff"},
 	}

@@ -117,7 +117,7 @@ func (c *Client) Start(ctx context.Context, stateMachine, name string, input []b
 		Input:           &text,
 		TraceHeader:     traceHeader(ctx),
 	})
-	if hasCode(err, codeAlreadyExists) {
+	if isTaken(err) {
 		return c.adopt(ctx, op, m.execution(name), text)
 	}
 	if err != nil {
@@ -215,7 +215,7 @@ func decodeJSON(text string) (any, error) {
 	if err := d.Decode(&v); err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); err != io.EOF {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("text after the JSON value")
 	}
 	return v, nil

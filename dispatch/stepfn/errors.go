@@ -15,11 +15,6 @@ import (
 	"switchyard/dispatch"
 )
 
-const (
-	codeAlreadyExists = "ExecutionAlreadyExists"
-	codeDoesNotExist  = "ExecutionDoesNotExist"
-)
-
 // throttled are codes that ask for fewer calls, beside those the SDK knows.
 // ExecutionLimitExceeded is here since open executions end by themselves.
 var throttled = map[string]bool{
@@ -58,9 +53,10 @@ type operation struct{ verb, identity string }
 
 func (o operation) String() string { return o.verb + " " + o.identity }
 
-func hasCode(err error, code string) bool {
+// isTaken tells that the name belongs to an execution already.
+func isTaken(err error) bool {
 	var apiErr smithy.APIError
-	return errors.As(err, &apiErr) && apiErr.ErrorCode() == code
+	return errors.As(err, &apiErr) && apiErr.ErrorCode() == "ExecutionAlreadyExists"
 }
 
 // classify gives err its verdict and drops the SDK's types. ctx is the
@@ -84,7 +80,7 @@ func (c *Client) classify(ctx, callCtx context.Context, op operation, err error)
 		told := fmt.Errorf("%v: %s: %s", op, code, apiErr.ErrorMessage())
 		_, sdkThrottled := retry.DefaultThrottleErrorCodes[code]
 		switch {
-		case code == codeDoesNotExist:
+		case code == "ExecutionDoesNotExist":
 			return fmt.Errorf("%w: %w", told, dispatch.ErrNotFound)
 		case sdkThrottled || throttled[code] || status == http.StatusTooManyRequests:
 			return &dispatch.ThrottledError{After: retryAfter(response), Err: told}
