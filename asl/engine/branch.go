@@ -297,6 +297,9 @@ func (x *execution) regroup(b *branch) error {
 		return nil
 	}
 	g, err := x.mapGroup(b)
+	if err == nil {
+		g.tolerance, err = b.state.Map.Tolerance(x.see(b, g.effective))
+	}
 	if err != nil {
 		return fmt.Errorf("map state %s: %w", b.state.Name, err)
 	}

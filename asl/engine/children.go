@@ -30,10 +30,13 @@ func (x *execution) startMap(b *branch) error {
 	if err != nil {
 		return err
 	}
+	x.follow(b, &Event{Type: MapStateStarted, Has: HasLength, Length: int64(len(g.items))})
+	if g.tolerance, err = b.state.Map.Tolerance(x.see(b, g.effective)); err != nil {
+		return err
+	}
 	b.group = g
 	b.phase = phaseChildren
 	x.mark(b)
-	x.follow(b, &Event{Type: MapStateStarted, Has: HasLength, Length: int64(len(g.items))})
 	if b.state.Map.Processor.Distributed {
 		x.follow(b, &Event{Type: MapRunStarted, Has: HasARN, ARN: x.mapRunARN(b)})
 	}
@@ -56,9 +59,6 @@ func (x *execution) mapGroup(b *branch) (*group, error) {
 	sc := x.see(b, g.effective)
 	limit, err := m.MaxConcurrency(sc)
 	if err != nil {
-		return nil, err
-	}
-	if g.tolerance, err = m.Tolerance(sc); err != nil {
 		return nil, err
 	}
 	if g.items, err = m.Items(sc); err != nil {

@@ -88,7 +88,7 @@ func (x *execution) follow(b *branch, ev *Event) {
 // it goes without waiting.
 func (x *execution) step(b *branch) {
 	s := b.state
-	b.enteredAt = x.now()
+	b.enteredAt = x.stateTime()
 	ev := Event{Type: enteredEvents[s.Type], Time: b.enteredAt, Has: HasName | HasData, Name: s.Name, Data: b.input.JSON()}
 	b.entered = x.record(b, &ev)
 	b.prev = b.entered
