@@ -21,11 +21,14 @@ type Repository struct {
 // Push is one git push of the demo, with the commits it brings.
 type Push struct {
 	Branch string
-	// Commits are the full SHAs, oldest first.
-	Commits []string
+	// Commits are oldest first.
+	Commits []Commit
 	// Says tells a person what this push shows.
 	Says string
 }
+
+// Commit is one commit of a push.
+type Commit struct{ SHA, Title string }
 
 // The project: prices in cents, and a test that really computes. Only git and
 // a POSIX shell are needed to build it.
@@ -97,20 +100,20 @@ func NewRepository(ctx context.Context, dir string) (*Repository, error) {
 func (r *Repository) Pushes(ctx context.Context, pushed func(Push)) error {
 	steps := []struct {
 		branch, says string
-		commits      []commit
+		changes      []change
 	}{
 		{"main", "the first commit", nil},
-		{"feature/search", "four commits in one push, A3 broken on purpose", []commit{
+		{"feature/search", "four commits in one push, A3 broken on purpose", []change{
 			{"A1: search by name", map[string]string{"search.sh": "# by name\n"}},
 			{"A2: search by price", map[string]string{"search.sh": "# by name, by price\n"}},
 			{"A3: simplify total", map[string]string{"price.sh": brokenPrice}},
 			{"A4: repair total", map[string]string{"price.sh": price}},
 		}},
-		{"hotfix/rounding", "two commits on acceptance, where one runs at a time", []commit{
+		{"hotfix/rounding", "two commits on acceptance, where one runs at a time", []change{
 			{"B1: round half up", map[string]string{"round.sh": "# half up\n"}},
 			{"B2: round half to even", map[string]string{"round.sh": "# half to even\n"}},
 		}},
-		{"feature/dark-mode", "one more branch, at the same time", []commit{
+		{"feature/dark-mode", "one more branch, at the same time", []change{
 			{"C1: dark mode", map[string]string{"theme.sh": "theme=dark\n"}},
 		}},
 	}
@@ -124,16 +127,15 @@ func (r *Repository) Pushes(ctx context.Context, pushed func(Push)) error {
 		} else {
 			from = ""
 		}
-		for _, c := range s.commits {
+		for _, c := range s.changes {
 			if err := r.commit(ctx, c.message, c.files); err != nil {
 				return err
 			}
 		}
-		shas, err := r.newCommits(ctx, from)
-		if err != nil {
+		var err error
+		if p.Commits, err = r.newCommits(ctx, from); err != nil {
 			return err
 		}
-		p.Commits = shas
 		if _, err := git(ctx, r.work, "push", "--quiet", "origin", s.branch); err != nil {
 			return err
 		}
@@ -142,7 +144,7 @@ func (r *Repository) Pushes(ctx context.Context, pushed func(Push)) error {
 	return nil
 }
 
-type commit struct {
+type change struct {
 	message string
 	files   map[string]string
 }
@@ -161,13 +163,21 @@ func (r *Repository) commit(ctx context.Context, message string, files map[strin
 }
 
 // newCommits lists the commits of HEAD that since does not have, oldest first.
-func (r *Repository) newCommits(ctx context.Context, since string) ([]string, error) {
-	args := []string{"rev-list", "--reverse", "HEAD"}
+func (r *Repository) newCommits(ctx context.Context, since string) ([]Commit, error) {
+	args := []string{"log", "--reverse", "--format=%H %s", "HEAD"}
 	if since != "" {
 		args = append(args, "^"+since)
 	}
 	out, err := git(ctx, r.work, args...)
-	return strings.Fields(out), err
+	if err != nil {
+		return nil, err
+	}
+	var commits []Commit
+	for line := range strings.Lines(out) {
+		sha, title, _ := strings.Cut(strings.TrimSpace(line), " ")
+		commits = append(commits, Commit{sha, title})
+	}
+	return commits, nil
 }
 
 // git runs one git command away from the settings of whoever runs the demo: no

@@ -1,0 +1,416 @@
+// Package app joins the rooms into the running service: it builds each from the
+// config, hands them to one another, and stops them in order.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"switchyard/config"
+	"switchyard/dispatch"
+	"switchyard/dispatch/api"
+	"switchyard/dispatch/journal"
+	"switchyard/dispatch/status"
+	"switchyard/dispatch/stepfn"
+	"switchyard/router"
+	"switchyard/ui"
+	"switchyard/webhook"
+)
+
+// grace is how long answers under way may take once the service stops.
+const grace = 10 * time.Second
+
+// App is one service. Reload may be called while it runs; nothing else is safe
+// for concurrent use.
+type App struct {
+	log     *zap.Logger
+	metrics *metrics
+	undo    closers
+
+	embedded   *Embedded // nil with AWS
+	engine     *stepfn.Client
+	journal    *journal.SQLite
+	dispatcher *dispatch.Dispatcher
+	statuses   *status.Worker
+	pages      *ui.Pages
+	tracer     *tracer
+
+	// What a reload replaces.
+	mu      sync.Mutex
+	cfg     *config.Config
+	webhook atomic.Pointer[webhook.Handler]
+	api     atomic.Pointer[api.API]
+
+	public, port net.Listener // port is the engine's own, nil when not asked for
+	ready        atomic.Bool
+}
+
+// Option replaces what the command line or a test provides.
+type Option func(*settings)
+
+type settings struct{ version string }
+
+// WithVersion says which version runs, for traces.
+func WithVersion(v string) Option { return func(s *settings) { s.version = v } }
+
+// New opens everything that the config names and binds its ports. Nothing runs
+// before Run, which also closes everything; without Run, call Close.
+func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Option) (_ *App, err error) {
+	set := settings{version: "dev"}
+	for _, opt := range opts {
+		opt(&set)
+	}
+	a := &App{log: log, cfg: cfg, metrics: newMetrics(log)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	dir := cfg.Resolve(cfg.DataDir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data_dir: %w", err)
+	}
+	if a.tracer, err = newTracer(ctx, cfg.Tracing.Endpoint, cfg.Tracing.Ratio, set.version); err != nil {
+		return nil, err
+	}
+	a.undo.add(a.tracer.close)
+	if err := a.openEngine(ctx, dir); err != nil {
+		return nil, err
+	}
+	if a.journal, err = journal.Open(filepath.Join(dir, "journal.db")); err != nil {
+		return nil, err
+	}
+	a.undo.add(a.journal.Close)
+	if err := a.openDispatch(); err != nil {
+		return nil, err
+	}
+	if err := a.listen(); err != nil {
+		return nil, err
+	}
+	return a, a.openFaces(dir)
+}
+
+// Close gives back what New opened, for an App that is not run.
+func (a *App) Close() error { return a.undo.close() }
+
+func (a *App) openEngine(ctx context.Context, dir string) error {
+	var client stepfn.API
+	if aws, ok := a.cfg.AWSConfig(); ok {
+		dialled, err := stepfn.Dial(ctx, aws)
+		if err != nil {
+			return err
+		}
+		client = dialled
+	} else {
+		var err error
+		if a.embedded, err = OpenEmbedded(ctx, dir, a.cfg, a.log); err != nil {
+			return err
+		}
+		a.undo.add(a.embedded.Close)
+		client = stepfn.DialEmbedded(a.embedded.API.Transport())
+	}
+	arns, err := a.stateMachines(ctx, a.cfg)
+	if err != nil {
+		return err
+	}
+	a.engine, err = stepfn.New(client, stepfn.Config{StateMachines: arns})
+	return err
+}
+
+// stateMachines returns the ARNs of the config's state machines; the embedded
+// engine is made to hold them first.
+func (a *App) stateMachines(ctx context.Context, cfg *config.Config) (map[string]string, error) {
+	if a.embedded == nil {
+		arns := map[string]string{}
+		for name, m := range cfg.StateMachines {
+			arns[name] = m.ARN
+		}
+		return arns, nil
+	}
+	definitions := map[string]string{}
+	for name, m := range cfg.StateMachines {
+		text, err := os.ReadFile(cfg.Resolve(m.Definition))
+		if err != nil {
+			return nil, fmt.Errorf("state_machines.%s.definition: %w", name, err)
+		}
+		definitions[name] = string(text)
+	}
+	return a.embedded.register(ctx, definitions)
+}
+
+func (a *App) openDispatch() error {
+	routes, err := router.New(a.cfg.RouterConfig())
+	if err != nil {
+		return err
+	}
+	for _, w := range routes.Warnings() {
+		a.log.Warn("route can hardly mean this", zap.String("warning", w))
+	}
+	a.dispatcher, err = dispatch.New(a.journal, a.engine, routes, dispatchConfig(a.cfg),
+		dispatch.WithLogger(a.log), dispatch.WithObserver(a.metrics), dispatch.WithTracer(a.tracer))
+	if err != nil {
+		return err
+	}
+	a.metrics.watchDepth(a.dispatcher.Depth)
+	a.metrics.counter("switchyard_journal_appended_deliveries_total", "Deliveries made durable.",
+		func() float64 { return float64(a.journal.Stats().Appended) })
+	a.metrics.counter("switchyard_journal_append_commits_total", "Commits, each with one fsync, that made deliveries durable.",
+		func() float64 { return float64(a.journal.Stats().AppendCommits) })
+	return nil
+}
+
+// openFaces builds what answers people and hosts.
+func (a *App) openFaces(dir string) error {
+	key, err := secretFile(dir, keyFile)
+	if err != nil {
+		return err
+	}
+	pageOpts := []ui.Option{ui.WithLogger(a.log)}
+	if a.embedded != nil {
+		pageOpts = append(pageOpts, ui.WithLogs(a.embedded.copyLog))
+	}
+	if a.pages, err = ui.New(a.dispatcher, baseURL(a.cfg, a.public.Addr()), []byte(key), pageOpts...); err != nil {
+		return err
+	}
+	posters, err := posters(a.cfg)
+	if err != nil {
+		return err
+	}
+	if a.statuses, err = status.New(a.journal, posters, status.Config{Link: a.pages.Link}, status.WithLogger(a.log)); err != nil {
+		return err
+	}
+	a.metrics.watchStatuses(a.statuses.Stats)
+	if len(a.cfg.Server.APITokens) == 0 {
+		if _, err := secretFile(dir, TokenFile); err != nil {
+			return err
+		}
+	}
+	hooks, calls, err := a.faces(a.cfg)
+	if err != nil {
+		return err
+	}
+	a.webhook.Store(hooks)
+	a.api.Store(calls)
+	return nil
+}
+
+// faces builds the parts of the HTTP face that a reload replaces.
+func (a *App) faces(cfg *config.Config) (*webhook.Handler, *api.API, error) {
+	all, err := sources(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	hooks, err := webhook.New(a.dispatcher, all, cfg.WebhookConfig(),
+		webhook.WithLogger(a.log), webhook.WithObserver(a.metrics.answered))
+	if err != nil {
+		return nil, nil, err
+	}
+	tokens, err := APITokens(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	opts := []api.Option{api.WithLogger(a.log)}
+	if a.embedded != nil {
+		opts = append(opts, api.WithLogs(a.embedded.followLog))
+	}
+	calls, err := api.New(a.dispatcher, starter(slices.Sorted(maps.Keys(cfg.StateMachines))), api.Config{Tokens: tokens}, opts...)
+	return hooks, calls, err
+}
+
+// APITokens are the tokens of the config or, where it names none, the one that
+// the service made for itself in its data folder.
+func APITokens(cfg *config.Config) ([]string, error) {
+	if len(cfg.Server.APITokens) > 0 {
+		return cfg.Server.APITokens.Reveal(), nil
+	}
+	token, err := readSecretFile(cfg.Resolve(cfg.DataDir), TokenFile)
+	if err != nil {
+		return nil, fmt.Errorf("no server.api_tokens in the config, and the service's own token: %w", err)
+	}
+	return []string{token}, nil
+}
+
+func (a *App) listen() (err error) {
+	var lc net.ListenConfig
+	if a.public, err = lc.Listen(context.Background(), "tcp", a.cfg.Server.Listen); err != nil {
+		return fmt.Errorf("server.listen: %w", err)
+	}
+	a.undo.add(ignoreClosed(a.public.Close))
+	if a.embedded == nil || a.cfg.Engine.Embedded.Listen == "" {
+		return nil
+	}
+	if a.port, err = lc.Listen(context.Background(), "tcp", a.cfg.Engine.Embedded.Listen); err != nil {
+		return fmt.Errorf("engine.embedded.listen: %w", err)
+	}
+	a.undo.add(ignoreClosed(a.port.Close))
+	return nil
+}
+
+// ignoreClosed makes closing what a server has closed already no error.
+func ignoreClosed(f func() error) func() error {
+	return func() error {
+		if err := f(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
+// Addr is where the HTTP face listens, EngineAddr where the engine's API does,
+// nil when it does not.
+func (a *App) Addr() net.Addr { return a.public.Addr() }
+
+// EngineAddr is nil when the engine has no port of its own.
+func (a *App) EngineAddr() net.Addr {
+	if a.port == nil {
+		return nil
+	}
+	return a.port.Addr()
+}
+
+// Dispatcher is for a caller in the same process, such as the demo.
+func (a *App) Dispatcher() *dispatch.Dispatcher { return a.dispatcher }
+
+// Run serves until ctx ends, then stops: first the listeners, then answers
+// under way, then the workers, then the engine, and the journal last.
+func (a *App) Run(ctx context.Context) error {
+	defer a.ready.Store(false)
+	g, gctx := errgroup.WithContext(ctx)
+	// Workers outlive the answers, since an answer may wait for the journal;
+	// the engine outlives the workers, since they call it.
+	workCtx, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopEngine()
+	defer stopWork()
+
+	if a.embedded != nil {
+		g.Go(func() error { return a.embedded.Run(engineCtx) })
+	}
+	work, workCtx := errgroup.WithContext(workCtx)
+	work.Go(func() error { return a.dispatcher.Run(workCtx) })
+	work.Go(func() error { return a.statuses.Run(workCtx) })
+	if a.embedded != nil {
+		stopHints := a.embedded.engine.OnStatusChange(a.hint(workCtx))
+		defer stopHints()
+	}
+	g.Go(func() error { defer stopEngine(); return work.Wait() })
+
+	servers := []*http.Server{webhook.NewServer(a.routes())}
+	listeners := []net.Listener{a.public}
+	if a.port != nil {
+		servers, listeners = append(servers, webhook.NewServer(a.embedded.API)), append(listeners, a.port)
+	}
+	serving, _ := errgroup.WithContext(ctx)
+	for i, s := range servers {
+		serving.Go(func() error {
+			if err := s.Serve(listeners[i]); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve %s: %w", listeners[i].Addr(), err)
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		defer stopWork()
+		<-gctx.Done()
+		a.ready.Store(false)
+		return errors.Join(shutdown(servers), serving.Wait())
+	})
+	// A worker or server that fails stops all.
+	g.Go(func() error {
+		select {
+		case <-workCtx.Done():
+		case <-gctx.Done():
+		}
+		return nil
+	})
+	a.ready.Store(true)
+	a.log.Info("ready", zap.Stringer("listen", a.public.Addr()), zap.String("data_dir", a.cfg.Resolve(a.cfg.DataDir)))
+	err := g.Wait()
+	return errors.Join(err, a.undo.close())
+}
+
+func shutdown(servers []*http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	var errs []error
+	for _, s := range servers {
+		if err := s.Shutdown(ctx); err != nil {
+			errs = append(errs, s.Close()) // what still streams, such as a log, is cut off
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// hint hands the engine's status events to the dispatcher.
+func (a *App) hint(ctx context.Context) func([]byte) {
+	return func(text []byte) {
+		outcome, err := stepfn.DecodeStatusChange(text)
+		if err == nil {
+			err = a.dispatcher.Observe(ctx, outcome)
+		}
+		if err != nil && ctx.Err() == nil {
+			a.log.Warn("status change not taken; polling will find it", zap.Error(err))
+		}
+	}
+}
+
+// Reload applies a changed config while the service runs. When any part of it
+// is wrong nothing changes. Ports, data folder, engine and tracing need a
+// restart; a change of those is refused.
+func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	err := a.reload(ctx, cfg)
+	if err != nil {
+		a.metrics.reloads.WithLabelValues("refused").Inc()
+		return err
+	}
+	a.metrics.reloads.WithLabelValues("applied").Inc()
+	a.cfg = cfg
+	return nil
+}
+
+func (a *App) reload(ctx context.Context, cfg *config.Config) error {
+	if keys := needsRestart(a.cfg, cfg); len(keys) > 0 {
+		return fmt.Errorf("a change of %v needs a restart; nothing was applied", keys)
+	}
+	routes, err := router.New(cfg.RouterConfig())
+	if err != nil {
+		return err
+	}
+	posters, err := posters(cfg)
+	if err != nil {
+		return err
+	}
+	hooks, calls, err := a.faces(cfg)
+	if err != nil {
+		return err
+	}
+	arns, err := a.stateMachines(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if err := a.engine.SetStateMachines(arns); err != nil {
+		return err
+	}
+	if err := a.dispatcher.Reconfigure(routes, dispatchConfig(cfg)); err != nil {
+		return err
+	}
+	a.statuses.SetPosters(posters)
+	a.webhook.Store(hooks)
+	a.api.Store(calls)
+	return nil
+}

@@ -1,0 +1,122 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"switchyard/asl/api"
+	"switchyard/asl/engine"
+	"switchyard/asl/store"
+	"switchyard/asl/task/build"
+	"switchyard/config"
+	"switchyard/dispatch/stepfn"
+)
+
+// Embedded is the engine of this process with all that it runs.
+type Embedded struct {
+	// API is the Step Functions API.
+	API    *api.Server
+	engine *engine.Engine
+	store  *store.SQLite
+	builds *build.Handler
+}
+
+// OpenEmbedded opens the engine whose data are in dir. Close gives it back.
+func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.Logger) (_ *Embedded, err error) {
+	var undo closers
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, undo.close())
+		}
+	}()
+	builds, err := build.New(log, buildConfig(cfg, filepath.Join(dir, "builds")), build.WithCredentials(credentials(cfg)))
+	if err != nil {
+		return nil, err
+	}
+	undo.add(builds.Close)
+	s, err := store.Open(ctx, filepath.Join(dir, "engine.db"))
+	if err != nil {
+		return nil, err
+	}
+	undo.add(s.Close)
+	options := []engine.Option{engine.WithLogger(log), engine.WithHandler(build.ResourceSync, builds)}
+	e, err := engine.New(s, engine.Config{Retention: time.Duration(cfg.Retention.Executions)}, options...)
+	if err != nil {
+		return nil, err
+	}
+	server, err := api.New(e, api.WithLogger(log))
+	if err != nil {
+		return nil, err
+	}
+	return &Embedded{API: server, engine: e, store: s, builds: builds}, nil
+}
+
+// Run moves executions on until ctx ends, and returns after the last task.
+func (e *Embedded) Run(ctx context.Context) error { return e.engine.Run(ctx) }
+
+// Close gives the data folder back. Run must have returned.
+func (e *Embedded) Close() error { return errors.Join(e.store.Close(), e.builds.Close()) }
+
+// register makes each state machine of the config exist as its file says, and
+// returns their ARNs by name. Executions that run keep the definition they
+// started with.
+func (e *Embedded) register(ctx context.Context, definitions map[string]string) (map[string]string, error) {
+	arns := make(map[string]string, len(definitions))
+	for name, text := range definitions {
+		m, err := e.engine.CreateMachine(ctx, engine.NewMachine{Name: name, Definition: text, RoleARN: localRole})
+		known := new(engine.Error)
+		if errors.As(err, &known) && known.Code == engine.CodeStateMachineAlreadyExists {
+			m, err = e.engine.UpdateMachine(ctx, machineARN(name), engine.MachineUpdate{Definition: &text})
+		}
+		if err != nil {
+			return nil, fmt.Errorf("state_machines.%s: %w", name, err)
+		}
+		arns[name] = m.ARN
+	}
+	return arns, nil
+}
+
+func machineARN(name string) string {
+	return "arn:aws:states:" + stepfn.EmbeddedRegion + ":" + stepfn.EmbeddedAccount + ":stateMachine:" + name
+}
+
+// localRole stands in the context object of executions; nothing checks it.
+const localRole = "arn:aws:iam::123456789012:role/switchyard"
+
+// followLog copies what an execution's builds print until they have ended.
+// An execution without builds has an empty log.
+func (e *Embedded) followLog(ctx context.Context, execution string, w io.Writer) error {
+	err := e.builds.Follow(ctx, execution, w)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// copyLog copies what an execution's builds have printed so far.
+func (e *Embedded) copyLog(_ context.Context, execution string, w io.Writer) error {
+	logs, err := e.builds.Logs(execution)
+	for _, l := range logs {
+		if err == nil {
+			err = e.copyOne(execution, l.TaskID, w)
+		}
+	}
+	return err
+}
+
+func (e *Embedded) copyOne(execution, task string, w io.Writer) error {
+	r, err := e.builds.OpenLog(execution, task)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = io.Copy(w, r)
+	return err
+}

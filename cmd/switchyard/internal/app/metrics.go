@@ -1,0 +1,150 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+
+	"switchyard/dispatch"
+	"switchyard/dispatch/status"
+)
+
+// metrics tells Prometheus what the rooms report. Names, units and labels are
+// a face of the service: docs/operations.md lists them.
+type metrics struct {
+	registry *prometheus.Registry
+	log      *zap.Logger
+
+	deliveries   *prometheus.CounterVec
+	answers      *prometheus.HistogramVec
+	calls        *prometheus.HistogramVec
+	startLatency prometheus.Histogram
+	ended        *prometheus.CounterVec
+	reloads      *prometheus.CounterVec
+}
+
+func newMetrics(log *zap.Logger) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		log:      log,
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "switchyard_deliveries_total", Help: "Webhook calls answered, by source and outcome.",
+		}, []string{"source", "outcome"}),
+		answers: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "switchyard_delivery_answer_seconds", Help: "Time from a webhook call to its answer.",
+			Buckets: prometheus.ExponentialBuckets(.0005, 2.5, 11),
+		}, []string{"source"}),
+		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "switchyard_engine_call_seconds", Help: "Calls to the engine, by operation and outcome.",
+			Buckets: prometheus.ExponentialBuckets(.0005, 4, 9),
+		}, []string{"operation", "outcome"}),
+		startLatency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "switchyard_start_latency_seconds", Help: "Time from a delivery to the start of each of its executions, waiting for an environment included.",
+			Buckets: prometheus.ExponentialBuckets(.001, 4, 12),
+		}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "switchyard_executions_ended_total", Help: "Executions that have ended, by state.",
+		}, []string{"state"}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "switchyard_config_reloads_total", Help: "Config reloads, by outcome: applied or refused.",
+		}, []string{"outcome"}),
+	}
+	m.registry.MustRegister(m.deliveries, m.answers, m.calls, m.startLatency, m.ended, m.reloads,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, state := range dispatch.States() {
+		if state.Finished() {
+			m.ended.WithLabelValues(string(state))
+		}
+	}
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+// answered is the webhook handler's observer.
+func (m *metrics) answered(source, outcome string, took time.Duration) {
+	m.deliveries.WithLabelValues(source, outcome).Inc()
+	m.answers.WithLabelValues(source).Observe(took.Seconds())
+}
+
+// Delivered, Called, Started and Ended make metrics a [dispatch.Observer].
+// Deliveries are counted where they are answered.
+func (m *metrics) Delivered(string, time.Duration) {}
+
+func (m *metrics) Called(op, outcome string, took time.Duration) {
+	m.calls.WithLabelValues(op, outcome).Observe(took.Seconds())
+}
+
+func (m *metrics) Started(latency time.Duration) { m.startLatency.Observe(latency.Seconds()) }
+
+func (m *metrics) Ended(state dispatch.State) { m.ended.WithLabelValues(string(state)).Inc() }
+
+var _ dispatch.Observer = (*metrics)(nil)
+
+// depth is what lies in the journal, read when Prometheus asks.
+type depth struct {
+	read  func(context.Context) (dispatch.Depth, error)
+	log   *zap.Logger
+	queue *prometheus.Desc
+}
+
+// scrapeTimeout bounds the reading of the journal for one scrape.
+const scrapeTimeout = 3 * time.Second
+
+func (m *metrics) watchDepth(read func(context.Context) (dispatch.Depth, error)) {
+	m.registry.MustRegister(&depth{read: read, log: m.log, queue: prometheus.NewDesc("switchyard_queue_depth",
+		"Work in the journal: deliveries to be expanded, executions waiting, ready or running, statuses to be posted.", []string{"queue"}, nil)})
+}
+
+func (d *depth) Describe(c chan<- *prometheus.Desc) { c <- d.queue }
+
+func (d *depth) Collect(c chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	now, err := d.read(ctx)
+	if err != nil {
+		d.log.Warn("queue depth not read", zap.Error(err))
+		c <- prometheus.NewInvalidMetric(d.queue, err)
+		return
+	}
+	for queue, n := range map[string]int64{
+		"deliveries": now.Deliveries, "waiting": now.Waiting, "ready": now.Ready, "running": now.Running, "statuses": now.Statuses,
+	} {
+		c <- prometheus.MustNewConstMetric(d.queue, prometheus.GaugeValue, float64(n), queue)
+	}
+}
+
+// counter registers a count that is kept elsewhere.
+func (m *metrics) counter(name, help string, read func() float64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
+}
+
+// statusPosts counts commit statuses, read when Prometheus asks.
+type statusPosts struct {
+	read  func() []status.Stats
+	posts *prometheus.Desc
+}
+
+func (m *metrics) watchStatuses(read func() []status.Stats) {
+	m.registry.MustRegister(&statusPosts{read: read, posts: prometheus.NewDesc("switchyard_status_posts_total",
+		"Commit statuses by source and outcome: posted, refused for good, failed or throttled and tried again.", []string{"source", "outcome"}, nil)})
+}
+
+func (s *statusPosts) Describe(c chan<- *prometheus.Desc) { c <- s.posts }
+
+func (s *statusPosts) Collect(c chan<- prometheus.Metric) {
+	for _, source := range s.read() {
+		for outcome, n := range map[string]uint64{
+			"posted": source.Posted, "refused": source.Refused, "failed": source.Failed, "throttled": source.Throttled,
+		} {
+			c <- prometheus.MustNewConstMetric(s.posts, prometheus.CounterValue, float64(n), source.Source, outcome)
+		}
+	}
+}

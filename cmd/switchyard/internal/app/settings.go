@@ -1,0 +1,99 @@
+package app
+
+import (
+	"net"
+	"net/url"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"switchyard/asl/task/build"
+	"switchyard/config"
+	"switchyard/dispatch"
+)
+
+// The embedded engine can be asked as often as one likes; AWS throttles
+// DescribeExecution at 10 to 15 calls a second.
+const (
+	embeddedPollEvery = 5 * time.Second
+	embeddedPollRate  = 2000
+	awsPollEvery      = 15 * time.Second
+	awsPollRate       = 8
+)
+
+// dispatchConfig adds to the operator's settings what depends on the engine.
+func dispatchConfig(cfg *config.Config) dispatch.Config {
+	c := cfg.DispatchConfig()
+	if cfg.Engine.AWS == nil {
+		c.PollEvery, c.PollRate = embeddedPollEvery, embeddedPollRate
+	} else {
+		c.PollEvery, c.PollRate = awsPollEvery, awsPollRate
+	}
+	return c
+}
+
+// buildConfig is what local builds in dir need.
+func buildConfig(cfg *config.Config, dir string) build.Config {
+	c := build.Config{
+		DataDir: dir, MaxParallel: cfg.Engine.Embedded.MaxBuilds, KeepLogs: time.Duration(cfg.Retention.Executions),
+		Projects: map[string]build.Project{},
+	}
+	for name, p := range cfg.Engine.Embedded.Projects {
+		c.Projects[name] = build.Project{
+			CloneURL: p.Repository, Buildspec: p.Buildspec, Env: p.Environment, Timeout: time.Duration(p.Timeout),
+		}
+	}
+	return c
+}
+
+// credentials lets builds fetch from the hosts that are sources, with the
+// token that the config gives for them.
+func credentials(cfg *config.Config) build.CredentialsFunc {
+	tokens := map[string]string{}
+	for _, s := range cfg.Sources {
+		if s.Provider != "github" || s.Token.IsZero() {
+			continue
+		}
+		host := "github.com"
+		if u, err := url.Parse(s.BaseURL); err == nil && u.Host != "" {
+			host = strings.TrimPrefix(u.Host, "api.")
+		}
+		tokens[host] = s.Token.Reveal()
+	}
+	return func(cloneURL string) (user, password string, ok bool) {
+		u, err := url.Parse(cloneURL)
+		if err != nil || u.Scheme != "https" {
+			return "", "", false
+		}
+		token, ok := tokens[u.Host]
+		return "x-access-token", token, ok
+	}
+}
+
+// baseURL is where people reach the service: as configured, else where it
+// listens.
+func baseURL(cfg *config.Config, listening net.Addr) string {
+	if cfg.Server.PublicURL != "" {
+		return cfg.Server.PublicURL
+	}
+	return "http://" + listening.String()
+}
+
+// needsRestart names the keys that differ and cannot change while the service
+// runs.
+func needsRestart(old, changed *config.Config) []string {
+	var keys []string
+	for key, differs := range map[string]bool{
+		"data_dir":          filepath.Clean(old.Resolve(old.DataDir)) != filepath.Clean(changed.Resolve(changed.DataDir)),
+		"engine":            !reflect.DeepEqual(old.Engine, changed.Engine),
+		"server.listen":     old.Server.Listen != changed.Server.Listen,
+		"server.public_url": old.Server.PublicURL != changed.Server.PublicURL,
+		"tracing":           old.Tracing != changed.Tracing,
+	} {
+		if differs {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
