@@ -1,0 +1,577 @@
+package asl
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"switchyard/asl/jsonpath"
+	"switchyard/asl/value"
+)
+
+func mustJSON(t testing.TB, s string) value.Value {
+	t.Helper()
+	v, err := value.ParseString(s)
+	if err != nil {
+		t.Fatalf("%s: %v", s, err)
+	}
+	return v
+}
+
+func mustParse(t testing.TB, definition string) *Machine {
+	t.Helper()
+	m, err := Parse([]byte(definition))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// scope sees input, the variable $v = {"n":"2","f":"0.5"} and a context object.
+func scope(t testing.TB, input string) *Scope {
+	ctx, v := mustJSON(t, `{"State":{"Name":"S"}}`), mustJSON(t, `{"n":"2","f":"0.5"}`)
+	return &Scope{Scope: jsonpath.Scope{
+		Input:    mustJSON(t, input),
+		Context:  func() value.Value { return ctx },
+		Variable: func(name string) (value.Value, bool) { return v, name == "v" },
+	}}
+}
+
+// wantError checks the name and the cause of an error.
+func wantError(t *testing.T, err error, name, cause string) {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("error %v, want an *Error", err)
+	}
+	if e.Name != name || e.Cause != cause {
+		t.Errorf("got  %s: %s\nwant %s: %s", e.Name, e.Cause, name, cause)
+	}
+}
+
+const everything = `{
+ "Comment":"all of it","StartAt":"P","Version":"1.0","TimeoutSeconds":60,"QueryLanguage":"JSONPath",
+ "States":{
+  "P":{"Type":"Pass","Comment":"c","InputPath":null,"OutputPath":"$.a","ResultPath":null,"Result":{"x.$":"$.y"},"Assign":{"v.$":"$.a","w":1},"Next":"T"},
+  "T":{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Parameters":{"in.$":"$"},"ResultSelector":{"out.$":"$.Payload"},"ResultPath":"$.r",
+       "TimeoutSeconds":30,"HeartbeatSecondsPath":"$.hb","Credentials":{"RoleArn.$":"$.role"},
+       "Retry":[{"ErrorEquals":["A","B"],"IntervalSeconds":2,"MaxAttempts":5,"BackoffRate":1.5,"MaxDelaySeconds":7,"JitterStrategy":"FULL"},{"ErrorEquals":["States.ALL"]}],
+       "Catch":[{"ErrorEquals":["States.ALL"],"ResultPath":"$.err","Assign":{"e.$":"$.Error"},"Next":"F"}],"Next":"C"},
+  "C":{"Type":"Choice","Choices":[{"Comment":"r","Variable":"$.n","NumericEquals":1,"Assign":{"k":2},"Next":"W"}],"Default":"M"},
+  "W":{"Type":"Wait","Seconds":0,"Next":"Par"},
+  "Par":{"Type":"Parallel","Branches":[{"Comment":"b","StartAt":"B1","States":{"B1":{"Type":"Pass","End":true}}},{"StartAt":"B2","States":{"B2":{"Type":"Succeed"}}}],"Next":"S"},
+  "M":{"Type":"Map","ItemsPath":"$.items","ItemSelector":{"i.$":"$$.Map.Item.Value"},"MaxConcurrencyPath":"$.mc","ToleratedFailureCount":3,"ToleratedFailurePercentage":12.5,"Label":"run",
+       "ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"EXPRESS"},"StartAt":"I","States":{"I":{"Type":"Pass","End":true}}},
+       "ItemReader":{"Resource":"arn:aws:states:::s3:getObject","Parameters":{"Bucket":"b","Key.$":"$.k"},"ReaderConfig":{"InputType":"CSV","CSVHeaderLocation":"GIVEN","CSVHeaders":["a","b"],"CSVDelimiter":"TAB","MaxItemsPath":"$.max"}},
+       "ItemBatcher":{"MaxItemsPerBatch":10,"BatchInput":{"x.$":"$.x"}},
+       "ResultWriter":{"Resource":"arn:aws:states:::s3:putObject","Parameters":{"Bucket":"b"},"WriterConfig":{"Transformation":"COMPACT","OutputType":"JSONL"}},"End":true},
+  "S":{"Type":"Succeed","InputPath":"$$"},
+  "F":{"Type":"Fail","Error":"E","CausePath":"States.Format('c {}', $.x)"}
+ }}`
+
+func TestParseReadsEveryField(t *testing.T) {
+	m := mustParse(t, everything)
+	if m.Start.Name != "P" || m.Timeout != time.Minute || m.Comment != "all of it" || m.Version != "1.0" || len(m.States) != 8 {
+		t.Errorf("machine %+v", m)
+	}
+	p := m.State("P")
+	if p.Next != m.State("T") || !p.Pass.HasResult || p.InputPath.String() != "null" || p.OutputPath.String() != "$.a" || p.ResultPath.String() != "null" {
+		t.Errorf("pass %+v", p)
+	}
+	task := m.State("T")
+	want := []Retrier{
+		{ErrorEquals: []string{"A", "B"}, Interval: 2 * time.Second, MaxAttempts: 5, BackoffRate: 1.5, MaxDelay: 7 * time.Second, FullJitter: true},
+		{ErrorEquals: []string{"States.ALL"}, Interval: time.Second, MaxAttempts: 3, BackoffRate: 2},
+	}
+	if diff := cmp.Diff(want, task.Retry); diff != "" {
+		t.Errorf("retry (-want +got):\n%s", diff)
+	}
+	sc := scope(t, `{"hb":5,"role":"r","items":[1,2],"mc":4,"k":"key","max":7,"x":"why"}`)
+	if d, err := task.Task.Timeout.Eval(sc); d != 30*time.Second || err != nil {
+		t.Errorf("timeout %v, %v", d, err)
+	}
+	if d, err := task.Task.Heartbeat.Eval(sc); d != 5*time.Second || err != nil {
+		t.Errorf("heartbeat %v, %v", d, err)
+	}
+	if v, err := task.Task.Credentials.Eval(sc); err != nil || v.JSON() != `{"RoleArn":"r"}` {
+		t.Errorf("credentials %v, %v", v, err)
+	}
+	if c := task.Catch[0]; c.Next != m.State("F") || c.ResultPath.String() != "$.err" || c.Assign == nil {
+		t.Errorf("catch %+v", c)
+	}
+	if c := m.State("C").Choice; c.Default != m.State("M") || c.Rules[0].Next != m.State("W") || c.Rules[0].Assign == nil || c.Rules[0].Comment != "r" {
+		t.Errorf("choice %+v", c)
+	}
+	if g := m.State("Par").Graphs(); len(g) != 2 || g[0].Start.Name != "B1" || g[1].State("B2") == nil {
+		t.Errorf("branches %+v", g)
+	}
+	if m.Find("I") != m.State("M").Map.Processor.Start || m.Find("B2") == nil || m.Find("none") != nil {
+		t.Error("Find does not see nested states")
+	}
+	mm := m.State("M").Map
+	if !mm.Processor.Distributed || !mm.Processor.Express || mm.Label != "run" {
+		t.Errorf("map %+v", mm)
+	}
+	if n, err := mm.MaxConcurrency(sc); n != 4 || err != nil {
+		t.Errorf("concurrency %d, %v", n, err)
+	}
+	if tol, err := mm.Tolerance(sc); err != nil || tol.Count() != 3 || tol.Percentage() != 12.5 {
+		t.Errorf("tolerance %+v, %v", tol, err)
+	}
+	if items, err := mm.Items(sc); len(items) != 2 || err != nil {
+		t.Errorf("items %v, %v", items, err)
+	}
+	r := mm.ItemReader
+	if diff := cmp.Diff([]string{"CSV", "GIVEN", "TAB", "a b"}, []string{r.Config.InputType, r.Config.CSVHeaderLocation, r.Config.CSVDelimiter, strings.Join(r.Config.CSVHeaders, " ")}); diff != "" {
+		t.Errorf("reader (-want +got):\n%s", diff)
+	}
+	if n, err := r.Config.MaxItems(sc); n != 7 || err != nil {
+		t.Errorf("max items %d, %v", n, err)
+	}
+	if n, err := mm.ItemBatcher.MaxItems(sc); n != 10 || err != nil {
+		t.Errorf("batch %d, %v", n, err)
+	}
+	if n, err := mm.ItemBatcher.MaxBytes(sc); n != 0 || err != nil {
+		t.Errorf("batch bytes %d, %v", n, err)
+	}
+	if w := mm.ResultWriter; w.OutputType != "JSONL" || w.Transformation != "COMPACT" || w.Parameters == nil {
+		t.Errorf("writer %+v", w)
+	}
+	name, cause, err := m.State("F").Fail.Outcome(sc)
+	if name != "E" || cause != "c why" || err != nil {
+		t.Errorf("fail %q, %q, %v", name, cause, err)
+	}
+	var assigned []string
+	if err := p.Assign.Eval(scope(t, `{"a":true}`), func(n string, v value.Value) { assigned = append(assigned, n+"="+v.JSON()) }); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(assigned, " "); got != "v=true w=1" {
+		t.Errorf("assigned %s", got)
+	}
+}
+
+func TestParseStateKnowsTargetsByName(t *testing.T) {
+	s, err := ParseState([]byte(`{"Type":"Choice","Choices":[{"Variable":"$.a","IsNull":true,"Next":"X"}],"Default":"Y"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Choice.Default.Name != "Y" || s.Choice.Rules[0].Next.Name != "X" {
+		t.Errorf("choice %+v", s.Choice)
+	}
+	_, err = ParseState([]byte(`{"Type":"Pass","Bad":1}`))
+	if err == nil || !strings.Contains(err.Error(), "Field 'Bad' is not supported at /") {
+		t.Errorf("error %v", err)
+	}
+	if _, err = ParseState([]byte(`{`)); err == nil || !strings.Contains(err.Error(), CodeInvalidJSON) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// rule compiles the only rule of a Choice state.
+func rule(t testing.TB, r string) Condition {
+	t.Helper()
+	r = strings.TrimSuffix(r, "}") + `,"Next":"E"}`
+	m := mustParse(t, states(`"S":{"Type":"Choice","Choices":[`+r+`]},"E":{"Type":"Succeed"}`))
+	return m.Start.Choice.Rules[0]
+}
+
+func TestRules(t *testing.T) {
+	in := `{"s":"b","n":2,"d":2.0,"neg":-0.0,"t":true,"f":false,"null":null,"list":[],"obj":{},"time":"2020-01-01T00:00:00Z","other":"2020-01-01T01:00:00+01:00","day":"2020-01-01","big":123456789012345678901234567890}`
+	for _, tt := range []struct {
+		rule string
+		want bool
+	}{
+		{`{"Variable":"$.s","StringEquals":"b"}`, true},
+		{`{"Variable":"$.s","StringEqualsPath":"$.n"}`, false},
+		{`{"Variable":"$.n","StringEquals":"2"}`, false},
+		{`{"Variable":"$.s","StringLessThan":"c"}`, true},
+		{`{"Variable":"$.s","StringLessThan":"b"}`, false},
+		{`{"Variable":"$.s","StringLessThanEquals":"b"}`, true},
+		{`{"Variable":"$.s","StringGreaterThan":"a"}`, true},
+		{`{"Variable":"$.s","StringGreaterThanEqualsPath":"$.s"}`, true},
+		{`{"Variable":"$.n","NumericEquals":2.0}`, true},
+		{`{"Variable":"$.n","NumericEqualsPath":"$.d"}`, true},
+		{`{"Variable":"$.n","NumericEqualsPath":"$.s"}`, false},
+		{`{"Variable":"$.s","NumericEquals":2}`, false},
+		{`{"Variable":"$.t","NumericEquals":1}`, false},
+		{`{"Variable":"$.neg","NumericEquals":0}`, true},
+		{`{"Variable":"$.n","NumericLessThan":3}`, true},
+		{`{"Variable":"$.n","NumericLessThanEquals":1}`, false},
+		{`{"Variable":"$.n","NumericGreaterThan":1.5}`, true},
+		{`{"Variable":"$.n","NumericGreaterThanEqualsPath":"$.n"}`, true},
+		{`{"Variable":"$.big","NumericGreaterThan":123456789012345678901234567889}`, true},
+		{`{"Variable":"$.t","BooleanEquals":true}`, true},
+		{`{"Variable":"$.f","BooleanEqualsPath":"$.f"}`, true},
+		{`{"Variable":"$.null","BooleanEquals":false}`, false},
+		{`{"Variable":"$.time","TimestampEquals":"2020-01-01T00:00:00.000Z"}`, true},
+		{`{"Variable":"$.time","TimestampEqualsPath":"$.other"}`, true},
+		{`{"Variable":"$.time","TimestampLessThan":"2020-01-01T00:00:01Z"}`, true},
+		{`{"Variable":"$.time","TimestampGreaterThanEquals":"2020-01-02T00:00:00Z"}`, false},
+		{`{"Variable":"$.day","TimestampEquals":"2020-01-01T00:00:00Z"}`, false},
+		{`{"Variable":"$.time","TimestampLessThanPath":"$.day"}`, false},
+		{`{"Variable":"$.null","IsNull":true}`, true},
+		{`{"Variable":"$.s","IsNull":false}`, true},
+		{`{"Variable":"$.null","IsPresent":true}`, true},
+		{`{"Variable":"$.none","IsPresent":true}`, false},
+		{`{"Variable":"$.none.deeper","IsPresent":false}`, true},
+		{`{"Variable":"$.d","IsNumeric":true}`, true},
+		{`{"Variable":"$.s","IsNumeric":true}`, false},
+		{`{"Variable":"$.s","IsString":true}`, true},
+		{`{"Variable":"$.obj","IsString":false}`, true},
+		{`{"Variable":"$.f","IsBoolean":true}`, true},
+		{`{"Variable":"$.list","IsBoolean":true}`, false},
+		{`{"Variable":"$.other","IsTimestamp":true}`, true},
+		{`{"Variable":"$.day","IsTimestamp":true}`, false},
+		{`{"Variable":"$.n","IsTimestamp":false}`, true},
+		{`{"Variable":"$$.State.Name","StringEquals":"S"}`, true},
+		{`{"Variable":"$v.n","StringEquals":"2"}`, true},
+		{`{"And":[{"Variable":"$.n","IsNumeric":true},{"Variable":"$.n","NumericEquals":2}]}`, true},
+		{`{"And":[{"Variable":"$.none","IsPresent":true},{"Variable":"$.none","NumericEquals":2}]}`, false},
+		{`{"Or":[{"Variable":"$.n","NumericEquals":1},{"Variable":"$.n","NumericEquals":2}]}`, true},
+		{`{"Or":[{"Variable":"$.n","NumericEquals":1}]}`, false},
+		{`{"Not":{"Variable":"$.n","NumericEquals":1}}`, true},
+	} {
+		got, err := rule(t, tt.rule).Match(scope(t, in))
+		if err != nil || got != tt.want {
+			t.Errorf("%s = %v, %v, want %v", tt.rule, got, err, tt.want)
+		}
+	}
+}
+
+func TestStringMatches(t *testing.T) {
+	for _, tt := range []struct {
+		pattern, s string
+		want       bool
+	}{
+		{`log-*.txt`, "log-1.txt", true},
+		{`log-*.txt`, "log-.txt", true},
+		{`log-*.txt`, "log.txt", false},
+		{`*`, "", true},
+		{`*a*b*`, "xaybz", true},
+		{`*a*b*`, "xbya", false},
+		{`a*a`, "a", false},
+		{`plain`, "plain", true},
+		{`plain`, "plainer", false},
+		{`\\*`, `\*`, true}, // a backslash, then anything
+		{`a\*b`, "a*b", true},
+		{`a\*b`, "axb", false},
+		{`a\\*`, `a\x`, true},
+	} {
+		if got := parsePattern(tt.pattern).match(tt.s); got != tt.want {
+			t.Errorf("%q matches %q: %v, want %v", tt.pattern, tt.s, got, tt.want)
+		}
+	}
+}
+
+func TestRuleOnMissingVariableIsRuntimeError(t *testing.T) {
+	const cause = "Invalid path '$.x': The choice state's condition path references an invalid value."
+	for _, r := range []string{
+		`{"Variable":"$.x","StringEquals":"a"}`,
+		`{"Variable":"$.x","IsNull":true}`,
+		`{"Variable":"$.a","StringEqualsPath":"$.x"}`,
+		`{"Not":{"Variable":"$.x","NumericEquals":1}}`,
+		`{"Or":[{"Variable":"$.x","NumericEquals":1}]}`,
+		`{"And":[{"Variable":"$.x","NumericEquals":1}]}`,
+	} {
+		ok, err := rule(t, r).Match(scope(t, `{"a":"a"}`))
+		wantError(t, err, ErrRuntime, cause)
+		if ok {
+			t.Errorf("%s matched", r)
+		}
+	}
+}
+
+func TestChooseTakesTheFirstRule(t *testing.T) {
+	m := mustParse(t, states(`"S":{"Type":"Choice","Choices":[
+{"Variable":"$.n","NumericEquals":1,"Next":"A"},{"Variable":"$.n","NumericLessThan":5,"Next":"B"}]},"A":{"Type":"Succeed"},"B":{"Type":"Succeed"}`))
+	for in, want := range map[string]string{`{"n":1}`: "A", `{"n":2}`: "B", `{"n":9}`: ""} {
+		r, err := m.Start.Choice.Choose(scope(t, in))
+		got := ""
+		if r != nil {
+			got = r.Next.Name
+		}
+		if err != nil || got != want {
+			t.Errorf("%s chose %q, %v, want %q", in, got, err, want)
+		}
+	}
+}
+
+// parameters compiles the Parameters of a Pass state.
+func parameters(t testing.TB, template string) Expression {
+	t.Helper()
+	return mustParse(t, states(`"S":{"Type":"Pass","Parameters":`+template+`,"End":true}`)).Start.Parameters
+}
+
+func TestTemplates(t *testing.T) {
+	for _, tt := range []struct{ template, want string }{
+		{`{"a.$":"$.x","b":"$.x","c":{"d.$":"$$.State.Name","e":[{"f.$":"$v.n"},1]}}`, `{"a":{"y":1},"b":"$.x","c":{"d":"S","e":[{"f":"2"},1]}}`},
+		{`{"a":1,"b":[null]}`, `{"a":1,"b":[null]}`},
+		{`{"all.$":"$","call.$":"States.Array($.x.y)","many.$":"$..y"}`, `{"all":{"x":{"y":1}},"call":[1],"many":[1]}`},
+		{`{"a.$":"$.x","a":2}`, `{"a":2}`},
+		{`[{"a.$":"$.x.y"}]`, `[{"a":1}]`},
+		{`{".$":"$.x.y"}`, `{"":1}`},
+	} {
+		got, err := parameters(t, tt.template).Eval(scope(t, `{"x":{"y":1}}`))
+		if err != nil || got.JSON() != tt.want {
+			t.Errorf("%s gave %v, %v, want %s", tt.template, got, err, tt.want)
+		}
+	}
+}
+
+func TestTemplateErrorsNameTheField(t *testing.T) {
+	_, err := parameters(t, `{"a":{"value.$":"$.no"}}`).Eval(scope(t, `{"int-literal": 0}`))
+	wantError(t, err, ErrRuntime, `The JSONPath '$.no' specified for the field 'value.$' could not be found in the input '{"int-literal":0}'`)
+	_, err = parameters(t, `{"v.$":"States.Format('{}', $.no)"}`).Eval(scope(t, `{}`))
+	wantError(t, err, ErrRuntime, `The function 'States.Format('{}', $.no)' had the following error: The JsonPath argument for the field '$.no' could not be found in the input '{}'`)
+	_, err = parameters(t, `{"v.$":"States.ArrayGetItem($, 0)"}`).Eval(scope(t, `[]`))
+	wantError(t, err, ErrIntrinsicFailure, `The function 'States.ArrayGetItem($, 0)' had the following error: the index 0 is out of bounds of an array of length 0`)
+}
+
+func TestFiltersAndPlacements(t *testing.T) {
+	m := mustParse(t, states(`"S":{"Type":"Pass","InputPath":"$.no","OutputPath":"$$.State","ResultPath":"$.a.b","Next":"T"},"T":{"Type":"Pass","InputPath":"$","ResultPath":"$","End":true}`))
+	sc := scope(t, `{"a":1}`)
+	_, err := m.Start.InputPath.Apply(sc)
+	wantError(t, err, ErrRuntime, "Invalid path '$.no' : No results for path: $['no']")
+	if v, err := m.Start.OutputPath.Apply(sc); err != nil || v.JSON() != `{"Name":"S"}` {
+		t.Errorf("output %v, %v", v, err)
+	}
+	_, err = m.Start.ResultPath.Apply(sc.Input, value.OfInt(1))
+	wantError(t, err, ErrResultPathMatchFailure, `Unable to apply step "b" to input 1`)
+	if v, err := m.Start.ResultPath.Apply(mustJSON(t, `{"x":0}`), value.OfInt(1)); err != nil || v.JSON() != `{"x":0,"a":{"b":1}}` {
+		t.Errorf("placed %v, %v", v, err)
+	}
+	last := m.State("T")
+	if v, err := last.InputPath.Apply(sc); err != nil || v.JSON() != `{"a":1}` {
+		t.Errorf("input %v, %v", v, err)
+	}
+	if v, err := last.ResultPath.Apply(sc.Input, value.OfInt(7)); err != nil || v.JSON() != `7` {
+		t.Errorf("placed %v, %v", v, err)
+	}
+}
+
+func TestRetryDelays(t *testing.T) {
+	r := Retrier{Interval: 2 * time.Second, BackoffRate: 2, MaxDelay: 10 * time.Second}
+	var got []string
+	for n := range 5 {
+		got = append(got, r.Delay(n).String())
+	}
+	if s := strings.Join(got, " "); s != "2s 4s 8s 10s 10s" {
+		t.Errorf("delays %s", s)
+	}
+	if d := (&Retrier{Interval: time.Second, BackoffRate: 10}).Delay(400); d <= 0 {
+		t.Errorf("delay %v overflowed", d)
+	}
+}
+
+func TestErrorEquals(t *testing.T) {
+	for _, tt := range []struct {
+		equals, name string
+		want         bool
+	}{
+		{"Custom", "Custom", true},
+		{"Custom", "custom", false},
+		{ErrAll, "Custom", true},
+		{ErrAll, ErrTimeout, true},
+		{ErrAll, ErrRuntime, false},
+		{ErrAll, ErrDataLimitExceeded, false},
+		{ErrRuntime, ErrRuntime, true},
+		{ErrTaskFailed, "Custom", true},
+		{ErrTaskFailed, ErrTimeout, false},
+		{ErrTaskFailed, ErrHeartbeatTimeout, false},
+		{ErrTimeout, ErrHeartbeatTimeout, true},
+		{ErrHeartbeatTimeout, ErrTimeout, false},
+	} {
+		c := Catcher{ErrorEquals: []string{tt.equals}}
+		r := Retrier{ErrorEquals: []string{"other", tt.equals}}
+		if c.Matches(tt.name) != tt.want || r.Matches(tt.name) != tt.want {
+			t.Errorf("%s matches %s: want %v", tt.equals, tt.name, tt.want)
+		}
+	}
+}
+
+func TestWaitUntil(t *testing.T) {
+	entered := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, tt := range []struct{ fields, input, want, cause string }{
+		{fields: `"Seconds":90`, input: `{}`, want: "2024-01-01T00:01:30Z"},
+		{fields: `"SecondsPath":"$.s"`, input: `{"s":5}`, want: "2024-01-01T00:00:05Z"},
+		{fields: `"SecondsPath":"$.s"`, input: `{"s":-5}`, cause: "The SecondsPath parameter does not reference a valid number of seconds: $.s == -5"},
+		{fields: `"SecondsPath":"$.s"`, input: `{"s":"5"}`, cause: "The SecondsPath parameter does not reference a valid number of seconds: $.s == 5"},
+		{fields: `"SecondsPath":"$.s"`, input: `{}`, cause: "The JSONPath '$.s' specified for the field 'SecondsPath' could not be found in the input '{}'"},
+		{fields: `"Timestamp":"2016-03-14T01:59:00+01:00"`, input: `{}`, want: "2016-03-14T00:59:00Z"},
+		{fields: `"TimestampPath":"$.t"`, input: `{"t":"2016-03-05T21:29:29.243167252Z"}`, want: "2016-03-05T21:29:29.243167252Z"},
+		{fields: `"TimestampPath":"$.t"`, input: `{"t":"05-12-2016T21:29:29Z"}`, cause: "The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time format string: $.t == 05-12-2016T21:29:29Z"},
+	} {
+		w := mustParse(t, states(`"S":{"Type":"Wait",`+tt.fields+`,"End":true}`)).Start.Wait
+		got, err := w.Until(scope(t, tt.input), entered)
+		if tt.cause != "" {
+			wantError(t, err, ErrRuntime, tt.cause)
+			continue
+		}
+		if s := got.UTC().Format(time.RFC3339Nano); err != nil || s != tt.want {
+			t.Errorf("%s with %s: %s, %v, want %s", tt.fields, tt.input, s, err, tt.want)
+		}
+	}
+}
+
+func TestParseTimestamp(t *testing.T) {
+	for s, want := range map[string]bool{
+		"2016-03-14T01:59:00Z": true, "2016-03-14T01:59:00.1+05:30": true,
+		"2016-03-14T01:59:00": false, "2016-03-14 01:59:00Z": false, "2016-03-14": false,
+		"2016-13-05T21:29:29Z": false, "2016-12-05T25:29:29Z": false, "2016-03-14t01:59:00z": false, "": false,
+	} {
+		if _, ok := ParseTimestamp(s); ok != want {
+			t.Errorf("ParseTimestamp(%q) = %v, want %v", s, ok, want)
+		}
+	}
+}
+
+// mapWith compiles a distributed Map state with more fields.
+func mapWith(t testing.TB, fields string) *Map {
+	t.Helper()
+	return mustParse(t, states(`"S":{"Type":"Map",`+fields+`,"End":true,"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"B","States":{"B":{"Type":"Succeed"}}}}`)).Start.Map
+}
+
+func TestMapLimitsFromPaths(t *testing.T) {
+	sc := scope(t, `{"word":"NoNumber","minus":-1,"much":100.1,"items":{}}`)
+	_, err := mapWith(t, `"MaxConcurrencyPath":"$.word"`).MaxConcurrency(sc)
+	wantError(t, err, ErrRuntime, `The MaxConcurrencyPath field refers to value "NoNumber" which is not a valid integer: $.word`)
+	_, err = mapWith(t, `"ToleratedFailureCountPath":"$.word"`).Tolerance(sc)
+	wantError(t, err, ErrRuntime, `The ToleratedFailureCountPath field refers to value "NoNumber" which is not a valid integer: $.word`)
+	_, err = mapWith(t, `"ToleratedFailureCountPath":"$.minus"`).Tolerance(sc)
+	wantError(t, err, ErrRuntime, `ToleratedFailureCount cannot be negative.`)
+	_, err = mapWith(t, `"ToleratedFailurePercentagePath":"$.much"`).Tolerance(sc)
+	wantError(t, err, ErrRuntime, `ToleratedFailurePercentage must be between 0 and 100.`)
+	_, err = mapWith(t, `"ToleratedFailurePercentagePath":"$.word"`).Tolerance(sc)
+	wantError(t, err, ErrRuntime, `The ToleratedFailurePercentagePath field refers to value "NoNumber" which is not a valid float: $.word`)
+	_, err = mapWith(t, `"ItemsPath":"$.items"`).Items(sc)
+	wantError(t, err, ErrRuntime, `Reference path "$.items" must point to array.`)
+	_, err = mapWith(t, `"ItemBatcher":{"MaxItemsPerBatchPath":"$.minus"}`).ItemBatcher.MaxItems(sc)
+	wantError(t, err, ErrRuntime, `MaxItemsPerBatch must be at least 1.`)
+	tol, err := mapWith(t, `"ToleratedFailureCountPath":"$v.n","ToleratedFailurePercentagePath":"$v.f"`).Tolerance(sc)
+	if err != nil || tol.Count() != 2 || tol.Percentage() != 0.5 {
+		t.Errorf("numbers in texts: %+v, %v", tol, err)
+	}
+}
+
+func TestToleranceIsExceededByEitherThreshold(t *testing.T) {
+	for _, tt := range []struct {
+		tol           Tolerance
+		failed, total int64
+		want          bool
+	}{
+		{Tolerance{}, 0, 10, false},
+		{Tolerance{}, 1, 10, true},
+		{Tolerance{hasCount: true, count: 2}, 2, 10, false},
+		{Tolerance{hasCount: true, count: 2}, 3, 10, true},
+		{Tolerance{hasPercentage: true, percentage: 20}, 2, 10, false},
+		{Tolerance{hasPercentage: true, percentage: 20}, 3, 10, true},
+		{Tolerance{hasCount: true, count: 5, hasPercentage: true, percentage: 20}, 3, 10, true},
+		{Tolerance{hasCount: true, count: 1, hasPercentage: true, percentage: 90}, 2, 10, true},
+	} {
+		if got := tt.tol.Exceeded(tt.failed, tt.total); got != tt.want {
+			t.Errorf("%+v exceeded by %d of %d: %v, want %v", tt.tol, tt.failed, tt.total, got, tt.want)
+		}
+	}
+}
+
+func TestFailPaths(t *testing.T) {
+	m := mustParse(t, states(`"S":{"Type":"Fail","ErrorPath":"$.ErrorX","CausePath":"$$.State.Name"}`))
+	_, _, err := m.Start.Fail.Outcome(scope(t, `{"Error":"error-value"}`))
+	wantError(t, err, ErrRuntime, `The JSONPath '$.ErrorX' specified for the field 'ErrorPath' could not be found in the input '{"Error":"error-value"}'`)
+	name, cause, err := m.Start.Fail.Outcome(scope(t, `{"ErrorX":"e"}`))
+	if name != "e" || cause != "S" || err != nil {
+		t.Errorf("outcome %q, %q, %v", name, cause, err)
+	}
+	_, _, err = m.Start.Fail.Outcome(scope(t, `{"ErrorX":1}`))
+	wantError(t, err, ErrRuntime, `The ErrorPath field must refer to a string: $.ErrorX == 1`)
+	empty := mustParse(t, states(`"S":{"Type":"Fail"}`)).Start.Fail
+	if name, cause, err := empty.Outcome(scope(t, `{}`)); name != "" || cause != "" || err != nil {
+		t.Errorf("outcome %q, %q, %v", name, cause, err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(everything), []byte(`{"x":1}`))
+	f.Add([]byte(states(`"S":{"Type":"Choice","Choices":[{"And":[{"Variable":"$","IsNull":true}],"Next":"S"}]}`)), []byte(`{}`))
+	f.Add([]byte(states(`"S":{"Type":"Map","Iterator":{"StartAt":"B","States":{"B":{"Type":"Pass","Next":"B"}}},"End":true}`)), []byte(`[]`))
+	f.Fuzz(func(t *testing.T, definition, input []byte) {
+		diags := Validate(definition)
+		m, err := Parse(definition)
+		refused := false
+		for _, d := range diags {
+			refused = refused || d.Severity == SeverityError
+			_ = d.Format("f")
+		}
+		if refused != (err != nil) {
+			t.Fatalf("Validate gives %v, Parse %v", diags, err)
+		}
+		if err != nil {
+			return
+		}
+		in, err := value.Parse(input)
+		if err != nil {
+			return
+		}
+		sc := &Scope{Scope: jsonpath.Scope{Input: in}}
+		for _, s := range m.States {
+			if s.Next == nil && !s.End && s.Type != TypeChoice && s.Type != TypeSucceed && s.Type != TypeFail {
+				t.Fatalf("state %q leads nowhere", s.Name)
+			}
+			if s.Parameters != nil {
+				_, _ = s.Parameters.Eval(sc)
+			}
+			if s.Choice != nil {
+				_, _ = s.Choice.Choose(sc)
+			}
+			if s.Fail != nil {
+				_, _, _ = s.Fail.Outcome(sc)
+			}
+			_, _ = s.ResultPath.Apply(in, in)
+		}
+	})
+}
+
+func BenchmarkTemplate(b *testing.B) {
+	e := parameters(b, `{"n.$":"States.MathAdd($.n, -1)","keep.$":"$.keep","fixed":{"a":[1,2,3]}}`)
+	sc := scope(b, `{"n":200,"keep":{"commit":"0123456789abcdef","list":[1,2,3,4]}}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := e.Eval(sc); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkRule(b *testing.B) {
+	r := rule(b, `{"Variable":"$.n","NumericGreaterThan":0}`)
+	sc := scope(b, `{"n":200,"keep":1}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if ok, err := r.Match(sc); !ok || err != nil {
+			b.Fatal(ok, err)
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	definition := []byte(everything)
+	b.SetBytes(int64(len(definition)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Parse(definition); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func ExampleDiagnostic_Format() {
+	for _, d := range Validate([]byte("{\"StartAt\":\"Build\",\n \"States\":{\"Build\":{\"Type\":\"Pass\",\"Nxt\":\"Deploy\",\"End\":true}}}")) {
+		fmt.Println(d.Format("deploy.asl.json"))
+	}
+	// Output:
+	// deploy.asl.json:2:35: state "Build": Field 'Nxt' is not supported: did you mean Next? (SCHEMA_VALIDATION_FAILED at /States/Build)
+}
