@@ -30,10 +30,14 @@ type output struct {
 
 func newOutput(w io.Writer, env config.Env) *output {
 	o := &output{Writer: w, terminal: isTerminal(w), render: lipgloss.NewRenderer(w)}
+	o.colour = wantsColour(o.terminal, env)
+	return o
+}
+
+func wantsColour(terminal bool, env config.Env) bool {
 	noColour, _ := env("NO_COLOR")
 	kind, _ := env("TERM")
-	o.colour = o.terminal && noColour == "" && kind != "dumb"
-	return o
+	return terminal && noColour == "" && kind != "dumb"
 }
 
 func isTerminal(w any) bool {
