@@ -73,13 +73,16 @@ func (o *operand) get(fs *filterScope) (v value.Value, ok bool) {
 	if o.path == nil {
 		return o.literal, true
 	}
+	if !fs.budget.spend(len(o.path.steps)) {
+		return value.Value{}, false
+	}
 	root := fs.root
 	if o.current {
 		root = fs.current
 	}
 	if o.path.definite {
-		at, msg := o.path.walkDefinite(root)
-		if msg != "" {
+		at, failed := o.path.walkDefinite(root)
+		if failed >= 0 {
 			return value.Value{}, false
 		}
 		if o.path.function == nil {
@@ -105,6 +108,9 @@ func (o *operand) get(fs *filterScope) (v value.Value, ok bool) {
 }
 
 func (e *compare) test(fs *filterScope) bool {
+	if !fs.budget.visit() {
+		return false
+	}
 	if e.op == "=~" {
 		return e.matches(fs)
 	}
@@ -128,6 +134,9 @@ func (e *compare) test(fs *filterScope) bool {
 	}
 	if !lok || !rok {
 		return e.op == "==" && !lok && !rok || e.op == "nin" && rok
+	}
+	if !fs.budget.spend(cost(e.op, l, r)) {
+		return false
 	}
 	switch e.op {
 	case "==":
@@ -173,6 +182,18 @@ func (e *compare) test(fs *filterScope) bool {
 		return ok && l.Kind() == value.Array && int64(l.Len()) == n
 	default:
 		return false
+	}
+}
+
+// cost is about how many values a comparison looks at.
+func cost(op string, l, r value.Value) int {
+	switch op {
+	case "in", "nin", "contains":
+		return max(l.Len(), r.Len())
+	case "all", "subsetof", "anyof", "noneof":
+		return l.Len() * r.Len()
+	default:
+		return min(l.Len(), r.Len())
 	}
 }
 

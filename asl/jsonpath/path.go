@@ -31,24 +31,36 @@ type Scope struct {
 	Variable func(name string) (value.Value, bool)
 }
 
-// NotFoundError says that a definite path selects nothing.
+// NotFoundError says that a definite path selects nothing. Its text is the
+// reason in the words of the Java library, for example
+// No results for path: $['a'].
 type NotFoundError struct {
 	// Path is the path as it was written.
 	Path string
-	// Msg is the reason in the words of the Java library, for example
-	// No results for path: $['a'].
-	Msg string
+
+	// The text is made only when it is asked for: to many callers it is enough
+	// to know that there is nothing.
+	msg  string
+	path *Path
+	at   value.Value
+	step int
 }
 
-func (e *NotFoundError) Error() string { return e.Msg }
+func (e *NotFoundError) Error() string {
+	if e.msg != "" {
+		return e.msg
+	}
+	return e.path.explain(e.at, e.step)
+}
 
 // errTooMuch stops evaluations whose cost has nothing to do with the size of
 // their input any more.
 var errTooMuch = errors.New("the path visits too many values")
 
-// maxVisits bounds one evaluation. Nested deep scans multiply; nothing that
-// fits the 256 KiB payload limit comes near.
-const maxVisits = 4 << 20
+// maxVisits bounds one evaluation: the values it looks at and the comparisons
+// its filters make. Nested scans multiply; a payload of 256 KiB has at most
+// 131,072 values.
+const maxVisits = 2 << 20
 
 // Root is where a path starts.
 type Root uint8
@@ -145,9 +157,9 @@ func (p *Path) EvalOn(in value.Value) (value.Value, error) { return p.evalAt(in)
 
 func (p *Path) evalAt(root value.Value) (value.Value, error) {
 	if p.definite {
-		at, msg := p.walkDefinite(root)
-		if msg != "" {
-			return value.Value{}, p.notFound(msg)
+		at, failed := p.walkDefinite(root)
+		if failed >= 0 {
+			return value.Value{}, &NotFoundError{Path: p.src, path: p, at: at, step: failed}
 		}
 		if p.function != nil {
 			return p.applyFunction(at)
@@ -176,52 +188,57 @@ func (p *Path) evalAt(root value.Value) (value.Value, error) {
 	return value.OfArray(results), nil
 }
 
-func (p *Path) notFound(msg string) error { return &NotFoundError{Path: p.src, Msg: msg} }
+func (p *Path) notFound(msg string) error { return &NotFoundError{Path: p.src, msg: msg} }
 
-// walkDefinite follows a definite path; msg is not empty when it leads
-// nowhere.
-func (p *Path) walkDefinite(at value.Value) (v value.Value, msg string) {
+// walkDefinite follows a definite path. It ends at step failed, -1 when it
+// came to the end of the path.
+func (p *Path) walkDefinite(at value.Value) (v value.Value, failed int) {
 	for i := range p.steps {
 		st := &p.steps[i]
 		switch st.kind {
 		case stepField:
 			next, ok := at.Get(st.name)
-			if ok {
-				at = next
-				continue
+			if !ok {
+				return at, i
 			}
-			if at.Kind() != value.Object {
-				return at, fmt.Sprintf("Expected to find an object with property ['%s'] in path %s but found '%s'. "+
-					"This is not a json object according to the JsonProvider: 'com.jayway.jsonpath.spi.json.JacksonJsonProvider'.",
-					st.name, render(p.steps[:i]), javaClass(at))
-			}
-			if i+1 < len(p.steps) {
-				return at, "Missing property in path " + render(p.steps[:i+1])
-			}
-			return at, "No results for path: " + render(p.steps)
+			at = next
 		case stepIndex:
 			if at.Kind() != value.Array {
-				if at.IsNull() {
-					return at, "The path " + render(p.steps[:i]) + " is null"
-				}
-				return at, fmt.Sprintf("Filter: [%d] can only be applied to arrays. Current context is: %s",
-					st.index, JavaString(at))
+				return at, i
 			}
 			j, ok := within(st.index, at.Len())
 			if !ok {
-				return at, "No results for path: " + render(p.steps)
+				return at, i
 			}
 			at = at.Elem(j)
 		case stepFields:
 			if at.Kind() != value.Object {
-				return at, fmt.Sprintf("Expected to find an object with property %s in path %s but found '%s'. "+
-					"This is not a json object according to the JsonProvider: 'com.jayway.jsonpath.spi.json.JacksonJsonProvider'.",
-					fragment(st), render(p.steps[:i]), javaClass(at))
+				return at, i
 			}
 			at = pick(at, st.names)
 		}
 	}
-	return at, ""
+	return at, -1
+}
+
+// explain says in the Java library's words why a definite path cannot take
+// step i at this value.
+func (p *Path) explain(at value.Value, i int) string {
+	st := &p.steps[i]
+	switch {
+	case st.kind == stepIndex && at.IsNull():
+		return "The path " + render(p.steps[:i]) + " is null"
+	case st.kind == stepIndex && at.Kind() != value.Array:
+		return fmt.Sprintf("Filter: [%d] can only be applied to arrays. Current context is: %s", st.index, JavaString(at))
+	case st.kind != stepIndex && at.Kind() != value.Object:
+		return fmt.Sprintf("Expected to find an object with property %s in path %s but found '%s'. "+
+			"This is not a json object according to the JsonProvider: 'com.jayway.jsonpath.spi.json.JacksonJsonProvider'.",
+			fragment(st), render(p.steps[:i]), javaClass(at))
+	case st.kind == stepField && i+1 < len(p.steps):
+		return "Missing property in path " + render(p.steps[:i+1])
+	default:
+		return "No results for path: " + render(p.steps)
+	}
 }
 
 // pick makes an object of those names that the object v has.
@@ -295,11 +312,14 @@ type walker struct {
 	err    error
 }
 
-func (w *walker) visit() bool {
+func (w *walker) visit() bool { return w.spend(1) }
+
+// spend takes n from the budget and reports whether there was as much.
+func (w *walker) spend(n int) bool {
 	if w.err != nil {
 		return false
 	}
-	if w.visits++; w.visits > maxVisits {
+	if w.visits += n; w.visits > maxVisits {
 		w.err = errTooMuch
 		return false
 	}
