@@ -74,6 +74,13 @@ func (c *cli) root() *cobra.Command {
 	root.SetVersionTemplate("switchyard {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
+		c.serveCommand(),
+		c.engineCommand(),
+		c.demoCommand(),
+		c.startCommand(),
+		c.executionsCommand(),
+		c.deliveriesCommand(),
+		c.healthCommand(),
 		c.explainCommand(),
 		c.configCommand(),
 		c.aslCommand(),

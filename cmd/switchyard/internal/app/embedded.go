@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"net/http"
 	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"switchyard/asl/api"
 	"switchyard/asl/engine"
@@ -17,6 +20,7 @@ import (
 	"switchyard/asl/task/build"
 	"switchyard/config"
 	"switchyard/dispatch/stepfn"
+	"switchyard/webhook"
 )
 
 // Embedded is the engine of this process with all that it runs.
@@ -119,4 +123,35 @@ func (e *Embedded) copyOne(execution, task string, w io.Writer) error {
 	defer r.Close()
 	_, err = io.Copy(w, r)
 	return err
+}
+
+// RunEngine serves the engine alone until ctx ends.
+func RunEngine(ctx context.Context, listen, dir string, cfg *config.Config, log *zap.Logger) (err error) {
+	e, err := OpenEmbedded(ctx, dir, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	server := webhook.NewServer(e.API)
+	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return e.Run(engineCtx) })
+	g.Go(func() error {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve %s: %w", l.Addr(), err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		defer stopEngine()
+		<-gctx.Done()
+		return shutdown([]*http.Server{server})
+	})
+	log.Info("engine ready", zap.Stringer("listen", l.Addr()), zap.String("data", dir))
+	return g.Wait()
 }

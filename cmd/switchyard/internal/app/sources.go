@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"switchyard/config"
+	"switchyard/dispatch"
 	"switchyard/dispatch/status"
 	statusgithub "switchyard/dispatch/status/github"
 	"switchyard/dispatch/status/gitnotes"
@@ -35,10 +36,11 @@ func sources(cfg *config.Config) (map[string]webhook.Source, error) {
 }
 
 // posters builds what tells each source about its commits. A source that
-// nobody is configured to tell has none.
+// nobody is configured to tell has a nil one, which takes its statuses as told.
 func posters(cfg *config.Config) (map[string]status.Poster, error) {
-	all := map[string]status.Poster{}
+	all := map[string]status.Poster{dispatch.ManualSource: nil}
 	for name := range cfg.Sources {
+		all[name] = nil
 		if c, ok := cfg.GitHubStatus(name); ok {
 			p, err := statusgithub.New(c)
 			if err != nil {

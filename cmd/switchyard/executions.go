@@ -1,0 +1,253 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"switchyard/dispatch"
+	"switchyard/internal/safetext"
+)
+
+func (c *cli) executionsCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "executions", Short: "List, show, follow, stop and rerun executions"}
+	cmd.AddCommand(c.executionsListCommand(), c.executionsShowCommand(), c.executionsLogCommand(),
+		c.executionsStopCommand(), c.executionsRerunCommand(), c.executionsRedriveCommand())
+	return cmd
+}
+
+func (c *cli) executionsListCommand() *cobra.Command {
+	var f dispatch.ExecutionFilter
+	var states []string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List executions, newest first",
+		Args:  cobra.NoArgs,
+	}
+	flags := c.clientFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		client, err := c.client(flags)
+		if err != nil {
+			return err
+		}
+		for _, s := range states {
+			f.States = append(f.States, dispatch.State(s))
+		}
+		page, err := client.Executions(cmd.Context(), f)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return writeJSON(c.stdout, page)
+		}
+		var rows [][]string
+		for i := range page.Executions {
+			e := &page.Executions[i]
+			rows = append(rows, []string{e.ID, short(e.SHA), e.Title, shortRef(e.Ref), e.Environment, string(e.State), took(e)})
+		}
+		if err := c.out.table([]string{"execution", "commit", "title", "branch", "environment", "state", "time"}, rows); err != nil {
+			return err
+		}
+		if page.Next != 0 {
+			fmt.Fprintf(c.stderr, "There are more: --before %d\n", page.Next)
+		}
+		return nil
+	}
+	fs := cmd.Flags()
+	fs.StringSliceVar(&states, "state", nil, "only these `states`: "+joinStates())
+	fs.StringVar(&f.Repository, "repository", "", "only this `repository`")
+	fs.StringVar(&f.Route, "route", "", "only this `route`")
+	fs.StringVar(&f.Environment, "environment", "", "only this `environment`")
+	fs.StringVar(&f.Ref, "branch", "", "only this `branch`")
+	fs.StringVar(&f.SHA, "commit", "", "only commits that begin with this `SHA`")
+	fs.StringVar(&f.Delivery, "delivery", "", "only those of this `delivery`")
+	fs.Int64Var(&f.Before, "before", 0, "the page before this `number`")
+	fs.IntVar(&f.Limit, "limit", 50, "how `many`, at most 1000")
+	fs.BoolVar(&asJSON, "json", false, "write JSON")
+	return cmd
+}
+
+func (c *cli) executionsShowCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{Use: "show EXECUTION", Short: "Show one execution with its input and output", Args: oneArg("an execution's ID")}
+	flags := c.clientFlags(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		client, err := c.client(flags)
+		if err != nil {
+			return err
+		}
+		e, err := client.Execution(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return writeJSON(c.stdout, e)
+		}
+		return c.showExecution(&e)
+	}
+	return cmd
+}
+
+func (c *cli) showExecution(e *dispatch.Execution) error {
+	c.facts([][2]string{
+		{"execution", e.ID}, {"state", string(e.State)}, {"commit", strings.TrimSpace(e.SHA + " " + e.Title)}, {"author", e.Author},
+		{"repository", e.Repository}, {"ref", e.Ref}, {"route", e.Route}, {"state machine", e.StateMachine}, {"environment", e.Environment},
+		{"why", e.Reason}, {"delivery", e.Delivery}, {"created", stamp(e.CreatedAt)}, {"started", stamp(e.StartedAt)},
+		{"stopped", stamp(e.StoppedAt)}, {"took", took(e)}, {"stop asked", e.StopReason}, {"last start", e.LastError},
+		{"ARN", e.ARN}, {"error", e.Error}, {"cause", e.Cause},
+	})
+	for _, part := range []struct {
+		name string
+		text []byte
+	}{{"input", e.Input}, {"output", e.Output}} {
+		if len(part.text) == 0 {
+			continue
+		}
+		fmt.Fprintf(c.stdout, "\n%s\n", c.out.bold(part.name))
+		if err := writeJSON(c.stdout, rawJSON(part.text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *cli) executionsLogCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "log EXECUTION", Short: "Follow what an execution's builds print, to the end", Args: oneArg("an execution's ID")}
+	flags := c.clientFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		client, err := c.client(flags)
+		if err != nil {
+			return err
+		}
+		var w io.Writer = c.stdout
+		if c.out.terminal {
+			w = &safeWriter{w: c.stdout}
+		}
+		return client.Log(cmd.Context(), args[0], w)
+	}
+	return cmd
+}
+
+// safeWriter escapes a log for a terminal, line by line, so that no rune is cut
+// in two and no build can steer the screen.
+type safeWriter struct {
+	w    io.Writer
+	rest []byte
+}
+
+func (s *safeWriter) Write(p []byte) (int, error) {
+	s.rest = append(s.rest, p...)
+	end := strings.LastIndexByte(string(s.rest), '\n') + 1
+	if end == 0 && len(s.rest) < 64<<10 {
+		return len(p), nil
+	}
+	if end == 0 {
+		end = len(s.rest)
+	}
+	_, err := io.WriteString(s.w, safetext.Block(string(s.rest[:end])))
+	s.rest = append(s.rest[:0], s.rest[end:]...)
+	return len(p), err
+}
+
+func (c *cli) executionsStopCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "stop EXECUTION", Short: "End an execution that waits or runs", Args: oneArg("an execution's ID")}
+	flags := c.clientFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		client, err := c.client(flags)
+		if err == nil {
+			err = client.Stop(cmd.Context(), args[0], caller())
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.stdout, "%s is being stopped\n", safetext.Line(args[0]))
+		return nil
+	}
+	return cmd
+}
+
+func (c *cli) executionsRerunCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "rerun EXECUTION", Short: "Run a finished execution again, with the same input", Args: oneArg("an execution's ID")}
+	flags := c.clientFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		client, err := c.client(flags)
+		if err != nil {
+			return err
+		}
+		again, err := client.Rerun(cmd.Context(), args[0], caller())
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.stdout, again)
+		return err
+	}
+	return cmd
+}
+
+func (c *cli) executionsRedriveCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "redrive EXECUTION", Short: "Try again to start an execution that the engine refused", Args: oneArg("an execution's ID")}
+	flags := c.clientFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		client, err := c.client(flags)
+		if err == nil {
+			err = client.Redrive(cmd.Context(), args[0])
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.stdout, "%s will be started\n", safetext.Line(args[0]))
+		return nil
+	}
+	return cmd
+}
+
+// facts writes names and values under one another, leaving out what is empty.
+func (c *cli) facts(facts [][2]string) {
+	width := 0
+	for _, f := range facts {
+		if f[1] != "" {
+			width = max(width, len(f[0]))
+		}
+	}
+	for _, f := range facts {
+		if f[1] != "" {
+			fmt.Fprintf(c.stdout, "%s  %s\n", c.out.dim(fmt.Sprintf("%-*s", width, f[0])), safetext.Line(f[1]))
+		}
+	}
+}
+
+func joinStates() string {
+	var all []string
+	for _, s := range dispatch.States() {
+		all = append(all, string(s))
+	}
+	return strings.Join(all, ", ")
+}
+
+func short(sha string) string { return sha[:min(len(sha), 10)] }
+
+func shortRef(ref string) string { return strings.TrimPrefix(ref, "refs/heads/") }
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format(time.DateTime)
+}
+
+// took is how long an execution has run, or ran.
+func took(e *dispatch.Execution) string {
+	switch {
+	case e.StartedAt.IsZero():
+		return ""
+	case e.StoppedAt.IsZero():
+		return time.Since(e.StartedAt).Round(time.Second).String()
+	default:
+		return e.StoppedAt.Sub(e.StartedAt).Round(time.Millisecond).String()
+	}
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"switchyard/cmd/switchyard/internal/app"
+	"switchyard/config"
+)
+
+func (c *cli) serveCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Take webhooks and start an execution for every commit",
+		Long: "Runs the service until it is interrupted; then it finishes what it is answering,\n" +
+			"and all else goes on at the next start. The config is read again when it\n" +
+			"changes and on SIGHUP; one that is wrong is reported and not taken on.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := c.loadConfig(path, false)
+			if err != nil {
+				return err
+			}
+			log, err := newLogger(c.stderr, cfg.Log)
+			if err != nil {
+				return err
+			}
+			for _, w := range cfg.Warnings() {
+				log.Warn("the config says what it can hardly mean", zap.String("warning", w))
+			}
+			service, err := app.New(cmd.Context(), cfg, log, app.WithVersion(buildVersion()))
+			if err != nil {
+				return err
+			}
+			watcher, err := config.NewWatcher(cfg, service.Reload, log, config.WithEnv(c.env))
+			if err != nil {
+				return errors.Join(err, service.Close())
+			}
+			g, ctx := errgroup.WithContext(cmd.Context())
+			g.Go(func() error { return service.Run(ctx) })
+			g.Go(func() error { return watcher.Run(ctx) })
+			g.Go(func() error { onHangup(ctx, watcher.Reload); return nil })
+			return g.Wait()
+		},
+	}
+	c.configFlag(cmd, &path)
+	return cmd
+}
+
+// onHangup calls f for each SIGHUP until ctx ends.
+func onHangup(ctx context.Context, f func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			f()
+		}
+	}
+}
+
+func (c *cli) engineCommand() *cobra.Command {
+	var listen, dir string
+	cmd := &cobra.Command{
+		Use:   "engine",
+		Short: "Run the embedded engine alone, as a Step Functions endpoint",
+		Long: "Serves the Step Functions API, so that the AWS command line and every SDK work\n" +
+			"against it. It asks for no credentials: keep it on the loopback.",
+		Example: "  switchyard engine --data /tmp/engine &\n" +
+			"  aws stepfunctions list-state-machines --endpoint-url http://127.0.0.1:8083",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg := config.Default()
+			log, err := newLogger(c.stderr, cfg.Log)
+			if err != nil {
+				return err
+			}
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				return fmt.Errorf("--data: %w", err)
+			}
+			return app.RunEngine(cmd.Context(), listen, dir, cfg, log)
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8083", "`host:port` of the API")
+	cmd.Flags().StringVar(&dir, "data", "engine-data", "`folder` of the executions and builds")
+	return cmd
+}
+
+func (c *cli) healthCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "health",
+		Short: "Ask the service on this machine whether it is ready",
+		Long:  "For a container's health check: exit code 0 when /readyz answers 200.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := c.loadConfig(path, true)
+			if err != nil {
+				return err
+			}
+			return app.Ready(cmd.Context(), localURL(cfg.Server.Listen))
+		},
+	}
+	c.configFlag(cmd, &path)
+	return cmd
+}
