@@ -19,17 +19,17 @@ const (
 	maxMessage = 4096
 )
 
-// template of an execution input: what a route adds to each, made once.
+// inputShape is what a route adds to every input, made once.
 type inputShape struct {
 	project string
 	object  bool // override_branches is an object
-	flags   []flag
+	flags   []skipFlag
 	// extra is the route's own input: `,"key":value` for each key, sorted.
 	extra []byte
 }
 
-// flag is a skip_* key that depends on what the commit changed.
-type flag struct {
+// skipFlag is a skip_* key that depends on what the commit changed.
+type skipFlag struct {
 	json  string // `,"skip_api_v1":`
 	paths *filter
 }
@@ -62,7 +62,7 @@ func newInputShape(cfg *Route, components []component, p *problems) inputShape {
 	}
 	for i := range components {
 		if _, fixed := cfg.Input[components[i].key]; !fixed {
-			s.flags = append(s.flags, flag{json: `,"` + components[i].key + `":`, paths: &components[i].paths})
+			s.flags = append(s.flags, skipFlag{json: `,"` + components[i].key + `":`, paths: &components[i].paths})
 		}
 	}
 	return s

@@ -2,9 +2,9 @@ package router
 
 import "unicode/utf8"
 
-// appendString appends s as a JSON string. It writes the same bytes as
-// encoding/json without HTML escaping: invalid UTF-8 becomes U+FFFD, and
-// control characters and the two line separators are escaped.
+// appendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD.
+// Characters that could act on a terminal or hide text where the input is
+// shown are escaped, more of them than JSON asks for.
 func appendString(dst []byte, s string) []byte {
 	const hexdigits = "0123456789abcdef"
 	dst = append(dst, '"')
@@ -18,7 +18,7 @@ func appendString(dst []byte, s string) []byte {
 			break
 		}
 		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+		if c >= ' ' && c != '"' && c != '\\' && c < 0x7f {
 			i++
 			continue
 		}
@@ -50,10 +50,9 @@ func appendString(dst []byte, s string) []byte {
 			dst = append(dst, s[start:i]...)
 			dst = append(dst, `\ufffd`...)
 			start = i + n
-		case r == '\u2028' || r == '\u2029':
+		case unseen(r):
 			dst = append(dst, s[start:i]...)
-			dst = append(dst, `\u202`...)
-			dst = append(dst, hexdigits[r&15])
+			dst = append(dst, '\\', 'u', hexdigits[r>>12], hexdigits[r>>8&15], hexdigits[r>>4&15], hexdigits[r&15])
 			start = i + n
 		}
 		i += n
@@ -64,15 +63,22 @@ func appendString(dst []byte, s string) []byte {
 
 // plain8 reports whether eight bytes are ASCII that JSON shows as it is. A
 // byte's high bit is set in one of the terms if it is not ASCII, a quote, a
-// backslash or a control character; the terms can be set too by a borrow from
+// backslash or a control character, DEL included; the terms can be set too by a borrow from
 // such a byte beside it, never without one.
 func plain8(s string) bool {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	_ = s[7]
 	v := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-	quotes, slashes := v^ones*'"', v^ones*'\\'
-	return (v|(v-ones*' ')|(quotes-ones)|(slashes-ones))&highs == 0
+	quotes, slashes, dels := v^ones*'"', v^ones*'\\', v^ones*0x7f
+	return (v|(v-ones*' ')|(quotes-ones)|(slashes-ones)|(dels-ones))&highs == 0
+}
+
+// unseen reports whether r, not ASCII, is a control character, a separator of
+// lines, or one that turns the direction of the text around it.
+func unseen(r rune) bool {
+	return r <= 0x9f || r == 0x61c || r == 0x200e || r == 0x200f ||
+		r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0xfeff
 }
 
 // clip cuts s to at most limit bytes, at a rune boundary and with an ellipsis.

@@ -15,6 +15,9 @@ func impossible(of subject, body string, tokens []token) error {
 	if strings.TrimSpace(body) != body && of != ofPath {
 		return errors.New("spaces around it, which no " + subjects[of].noun + " has; leave them out")
 	}
+	if of == ofRepository && (strings.Contains(body, "://") || strings.HasPrefix(body, "git@")) {
+		return errors.New(`a URL; write the repository's name as its host has it, such as "owner/name"`)
+	}
 	if body[0] == '/' {
 		return fmt.Errorf(`no %s starts with "/"; write %s`, subjects[of].noun, quote(strings.TrimLeft(body, "/")))
 	}
@@ -23,17 +26,13 @@ func impossible(of subject, body string, tokens []token) error {
 		return fmt.Errorf(`no %s has "//" in it`, subjects[of].noun)
 	}
 	switch of {
-	case ofRepository:
-		if strings.Contains(body, "://") || strings.HasPrefix(body, "git@") {
-			return errors.New(`a URL; write the repository's name as its host has it, such as "owner/name"`)
-		}
 	case ofPath:
 		return impossiblePath(body, plain)
 	case ofBranch, ofBaseBranch:
 		return impossibleBranch(body, plain)
-	case ofSource, ofAuthor:
+	default:
+		return nil
 	}
-	return nil
 }
 
 func impossiblePath(body, plain string) error {

@@ -91,6 +91,10 @@ func (p *planning) admitCommits() bool {
 			p.ignore("", "", "the push brought no commits: the branch points at one that was there before")
 			return false
 		}
+		if given[0].SHA == "" {
+			p.ignore("", "", "the event names no commit")
+			return false
+		}
 	}
 	refused := unusable(given)
 	if refused == nil {
@@ -289,8 +293,8 @@ func (p *planning) refuseFork(rt *route) string {
 	case p.ev.Action == "labeled" && is(pr.Label), p.ev.Action == "opened" && slices.ContainsFunc(pr.Labels, is):
 		return ""
 	case slices.ContainsFunc(pr.Labels, is):
-		return fmt.Sprintf("pull request #%d comes from %s, and the label %s was given before this %s; take it off and give it again once the commit has been looked at",
-			pr.Number, from, quote(rt.ForkLabel), p.ev.Action)
+		return fmt.Sprintf("pull request #%d comes from %s, and its label %s may be older than its newest commit; look at that, take the label off and give it again",
+			pr.Number, from, quote(rt.ForkLabel))
 	}
 	return fmt.Sprintf("pull request #%d comes from %s; forks: labeled waits for the label %s", pr.Number, from, quote(rt.ForkLabel))
 }
