@@ -50,7 +50,7 @@ type Route struct {
 	//
 	// Fields: .Author (the commit's), .BaseBranch, .Branch, .Event (push,
 	// pull_request, delete), .Name, .Owner, .PullRequest (0 for none),
-	// .Repository, .Route, .SHA, .ShortSHA. Functions: slug (with an optional
+	// .Repository, .Route, .SHA, .ShortSHA (12 digits). Functions: slug (with an optional
 	// greatest length first, default 63), lower, upper, replace OLD NEW,
 	// trimPrefix PREFIX, default VALUE; if, else, and, or, not, eq, ne.
 	//
@@ -66,7 +66,10 @@ type Route struct {
 	// that Components worked out and over override_branches, and may not
 	// replace environment, commit or source.
 	Input map[string]any
-	// SkipMarkers honours [skip ci] and its kin in commit messages.
+	// SkipMarkers honours [skip ci], [ci skip], [no ci], [skip actions],
+	// [actions skip] and the trailer skip-checks: true in commit messages, in
+	// any case. A host that leaves the message out of a pull request's event,
+	// as GitHub does, leaves nothing to honour there.
 	SkipMarkers bool
 	// Forks says what a pull request from a fork may start: never (default)
 	// nothing, allow whatever the route says, labeled only the commit that

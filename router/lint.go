@@ -110,9 +110,9 @@ func oddities(of subject, r *rule, positives int) []string {
 	return notes
 }
 
-// maxSteps bounds the search for patterns that can never decide to some tens
-// of milliseconds; past it nothing is claimed.
-const maxSteps = 1 << 19
+// maxSteps bounds the search for patterns that can never decide to a fraction
+// of a second; past it nothing is claimed.
+const maxSteps = 1 << 17
 
 // dead returns the indices of positive rules that decide nothing because a
 // later ! matches all that they match. It walks the automata of the whole list
