@@ -40,8 +40,8 @@ type Config struct {
 	// file is the path the config was read from; dir is what relative paths
 	// are relative to.
 	file, dir string
-	// files are all files whose content the config depends on.
-	files []string
+	// read are the files whose content the config depends on.
+	read *files
 	// warnings are what the router finds probably not meant.
 	warnings []string
 }
@@ -165,20 +165,16 @@ func Default() *Config {
 // Load reads and checks the config at path, with references taken from the
 // process's environment. An error of type [Errors] lists all that is wrong.
 func Load(path string, opts ...Option) (*Config, error) {
-	c, _, err := load(path, opts)
-	return c, err
+	return load(path, new(files), opts)
 }
 
-// load also returns the files that the config depends on, as far as they are
-// known, when it is wrong.
-func load(path string, opts []Option) (*Config, []string, error) {
-	files := []string{path}
-	data, err := readFile(path, maxFile)
+// load notes in read what it reads, also when the config is wrong.
+func load(path string, read *files, opts []Option) (*Config, error) {
+	data, err := read.file(path, maxFile)
 	if err != nil {
-		return nil, files, fmt.Errorf("read config: %w", err)
+		return nil, fmt.Errorf("read config: %w", err)
 	}
-	c, more, err := parse(path, data, opts)
-	return c, append(files, more...), err
+	return parse(path, data, read, opts)
 }
 
 // Env looks a variable up, as [os.LookupEnv] does.
@@ -187,8 +183,7 @@ type Env = func(name string) (value string, set bool)
 // Parse checks a config given as text. name stands in errors, and its folder is
 // what relative paths in the config are relative to.
 func Parse(name string, data []byte, env func(string) (string, bool), opts ...Option) (*Config, error) {
-	c, _, err := parse(name, data, append([]Option{WithEnv(env)}, opts...))
-	return c, err
+	return parse(name, data, new(files), append([]Option{WithEnv(env)}, opts...))
 }
 
 // Option changes how a config is read.
@@ -207,30 +202,26 @@ func WithEnv(env Env) Option { return func(r *reading) { r.env = env } }
 // what would happen and contact nothing.
 func Offline() Option { return func(r *reading) { r.offline = true } }
 
-func parse(name string, data []byte, opts []Option) (*Config, []string, error) {
+func parse(name string, data []byte, read *files, opts []Option) (*Config, error) {
 	r := reading{env: os.LookupEnv}
 	for _, o := range opts {
 		o(&r)
 	}
-	d := newDecoder(name, r.env, r.offline)
+	d := newDecoder(name, read, r.env, r.offline)
 	c := Default()
-	c.file, c.dir = name, filepath.Dir(name)
+	c.file, c.dir, c.read = name, filepath.Dir(name), read
 	if root := d.parse(data); root != nil {
 		d.decode(root, c)
 	}
 	d.checkAll(c)
-	c.files = append([]string{name}, d.files...)
 	if err := d.errors(); err != nil {
-		return nil, d.files, err
+		return nil, err
 	}
-	return c, d.files, nil
+	return c, nil
 }
 
 // File is the path the config was read from.
 func (c *Config) File() string { return c.file }
-
-// Files are the files the config depends on: itself, definitions, secrets.
-func (c *Config) Files() []string { return c.files }
 
 // Warnings list what is valid but probably not meant, such as a pattern that a
 // later one takes out.

@@ -40,16 +40,15 @@ type decoder struct {
 	// unresolved holds the paths of values whose reference is not set, when
 	// offline; checks on their content make no sense.
 	unresolved map[string]bool
-	// files are those read, or tried, for secrets and definitions.
-	files  []string
-	failed Errors
-	depth  int
-	nodes  int
+	read       *files
+	failed     Errors
+	depth      int
+	nodes      int
 }
 
-func newDecoder(name string, env Env, offline bool) *decoder {
+func newDecoder(name string, read *files, env Env, offline bool) *decoder {
 	return &decoder{
-		name: name, env: env, offline: offline,
+		name: name, read: read, env: env, offline: offline,
 		anchors: map[string]ast.Node{}, places: map[string]*token.Position{}, unresolved: map[string]bool{},
 	}
 }

@@ -9,8 +9,7 @@ func (d *decoder) checkDefinition(at, file string, c *Config) {
 		return
 	}
 	file = d.resolve(file)
-	d.files = append(d.files, file)
-	text, err := readFile(file, maxDefinition)
+	text, err := d.read.file(file, maxDefinition)
 	if err != nil {
 		d.failValue(at, "read definition: %v", err)
 		return

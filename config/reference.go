@@ -1,10 +1,6 @@
 package config
 
 import (
-	"errors"
-	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -63,8 +59,7 @@ func (d *decoder) secret(written, path string) (string, bool) {
 	}
 	if strings.HasPrefix(written, "file:") {
 		file := d.resolve(strings.TrimPrefix(text, "file:"))
-		d.files = append(d.files, file)
-		data, err := readFile(file, maxSecret)
+		data, err := d.read.file(file, maxSecret)
 		if err != nil {
 			d.failValue(path, "read secret: %v", err)
 			return "", false
@@ -89,39 +84,4 @@ func (d *decoder) resolve(path string) string {
 		return path
 	}
 	return filepath.Join(filepath.Dir(d.name), path)
-}
-
-// readFile reads a regular file of at most limit bytes. Its errors name the
-// path.
-func readFile(path string, limit int64) ([]byte, error) {
-	// Asked first: opening a named pipe waits for a writer.
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, shortError(path, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, shortError(path, err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, shortError(path, err)
-	}
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("%s is larger than %v", path, Size(limit))
-	}
-	return data, nil
-}
-
-// shortError drops the name of the system call: the reader wants the file.
-func shortError(path string, err error) error {
-	var pe *os.PathError
-	if errors.As(err, &pe) {
-		err = pe.Err
-	}
-	return fmt.Errorf("%s: %w", path, err)
 }
