@@ -207,6 +207,9 @@ const (
 func readCommits(r *bufio.Reader, visit func(git.Commit) error) (n int, err error) {
 	next := func() (string, error) {
 		text, err := r.ReadString(0)
+		if err == io.EOF && text != "" {
+			err = io.ErrUnexpectedEOF
+		}
 		return strings.TrimSuffix(text, "\x00"), err
 	}
 	id, err := next()
