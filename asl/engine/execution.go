@@ -38,8 +38,10 @@ type execution struct {
 	runnable []*branch
 	due      dueHeap
 	running  map[int64]*running // tasks, by branch
-	fresh    bool               // created by this process: RUNNING is to be announced
-	overflow bool               // the history is full
+	// created, when not nil, is where the caller waits who asked for this
+	// execution, which is not in the store yet.
+	created  chan error
+	overflow bool // the history is full
 
 	// What the next write carries, and what it allows once it is durable.
 	dirty  []*branch
@@ -87,7 +89,7 @@ type message struct {
 func newExecution(e *Engine, rec *store.Execution, prog *program, input value.Value) *execution {
 	x := &execution{e: e, id: rec.ID}
 	x.setup(rec, prog, input)
-	x.fresh = true
+	x.created = make(chan error, 1)
 	x.hist.next = 2 // event 1 is the execution's row
 	x.hist.reset()
 	root := &branch{id: rootID, graph: &prog.machine.Graph, state: prog.machine.Start, input: input, vars: value.EmptyObject, varsOwn: true}
@@ -110,14 +112,24 @@ func (x *execution) setup(rec *store.Execution, prog *program, input value.Value
 	}
 }
 
-// admit lets a new execution, durable by now, run.
-func (e *Engine) admit(x *execution) {
+// admit lets a new execution run. It is false when the engine does not run.
+func (e *Engine) admit(x *execution) bool {
+	if !e.ran.Load() || e.stopping.Load() {
+		return false
+	}
 	x.busy = true
 	e.hold()
+	// Whoever reads the execution from the store may send it a message as
+	// soon as it is durable, and must find this copy of it.
 	e.liveMu.Lock()
 	e.live[x.id] = x
 	e.liveMu.Unlock()
-	e.queue.push(x)
+	if e.queue.push(x) {
+		return true
+	}
+	x.forget(true)
+	e.release()
+	return false
 }
 
 // post gives an execution a message; one that is not in memory is loaded.
@@ -176,12 +188,11 @@ func (x *execution) run(ctx context.Context) {
 		x.apply()
 		return
 	}
-	if x.fresh {
-		x.fresh = false
-		x.e.announce(x.rec)
-	}
 	if x.writing {
 		x.writing = false
+		if x.created != nil && !x.born() {
+			return
+		}
 		if x.writeErr != nil {
 			x.e.log.Error("cannot store execution; trying again", zap.String("execution", x.arn()), zap.Error(x.writeErr))
 			x.failed = true
@@ -211,6 +222,28 @@ func (x *execution) run(ctx context.Context) {
 		return
 	}
 	x.rest()
+}
+
+// born answers the caller who asked for x, now that its first write has gone
+// through or failed. It is false when x does not exist.
+func (x *execution) born() bool {
+	err, created := x.writeErr, x.created
+	x.created = nil
+	if err != nil {
+		x.forget(true)
+		if !errors.Is(err, store.ErrExists) {
+			// It may have been stored all the same. Look later: what is
+			// there runs, what is not there is forgotten.
+			x.e.timers.set(x.id, x.e.now().Add(storeRetry).UnixMilli())
+		}
+		created <- err
+		x.e.release()
+		return false
+	}
+	x.wake = x.rec.Wake
+	x.e.announce(x.rec)
+	created <- nil
+	return true
 }
 
 // park leaves x alone although it may have messages.
@@ -312,7 +345,7 @@ func (x *execution) makeRunnable(b *branch) {
 
 // changed reports whether there is anything to make durable, or to do.
 func (x *execution) changed() bool {
-	return !x.hist.empty() || len(x.dirty) > 0 || len(x.drop) > 0 || len(x.starts) > 0 || x.end != nil || x.nextWake0() != x.wake
+	return x.created != nil || !x.hist.empty() || len(x.dirty) > 0 || len(x.drop) > 0 || len(x.starts) > 0 || x.end != nil || x.nextWake0() != x.wake
 }
 
 // nextWake0 is when a process that starts over must look at x: at once when
@@ -349,9 +382,13 @@ func (x *execution) prepare() {
 			}
 		}
 		w.Drop = append(w.Drop, x.drop...)
-		if x.newWake = x.nextWake0(); x.newWake != x.wake {
+		if x.newWake = x.nextWake0(); x.newWake != x.wake && x.created == nil {
 			w.Wake = &x.newWake
 		}
+	}
+	if w.Create = nil; x.created != nil {
+		x.rec.Wake = x.newWake
+		w.Create = x.rec
 	}
 	if w.Done == nil {
 		w.Done = func(err error) {
@@ -441,7 +478,6 @@ func (x *execution) read(ctx context.Context) error {
 	}
 	if len(segments) == 0 {
 		fresh := newExecution(x.e, rec, prog, input)
-		fresh.fresh = false
 		x.adopt(fresh)
 		return nil
 	}

@@ -89,22 +89,20 @@ func (e *Engine) StartExecution(ctx context.Context, in Start) (Started, error) 
 	return started, nil
 }
 
-// create makes x durable and lets it run.
+// create makes x durable and lets it run. What it does before it first waits
+// goes to the store with it, in one write.
 func (e *Engine) create(ctx context.Context, x *execution) error {
-	done := make(chan error, 1)
-	e.store.Apply(&store.Write{Create: x.rec, Exec: x.id, Done: func(err error) {
-		switch {
-		case err == nil:
-			e.admit(x)
-		case !errors.Is(err, store.ErrExists):
-			// It may have been stored all the same. Look later: what is
-			// there runs, what is not there is forgotten.
-			e.timers.set(x.id, e.now().Add(storeRetry).UnixMilli())
-		}
-		done <- err
-	}})
+	created := x.created
+	if !e.admit(x) {
+		e.store.Apply(&store.Write{Create: x.rec, Exec: x.id, Done: func(err error) {
+			if err == nil {
+				e.timers.set(x.id, x.rec.Started)
+			}
+			created <- err
+		}})
+	}
 	select {
-	case err := <-done:
+	case err := <-created:
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -18,8 +18,13 @@ func newRunQueue() *runQueue {
 	return q
 }
 
-func (q *runQueue) push(x *execution) {
+// push is false when the queue is closed: nobody will run x.
+func (q *runQueue) push(x *execution) bool {
 	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return false
+	}
 	if q.head > len(q.items)/2 && len(q.items) == cap(q.items) {
 		n := copy(q.items, q.items[q.head:])
 		clear(q.items[n:])
@@ -28,6 +33,7 @@ func (q *runQueue) push(x *execution) {
 	q.items = append(q.items, x)
 	q.mu.Unlock()
 	q.ready.Signal()
+	return true
 }
 
 // pop waits for an execution; ok is false after close.

@@ -36,7 +36,7 @@ func newWriter(c driver.Conn) (*writer, error) {
 		{&w.begin, "BEGIN IMMEDIATE"},
 		{&w.commitTx, "COMMIT"},
 		{&w.rollback, "ROLLBACK"},
-		{&w.create, "INSERT INTO executions VALUES (?,?,?,?,?,?,?,?,?,NULL,'','',?) ON CONFLICT DO NOTHING"},
+		{&w.create, "INSERT INTO executions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"},
 		{&w.payload, "INSERT OR REPLACE INTO payloads VALUES (?,?)"},
 		{&w.sequence, "UPDATE sequence SET last = ? WHERE last < ?"},
 		{&w.history, "INSERT OR REPLACE INTO history VALUES (?,?,?)"},
@@ -136,7 +136,7 @@ func historyKey(exec, id int64) int64 { return exec<<16 | id }
 
 func (w *writer) apply(b *Write) error {
 	if c := b.Create; c != nil {
-		if err := w.insert(c); err != nil {
+		if err := w.insert(c, b.End); err != nil {
 			return err
 		}
 	}
@@ -160,7 +160,7 @@ func (w *writer) apply(b *Write) error {
 			return fmt.Errorf("set wake of execution %d: %w", b.Exec, err)
 		}
 	}
-	if b.End != nil {
+	if b.End != nil && b.Create == nil {
 		if err := w.finish(b.Exec, b.End); err != nil {
 			return fmt.Errorf("end execution %d: %w", b.Exec, err)
 		}
@@ -184,12 +184,17 @@ func (w *writer) apply(b *Write) error {
 	return nil
 }
 
-func (w *writer) insert(c *Execution) error {
+// insert adds an execution, which perhaps has ended already.
+func (w *writer) insert(c *Execution, end *Ending) error {
 	var input driver.Value = c.Input
 	if len(c.Input) > inlineInput {
 		input = nil
 	}
-	r, err := w.exec(w.create, c.ID, c.Machine, c.Name, c.Revision, int64(c.Status), c.Started, c.Stopped, c.Wake, input, c.Attrs)
+	if end == nil {
+		end = &Ending{Status: c.Status, Stopped: c.Stopped}
+	}
+	r, err := w.exec(w.create, c.ID, c.Machine, c.Name, c.Revision, int64(end.Status), c.Started, end.Stopped, c.Wake,
+		input, end.Output, end.Error, end.Cause, c.Attrs)
 	if err != nil {
 		return fmt.Errorf("create execution %s/%s: %w", c.Machine, c.Name, err)
 	}

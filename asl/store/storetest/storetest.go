@@ -22,6 +22,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"DocsArePutListedAndDeleted":       docs,
 		"ExecutionIsReadBackAsWritten":     readBack,
 		"LargeInputSurvivesStatusChange":   largeInput,
+		"WholeLifeInOneWrite":              wholeLife,
 		"NameIsTakenOnce":                  nameTaken,
 		"NameRaceHasOneWinner":             nameRace,
 		"HistoryPagesBothWays":             history,
@@ -113,6 +114,23 @@ func largeInput(t *testing.T, s store.Store) {
 		t.Fatal(err)
 	}
 	same(t, got, &store.Execution{ID: 1, Machine: "m", Name: "big", Input: input, Status: store.Failed, Stopped: 5, Error: "E", Cause: "C"})
+}
+
+func wholeLife(t *testing.T, s store.Store) {
+	do(t, s, &store.Write{
+		Create: &store.Execution{ID: 1, Machine: "m", Name: "n", Input: []byte("{}")}, Exec: 1, History: segment(1, 9),
+		End: &store.Ending{Status: store.Succeeded, Stopped: 5, Output: []byte("[]")},
+	})
+	got, err := s.ExecutionByID(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, &store.Execution{ID: 1, Machine: "m", Name: "n", Input: []byte("{}"), Output: []byte("[]"), Status: store.Succeeded, Stopped: 5})
+	segments, err := s.Segments(t.Context(), 1, 1, false, 9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, segments, []store.Segment{*segment(1, 9)})
 }
 
 func nameTaken(t *testing.T, s store.Store) {
