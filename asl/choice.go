@@ -149,7 +149,7 @@ func (c *comparison) Match(sc *Scope) (bool, error) {
 		want, _ := c.with.Bool()
 		return isA(c.is, v) == want, nil
 	}
-	with, at := c.with, c.time
+	with := c.with
 	if c.path != nil {
 		if with, err = c.path.Eval(&sc.Scope); err != nil {
 			return false, invalidReference(c.path)
@@ -163,23 +163,27 @@ func (c *comparison) Match(sc *Scope) (bool, error) {
 		a, ok1 := v.Bool()
 		b, ok2 := with.Bool()
 		return ok1 && ok2 && a == b, nil
+	default:
+		a, ok1 := v.Str()
+		b, ok2 := with.Str()
+		return ok1 && ok2 && c.compareText(a, b), nil
 	}
-	a, ok1 := v.Str()
-	b, ok2 := with.Str()
-	if !ok1 || !ok2 {
-		return false, nil
-	}
+}
+
+// compareText is for the classes whose values are strings.
+func (c *comparison) compareText(a, b string) bool {
 	switch c.class {
 	case classString:
-		return c.relation.holds(value.CompareStrings(a, b)), nil
+		return c.relation.holds(value.CompareStrings(a, b))
 	case classMatches:
-		return c.pattern.match(a), nil
+		return c.pattern.match(a)
 	default:
+		at := c.time
 		t, ok := ParseTimestamp(a)
 		if c.path != nil && ok {
 			at, ok = ParseTimestamp(b)
 		}
-		return ok && c.relation.holds(t.Compare(at)), nil
+		return ok && c.relation.holds(t.Compare(at))
 	}
 }
 

@@ -285,13 +285,13 @@ func (o *object) filter(field string) Filter {
 		return Filter{}
 	}
 	if v.IsNull() && field != "ItemsPath" {
-		return Filter{field: field, discard: true}
+		return Filter{discard: true}
 	}
 	p := o.path(field)
 	if p != nil && p.IsRoot() && p.Root() == jsonpath.Input {
 		p = nil
 	}
-	return Filter{field: field, path: p}
+	return Filter{path: p}
 }
 
 // placement gives a ResultPath.

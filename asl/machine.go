@@ -269,7 +269,6 @@ type ResultWriter struct {
 // Filter is an InputPath, OutputPath or ItemsPath. The zero Filter lets
 // everything through, as "$" does.
 type Filter struct {
-	field   string
 	path    *jsonpath.Path // nil for "$"
 	discard bool           // null in the definition
 }

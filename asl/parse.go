@@ -204,8 +204,7 @@ func (d *decoder) readState(o *object, g *Graph, name string, lang QueryLanguage
 	s := &State{Name: name, Type: t, QueryLanguage: lang, Comment: o.str("Comment")}
 	s.InputPath, s.OutputPath = o.filter("InputPath"), o.filter("OutputPath")
 	s.Assign = o.assignment()
-	switch t {
-	case TypePass, TypeTask, TypeParallel, TypeMap:
+	if t == TypePass || t == TypeTask || t == TypeParallel || t == TypeMap {
 		s.ResultPath = o.placement()
 		if t != TypeMap {
 			s.Parameters = o.template("Parameters")

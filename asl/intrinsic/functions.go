@@ -155,8 +155,6 @@ func format(_ *Scope, c *Call, args []value.Value) (value.Value, error) {
 				b.WriteString(jsonpath.JavaString(args[next]))
 			}
 			next++
-		case ch == '{' || ch == '}':
-			return value.Value{}, fmt.Errorf("a lone %q in the template must be written as \\%c", ch, ch)
 		default:
 			b.WriteByte(ch)
 		}

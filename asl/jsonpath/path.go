@@ -152,9 +152,6 @@ func (p *Path) Eval(sc *Scope) (value.Value, error) {
 	return p.evalAt(at)
 }
 
-// EvalOn is Eval with in as the root, whichever root the path names.
-func (p *Path) EvalOn(in value.Value) (value.Value, error) { return p.evalAt(in) }
-
 func (p *Path) evalAt(root value.Value) (value.Value, error) {
 	if p.definite {
 		at, failed := p.walkDefinite(root)
@@ -216,6 +213,8 @@ func (p *Path) walkDefinite(at value.Value) (v value.Value, failed int) {
 				return at, i
 			}
 			at = pick(at, st.names)
+		default: // makes a path indefinite
+			return at, i
 		}
 	}
 	return at, -1

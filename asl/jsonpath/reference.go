@@ -47,9 +47,6 @@ func (r *Reference) String() string { return r.path.src }
 // IsRoot reports whether the reference is $ alone.
 func (r *Reference) IsRoot() bool { return len(r.path.steps) == 0 }
 
-// Get gives the value at the reference in v.
-func (r *Reference) Get(v value.Value) (value.Value, error) { return r.path.EvalOn(v) }
-
 // StepError says that a reference cannot be followed into a value, as a field
 // of a string cannot.
 type StepError struct {

@@ -18,18 +18,16 @@ func (v Value) JSON() string {
 	case Number:
 		return v.str
 	case String:
-		return string(v.AppendJSON(nil))
+		return string(AppendString(nil, v.str))
+	default:
+		if t, ok := v.node.known(); ok {
+			return t
+		}
+		s := string(v.AppendJSON(nil))
+		v.node.text.Store(&s)
+		return s
 	}
-	if t, ok := v.node.known(); ok {
-		return t
-	}
-	s := string(v.AppendJSON(nil))
-	v.node.text.Store(&s)
-	return s
 }
-
-// MarshalJSON lets a Value stand inside what encoding/json writes.
-func (v Value) MarshalJSON() ([]byte, error) { return v.AppendJSON(nil), nil }
 
 // String is JSON, for fmt.
 func (v Value) String() string { return v.JSON() }
@@ -48,7 +46,12 @@ func (v Value) AppendJSON(dst []byte) []byte {
 		return append(dst, v.str...)
 	case String:
 		return AppendString(dst, v.str)
+	default:
+		return v.appendNode(dst)
 	}
+}
+
+func (v Value) appendNode(dst []byte) []byte {
 	if t, ok := v.node.known(); ok {
 		return append(dst, t...)
 	}

@@ -15,9 +15,6 @@ func OfFloat(f float64) Value {
 	return Value{kind: Number, decimal: true, str: string(appendJavaDouble(nil, f))}
 }
 
-// OfBigInt returns the integer i, exact at any size.
-func OfBigInt(i *big.Int) Value { return Value{kind: Number, str: i.String()} }
-
 // IsInteger reports whether v is a number written without fraction or exponent.
 func (v Value) IsInteger() bool { return v.kind == Number && !v.decimal }
 

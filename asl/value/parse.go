@@ -2,6 +2,7 @@ package value
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -62,10 +63,17 @@ type parser struct {
 	// over which it did not move can keep its source as its JSON.
 	odd int
 	src *Source // records offsets when not nil
+	// elems and keys are stacks: what belongs to the containers that are still
+	// open.
+	elems []Value
+	keys  []string
 }
 
 func (p *parser) document() (Value, error) {
 	p.space()
+	if n := min(len(p.s)/16, 32); n > 1 { // a container likely comes
+		p.elems, p.keys = make([]Value, 0, n), make([]string, 0, n)
+	}
 	v, err := p.value(0)
 	if err != nil {
 		return Value{}, err
@@ -191,37 +199,33 @@ func (p *parser) array(depth int) (Value, error) {
 	if depth > p.maxDepth {
 		return Value{}, p.failHere("nested deeper than %d", p.maxDepth)
 	}
-	start, odd := p.i, p.odd
+	start, odd, base := p.i, p.odd, len(p.elems)
 	var spans []span
 	p.i++
 	p.space()
-	n := &node{}
-	if p.i < len(p.s) && p.s[p.i] == ']' {
-		p.i++
-	} else {
-		for {
-			at := p.i
-			v, err := p.value(depth)
-			if err != nil {
-				return Value{}, err
-			}
-			n.elems = append(n.elems, v)
-			if p.src != nil {
-				spans = append(spans, span{key: at, value: at, end: p.i})
-			}
-			p.space()
-			if p.i < len(p.s) && p.s[p.i] == ',' {
-				p.i++
-				p.space()
-				continue
-			}
-			if p.i < len(p.s) && p.s[p.i] == ']' {
-				p.i++
-				break
-			}
+	for first := true; ; first = false {
+		if first && p.next(']') {
+			break
+		}
+		at := p.i
+		v, err := p.value(depth)
+		if err != nil {
+			return Value{}, err
+		}
+		p.elems = append(p.elems, v)
+		if p.src != nil {
+			spans = append(spans, span{key: at, value: at})
+		}
+		p.space()
+		if p.next(']') {
+			break
+		}
+		if !p.next(',') {
 			return Value{}, p.unexpected("',' or ']'")
 		}
+		p.space()
 	}
+	n := &node{elems: p.pop(base)}
 	p.finish(n, start, odd, spans)
 	return Value{kind: Array, node: n}, nil
 }
@@ -230,63 +234,83 @@ func (p *parser) object(depth int) (Value, error) {
 	if depth > p.maxDepth {
 		return Value{}, p.failHere("nested deeper than %d", p.maxDepth)
 	}
-	start, odd := p.i, p.odd
+	start, odd, base, keys := p.i, p.odd, len(p.elems), len(p.keys)
 	var spans []span
+	var index map[string]int // once there are maxLinear keys
 	p.i++
 	p.space()
-	b := Builder{n: &node{}}
-	if p.i < len(p.s) && p.s[p.i] == '}' {
-		p.i++
-	} else {
-		for {
-			at := p.i
-			if p.i >= len(p.s) || p.s[p.i] != '"' {
-				return Value{}, p.unexpected("a key in double quotes")
+	for first := true; ; first = false {
+		if first && p.next('}') {
+			break
+		}
+		at := p.i
+		if p.i >= len(p.s) || p.s[p.i] != '"' {
+			return Value{}, p.unexpected("a key in double quotes")
+		}
+		key, err := p.str()
+		if err != nil {
+			return Value{}, err
+		}
+		p.space()
+		if !p.next(':') {
+			return Value{}, p.unexpected("':'")
+		}
+		p.space()
+		sp := span{key: at, value: p.i}
+		v, err := p.value(depth)
+		if err != nil {
+			return Value{}, err
+		}
+		if i := find(p.keys[keys:], index, key); i >= 0 {
+			p.odd++
+			p.elems[base+i] = v
+			if p.src != nil {
+				p.src.Duplicates = append(p.src.Duplicates, at)
+				spans[i] = sp
 			}
-			key, err := p.str()
-			if err != nil {
-				return Value{}, err
+		} else {
+			if index != nil {
+				index[key] = len(p.keys) - keys
 			}
-			p.space()
-			if p.i >= len(p.s) || p.s[p.i] != ':' {
-				return Value{}, p.unexpected("':'")
+			p.keys = append(p.keys, key)
+			p.elems = append(p.elems, v)
+			if index == nil {
+				index = indexOf(p.keys[keys:])
 			}
-			p.i++
-			p.space()
-			valueAt := p.i
-			v, err := p.value(depth)
-			if err != nil {
-				return Value{}, err
-			}
-			before := len(b.n.keys)
-			b.Set(key, v)
-			sp := span{key: at, value: valueAt, end: p.i}
-			if len(b.n.keys) == before {
-				p.odd++
-				if p.src != nil {
-					p.src.Duplicates = append(p.src.Duplicates, at)
-					spans[b.n.find(key)] = sp
-				}
-			} else if p.src != nil {
+			if p.src != nil {
 				spans = append(spans, sp)
 			}
-			p.space()
-			if p.i < len(p.s) && p.s[p.i] == ',' {
-				p.i++
-				p.space()
-				continue
-			}
-			if p.i < len(p.s) && p.s[p.i] == '}' {
-				p.i++
-				break
-			}
+		}
+		p.space()
+		if p.next('}') {
+			break
+		}
+		if !p.next(',') {
 			return Value{}, p.unexpected("',' or '}'")
 		}
+		p.space()
 	}
-	n := b.n
-	n.buildIndex()
+	n := &node{keys: slices.Clone(p.keys[keys:]), elems: p.pop(base), index: index}
+	p.keys = p.keys[:keys]
 	p.finish(n, start, odd, spans)
 	return Value{kind: Object, node: n}, nil
+}
+
+// next steps over c if it is the byte at the cursor.
+func (p *parser) next(c byte) bool {
+	if p.i < len(p.s) && p.s[p.i] == c {
+		p.i++
+		return true
+	}
+	return false
+}
+
+// pop takes the elements from base on off the stack.
+func (p *parser) pop(base int) []Value {
+	elems := slices.Clone(p.elems[base:])
+	clear(p.elems[base:])
+	p.elems = p.elems[:base]
+	return elems
 }
 
 func (p *parser) finish(n *node, start, odd int, spans []span) {

@@ -15,8 +15,8 @@ type Source struct {
 }
 
 // span is where one member or element stands: its key (an element's own start
-// in an array), its value, and the end of it.
-type span struct{ key, value, end int }
+// in an array) and its value.
+type span struct{ key, value int }
 
 // ParseSource is [Parse] that also records positions.
 func ParseSource(data []byte) (Value, *Source, error) {

