@@ -349,7 +349,7 @@ func BenchmarkPlan(b *testing.B) {
 	for i := range 8 {
 		components.Components[fmt.Sprintf("c%d", i)] = Component{Paths: []string{fmt.Sprintf("c%d/**", i)}}
 	}
-	run("commits=20/paths+components", components, 20, 20)
+	run("commits=20,components=8", components, 20, 20)
 	var many Config
 	for i := range 50 {
 		r := basicRoute()
@@ -357,5 +357,5 @@ func BenchmarkPlan(b *testing.B) {
 		many.Routes = append(many.Routes, r)
 	}
 	many.Routes[49].Repositories = nil
-	run("commits=20/routes=50", many, 20, 20)
+	run("commits=20,routes=50", many, 20, 20)
 }
