@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -235,6 +236,14 @@ func (c *Config) fill() error {
 	case c.Shell != "sh" && c.Shell != "bash":
 		return fmt.Errorf("build: Shell is %q, must be sh or bash", c.Shell)
 	}
+	if c.Nice > 0 {
+		if _, err := exec.LookPath("nice"); err != nil {
+			return fmt.Errorf("build: Nice needs the program nice: %w", err)
+		}
+	}
+	if _, err := exec.LookPath("git"); err != nil {
+		return fmt.Errorf("build: local builds need git: %w", err)
+	}
 	for name, p := range c.Projects {
 		if p.Timeout < 0 {
 			return fmt.Errorf("build: project %s: Timeout must not be negative", name)
@@ -291,7 +300,11 @@ func (h *Handler) Run(ctx context.Context, t task.Task) (json.RawMessage, error)
 	if err != nil {
 		return nil, fmt.Errorf("open log of build %s: %w", t.ID, err)
 	}
-	defer lf.finish()
+	defer func() {
+		if err := lf.finish(); err != nil {
+			h.log.Warn("build log is incomplete", zap.String("execution", t.ExecutionName), zap.String("task_id", t.ID), zap.Error(err))
+		}
+	}()
 
 	stop := heartbeat(ctx, t.Heartbeat)
 	defer stop()

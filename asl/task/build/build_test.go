@@ -357,10 +357,10 @@ func TestBuildsWaitForASlotInOrder(t *testing.T) {
 	second := newTask(t, "second", input{"SourceVersion": commit, "SourceLocationOverride": r.bare})
 	var wg sync.WaitGroup
 	wg.Go(func() { run(t, h, first) })
-	waitForLog(t, ctx, h, "first", "running command")
+	waitForLog(t, ctx, h.logs.path("run-1", "first"), "running command")
 	var b built
 	wg.Go(func() { b = run(t, h, second) })
-	waitForLog(t, ctx, h, "second", "waiting for one of 1 build slots")
+	waitForLog(t, ctx, h.logs.path("run-1", "second"), "waiting for one of 1 build slots")
 
 	// A build that is stopped while it waits leaves the queue.
 	stopped, stop := context.WithCancelCause(ctx)
@@ -378,20 +378,36 @@ func TestBuildsWaitForASlotInOrder(t *testing.T) {
 	}
 }
 
-// waitForLog returns once the log of a task has the text.
-func waitForLog(t testing.TB, ctx context.Context, h *Handler, taskID, text string) {
+// waitForLog returns once the log at path has the text.
+func waitForLog(t testing.TB, ctx context.Context, path, text string) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		b, _ := os.ReadFile(h.logs.path("run-1", taskID))
+		b, _ := os.ReadFile(path)
 		if bytes.Contains(b, []byte(text)) {
 			return
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("log of %s never had %q:\n%s", taskID, text, b)
+			t.Errorf("%s never had %q:\n%s", path, text, b)
+			return
 		case <-tick.C:
 		}
+	}
+}
+
+// BenchmarkBuild is the cost of one build that does nothing: its checkout, its
+// shell and its end, with the commit already in the mirror.
+func BenchmarkBuild(b *testing.B) {
+	r := newRepo(b)
+	commit := r.spec("version: 0.2\nphases: {build: {commands: ['true']}}\n")
+	h := newHandler(b, Config{})
+	run(b, h, newTask(b, "warm", input{"SourceVersion": commit, "SourceLocationOverride": r.bare}))
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		n++
+		run(b, h, newTask(b, fmt.Sprint("t", n), input{"SourceVersion": commit, "SourceLocationOverride": r.bare}))
 	}
 }

@@ -122,8 +122,7 @@ func (c *counter) next(project string) (int64, error) {
 const pruneEvery = time.Hour
 
 // prune removes the logs and artifacts of executions that were last written
-// longer ago than cfg.KeepLogs. Those of running builds are never that old,
-// since the log's directory is written when a build begins.
+// longer ago than cfg.KeepLogs, except logs that are being written.
 func (h *Handler) prune() {
 	if h.cfg.KeepLogs < 0 || !h.pruneMu.TryLock() {
 		return
@@ -142,10 +141,14 @@ func (h *Handler) prune() {
 		}
 		for _, e := range entries {
 			dir := filepath.Join(root, e.Name())
-			if h.logs.running(e.Name()) || now.Sub(lastChange(dir)) < h.cfg.KeepLogs {
+			if now.Sub(lastChange(dir)) < h.cfg.KeepLogs {
 				continue
 			}
-			if err := removeAll(dir); err != nil {
+			remove := func() error { return os.RemoveAll(dir) }
+			if kind == "logs" {
+				remove = func() error { return h.logs.remove(e.Name()) }
+			}
+			if err := remove(); err != nil {
 				h.log.Warn("can't remove old files", zap.String("directory", dir), zap.Error(err))
 			}
 		}

@@ -3,6 +3,7 @@
 package build
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,11 +32,11 @@ func (l *logs) path(execution, taskID string) string {
 // goes on in the same file.
 func (l *logs) create(t task.Task, limit int64, now func() time.Time) (*logFile, error) {
 	path := l.path(t.ExecutionName, t.ID)
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if _, ok := l.open[path]; ok {
 		return nil, fmt.Errorf("task %s is already running", t.ID)
 	}
@@ -71,16 +72,24 @@ func (l *logs) find(path string) *logFile {
 	return l.open[path]
 }
 
-// running reports whether a log in the execution's directory is being written.
-func (l *logs) running(dirName string) bool {
+// remove removes the logs of an execution, unless one is being written. They
+// are moved away under the lock, so that a build that begins now starts anew.
+func (l *logs) remove(dirName string) error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	for path := range l.open {
 		if filepath.Base(filepath.Dir(path)) == dirName {
-			return true
+			l.mu.Unlock()
+			return nil
 		}
 	}
-	return false
+	// No name of an execution has the ending of its own: see pathName.
+	moved := filepath.Join(l.root, dirName+".removed")
+	err := os.Rename(filepath.Join(l.root, dirName), moved)
+	l.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(moved)
 }
 
 // logFile is the log of one build. It is safe for concurrent use.
@@ -167,15 +176,17 @@ func (l *logFile) append(p []byte) {
 	l.changed = make(chan struct{})
 }
 
-// finish ends the log: its followers return when they have read it all.
-func (l *logFile) finish() {
+// finish ends the log: its followers return when they have read it all. The
+// error says why the log is not complete.
+func (l *logFile) finish() error {
 	l.mu.Lock()
 	l.output(l.mask.flush())
 	l.ended = true
-	l.f.Close()
+	err := errors.Join(l.err, l.f.Close())
 	close(l.changed)
 	l.mu.Unlock()
 	l.onEnd()
+	return err
 }
 
 // more gives a channel that is closed when there is more to read, and whether

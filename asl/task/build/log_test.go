@@ -121,7 +121,7 @@ func TestFollowCopiesUntilTheBuildEnds(t *testing.T) {
 	}()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	waitForLog(t, ctx, h, "t", "\nfirst\n")
+	waitForLog(t, ctx, h.logs.path("run-1", "t"), "\nfirst\n")
 	if infos, err := h.Logs("run-1"); err != nil || len(infos) != 1 || !infos[0].Running || infos[0].TaskID != "t" {
 		t.Errorf("Logs: %+v, %v", infos, err)
 	}
@@ -220,7 +220,9 @@ func TestOldLogsArePruned(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.prune()
-	lf.finish()
+	if err := lf.finish(); err != nil {
+		t.Error(err)
+	}
 	for path, want := range map[string]bool{old: false, recent: true, open: true} {
 		if _, err := os.Stat(path); (err == nil) != want {
 			t.Errorf("%s is there: %v, want %v", path, err == nil, want)

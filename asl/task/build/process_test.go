@@ -3,7 +3,6 @@
 package build
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +17,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"switchyard/asl/task"
 )
 
 // stubborn starts processes that are hard to end (an ordinary child, one in a
@@ -73,7 +74,7 @@ func wantGone(t *testing.T, pids []int) {
 func stubbornTask(t *testing.T, r *repo, commit, dir, finish string) input {
 	t.Helper()
 	return input{
-		"SourceVersion": commit, "SourceLocationOverride": r.bare,
+		"ProjectName": "app", "SourceVersion": commit, "SourceLocationOverride": r.bare,
 		"BuildspecOverride":            strings.ReplaceAll(stubborn, "FINISH", finish),
 		"EnvironmentVariablesOverride": []variable{{Name: "DIR", Value: dir}},
 	}
@@ -115,7 +116,7 @@ func TestStoppedTaskEndsTheBuild(t *testing.T) {
 	cause := errors.New("stopped by a person")
 	ctx, stop := context.WithCancelCause(t.Context())
 	go func() {
-		waitForLog(t, t.Context(), h, "t", "\nready\n")
+		waitForLog(t, t.Context(), h.logs.path("run-1", "t"), "\nready\n")
 		stop(cause)
 	}()
 	if _, err := h.Run(ctx, newTask(t, "t", stubbornTask(t, r, commit, dir, "sleep 300"))); !errors.Is(err, cause) {
@@ -124,36 +125,25 @@ func TestStoppedTaskEndsTheBuild(t *testing.T) {
 	wantGone(t, pids(t, dir))
 }
 
-// A second process runs a build and is killed.
+// TestMain is also the main of a second process, which runs a build until it
+// is killed.
 func TestMain(m *testing.M) {
 	if dataDir := os.Getenv("BUILD_TEST_DATA_DIR"); dataDir != "" {
-		victim(dataDir)
-		return
+		fmt.Println(victim(dataDir, os.Getenv("BUILD_TEST_INPUT")))
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
 
-func victim(dataDir string) {
+func victim(dataDir, input string) error {
 	h, err := New(zap.NewNop(), Config{DataDir: dataDir})
 	if err != nil {
-		fmt.Println(err)
-		return
+		return err
 	}
-	tk := newTask(&testing.T{}, "t", nil2(os.Getenv("BUILD_TEST_INPUT")))
-	go func() {
-		waitForLog(&testing.T{}, context.Background(), h, "t", "\nready\n")
-		fmt.Println("ready")
-	}()
-	_, err = h.Run(context.Background(), tk)
-	fmt.Println("ended:", err)
-}
-
-func nil2(text string) input {
-	in := input{}
-	if err := json.Unmarshal([]byte(text), &in); err != nil {
-		panic(err)
-	}
-	return in
+	_, err = h.Run(context.Background(), task.Task{
+		ID: "t", Resource: ResourceSync, Input: json.RawMessage(input), ExecutionName: "run-1", Heartbeat: func() {},
+	})
+	return err
 }
 
 func TestKilledSwitchyardIsCleanedUpAfter(t *testing.T) {
@@ -166,17 +156,13 @@ func TestKilledSwitchyardIsCleanedUpAfter(t *testing.T) {
 	}
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "BUILD_TEST_DATA_DIR="+dataDir, "BUILD_TEST_INPUT="+string(in))
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	cmd.Stdout = t.Output()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if line != "ready\n" {
-		t.Fatalf("the other process says %q, %v", line, err)
-	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	waitForLog(t, ctx, filepath.Join(dataDir, "logs", "run-1", "t.log"), "\nready\n")
 	if _, err := New(zap.NewNop(), Config{DataDir: dataDir}); err == nil || !strings.Contains(err.Error(), "in use by another Switchyard") {
 		t.Errorf("New in a directory that is in use: %v", err)
 	}

@@ -1,0 +1,233 @@
+//go:build unix
+
+package build
+
+import (
+	"net/http"
+	"net/http/cgi"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// gitServer serves a repository's parent directory by git's own CGI, to who
+// has the password.
+func gitServer(t *testing.T, r *repo, password string) (url string) {
+	t.Helper()
+	out, err := exec.Command("git", "--exec-path").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	backend := &cgi.Handler{
+		Path: filepath.Join(strings.TrimSpace(string(out)), "git-http-backend"),
+		Env:  []string{"GIT_PROJECT_ROOT=" + filepath.Dir(r.bare), "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=/dev/null"},
+	}
+	if _, err := os.Stat(backend.Path); err != nil {
+		t.Skip("git-http-backend is not installed")
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if _, got, _ := req.BasicAuth(); got != password {
+			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		backend.ServeHTTP(w, req)
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL + "/app.git"
+}
+
+func TestCredentialsReachGitOnly(t *testing.T) {
+	const password = "pass word'$(x)"
+	r := newRepo(t)
+	commit := r.spec("version: 0.2\nphases: {build: {commands: [env, cat .git/config, 'cat /proc/self/cmdline | tr \"\\0\" \" \"']}}\n")
+	url := gitServer(t, r, password)
+	var mu sync.Mutex
+	var asked []string
+	credentials := func(u string) (string, string, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, u)
+		return "git", password, true
+	}
+	h := newHandler(t, Config{AllowedCloneSchemes: []string{"http"}}, WithCredentials(credentials))
+	b := run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": url}))
+	if b.err != nil {
+		t.Fatalf("%s\n%s", b.messages(), b.log)
+	}
+	if len(asked) != 1 || asked[0] != url {
+		t.Errorf("credentials were asked for %v", asked)
+	}
+	b.wantLog(t, "url = "+url)
+	for _, word := range []string{password, masked} {
+		if strings.Contains(b.log, word) {
+			t.Errorf("the build saw %q:\n%s", word, b.log)
+		}
+	}
+	wantNowhere(t, h.cfg.DataDir, password)
+
+	// In the URL itself, as some configurations have it.
+	withUser := strings.Replace(url, "http://", "http://git:"+"secret-in-url"+"@", 1)
+	h = newHandler(t, Config{AllowedCloneSchemes: []string{"http"}})
+	b = run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": withUser}))
+	if b.err == nil || strings.Contains(b.err.Cause, "secret-in-url") {
+		t.Errorf("wrong password: %v", b.err)
+	}
+	wantNowhere(t, h.cfg.DataDir, "secret-in-url")
+
+	// Without credentials git must fail, not ask.
+	b = run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": url}))
+	if b.err == nil || !strings.Contains(b.messages(), "could not read Username") {
+		t.Errorf("without credentials: %s", b.messages())
+	}
+}
+
+// wantNowhere fails if a file below dir holds the text.
+func wantNowhere(t *testing.T, dir, text string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if strings.Contains(string(b), text) {
+			t.Errorf("%s holds the password", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestVersionsAreResolved(t *testing.T) {
+	r := newRepo(t)
+	main := r.spec("version: 0.2\nenv: {exported-variables: [DESCRIBED]}\nphases: {build: {commands: [DESCRIBED=$(git describe --tags --always), git rev-parse origin/main]}}\n")
+	r.git(r.work, "checkout", "--quiet", "-b", "feature/a")
+	feature := r.commit(map[string]string{"a": "a"})
+	r.git(r.work, "tag", "--annotate", "--message", "v", "v1")
+	r.push()
+	r.git(r.work, "push", "--quiet", "origin", "v1")
+	// A pull request's commit that no branch holds.
+	pull := r.commit(map[string]string{"a": "b"})
+	r.git(r.work, "push", "--quiet", "origin", "HEAD:refs/pull/7/head")
+
+	h := newHandler(t, Config{})
+	for _, tc := range []struct{ version, want string }{
+		{"", main}, {"main", main}, {"feature/a", feature}, {"refs/heads/feature/a", feature}, {"v1", feature},
+		{"pr/7", pull}, {pull, pull}, {strings.ToUpper(pull), pull},
+	} {
+		b := run(t, h, newTask(t, "t", input{"SourceVersion": tc.version, "SourceLocationOverride": r.bare}))
+		if b.err != nil || b.result.ResolvedSourceVersion != tc.want {
+			t.Errorf("%q is %s, want %s: %s", tc.version, b.result.ResolvedSourceVersion, tc.want, b.messages())
+		}
+		if tc.version == "v1" && b.result.ExportedEnvironmentVariables[0].Value != "v1" {
+			t.Errorf("git describe says %v", b.result.ExportedEnvironmentVariables)
+		}
+	}
+	for version, want := range map[string]string{
+		"no-such-branch":         `no branch or tag "no-such-branch"`,
+		strings.Repeat("ab", 20): "commit abababab",
+	} {
+		b := run(t, h, newTask(t, "t", input{"SourceVersion": version, "SourceLocationOverride": r.bare}))
+		if b.err == nil || !strings.Contains(b.messages(), want) {
+			t.Errorf("%s: %s", version, b.messages())
+		}
+	}
+	b := run(t, h, newTask(t, "t", input{"SourceVersion": main, "SourceLocationOverride": r.bare + ".gone"}))
+	if b.err == nil || !strings.Contains(b.messages(), "does not appear to be a git repository") {
+		t.Errorf("repository that isn't there: %s", b.messages())
+	}
+}
+
+func TestMirrorFollowsForcedPushes(t *testing.T) {
+	r := newRepo(t)
+	const spec = "version: 0.2\nphases: {build: {commands: ['true']}}\n"
+	r.spec(spec)
+	h := newHandler(t, Config{})
+	builds := func(commit string) {
+		t.Helper()
+		if b := run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": r.bare})); b.err != nil {
+			t.Errorf("%s: %s", commit, b.messages())
+		}
+	}
+	first := r.git(r.work, "rev-parse", "HEAD")
+	builds(first)
+	r.git(r.work, "commit", "--quiet", "--amend", "--message", "other")
+	r.push()
+	builds(r.git(r.work, "rev-parse", "HEAD"))
+	// A branch in the place of a directory of branches, and back.
+	r.git(r.work, "push", "--quiet", "origin", "HEAD:refs/heads/x/y")
+	r.git(r.work, "commit", "--quiet", "--amend", "--message", "third")
+	r.push()
+	builds(r.git(r.work, "rev-parse", "HEAD"))
+	r.git(r.work, "push", "--quiet", "origin", ":refs/heads/x/y")
+	r.git(r.work, "commit", "--quiet", "--amend", "--message", "fourth")
+	r.git(r.work, "push", "--quiet", "origin", "HEAD:refs/heads/x")
+	builds(r.git(r.work, "rev-parse", "HEAD"))
+	builds(first)
+}
+
+func TestRepositoryRunsNothingOnOurSide(t *testing.T) {
+	r := newRepo(t)
+	pwned := filepath.Join(t.TempDir(), "pwned")
+	hook := "#!/bin/sh\ntouch " + pwned + "\n"
+	commit := r.commit(map[string]string{
+		"buildspec.yml":       "version: 0.2\nphases: {build: {commands: ['true']}}\n",
+		".gitattributes":      "* filter=evil\n*.bin filter=lfs diff=lfs merge=lfs\n",
+		".githooks/a":         hook,
+		"hooks/post-checkout": hook,
+		"big.bin":             "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+		".gitmodules":         "[submodule \"x\"]\n\tpath = x\n\turl = ext::sh -c touch% " + pwned + "\n",
+	})
+	r.git(r.work, "update-index", "--add", "--cacheinfo", "160000,"+commit+",x")
+	r.git(r.work, "commit", "--quiet", "--message", "submodule")
+	commit = r.git(r.work, "rev-parse", "HEAD")
+	r.push()
+	// The user's own configuration runs hooks; ours must not.
+	hooks := t.TempDir()
+	if err := os.WriteFile(filepath.Join(hooks, "post-checkout"), []byte(hook), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	if err := os.WriteFile(filepath.Join(home, ".gitconfig"), []byte("[core]\n\thooksPath = "+hooks+"\n\tfsmonitor = touch "+pwned+"\n[submodule]\n\trecurse = true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HOME", home)
+	h := newHandler(t, Config{})
+	if b := run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": r.bare})); b.err != nil {
+		t.Errorf("%s\n%s", b.messages(), b.log)
+	}
+	// Submodules that are asked for still come from allowed schemes only.
+	h = newHandler(t, Config{Projects: map[string]Project{"app": {CloneURL: r.bare, Submodules: true}}})
+	if b := run(t, h, newTask(t, "t", input{"SourceVersion": commit})); b.err == nil || !strings.Contains(b.messages(), "transport 'ext' not allowed") {
+		t.Errorf("submodule by ext: %v %s", b.err, b.messages())
+	}
+	if _, err := os.Stat(pwned); err == nil {
+		t.Error("something of the repository was executed")
+	}
+}
+
+func TestParseRemote(t *testing.T) {
+	all := []string{"https", "http", "ssh", "file", "git"}
+	for raw, want := range map[string]remote{
+		"https://example.com/a.git":          {url: "https://example.com/a.git", scheme: "https", host: "https://example.com"},
+		"https://u:p%40@example.com:8/a.git": {url: "https://example.com:8/a.git", scheme: "https", host: "https://example.com:8", user: "u", password: "p@"},
+		"git@example.com:acme/a.git":         {url: "git@example.com:acme/a.git", scheme: "ssh"},
+		"ssh://git@example.com:22/a.git":     {url: "ssh://git@example.com:22/a.git", scheme: "ssh"},
+		"/srv/git/a.git":                     {url: "/srv/git/a.git", scheme: "file"},
+		"file:///srv/git/a.git":              {url: "file:///srv/git/a.git", scheme: "file"},
+	} {
+		got, err := parseRemote(raw, all)
+		if err != nil || got != want {
+			t.Errorf("%s: %+v, %v", raw, got, err)
+		}
+	}
+	if got := redact("https://u:p@example.com/a"); got != "https://example.com/a" {
+		t.Errorf("redacted to %s", got)
+	}
+}
