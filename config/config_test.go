@@ -295,6 +295,35 @@ func TestAliasesCannotGrowWithoutBound(t *testing.T) {
 	}
 }
 
+// The YAML parser recurses: what would take it long, or overflow its stack, is
+// refused before.
+func TestParseEndsOnWhateverIsLarge(t *testing.T) {
+	for name, unit := range map[string]string{
+		"brackets": "[", "braces": "{a: ", "entries": "- ", "keys": "? ", "values": ": ", "tags": "!a ", "anchors": "&a ",
+		"pairs": "a: ", "quotes": "'", "lines": "a:\n", "comments": "#\n", "spaces": " ", "documents": "---\n", "blocks": "|\n", "commas": ",",
+	} {
+		t.Run(name, func(t *testing.T) {
+			begin := time.Now()
+			_, err := Parse("c.yaml", []byte(strings.Repeat(unit, 30_000)), env())
+			if took := time.Since(begin); took > 5*time.Second {
+				t.Errorf("took %v, ended with %.100v", took, err)
+			}
+		})
+	}
+}
+
+func TestLongLinesAreNotDeep(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("{\"environments\": {")
+	for i := range 500 {
+		fmt.Fprintf(&b, "\"e%d\": {\"max_parallel\": 1}, ", i)
+	}
+	b.WriteString("}}")
+	if c := parseText(t, b.String()); len(c.Environments) != 500 {
+		t.Errorf("got %d environments", len(c.Environments))
+	}
+}
+
 func TestErrorsAreFoundOneByOne(t *testing.T) {
 	_, err := Parse("c.yaml", []byte("lgo: {}\n"), env())
 	var one *Error

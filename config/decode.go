@@ -21,6 +21,7 @@ import (
 // wrong file from exhausting memory.
 const (
 	maxFile  = 1 << 20
+	maxLines = 20_000 // the YAML parser takes quadratic time for a long mapping
 	maxDepth = 64
 	maxNodes = 100_000
 )
@@ -85,6 +86,9 @@ func (d *decoder) parse(data []byte) ast.Node {
 	case strings.ContainsAny(text, hiddenOpen+hiddenClose):
 		d.fail(nil, "", "the file holds the private-use characters U+E000 or U+E001")
 		return nil
+	case strings.Count(text, "\n") > maxLines:
+		d.fail(nil, "", "the file has more than %d lines", maxLines)
+		return nil
 	case nesting(text) > maxDepth:
 		d.fail(nil, "", "the file is nested deeper than %d", maxDepth)
 		return nil
@@ -118,29 +122,24 @@ func (d *decoder) parse(data []byte) ast.Node {
 }
 
 // nesting is an upper bound of how deep text is nested, for a parser that
-// recurses: brackets that are open at once, or indicators in one line.
+// recurses: brackets that are open at once, or indicators that begin a line.
 func nesting(text string) int {
 	deepest, open := 0, 0
 	for line := range strings.Lines(text) {
-		inLine := 0
 		for i := range len(line) {
 			switch line[i] {
 			case '[', '{':
 				open++
+				deepest = max(deepest, open)
 			case ']', '}':
 				open = max(open-1, 0)
-			case '-', '?', ':':
-				if i+1 < len(line) && (line[i+1] == ' ' || line[i+1] == '\n') {
-					inLine++
-				}
-			case '&', '!':
-				inLine++
 			}
-			deepest = max(deepest, open)
 		}
-		if s := strings.TrimSpace(line); !strings.HasPrefix(s, "#") {
-			deepest = max(deepest, inLine)
+		begin := 0
+		for rest := strings.TrimLeft(line, " "); len(rest) > 1 && strings.IndexByte("-?:", rest[0]) >= 0 && strings.IndexByte(" \r\n", rest[1]) >= 0; begin++ {
+			rest = strings.TrimLeft(rest[1:], " ")
 		}
+		deepest = max(deepest, begin)
 	}
 	return deepest
 }

@@ -37,11 +37,17 @@ func (e *Error) Error() string {
 // Errors is all that is wrong with a config, in the order of the file.
 type Errors []*Error
 
-// Error puts each on a line of its own.
+// maxShown is how many errors a person is shown at once.
+const maxShown = 100
+
+// Error puts each on a line of its own; of very many it shows the first.
 func (e Errors) Error() string {
-	lines := make([]string, len(e))
-	for i := range e {
-		lines[i] = e[i].Error()
+	var lines []string
+	for _, one := range e[:min(len(e), maxShown)] {
+		lines = append(lines, one.Error())
+	}
+	if more := len(e) - maxShown; more > 0 {
+		lines = append(lines, fmt.Sprintf("… and %d more", more))
 	}
 	return strings.Join(lines, "\n")
 }

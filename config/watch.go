@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -142,7 +143,7 @@ func (w *Watcher) takeOn(ctx context.Context) {
 	}
 	w.read = read
 	if err != nil {
-		w.log.Error("config is wrong; the old one stays", zap.String("file", w.path), zap.Strings("errors", lines(err)))
+		w.log.Error("config is wrong; the old one stays", zap.String("file", w.path), zap.Strings("errors", strings.Split(err.Error(), "\n")))
 		return
 	}
 	if err := w.apply(ctx, cfg); err != nil {
@@ -150,18 +151,6 @@ func (w *Watcher) takeOn(ctx context.Context) {
 		return
 	}
 	w.log.Info("config reloaded", zap.String("file", w.path), zap.Strings("warnings", cfg.Warnings()))
-}
-
-func lines(err error) []string {
-	var wrong Errors
-	if !errors.As(err, &wrong) {
-		return []string{err.Error()}
-	}
-	all := make([]string, len(wrong))
-	for i := range wrong {
-		all[i] = wrong[i].Error()
-	}
-	return all
 }
 
 // folders lists where a change to one of files shows: the folder of each, and
