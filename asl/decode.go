@@ -12,7 +12,8 @@ import (
 	"switchyard/asl/value"
 )
 
-// maxDiagnostics bounds what one definition can make us say.
+// maxDiagnostics bounds what one definition can make us say, of errors and of
+// warnings each.
 const maxDiagnostics = 100
 
 // maxGraphDepth bounds the nesting of Parallel and Map states.
@@ -20,10 +21,12 @@ const maxGraphDepth = 100
 
 // decoder turns a definition into a Machine and collects what is wrong.
 type decoder struct {
-	src   *value.Source
-	diags []Diagnostic
-	state string // the innermost state being read
-	depth int
+	src      *value.Source
+	diags    []Diagnostic
+	errors   int    // among diags
+	warnings int    // among diags
+	state    string // the innermost state being read
+	depth    int
 
 	names  map[string]bool // states of the whole machine
 	labels map[string]bool // Map runs of the whole machine
@@ -58,9 +61,14 @@ type object struct {
 }
 
 func (d *decoder) add(severity Severity, code, location string, offset int, detail, message string) {
-	if len(d.diags) >= maxDiagnostics {
+	count := &d.errors
+	if severity == SeverityWarning {
+		count = &d.warnings
+	}
+	if *count == maxDiagnostics {
 		return
 	}
+	*count++
 	diag := Diagnostic{Severity: severity, Code: code, Message: message, Location: location, Detail: detail, State: d.state}
 	if offset >= 0 {
 		diag.Line, diag.Column = d.src.Position(offset)
@@ -102,7 +110,7 @@ func (o *object) allow(lists ...[]string) {
 	for i := range o.v.Len() {
 		key := o.v.Key(i)
 		known := slices.ContainsFunc(lists, func(l []string) bool { return slices.Contains(l, key) })
-		if known {
+		if known || o.errors == maxDiagnostics {
 			continue
 		}
 		detail := ""

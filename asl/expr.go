@@ -51,28 +51,28 @@ func (e constant) String() string                   { return e.v.JSON() }
 // in it.
 type template struct {
 	src   value.Value
-	keys  []string // nil for an array; without the .$
+	keys  []string     // nil for an array; without the .$
+	shape *value.Shape // of keys, nil when one is repeated
 	parts []Expression
 }
 
 func (t *template) Eval(sc *Scope) (value.Value, error) {
-	if t.keys == nil {
-		elems := make([]value.Value, len(t.parts))
-		for i, p := range t.parts {
-			v, err := p.Eval(sc)
-			if err != nil {
-				return value.Value{}, err
-			}
-			elems[i] = v
-		}
-		return value.OfArray(elems), nil
-	}
-	b := value.NewBuilder(len(t.parts))
+	elems := make([]value.Value, len(t.parts))
 	for i, p := range t.parts {
 		v, err := p.Eval(sc)
 		if err != nil {
 			return value.Value{}, err
 		}
+		elems[i] = v
+	}
+	switch {
+	case t.keys == nil:
+		return value.OfArray(elems), nil
+	case t.shape != nil:
+		return t.shape.Object(elems), nil
+	}
+	b := value.NewBuilder(len(elems))
+	for i, v := range elems {
 		b.Set(t.keys[i], v)
 	}
 	return b.Object(), nil
@@ -128,6 +128,9 @@ func compileTemplate(v value.Value, report func(templateError)) Expression {
 	}
 	if constantSoFar {
 		return constant{v}
+	}
+	if t.keys != nil {
+		t.shape = value.NewShape(t.keys)
 	}
 	return t
 }

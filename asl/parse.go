@@ -118,9 +118,7 @@ func (d *decoder) err() error {
 	return &DefinitionError{Diagnostics: diags}
 }
 
-func (d *decoder) failed() bool {
-	return slices.ContainsFunc(d.diags, func(x Diagnostic) bool { return x.Severity == SeverityError })
-}
+func (d *decoder) failed() bool { return d.errors > 0 }
 
 // language reads QueryLanguage and refuses JSONata, which is not built.
 func (d *decoder) language(o *object, inherited QueryLanguage) QueryLanguage {

@@ -142,6 +142,13 @@ func TestDiagnosticsAreBounded(t *testing.T) {
 	}
 }
 
+func TestErrorsAreFoundBehindManyWarnings(t *testing.T) {
+	many := strings.Repeat(`"Comment":"again",`, 2*maxDiagnostics)
+	if _, err := Parse([]byte(`{` + many + `"StartAt":"S"}`)); err == nil {
+		t.Error("a definition without States was taken")
+	}
+}
+
 func TestDeepNestingIsRefused(t *testing.T) {
 	var b strings.Builder
 	for range maxGraphDepth + 10 {

@@ -96,6 +96,9 @@ func list(args []value.Value, i int) ([]value.Value, error) {
 
 // integer takes decimals too, rounded as AWS does.
 func integer(args []value.Value, i int) (int64, error) {
+	if n, ok := args[i].Int(); ok && n >= math.MinInt32 && n <= math.MaxInt32 {
+		return n, nil
+	}
 	f, ok := args[i].Float()
 	if !ok {
 		return 0, wrongType(args, i, "a number")

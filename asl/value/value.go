@@ -15,6 +15,7 @@ package value
 
 import (
 	"iter"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -304,6 +305,36 @@ func (b *Builder) Object() Value {
 		n.index = indexOf(n.keys)
 	}
 	return Value{kind: Object, node: n}
+}
+
+// Shape is the keys of objects that are made many times over. Safe for
+// concurrent use.
+type Shape struct {
+	keys  []string
+	index map[string]int
+}
+
+// NewShape returns the shape with these keys; nil when one is repeated.
+func NewShape(keys []string) *Shape {
+	index := indexOf(keys)
+	if index != nil {
+		if len(index) < len(keys) {
+			return nil
+		}
+		return &Shape{keys: keys, index: index}
+	}
+	for i, k := range keys {
+		if slices.Contains(keys[:i], k) {
+			return nil
+		}
+	}
+	return &Shape{keys: keys}
+}
+
+// Object returns an object of the shape with elems as its values, in order,
+// which it keeps: the caller must not write to the slice again.
+func (s *Shape) Object(elems []Value) Value {
+	return Value{kind: Object, node: &node{keys: s.keys, elems: elems, index: s.index}}
 }
 
 // Equal reports whether a and b are the same JSON: objects regardless of the

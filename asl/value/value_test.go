@@ -105,6 +105,18 @@ func TestWithLeavesTheOriginalAlone(t *testing.T) {
 	}
 }
 
+func TestShapeMakesObjects(t *testing.T) {
+	s := NewShape([]string{"a", "b"})
+	v := s.Object([]Value{OfInt(1), OfInt(2)})
+	w := v.With("c", OfInt(3)).With("a", OfInt(0))
+	if got := v.JSON() + w.JSON() + s.Object([]Value{{}, {}}).JSON(); got != `{"a":1,"b":2}{"a":0,"b":2,"c":3}{"a":null,"b":null}` {
+		t.Errorf("got %s", got)
+	}
+	if NewShape([]string{"a", "b", "a"}) != nil {
+		t.Error("a repeated key made a shape")
+	}
+}
+
 func TestLargeObjectsFindEveryKey(t *testing.T) {
 	var fields []Field
 	for i := range 100 {
