@@ -27,7 +27,8 @@ import (
 
 const secret = "a secret of the test"
 
-const machine = `{"StartAt": "Check", "States": {
+const machine = `{"StartAt": "Announce", "States": {
+  "Announce": {"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:123456789012:function:echo", "ResultPath": "$.echo", "Next": "Check"},
   "Check": {"Type": "Choice", "Choices": [{"Variable": "$.commit.message", "StringMatches": "break*", "Next": "Broken"}], "Default": "Done"},
   "Broken": {"Type": "Fail", "Error": "Broken", "Cause": "on purpose"},
   "Done": {"Type": "Succeed"}
@@ -38,7 +39,7 @@ server: {listen: "127.0.0.1:0"}
 data_dir: data
 sources:
   github: {secrets: [%q]}
-engine: {embedded: {listen: "127.0.0.1:0"}}
+engine: {embedded: {listen: "127.0.0.1:0", functions: {echo: {exec: [cat]}}}}
 state_machines: {test: {definition: test.asl.json}}
 environments: {acceptance: {max_parallel: 1}}
 routes:
@@ -199,6 +200,16 @@ func TestEveryCommitOfAPushGetsItsExecution(t *testing.T) {
 		states[e.State]++
 		if e.Environment != "dev-feature-a" {
 			t.Errorf("environment %q", e.Environment)
+		}
+		whole, err := s.client.Execution(t.Context(), e.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out struct {
+			Echo struct{ Commit struct{ SHA string } }
+		}
+		if e.State == dispatch.StateSucceeded && (json.Unmarshal(whole.Output, &out) != nil || out.Echo.Commit.SHA != e.SHA) {
+			t.Errorf("output %s does not carry the commit through the function", whole.Output)
 		}
 	}
 	if states[dispatch.StateSucceeded] != 2 || states[dispatch.StateFailed] != 1 {

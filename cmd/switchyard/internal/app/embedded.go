@@ -18,6 +18,7 @@ import (
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 	"switchyard/asl/task/build"
+	"switchyard/asl/task/lambda"
 	"switchyard/config"
 	"switchyard/dispatch/stepfn"
 	"switchyard/webhook"
@@ -45,12 +46,17 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 		return nil, err
 	}
 	undo.add(builds.Close)
+	lambdas, err := functions(cfg, log)
+	if err != nil {
+		return nil, err
+	}
 	s, err := store.Open(ctx, filepath.Join(dir, "engine.db"))
 	if err != nil {
 		return nil, err
 	}
 	undo.add(s.Close)
-	options := []engine.Option{engine.WithLogger(log), engine.WithHandler(build.ResourceSync, builds)}
+	options := []engine.Option{engine.WithLogger(log), engine.WithHandler(build.ResourceSync, builds),
+		engine.WithHandler(lambda.ResourceInvoke, lambdas), engine.WithHandler("arn:*:lambda:*:function:*", lambdas)}
 	e, err := engine.New(s, engine.Config{Retention: time.Duration(cfg.Retention.Executions)}, options...)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -8,7 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"switchyard/asl/task/build"
+	"switchyard/asl/task/exec"
+	"switchyard/asl/task/http"
+	"switchyard/asl/task/lambda"
 	"switchyard/config"
 	"switchyard/dispatch"
 )
@@ -45,6 +51,25 @@ func buildConfig(cfg *config.Config, dir string) build.Config {
 		}
 	}
 	return c
+}
+
+// functions are what Lambda names stand for on this machine.
+func functions(cfg *config.Config, log *zap.Logger) (*lambda.Handler, error) {
+	all := map[string]lambda.Function{}
+	for name, f := range cfg.Engine.Embedded.Functions {
+		var made lambda.Function
+		var err error
+		if f.HTTP != "" {
+			made, err = http.New(http.Config{URL: f.HTTP, Timeout: time.Duration(f.Timeout)})
+		} else {
+			made, err = exec.New(log, exec.Config{Command: f.Exec, Timeout: time.Duration(f.Timeout)})
+		}
+		if err != nil {
+			return nil, fmt.Errorf("engine.embedded.functions.%s: %w", name, err)
+		}
+		all[name] = made
+	}
+	return lambda.New(all)
 }
 
 // credentials lets builds fetch from the hosts that are sources, with the
