@@ -26,6 +26,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	gh "github.com/go-playground/webhooks/v6/github"
@@ -170,15 +171,8 @@ func repository(fullName, cloneURL, htmlURL, defaultBranch string) (event.Reposi
 	return r, field.Repository("repository.full_name", fullName, 2)
 }
 
-// either returns the first text that is not empty.
-func either(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
-}
+// fewPaths is up to where looking through a list beats a map.
+const fewPaths = 16
 
 // paths joins lists of paths, each path once, in the order they came.
 func paths(lists ...[]string) []string {
@@ -190,35 +184,22 @@ func paths(lists ...[]string) []string {
 		return nil
 	}
 	all := make([]string, 0, n)
-	if n < 16 {
-		for _, l := range lists {
-			for _, p := range l {
-				if !contains(all, p) {
-					all = append(all, p)
-				}
-			}
-		}
-		return all
+	var seen map[string]bool
+	if n > fewPaths {
+		seen = make(map[string]bool, n)
 	}
-	seen := make(map[string]struct{}, n)
 	for _, l := range lists {
 		for _, p := range l {
-			if _, ok := seen[p]; !ok {
-				seen[p] = struct{}{}
-				all = append(all, p)
+			if seen[p] || seen == nil && slices.Contains(all, p) {
+				continue
 			}
+			if seen != nil {
+				seen[p] = true
+			}
+			all = append(all, p)
 		}
 	}
 	return all
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 const branchPrefix = "refs/heads/"

@@ -1,6 +1,8 @@
 package github
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -49,7 +51,7 @@ func pullRequestEvent(pl *gh.PullRequestPayload, ev *event.Event) (err error) {
 	switch pl.Action {
 	case "opened", "synchronize", "reopened", "ready_for_review", "closed":
 	case "":
-		return fmt.Errorf("action: missing from a pull_request payload")
+		return errors.New("action: missing from a pull_request payload")
 	default:
 		return &webhook.Ignored{Reason: fmt.Sprintf("pull request %s: the head commit stays as it is", safetext.Cut(safetext.Line(pl.Action), 64))}
 	}
@@ -70,7 +72,7 @@ func pullRequestEvent(pl *gh.PullRequestPayload, ev *event.Event) (err error) {
 		return err
 	}
 	ev.Kind, ev.Action, ev.Ref = event.PullRequest, pl.Action, branchPrefix+pr.Head.Ref
-	ev.Sender = either(pl.Sender.Login, pr.User.Login)
+	ev.Sender = cmp.Or(pl.Sender.Login, pr.User.Login)
 	ev.PullRequest = &event.PullReq{
 		Number: int(pl.Number), Base: pr.Base.Ref, BaseSHA: baseSHA,
 		Title: pr.Title, Author: pr.User.Login, Draft: pr.Draft, Merged: pr.Merged,
@@ -84,7 +86,7 @@ func pullRequestEvent(pl *gh.PullRequestPayload, ev *event.Event) (err error) {
 	// Whether the host had seen the commit before is not said; a pull request
 	// is the first that its base repository hears of it.
 	head := event.Commit{SHA: ev.After, Author: pr.User.Login, Distinct: true}
-	if web := either(pr.Head.Repo.HTMLURL, r.HTMLURL); web != "" {
+	if web := cmp.Or(pr.Head.Repo.HTMLURL, r.HTMLURL); web != "" {
 		head.URL = web + "/commit/" + ev.After
 	}
 	ev.Commits = []event.Commit{head}

@@ -1,6 +1,7 @@
 package github
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 
@@ -40,7 +41,7 @@ func (s *Source) decodePush(h http.Header, body []byte, ev *event.Event) error {
 // pushEvent fills ev from the payload of a push.
 func pushEvent(pl *gh.PushPayload, ev *event.Event) (err error) {
 	ev.Kind, ev.Ref, ev.Forced = event.Push, pl.Ref, pl.Forced
-	ev.Sender = either(pl.Sender.Login, pl.Pusher.Name)
+	ev.Sender = cmp.Or(pl.Sender.Login, pl.Pusher.Name)
 	if err = field.Ref("ref", pl.Ref); err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func pushedCommits(pl *gh.PushPayload, ev *event.Event) (err error) {
 		headListed = headListed || c.ID == ev.After
 		ev.Commits[i] = event.Commit{
 			SHA: c.ID, Message: c.Message, URL: c.URL, Distinct: c.Distinct,
-			Author: either(c.Author.Username, c.Author.Name), AuthorEmail: c.Author.Email,
+			Author: cmp.Or(c.Author.Username, c.Author.Name), AuthorEmail: c.Author.Email,
 			Paths: paths(c.Added, c.Removed, c.Modified), PathsKnown: true,
 		}
 	}
@@ -108,7 +109,7 @@ func pushedCommits(pl *gh.PushPayload, ev *event.Event) (err error) {
 			SHA: c.ID, Message: c.Message, URL: c.URL,
 			// With no commit listed, none is new to the repository.
 			Distinct: c.Distinct && len(pl.Commits) > 0,
-			Author:   either(c.Author.Username, c.Author.Name), AuthorEmail: c.Author.Email,
+			Author:   cmp.Or(c.Author.Username, c.Author.Name), AuthorEmail: c.Author.Email,
 			Paths: paths(c.Added, c.Removed, c.Modified), PathsKnown: true,
 		}
 	}

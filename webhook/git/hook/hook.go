@@ -78,10 +78,11 @@ type Config struct {
 }
 
 // Limits of one delivery. More commits, or more bytes of their texts, are sent
-// as several deliveries; Switchyard takes bodies of 25 MiB.
+// as several deliveries. In JSON a byte may take six, and Switchyard takes
+// bodies of 25 MiB.
 const (
 	maxCommits = 10_000
-	maxBytes   = 8 << 20
+	maxBytes   = 4 << 20
 )
 
 // Option replaces what a test supplies.
@@ -97,6 +98,8 @@ type Hook struct {
 	dir    string
 	client *http.Client
 	perm   os.FileMode // of directories; files have it without the x bits
+	// Limits of one delivery.
+	maxCommits, maxBytes int
 }
 
 // New checks the settings. It writes nothing.
@@ -135,6 +138,7 @@ func New(cfg Config, opts ...Option) (*Hook, error) {
 	}
 	h := &Hook{
 		cfg: cfg, target: target, dir: filepath.Join(cfg.GitDir, "switchyard"), perm: 0o700,
+		maxCommits: maxCommits, maxBytes: maxBytes,
 		client: &http.Client{
 			Timeout: cfg.Timeout,
 			// A redirected POST would lose its body.

@@ -3,6 +3,7 @@ package hook_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"switchyard/internal/event"
+	"switchyard/webhook/git/hook"
 )
 
 func one(t *testing.T, evs []event.Event) event.Event {
@@ -247,18 +249,36 @@ func TestPushOf2048CommitsIsOneDelivery(t *testing.T) {
 	}
 }
 
-func TestPushOfMoreThan10000CommitsIsSplit(t *testing.T) {
-	r := newRepo(t)
-	want := r.linear("main", "", 10_001)
-	r.push("main")
-	evs := r.server.take()
-	if len(evs) != 2 || len(evs[0].Commits) != 10_000 || len(evs[1].Commits) != 1 {
-		t.Fatalf("%d deliveries", len(evs))
-	}
-	if diff := cmp.Diff(want, append(shas(evs[0]), shas(evs[1])...)); diff != "" {
-		t.Error(diff)
-	}
-	if evs[0].Before != "" || evs[0].After != evs[1].Before || evs[1].After != want[10_000] || evs[0].Truncated {
-		t.Errorf("%q → %q, %q → %q", evs[0].Before, evs[0].After, evs[1].Before, evs[1].After)
+func TestLargePushIsSplitAndNotCut(t *testing.T) {
+	for name, limits := range map[string]hook.Option{
+		"by commits": hook.WithLimits(10, 1<<20),
+		"by bytes":   hook.WithLimits(1000, 10*290),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRepo(t)
+			if err := os.Chmod(filepath.Join(r.bare, "hooks", "post-receive"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			want := r.linear("main", "", 25)
+			r.push("main")
+			line := fmt.Sprintf("%040d %s refs/heads/main\n", 0, want[24])
+			if err := r.hook(limits).Run(t.Context(), strings.NewReader(line), io.Discard); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			before := ""
+			evs := r.server.take()
+			for _, ev := range evs {
+				// Each leads on from where the one before ended.
+				if ev.Before != before || ev.After != ev.Commits[len(ev.Commits)-1].SHA || ev.Truncated || ev.Forced {
+					t.Errorf("%q → %q, want it from %q", ev.Before, ev.After, before)
+				}
+				before = ev.After
+				got = append(got, shas(ev)...)
+			}
+			if diff := cmp.Diff(want, got); diff != "" || len(evs) != 3 {
+				t.Errorf("%d deliveries, want 3; %s", len(evs), diff)
+			}
+		})
 	}
 }

@@ -197,7 +197,7 @@ func (r repository) describe(ctx context.Context, commits []string, visit func(g
 // paths that do not fit are unknown, which skips nothing.
 const (
 	maxMessage    = 64 << 10
-	maxPathsBytes = 4 << 20
+	maxPathsBytes = 2 << 20
 )
 
 // readCommits parses diff-tree's output: for each commit four fields, an empty

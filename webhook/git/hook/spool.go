@@ -75,7 +75,7 @@ func (h *Hook) spoolChange(ctx context.Context, repo repository, c change, fresh
 		for _, path := range commit.Paths {
 			more += len(path) + 3
 		}
-		if len(p.Commits) > 0 && (len(p.Commits) == maxCommits || size+more > maxBytes) {
+		if len(p.Commits) > 0 && (len(p.Commits) == h.maxCommits || size+more > h.maxBytes) {
 			if err := flush(); err != nil {
 				return err
 			}
