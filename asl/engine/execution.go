@@ -476,9 +476,9 @@ func (x *execution) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(segments) == 0 {
-		fresh := newExecution(x.e, rec, prog, input)
-		x.adopt(fresh)
+	if len(segments) == 0 { // it was created and has not run yet
+		x.adopt(newExecution(x.e, rec, prog, input))
+		x.e.announce(rec)
 		return nil
 	}
 	x.due = x.due[:0]

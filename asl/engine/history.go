@@ -115,7 +115,7 @@ var errBadSegment = errors.New("history segment is damaged")
 // decodeEvents reads the events of a segment.
 func decodeEvents(seg store.Segment) ([]Event, error) {
 	d := decoder{b: seg.Body}
-	events := make([]Event, 0, min(seg.Last-seg.First+1, int64(len(seg.Body))))
+	events := make([]Event, 0, max(0, min(seg.Last-seg.First+1, int64(len(seg.Body)))))
 	var time int64
 	for id := seg.First; id <= seg.Last; id++ {
 		e := Event{ID: id, Type: EventType(d.byte())}

@@ -1,0 +1,79 @@
+package engine_test
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"switchyard/asl/engine"
+	"switchyard/asl/store"
+)
+
+// faulty fails every third write: in turn unapplied, and applied but reported
+// failed.
+type faulty struct {
+	store.Store
+	n atomic.Int64
+}
+
+var errDisk = errors.New("disk full")
+
+func (f *faulty) Apply(w *store.Write) {
+	n := f.n.Add(1)
+	if n%3 != 0 || w.Exec == 0 {
+		f.Store.Apply(w)
+		return
+	}
+	if n%2 == 0 {
+		w.Done(errDisk)
+		return
+	}
+	applied := *w
+	applied.Done = func(error) { w.Done(errDisk) }
+	f.Store.Apply(&applied)
+}
+
+func TestExecutionsSurviveFailingWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &faulty{Store: store.NewMemory()}
+		e := newEngine(t, s, engine.WithHandler(fn, handlerFunc(slowTask)))
+		stop := run(t, e)
+		for kind, c := range interrupted {
+			m := machine(t, e, kind, c.definition)
+			for i := range 10 {
+				name := fmt.Sprint(kind, "-", i)
+				// The caller tries again, as its client would. An execution
+				// that was applied but reported failed is found, not made
+				// twice.
+				for range 9 {
+					if _, err := e.StartExecution(t.Context(), engine.Start{MachineARN: m, Name: name, Input: restartInput}); err == nil {
+						break
+					}
+				}
+				x := wait(t, e, "arn:aws:states:us-east-1:123456789012:execution:"+kind+":"+name)
+				wantOutput(t, x, c.output)
+				types(t, e, x.ARN) // checks that no event is missing or there twice
+			}
+		}
+		stop()
+	})
+}
+
+func TestFailedStartIsAnErrorAndLeavesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &faulty{Store: store.NewMemory()}
+		e := newEngine(t, s)
+		stop := run(t, e)
+		m := machine(t, e, "m", `{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}`)
+		s.n.Store(5) // the next write fails unapplied
+		_, err := e.StartExecution(t.Context(), engine.Start{MachineARN: m, Name: "x"})
+		var known *engine.Error
+		if !errors.As(err, &known) || known.Code != engine.CodeServiceUnavailable || !errors.Is(err, errDisk) {
+			t.Errorf("start: %v, want ServiceUnavailable because of the disk", err)
+		}
+		wantOutput(t, wait(t, e, start(t, e, m, "x", `[1]`)), `[1]`)
+		stop()
+	})
+}
