@@ -24,18 +24,21 @@ type pace struct {
 const slowest = 1.0 / 64
 
 func newPace(perSecond float64, burst int) *pace {
-	p := &pace{limiter: rate.NewLimiter(rate.Inf, 1)}
-	p.configure(perSecond, burst)
-	return p
+	limit := limitOf(perSecond)
+	return &pace{limiter: rate.NewLimiter(limit, burst), configured: limit}
+}
+
+func limitOf(perSecond float64) rate.Limit {
+	if perSecond == 0 {
+		return rate.Inf
+	}
+	return rate.Limit(perSecond)
 }
 
 func (p *pace) configure(perSecond float64, burst int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.configured = rate.Limit(perSecond)
-	if perSecond == 0 {
-		p.configured = rate.Inf
-	}
+	p.configured = limitOf(perSecond)
 	p.limiter.SetLimit(p.configured)
 	p.limiter.SetBurst(burst)
 }
