@@ -70,7 +70,7 @@ func ownerKey(owner string) string {
 // the group is ended first and the cause of ctx is returned. Other programs
 // that cmd left running stay until [Group.End].
 //
-// The output of cmd must go to files (or pipes made by os.Pipe), not to
+// cmd.Env is the whole environment, also when it is nil. The output must go to files (or pipes made by os.Pipe), not to
 // writers that os/exec would copy to: those are waited for until the last
 // child closes them.
 func (g *Group) Run(ctx context.Context, cmd *exec.Cmd) error {

@@ -1,0 +1,117 @@
+//go:build linux
+
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func running(pid int) bool {
+	_, ok := readProcess(pid)
+	return ok
+}
+
+// start runs a script that writes the PID of what it leaves behind.
+func start(t *testing.T, g *Group, script string) int {
+	t.Helper()
+	out, err := os.CreateTemp(t.TempDir(), "pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd := exec.Command("sh", "-c", script)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	cmd.Stdout = out
+	if err := g.Run(t.Context(), cmd); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(out.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+func TestEndFindsWhatLeftTheGroup(t *testing.T) {
+	for name, script := range map[string]string{
+		"child":                 `sleep 300 >/dev/null & echo $!`,
+		"session of its own":    `setsid sleep 300 >/dev/null & echo $!`,
+		"without environment":   `env -i sleep 300 >/dev/null & echo $!`,
+		"ignores SIGTERM":       `(trap "" TERM; exec sleep 300) >/dev/null & echo $!`,
+		"changed its directory": `(cd / && exec sleep 300) >/dev/null & echo $!`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewGroup("test", 100*time.Millisecond)
+			pid := start(t, g, script)
+			if !running(pid) {
+				t.Fatal("it ended by itself")
+			}
+			if err := g.End(); err != nil {
+				t.Fatal(err)
+			}
+			if running(pid) {
+				t.Errorf("process %d survived", pid)
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		})
+	}
+}
+
+func TestGroupsLetEachOtherAlone(t *testing.T) {
+	one, two := NewGroup("test", time.Second), NewGroup("test", time.Second)
+	pid := start(t, one, `sleep 300 >/dev/null & echo $!`)
+	if err := two.End(); err != nil {
+		t.Fatal(err)
+	}
+	// This process lives, so its groups are no leftovers.
+	if n, err := Sweep("test", time.Second); n != 0 || err != nil {
+		t.Errorf("Sweep ended %d processes, %v", n, err)
+	}
+	if !running(pid) {
+		t.Error("the other group's process is gone")
+	}
+	if err := one.End(); err != nil || running(pid) {
+		t.Errorf("End: %v", err)
+	}
+}
+
+func TestSweepEndsWhatADeadProcessLeft(t *testing.T) {
+	// The mark of a supervisor that is this process by PID, but not by its
+	// start: a PID that was used again.
+	g := NewGroup(t.Name(), 100*time.Millisecond)
+	g.mark = fmt.Sprintf("%s.%d-1.1", ownerKey(t.Name()), os.Getpid())
+	pid := start(t, g, `setsid sleep 300 >/dev/null & echo $!`)
+	if n, err := Sweep("another owner", time.Second); n != 0 || err != nil || !running(pid) {
+		t.Errorf("Sweep of another owner ended %d processes, %v", n, err)
+	}
+	if n, err := Sweep(t.Name(), 100*time.Millisecond); n != 1 || err != nil || running(pid) {
+		t.Errorf("Sweep ended %d processes, %v", n, err)
+	}
+}
+
+func TestRunReturnsTheCause(t *testing.T) {
+	cause := errors.New("stopped by a person")
+	ctx, stop := context.WithCancelCause(t.Context())
+	g := NewGroup("test", 100*time.Millisecond)
+	time.AfterFunc(20*time.Millisecond, func() { stop(cause) })
+	cmd := exec.Command("sh", "-c", "sleep 300 & wait")
+	if err := g.Run(ctx, cmd); !errors.Is(err, cause) {
+		t.Errorf("Run: %v", err)
+	}
+	if err := g.Run(ctx, exec.Command("true")); !errors.Is(err, cause) {
+		t.Errorf("Run after the end of ctx: %v", err)
+	}
+}
