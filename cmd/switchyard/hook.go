@@ -13,8 +13,12 @@ import (
 	"switchyard/webhook/git/hook"
 )
 
-// retryFor is how long a hook that could not deliver goes on in the background.
-const retryFor = 10 * time.Minute
+// retryVariable says how long a hook that could not deliver goes on trying in
+// the background, 0 for not at all. It is no flag: git calls the hook.
+const (
+	retryVariable = "SWITCHYARD_HOOK_RETRY"
+	retryDefault  = 10 * time.Minute
+)
 
 func (c *cli) hookCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "hook", Short: "Report the pushes to a plain git server"}
@@ -28,18 +32,18 @@ func (c *cli) hookPostReceiveCommand() *cobra.Command {
 		Short: "Be a repository's post-receive hook: git's lines on standard input",
 		Long: "Finds every commit that a push brought, writes it to a spool in the repository\n" +
 			"and sends it. What cannot be sent now is sent later, in order. Settings are in\n" +
-			"the repository's git configuration; hook install writes them.",
+			"the repository's git configuration; hook install writes them.\n\n" +
+			retryVariable + " is how long it goes on trying in the background, 10m if unset, 0\n" +
+			"for not at all; what waits goes out with the next push.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := hook.Load(cmd.Context(), "")
 			if err != nil {
 				return usageOr(err)
 			}
-			program, err := os.Executable()
-			if err != nil {
-				return fmt.Errorf("find this program: %w", err)
+			if cfg.Background, err = c.background(); err != nil {
+				return err
 			}
-			cfg.Background = []string{program, "hook", "flush", "--wait", retryFor.String()}
 			h, err := hook.New(cfg)
 			if err != nil {
 				return usageOr(err)
@@ -47,6 +51,25 @@ func (c *cli) hookPostReceiveCommand() *cobra.Command {
 			return usageOr(h.Run(cmd.Context(), c.stdin, c.stderr))
 		},
 	}
+}
+
+// background is the command that goes on trying, nil for none.
+func (c *cli) background() ([]string, error) {
+	retry := retryDefault
+	if text, _ := c.env(retryVariable); text != "" {
+		var err error
+		if retry, err = time.ParseDuration(text); err != nil {
+			return nil, usagef("%s: %q is no duration; write it like 10m, or 0", retryVariable, text)
+		}
+	}
+	if retry <= 0 {
+		return nil, nil
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	return []string{program, "hook", "flush", "--wait", retry.String()}, nil
 }
 
 func (c *cli) hookFlushCommand() *cobra.Command {

@@ -8,6 +8,8 @@ import (
 	"github.com/charmbracelet/lipgloss"
 )
 
+func noEnv(string) (string, bool) { return "", false }
+
 func TestTableIsPlainAwayFromATerminal(t *testing.T) {
 	var b bytes.Buffer
 	o := newOutput(&b, noEnv)

@@ -18,6 +18,7 @@ import (
 
 func (c *cli) serveCommand() *cobra.Command {
 	var path string
+	var logs *logOptions
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Take webhooks and start an execution for every commit",
@@ -30,7 +31,7 @@ func (c *cli) serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log, err := newLogger(c.stderr, cfg.Log)
+			log, err := newLogger(c.stderr, logs.over(cfg.Log))
 			if err != nil {
 				return err
 			}
@@ -53,6 +54,7 @@ func (c *cli) serveCommand() *cobra.Command {
 		},
 	}
 	c.configFlag(cmd, &path)
+	logs = logFlags(cmd)
 	return cmd
 }
 
@@ -73,6 +75,7 @@ func onHangup(ctx context.Context, f func()) {
 
 func (c *cli) engineCommand() *cobra.Command {
 	var listen, dir string
+	var logs *logOptions
 	cmd := &cobra.Command{
 		Use:   "engine",
 		Short: "Run the embedded engine alone, as a Step Functions endpoint",
@@ -83,7 +86,7 @@ func (c *cli) engineCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg := config.Default()
-			log, err := newLogger(c.stderr, cfg.Log)
+			log, err := newLogger(c.stderr, logs.over(cfg.Log))
 			if err != nil {
 				return err
 			}
@@ -95,6 +98,7 @@ func (c *cli) engineCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8083", "`host:port` of the API")
 	cmd.Flags().StringVar(&dir, "data", "engine-data", "`folder` of the executions and builds")
+	logs = logFlags(cmd)
 	return cmd
 }
 
