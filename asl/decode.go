@@ -278,10 +278,11 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// pathExpr gives a field that is a path, to evaluate.
-func (o *object) pathExpr(field string) Expression {
+// pathExpr gives a field that is a path, to evaluate, and what to say when it
+// selects nothing.
+func (o *object) pathExpr(field string, explain func(*jsonpath.Path, *jsonpath.NotFoundError) error) Expression {
 	if p := o.path(field); p != nil {
-		return &pathExpr{field: field, path: p}
+		return &pathExpr{field: field, path: p, explain: explain}
 	}
 	return nil
 }
@@ -388,7 +389,7 @@ func looksComputed(s string) bool {
 // its name; nil when both are absent.
 func (o *object) intField(name string, least, most int64) *intField {
 	o.exclusive(name, name+"Path")
-	if e := o.pathExpr(name + "Path"); e != nil {
+	if e := o.pathExpr(name+"Path", invalidPath); e != nil {
 		return &intField{name: name, path: e}
 	}
 	if n, ok := o.integer(name, least, most); ok {

@@ -18,8 +18,7 @@ const (
 	ErrPermissions              = "States.Permissions"
 	ErrRuntime                  = "States.Runtime"
 	ErrDataLimitExceeded        = "States.DataLimitExceeded"
-	ErrResultPathMatchFailure   = "States.ResultPathMatchFailure"
-	ErrParameterPathFailure     = "States.ParameterPathFailure"
+	ErrReferencePathConflict    = "States.ReferencePathConflict"
 	ErrQueryEvaluationError     = "States.QueryEvaluationError"
 	ErrBranchFailed             = "States.BranchFailed"
 	ErrNoChoiceMatched          = "States.NoChoiceMatched"
@@ -71,8 +70,13 @@ func fieldError(sc *Scope, field, expr string, err error) error {
 
 // rootOf is the document that a path selects from.
 func rootOf(sc *Scope, p *jsonpath.Path) value.Value {
-	if p.Root() == jsonpath.Context && sc.Context != nil {
+	switch {
+	case p.Root() == jsonpath.Context && sc.Context != nil:
 		return sc.Context()
+	case p.Root() == jsonpath.Variable && sc.Variable != nil:
+		v, _ := sc.Variable(p.VariableName())
+		return v
+	default:
+		return sc.Input
 	}
-	return sc.Input
 }

@@ -13,14 +13,32 @@ import (
 type pathExpr struct {
 	field string
 	path  *jsonpath.Path
+	// explain gives the error of a path that selects nothing, in the words
+	// that AWS has for this field; nil for the words it has for templates.
+	explain func(p *jsonpath.Path, missing *jsonpath.NotFoundError) error
 }
 
 func (e *pathExpr) Eval(sc *Scope) (value.Value, error) {
 	v, err := e.path.Eval(&sc.Scope)
-	if err != nil {
-		return value.Value{}, fieldError(sc, e.field, e.path.String(), err)
+	if err == nil {
+		return v, nil
 	}
-	return v, nil
+	var missing *jsonpath.NotFoundError
+	switch {
+	case !errors.As(err, &missing):
+	case e.explain != nil:
+		return value.Value{}, e.explain(e.path, missing)
+	case missing.PastEnd() && strings.HasSuffix(e.field, ".$"):
+		// In a template AWS gives null for an index past the end of an array,
+		// though not in the arguments of a function.
+		return value.Value{}, nil
+	}
+	return value.Value{}, fieldError(sc, e.field, e.path.String(), err)
+}
+
+// invalidPath is what AWS says of InputPath and the like.
+func invalidPath(p *jsonpath.Path, missing *jsonpath.NotFoundError) error {
+	return runtimeError("Invalid path '%s' : %v", p, missing)
 }
 
 func (e *pathExpr) String() string { return e.path.String() }
@@ -182,10 +200,14 @@ func (f *Filter) Apply(sc *Scope) (value.Value, error) {
 		return value.EmptyObject, nil
 	}
 	v, err := f.path.Eval(&sc.Scope)
-	if err != nil {
-		return value.Value{}, runtimeError("Invalid path '%s' : %v", f.path, err)
+	if err == nil {
+		return v, nil
 	}
-	return v, nil
+	var missing *jsonpath.NotFoundError
+	if errors.As(err, &missing) {
+		return value.Value{}, invalidPath(f.path, missing)
+	}
+	return value.Value{}, runtimeError("Invalid path '%s' : %v", f.path, err)
 }
 
 // String is the path as the definition has it: $ when absent, null for null.
@@ -210,7 +232,7 @@ func (p *Placement) Apply(input, result value.Value) (value.Value, error) {
 	}
 	out, err := p.ref.Set(input, result)
 	if err != nil {
-		return value.Value{}, &Error{Name: ErrResultPathMatchFailure, Cause: err.Error()}
+		return value.Value{}, &Error{Name: ErrReferencePathConflict, Cause: err.Error()}
 	}
 	return out, nil
 }

@@ -1,8 +1,10 @@
 package asl
 
 import (
+	"errors"
 	"time"
 
+	"switchyard/asl/jsonpath"
 	"switchyard/asl/value"
 )
 
@@ -154,7 +156,7 @@ func (m *Map) Tolerance(sc *Scope) (Tolerance, error) {
 func (m *Map) Items(sc *Scope) ([]value.Value, error) {
 	v, err := m.ItemsPath.Apply(sc)
 	if err != nil {
-		return nil, err
+		return nil, m.itemsError(sc, err)
 	}
 	if v.Kind() != value.Array {
 		return nil, runtimeError("Reference path \"%s\" must point to array.", &m.ItemsPath)
@@ -162,29 +164,49 @@ func (m *Map) Items(sc *Scope) ([]value.Value, error) {
 	return v.Slice(), nil
 }
 
+// itemsError is the error of an ItemsPath that selects nothing: unlike an
+// InputPath it counts as a reference path.
+func (m *Map) itemsError(sc *Scope, err error) error {
+	path := m.ItemsPath.path
+	_, again := path.Eval(&sc.Scope)
+	var missing *jsonpath.NotFoundError
+	if !errors.As(again, &missing) || missing.Step() == "" {
+		return err
+	}
+	step := &jsonpath.StepError{Step: missing.Step(), Root: rootOf(sc, path)}
+	return &Error{Name: ErrReferencePathConflict, Cause: step.Error()}
+}
+
 // MaxItems gives how many items to read at most; 0 is all.
 func (c *ReaderConfig) MaxItems(sc *Scope) (int64, error) {
-	return atLeast(c.maxItems, sc, 0)
+	if c.maxItems == nil {
+		return 0, nil
+	}
+	n, err := c.maxItems.eval(sc)
+	if err == nil && n < 0 {
+		err = &Error{Name: ErrItemReaderFailed, Cause: "field MaxItems must be positive"}
+	}
+	return n, err
 }
 
 // MaxItems gives how many items a batch has at most; 0 is without limit.
 func (b *ItemBatcher) MaxItems(sc *Scope) (int64, error) {
-	return atLeast(b.maxItems, sc, 1)
+	return positive(b.maxItems, sc)
 }
 
 // MaxBytes gives how many bytes of JSON a batch has at most; 0 is without
 // limit.
 func (b *ItemBatcher) MaxBytes(sc *Scope) (int64, error) {
-	return atLeast(b.maxBytes, sc, 1)
+	return positive(b.maxBytes, sc)
 }
 
-func atLeast(f *intField, sc *Scope, least int64) (int64, error) {
+func positive(f *intField, sc *Scope) (int64, error) {
 	if f == nil {
 		return 0, nil
 	}
 	n, err := f.eval(sc)
-	if err == nil && n < least {
-		err = runtimeError("%s must be at least %d.", f.name, least)
+	if err == nil && n < 1 {
+		err = runtimeError("%s must be at least 1.", f.name)
 	}
 	return n, err
 }

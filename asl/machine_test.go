@@ -322,6 +322,18 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
+func TestTemplateIndexPastTheEndIsNull(t *testing.T) {
+	in := `{"items":[1,2]}`
+	if v, err := parameters(t, `{"v.$":"$.items[5]"}`).Eval(scope(t, in)); err != nil || v.JSON() != `{"v":null}` {
+		t.Errorf("got %v, %v", v, err)
+	}
+	for _, template := range []string{`{"v.$":"$.items[5].x"}`, `{"v.$":"$.none[5]"}`, `{"v.$":"States.Array($.items[5])"}`} {
+		if v, err := parameters(t, template).Eval(scope(t, in)); err == nil {
+			t.Errorf("%s gave %s", template, v)
+		}
+	}
+}
+
 func TestTemplateErrorsNameTheField(t *testing.T) {
 	_, err := parameters(t, `{"a":{"value.$":"$.no"}}`).Eval(scope(t, `{"int-literal": 0}`))
 	wantError(t, err, ErrRuntime, `The JSONPath '$.no' specified for the field 'value.$' could not be found in the input '{"int-literal":0}'`)
@@ -340,7 +352,7 @@ func TestFiltersAndPlacements(t *testing.T) {
 		t.Errorf("output %v, %v", v, err)
 	}
 	_, err = m.Start.ResultPath.Apply(sc.Input, value.OfInt(1))
-	wantError(t, err, ErrResultPathMatchFailure, `Unable to apply step "b" to input 1`)
+	wantError(t, err, ErrReferencePathConflict, `Unable to apply step "b" to input {"a":1}`)
 	if v, err := m.Start.ResultPath.Apply(mustJSON(t, `{"x":0}`), value.OfInt(1)); err != nil || v.JSON() != `{"x":0,"a":{"b":1}}` {
 		t.Errorf("placed %v, %v", v, err)
 	}
@@ -398,9 +410,9 @@ func TestWaitUntil(t *testing.T) {
 	for _, tt := range []struct{ fields, input, want, cause string }{
 		{fields: `"Seconds":90`, input: `{}`, want: "2024-01-01T00:01:30Z"},
 		{fields: `"SecondsPath":"$.s"`, input: `{"s":5}`, want: "2024-01-01T00:00:05Z"},
-		{fields: `"SecondsPath":"$.s"`, input: `{"s":-5}`, cause: "The SecondsPath parameter does not reference a valid number of seconds: $.s == -5"},
-		{fields: `"SecondsPath":"$.s"`, input: `{"s":"5"}`, cause: "The SecondsPath parameter does not reference a valid number of seconds: $.s == 5"},
-		{fields: `"SecondsPath":"$.s"`, input: `{}`, cause: "The JSONPath '$.s' specified for the field 'SecondsPath' could not be found in the input '{}'"},
+		{fields: `"SecondsPath":"$.s"`, input: `{"s":-5}`, cause: "The SecondsPath parameter references a negative value: $.s == -5"},
+		{fields: `"SecondsPath":"$.s"`, input: `{"s":"5"}`, cause: "The SecondsPath parameter cannot be parsed as a long value: $.s == 5"},
+		{fields: `"SecondsPath":"$.s"`, input: `{}`, cause: "The SecondsPath parameter does not reference an input value: $.s"},
 		{fields: `"Timestamp":"2016-03-14T01:59:00+01:00"`, input: `{}`, want: "2016-03-14T00:59:00Z"},
 		{fields: `"TimestampPath":"$.t"`, input: `{"t":"2016-03-05T21:29:29.243167252Z"}`, want: "2016-03-05T21:29:29.243167252Z"},
 		{fields: `"TimestampPath":"$.t"`, input: `{"t":"05-12-2016T21:29:29Z"}`, cause: "The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time format string: $.t == 05-12-2016T21:29:29Z"},
@@ -449,6 +461,14 @@ func TestMapLimitsFromPaths(t *testing.T) {
 	wantError(t, err, ErrRuntime, `The ToleratedFailurePercentagePath field refers to value "NoNumber" which is not a valid float: $.word`)
 	_, err = mapWith(t, `"ItemsPath":"$.items"`).Items(sc)
 	wantError(t, err, ErrRuntime, `Reference path "$.items" must point to array.`)
+	_, err = mapWith(t, `"ItemsPath":"$.items.list"`).Items(sc)
+	wantError(t, err, ErrReferencePathConflict, `Unable to apply step "list" to input `+sc.Input.JSON())
+	_, err = mapWith(t, `"ItemsPath":"$none"`).Items(sc)
+	wantError(t, err, ErrRuntime, `Invalid path '$none' : No results for path: $['none']`)
+	_, err = mapWith(t, `"MaxConcurrencyPath":"$.none"`).MaxConcurrency(sc)
+	wantError(t, err, ErrRuntime, `Invalid path '$.none' : No results for path: $['none']`)
+	_, err = mapWith(t, `"ItemReader":{"Resource":"arn:aws:states:::s3:getObject","ReaderConfig":{"InputType":"JSON","MaxItemsPath":"$.minus"}}`).ItemReader.Config.MaxItems(sc)
+	wantError(t, err, ErrItemReaderFailed, `field MaxItems must be positive`)
 	_, err = mapWith(t, `"ItemBatcher":{"MaxItemsPerBatchPath":"$.minus"}`).ItemBatcher.MaxItems(sc)
 	wantError(t, err, ErrRuntime, `MaxItemsPerBatch must be at least 1.`)
 	tol, err := mapWith(t, `"ToleratedFailureCountPath":"$v.n","ToleratedFailurePercentagePath":"$v.f"`).Tolerance(sc)

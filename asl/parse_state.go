@@ -123,7 +123,10 @@ func (d *decoder) wait(o *object) *Wait {
 		o.fail("Exactly one of these fields is required: [%s]", strings.Join(fields, ", "))
 		return nil
 	}
-	w := &Wait{seconds: o.intField("Seconds", 0, maxSeconds), timestampPath: o.pathExpr("TimestampPath")}
+	w := &Wait{secondsPath: o.pathExpr("SecondsPath", noWaitValue("SecondsPath")), timestampPath: o.pathExpr("TimestampPath", noWaitValue("TimestampPath"))}
+	if n, ok := o.integer("Seconds", 0, maxSeconds); ok {
+		w.seconds = time.Duration(n) * time.Second
+	}
 	if o.has("Timestamp") {
 		w.at = o.timestamp("Timestamp")
 	}
@@ -255,7 +258,7 @@ func (d *decoder) processor(o *object, p *Processor) {
 func (o *object) percentage() *floatField {
 	const name = "ToleratedFailurePercentage"
 	o.exclusive(name, name+"Path")
-	if e := o.pathExpr(name + "Path"); e != nil {
+	if e := o.pathExpr(name+"Path", invalidPath); e != nil {
 		return &floatField{name: name, path: e}
 	}
 	f, ok := o.number(name, 0)

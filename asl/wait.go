@@ -3,30 +3,41 @@ package asl
 import (
 	"time"
 
+	"switchyard/asl/jsonpath"
 	"switchyard/asl/value"
 )
 
-// Wait is what only a Wait state has.
+// Wait is what only a Wait state has: one of the three.
 type Wait struct {
-	seconds *intField
-	// at is the Timestamp; timestampPath finds it when the state runs.
-	at            time.Time
+	seconds       time.Duration
+	secondsPath   Expression
+	at            time.Time // the Timestamp
 	timestampPath Expression
+}
+
+// noWaitValue says that the path in a field selects nothing.
+func noWaitValue(field string) func(*jsonpath.Path, *jsonpath.NotFoundError) error {
+	return func(p *jsonpath.Path, _ *jsonpath.NotFoundError) error {
+		return runtimeError("The %s parameter does not reference an input value: %s", field, p)
+	}
 }
 
 // Until gives when the state ends that was entered at this time.
 func (w *Wait) Until(sc *Scope, entered time.Time) (time.Time, error) {
 	switch {
-	case w.seconds != nil && w.seconds.path == nil:
-		return entered.Add(time.Duration(w.seconds.n) * time.Second), nil
-	case w.seconds != nil:
-		v, err := w.seconds.path.Eval(sc)
+	case w.secondsPath != nil:
+		v, err := w.secondsPath.Eval(sc)
 		if err != nil {
 			return time.Time{}, err
 		}
 		n, ok := v.Int()
-		if !ok || n < 0 || n > maxSeconds {
-			return time.Time{}, runtimeError("The SecondsPath parameter does not reference a valid number of seconds: %s == %s", w.seconds.path, bare(v))
+		switch {
+		case !ok:
+			return time.Time{}, runtimeError("The SecondsPath parameter cannot be parsed as a long value: %s == %s", w.secondsPath, bare(v))
+		case n < 0:
+			return time.Time{}, runtimeError("The SecondsPath parameter references a negative value: %s == %d", w.secondsPath, n)
+		case n > maxSeconds:
+			return time.Time{}, runtimeError("The SecondsPath parameter references a value above %d: %s == %d", maxSeconds, w.secondsPath, n)
 		}
 		return entered.Add(time.Duration(n) * time.Second), nil
 	case w.timestampPath != nil:
@@ -41,8 +52,10 @@ func (w *Wait) Until(sc *Scope, entered time.Time) (time.Time, error) {
 				w.timestampPath, bare(v))
 		}
 		return t, nil
-	default:
+	case !w.at.IsZero():
 		return w.at, nil
+	default:
+		return entered.Add(w.seconds), nil
 	}
 }
 

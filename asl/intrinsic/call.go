@@ -94,7 +94,7 @@ func (c *Call) Eval(sc *Scope) (value.Value, error) {
 			}
 		case a.call != nil:
 			if v, err = a.call.Eval(sc); err != nil {
-				return value.Value{}, err
+				return value.Value{}, c.blame(err)
 			}
 		}
 		args = append(args, v)
@@ -104,6 +104,22 @@ func (c *Call) Eval(sc *Scope) (value.Value, error) {
 		return value.Value{}, &Error{Call: c.src, Msg: err.Error()}
 	}
 	return v, nil
+}
+
+// blame makes an error of a nested call the whole call's: AWS names the
+// outermost.
+func (c *Call) blame(err error) error {
+	var (
+		failed  *Error
+		missing *ArgumentError
+	)
+	switch {
+	case errors.As(err, &failed):
+		failed.Call = c.src
+	case errors.As(err, &missing):
+		missing.Call = c.src
+	}
+	return err
 }
 
 // Parse compiles a call. The error says what is wrong and where.

@@ -125,14 +125,14 @@ func TestCallsFail(t *testing.T) {
 	}
 }
 
-func TestMissingArgumentNamesItsPath(t *testing.T) {
+func TestMissingArgumentNamesItsPathAndTheWholeCall(t *testing.T) {
 	c, err := Parse(`States.Array(States.Format('{}', $.a.b))`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = c.Eval(scope(mustJSON(t, `{}`)))
 	var missing *ArgumentError
-	if !errors.As(err, &missing) || missing.Path.String() != "$.a.b" || missing.Call != `States.Format('{}', $.a.b)` {
+	if !errors.As(err, &missing) || missing.Path.String() != "$.a.b" || missing.Call != c.String() {
 		t.Errorf("error %#v", err)
 	}
 }

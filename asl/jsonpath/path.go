@@ -53,6 +53,29 @@ func (e *NotFoundError) Error() string {
 	return e.path.explain(e.at, e.step)
 }
 
+// Step is the name or index of the step that could not be taken, "" when the
+// variable that the path starts at is unknown.
+func (e *NotFoundError) Step() string {
+	if e.path == nil {
+		return ""
+	}
+	switch st := &e.path.steps[e.step]; st.kind {
+	case stepField:
+		return st.name
+	case stepIndex:
+		return strconv.Itoa(st.index)
+	default:
+		return fragment(st)
+	}
+}
+
+// PastEnd reports whether the path leads up to an array and ends with an index
+// that the array does not have.
+func (e *NotFoundError) PastEnd() bool {
+	return e.path != nil && e.step == len(e.path.steps)-1 && e.path.function == nil &&
+		e.path.steps[e.step].kind == stepIndex && e.at.Kind() == value.Array
+}
+
 // errTooMuch stops evaluations whose cost has nothing to do with the size of
 // their input any more.
 var errTooMuch = errors.New("the path visits too many values")

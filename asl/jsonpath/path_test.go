@@ -250,9 +250,9 @@ func TestReferenceSetRefusesWhatItCannotStepInto(t *testing.T) {
 	for _, tt := range []struct{ path, in, want string }{
 		{"$.a", `"text"`, `Unable to apply step "a" to input "text"`},
 		{"$.a", `[1]`, `Unable to apply step "a" to input [1]`},
-		{"$.a.b", `{"a":1}`, `Unable to apply step "b" to input 1`},
-		{"$.a[0]", `{"a":{}}`, `Unable to apply step "0" to input {}`},
-		{"$.a[2]", `{"a":[1]}`, `Unable to apply step "2" to input [1]`},
+		{"$.a.b", `{"a":1}`, `Unable to apply step "b" to input {"a":1}`},
+		{"$.a[0]", `{"a":{}}`, `Unable to apply step "0" to input {"a":{}}`},
+		{"$.a[2]", `{"a":[1]}`, `Unable to apply step "2" to input {"a":[1]}`},
 	} {
 		ref, err := ParseReference(tt.path)
 		if err != nil {

@@ -2,6 +2,7 @@ package jsonpath
 
 import (
 	"fmt"
+	"strconv"
 
 	"switchyard/asl/value"
 )
@@ -48,44 +49,54 @@ func (r *Reference) String() string { return r.path.src }
 func (r *Reference) IsRoot() bool { return len(r.path.steps) == 0 }
 
 // StepError says that a reference cannot be followed into a value, as a field
-// of a string cannot.
+// of a string cannot. Its text is AWS's.
 type StepError struct {
-	Step  string // the field or index
-	Value value.Value
+	Step string // the field or index
+	Root value.Value
 }
 
 func (e *StepError) Error() string {
-	return fmt.Sprintf("Unable to apply step %q to input %s", e.Step, e.Value.JSON())
+	return fmt.Sprintf("Unable to apply step \"%s\" to input %s", e.Step, e.Root.JSON())
 }
 
 // Set returns root with v at the reference; root itself does not change.
 // Fields that are missing on the way are made. The error is a [*StepError].
 func (r *Reference) Set(root, v value.Value) (value.Value, error) {
-	return set(root, true, r.path.steps, v)
+	out, failed := set(root, true, r.path.steps, v)
+	if failed != nil {
+		step := failed.name
+		if failed.kind == stepIndex {
+			step = strconv.Itoa(failed.index)
+		}
+		return value.Value{}, &StepError{Step: step, Root: root}
+	}
+	return out, nil
 }
 
-func set(at value.Value, exists bool, steps []step, v value.Value) (value.Value, error) {
+// set does the work of Set; failed is the step that could not be taken, nil
+// when all could.
+func set(at value.Value, exists bool, steps []step, v value.Value) (out value.Value, failed *step) {
 	if len(steps) == 0 {
 		return v, nil
 	}
 	st := &steps[0]
 	if st.kind == stepField {
 		if exists && at.Kind() != value.Object {
-			return value.Value{}, &StepError{Step: st.name, Value: at}
+			return at, st
 		}
 		old, ok := at.Get(st.name)
-		inner, err := set(old, ok, steps[1:], v)
-		if err != nil {
-			return value.Value{}, err
+		inner, failed := set(old, ok, steps[1:], v)
+		if failed != nil {
+			return at, failed
 		}
 		return at.With(st.name, inner), nil
 	}
 	if at.Kind() != value.Array || st.index >= at.Len() {
-		return value.Value{}, &StepError{Step: fmt.Sprint(st.index), Value: at}
+		return at, st
 	}
-	inner, err := set(at.Elem(st.index), true, steps[1:], v)
-	if err != nil {
-		return value.Value{}, err
+	inner, failed := set(at.Elem(st.index), true, steps[1:], v)
+	if failed != nil {
+		return at, failed
 	}
 	return at.WithElem(st.index, inner), nil
 }
