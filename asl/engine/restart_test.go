@@ -155,7 +155,6 @@ func TestKilledEngineResumesEveryExecutionOnce(t *testing.T) {
 		if !said.Scan() || said.Text() != "ready" {
 			t.Fatalf("round %d: the process said %q, want ready", round, said.Text())
 		}
-		kill := time.AfterFunc(time.Duration(20+rand.IntN(400))*time.Millisecond, func() { _ = cmd.Process.Kill() })
 		go func() {
 			for i := range 20 {
 				for kind := range interrupted {
@@ -165,10 +164,12 @@ func TestKilledEngineResumesEveryExecutionOnce(t *testing.T) {
 				}
 			}
 		}()
-		for said.Scan() {
+		for left := 10 + rand.IntN(60); said.Scan(); left-- {
 			acknowledged = append(acknowledged, said.Text())
+			if left == 0 {
+				time.AfterFunc(time.Duration(rand.IntN(300))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+			}
 		}
-		kill.Stop()
 		if err := cmd.Wait(); err == nil {
 			t.Errorf("round %d: the process ended by itself", round)
 		}

@@ -1,10 +1,12 @@
 package store_test
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -64,7 +66,7 @@ func TestOpenRefusesSecondUser(t *testing.T) {
 	}
 }
 
-func TestOpenRefusesCorruptAndNewerFiles(t *testing.T) {
+func TestOpenRefusesACorruptFile(t *testing.T) {
 	corrupt := filepath.Join(t.TempDir(), "corrupt.db")
 	if err := os.WriteFile(corrupt, []byte("this is not a database, whatever its name says, and it is long enough to be read"), 0o600); err != nil {
 		t.Fatal(err)
@@ -78,6 +80,39 @@ func TestOpenRefusesCorruptAndNewerFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, corrupt)
+}
+
+func TestOpenRefusesAStoreOfANewerRelease(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "engine.db")
+	if err := open(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "PRAGMA user_version = 1000"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := store.Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "newer release") {
+		if err == nil {
+			s.Close()
+		}
+		t.Errorf("Open: %v, want that a newer release wrote it", err)
+	}
+}
+
+func TestOpenSaysWhichPathItCannotMake(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(t.Context(), filepath.Join(file, "engine.db")); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("Open: %v, want an error that names %s", err, file)
+	}
 }
 
 func BenchmarkSQLiteStart(b *testing.B) {
