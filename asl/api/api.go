@@ -151,7 +151,7 @@ func (s *Server) failure(r *http.Request, err error) (status int, body []byte) {
 		answered = nil
 		status, answer = http.StatusInternalServerError, errorBody{string(engine.CodeInternal), "the engine failed; its log says why"}
 	}
-	if status >= http.StatusInternalServerError {
+	if status >= http.StatusInternalServerError && r.Context().Err() == nil {
 		cause := err
 		if answered != nil && answered.Unwrap() != nil {
 			cause = answered.Unwrap()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -89,4 +90,33 @@ func BenchmarkTransitions(b *testing.B) {
 func isTerminal(event []byte) bool {
 	var c statusEvent
 	return c.decode(event) == nil && c.Detail.Status != "RUNNING"
+}
+
+// BenchmarkMap reports the cost of one iteration, which must not grow with
+// their number.
+func BenchmarkMap(b *testing.B) {
+	for _, mode := range []string{"INLINE", "DISTRIBUTED"} {
+		for _, items := range []int{100, 1000, 5000} {
+			b.Run(fmt.Sprintf("%s/%d", mode, items), func(b *testing.B) {
+				s, err := store.Open(b.Context(), filepath.Join(b.TempDir(), "engine.db"))
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer s.Close()
+				e := newEngine(b, s)
+				defer run(b, e)()
+				arn := machine(b, e, "m", `{"StartAt":"M","States":{"M":{"Type":"Map","ItemsPath":"$.items","End":true,"ItemProcessor":{
+					"ProcessorConfig":{"Mode":"`+mode+`"`+map[string]string{"INLINE": "", "DISTRIBUTED": `,"ExecutionType":"STANDARD"`}[mode]+`},
+					"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}}}}`)
+				input := `{"items":[` + strings.TrimSuffix(strings.Repeat(`"item",`, items), ",") + `]}`
+				for i := 0; b.Loop(); i++ {
+					x := wait(b, e, start(b, e, arn, "x"+strconv.Itoa(i), input))
+					if x.Status != store.Succeeded {
+						b.Fatal(x.Error, x.Cause)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*items), "ns/iteration")
+			})
+		}
+	}
 }

@@ -33,7 +33,6 @@ type branch struct {
 	parent *branch // nil for the root
 	in     *group  // the parent's, that it was started in
 	slot   int     // its place in in.children
-	graph  *asl.Graph
 	// index is the number of a Parallel's branch or of a Map's item.
 	index int
 	state *asl.State
@@ -250,11 +249,7 @@ func (x *execution) restoreBranch(rec store.Record) error {
 		if flags&flagEffective != 0 {
 			b.effective = parse()
 		}
-		if b.state == nil {
-			d.bad = true
-		} else {
-			b.graph = x.prog.graphs[b.state]
-		}
+		d.bad = d.bad || b.state == nil
 	}
 	if d.bad || err != nil {
 		return errors.Join(errBadRecord, err)
@@ -316,6 +311,7 @@ func (x *execution) resume(b *branch) {
 		x.again(b)
 	case phaseChildren:
 		x.fill(b)
+	default: // waits for its time
 	}
 	if b.due != 0 {
 		x.wait(b, b.due)

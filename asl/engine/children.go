@@ -94,10 +94,10 @@ func (x *execution) fill(b *branch) {
 			parent: b, in: g, index: g.next, vars: b.vars, prev: b.prev, quiet: b.quiet, input: g.effective,
 		}
 		if b.state.Type == asl.TypeParallel {
-			c.graph = b.state.Parallel.Branches[c.index]
+			c.state = b.state.Parallel.Branches[c.index].Start
 		} else {
 			m := b.state.Map
-			c.graph = &m.Processor.Graph
+			c.state = m.Processor.Start
 			c.quiet = c.quiet || m.Processor.Distributed
 			c.input = g.items[c.index]
 			if m.ItemSelector != nil {
@@ -116,7 +116,6 @@ func (x *execution) fill(b *branch) {
 		}
 		x.lastID++
 		c.id = x.lastID
-		c.state = c.graph.Start
 		c.enteredAt = b.enteredAt
 		x.branches[c.id] = c
 		g.add(c)

@@ -92,7 +92,7 @@ func newExecution(e *Engine, rec *store.Execution, prog *program, input value.Va
 	x.created = make(chan error, 1)
 	x.hist.next = 2 // event 1 is the execution's row
 	x.hist.reset()
-	root := &branch{id: rootID, graph: &prog.machine.Graph, state: prog.machine.Start, input: input, vars: value.EmptyObject, varsOwn: true}
+	root := &branch{id: rootID, state: prog.machine.Start, input: input, vars: value.EmptyObject, varsOwn: true}
 	x.lastID = rootID
 	x.branches[rootID] = root
 	x.makeRunnable(root)

@@ -231,7 +231,7 @@ func (e *Engine) History(ctx context.Context, arn string, from int64, reverse bo
 			events = append(events, started)
 			from = 2
 		}
-		segments, err := e.store.Segments(ctx, x.ID, from, reverse, 8)
+		segments, err := e.store.Segments(ctx, x.ID, from, reverse, 2)
 		if err != nil {
 			return nil, 0, internal(err)
 		}

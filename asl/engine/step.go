@@ -15,7 +15,6 @@ type program struct {
 	rev     *Revision
 	machine *asl.Machine
 	states  map[string]*asl.State
-	graphs  map[*asl.State]*asl.Graph
 }
 
 func (e *Engine) compile(rev *Revision) (*program, error) {
@@ -23,7 +22,7 @@ func (e *Engine) compile(rev *Revision) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &program{rev: rev, machine: m, states: map[string]*asl.State{}, graphs: map[*asl.State]*asl.Graph{}}
+	p := &program{rev: rev, machine: m, states: map[string]*asl.State{}}
 	p.index(&m.Graph)
 	return p, nil
 }
@@ -31,7 +30,6 @@ func (e *Engine) compile(rev *Revision) (*program, error) {
 func (p *program) index(g *asl.Graph) {
 	for _, s := range g.States {
 		p.states[s.Name] = s
-		p.graphs[s] = g
 		for _, inner := range s.Graphs() {
 			p.index(inner)
 		}
@@ -332,6 +330,7 @@ func (x *execution) timeIsUp(b *branch, now int64) {
 		x.execute(b)
 	case phaseTask:
 		x.taskOverdue(b, now)
+	default: // the other phases wait for nothing that a clock brings
 	}
 	if err != nil {
 		x.stateFailed(b, x.located(b, err))

@@ -206,7 +206,7 @@ func (x *execution) start(r *running) {
 		output, err := e.runHandler(ctx, r)
 		// A task that the engine's end cut short has not failed: the next
 		// process runs it again.
-		if r.abandoned.Load() || err != nil && context.Cause(ctx) == ErrShutdown {
+		if r.abandoned.Load() || err != nil && errors.Is(context.Cause(ctx), ErrShutdown) {
 			return
 		}
 		e.post(r.exec, message{kind: msgTask, task: r, output: output, err: err})
