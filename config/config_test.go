@@ -248,7 +248,14 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 			`8:57: routes[1] "two": branches[1] "[": "[" without its "]"; write "\[" for the character`}},
 		"bad template": {strings.Replace(minimal, "name: all", "name: all, environment: \"{{ .Nope }}\"", 1), []string{
 			`7:30: routes[0] "all": environment: "{{ .Nope }}": .Nope is not a field; fields are .Author, .BaseBranch, .Branch, .Event, .Name, .Owner, .PullRequest, .Repository, .Route, .SHA, .ShortSHA`}},
-		"short retention":    {"retention: {journal: 1h}\n", []string{"1:22: retention.journal: 1h0m0s is too short: GitHub redelivers for 3 days, and a delivery that is forgotten runs again; keep at least 4d"}},
+		"short retention": {"retention: {journal: 1h}\n", []string{"1:22: retention.journal: 1h0m0s is too short: GitHub redelivers for 3 days, and a delivery that is forgotten runs again; keep at least 4d"}},
+		"nothing kept or read": {"retention: {executions: 0s}\nlimits: {read_timeout: 0s, body: 0}\ndata_dir: \"\"\n", []string{
+			"1:25: retention.executions: must be longer than nothing",
+			"2:24: limits.read_timeout: must be longer than nothing",
+			"2:34: limits.body: must be larger than 0",
+			"3:11: data_dir: is empty"}},
+		"neither true nor false": {strings.Replace(minimal, "name: all", "name: all, skip_markers: maybe", 1), []string{
+			`7:31: routes[0].skip_markers: want true or false, not "maybe"`}},
 		"no URL":             {"server: {public_url: example.com}\n", []string{`1:22: server.public_url: "example.com" is no http or https URL`}},
 		"URL with password":  {"tracing: {endpoint: \"http://u:p@h:4318\"}\n", []string{"1:21: tracing.endpoint: holds a user or password; a URL is shown and logged"}},
 		"not YAML":           {"a: [b\n", []string{"1:4: no valid YAML: sequence end token ']' not found"}},
@@ -324,6 +331,10 @@ func TestLongLinesAreNotDeep(t *testing.T) {
 	}
 }
 
+func TestGlobsOfSourcesNeedNoSource(t *testing.T) {
+	parseText(t, strings.Replace(minimal, "name: all", "name: all, skip_markers: True, sources: [\"git*\", \"!github\"]", 1))
+}
+
 func TestErrorsAreFoundOneByOne(t *testing.T) {
 	_, err := Parse("c.yaml", []byte("lgo: {}\n"), env())
 	var one *Error
@@ -356,7 +367,7 @@ routes:
 	if s := c.Sources["github"].Secrets; len(s) != 1 || !s[0].IsZero() {
 		t.Errorf("offline there are no secrets, got %v", s)
 	}
-	if _, err := Parse("c.yaml", []byte("state_machins: {}"), env(), Offline()); err == nil {
+	if _, err := Parse("c.yaml", []byte("stat_machines: {}"), env(), Offline()); err == nil {
 		t.Error("offline, an unknown key must still be an error")
 	}
 }

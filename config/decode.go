@@ -1,19 +1,14 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
 
@@ -52,105 +47,6 @@ func newDecoder(name string, read *files, env Env, offline bool) *decoder {
 		name: name, read: read, env: env, offline: offline,
 		anchors: map[string]ast.Node{}, places: map[string]*token.Position{}, unresolved: map[string]bool{},
 	}
-}
-
-// A reference in a flow sequence or mapping, [${NAME}], is no YAML: the brace
-// opens a mapping. Its braces are hidden from the parser as private-use runes,
-// one for one, so that columns stay true.
-const (
-	hiddenOpen  = "\ue000"
-	hiddenClose = "\ue001"
-)
-
-var (
-	reference = regexp.MustCompile(`\$\{[^{}\n]*\}`)
-	unhide    = strings.NewReplacer(hiddenOpen, "{", hiddenClose, "}")
-)
-
-func hide(data []byte) []byte {
-	return reference.ReplaceAllFunc(data, func(m []byte) []byte {
-		return []byte("$" + hiddenOpen + string(m[2:len(m)-1]) + hiddenClose)
-	})
-}
-
-// parse returns the document's root, nil when it is empty or no YAML.
-func (d *decoder) parse(data []byte) ast.Node {
-	text := string(data)
-	switch {
-	case len(data) > maxFile:
-		d.fail(nil, "", "the file is larger than %v", Size(maxFile))
-		return nil
-	case !utf8.Valid(data):
-		d.fail(nil, "", "the file is not UTF-8")
-		return nil
-	case strings.ContainsAny(text, hiddenOpen+hiddenClose):
-		d.fail(nil, "", "the file holds the private-use characters U+E000 or U+E001")
-		return nil
-	case strings.Count(text, "\n") > maxLines:
-		d.fail(nil, "", "the file has more than %d lines", maxLines)
-		return nil
-	case nesting(text) > maxDepth:
-		d.fail(nil, "", "the file is nested deeper than %d", maxDepth)
-		return nil
-	}
-	file, err := parser.ParseBytes(hide(data), 0, parser.AllowDuplicateMapKey())
-	if err != nil {
-		var at yaml.Error
-		if errors.As(err, &at) && at.GetToken() != nil {
-			d.fail(at.GetToken().Position, "", "no valid YAML: %s", unhide.Replace(at.GetMessage()))
-		} else {
-			d.fail(nil, "", "no valid YAML: %v", err)
-		}
-		return nil
-	}
-	var root ast.Node
-	for _, doc := range file.Docs {
-		if doc.Body == nil {
-			continue
-		}
-		if root != nil {
-			d.fail(start(doc.Body), "", "a config is one document; remove the second")
-			break
-		}
-		root = doc.Body
-	}
-	if root == nil {
-		return nil
-	}
-	ast.Walk(anchorVisitor{d}, root)
-	return root
-}
-
-// nesting is an upper bound of how deep text is nested, for a parser that
-// recurses: brackets that are open at once, or indicators that begin a line.
-func nesting(text string) int {
-	deepest, open := 0, 0
-	for line := range strings.Lines(text) {
-		for i := range len(line) {
-			switch line[i] {
-			case '[', '{':
-				open++
-				deepest = max(deepest, open)
-			case ']', '}':
-				open = max(open-1, 0)
-			}
-		}
-		begin := 0
-		for rest := strings.TrimLeft(line, " "); len(rest) > 1 && strings.IndexByte("-?:", rest[0]) >= 0 && strings.IndexByte(" \r\n", rest[1]) >= 0; begin++ {
-			rest = strings.TrimLeft(rest[1:], " ")
-		}
-		deepest = max(deepest, begin)
-	}
-	return deepest
-}
-
-type anchorVisitor struct{ d *decoder }
-
-func (v anchorVisitor) Visit(n ast.Node) ast.Visitor {
-	if a, ok := n.(*ast.AnchorNode); ok {
-		v.d.anchors[a.Name.GetToken().Value] = a.Value
-	}
-	return v
 }
 
 // nodeDecoder is a type with its own notation in the file.
@@ -427,94 +323,6 @@ func oneOrMany[T any](d *decoder, n ast.Node, path string) []T {
 	return []T{one}
 }
 
-func (d *decoder) bool(n ast.Node, v reflect.Value, path string) {
-	text, ok := d.known(n, path)
-	if !ok {
-		return
-	}
-	switch text {
-	case "true", "True", "TRUE":
-		v.SetBool(true)
-	case "false", "False", "FALSE":
-		v.SetBool(false)
-	default:
-		d.failValue(path, "want true or false, not %q", text)
-	}
-}
-
-// scalar is the text of a text, number or boolean, as it is written.
-func (d *decoder) scalar(n ast.Node) (string, bool) {
-	switch s := n.(type) {
-	case *ast.StringNode:
-		return unhide.Replace(s.Value), true
-	case *ast.LiteralNode:
-		return unhide.Replace(s.Value.Value), true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-		return n.GetToken().Value, true
-	}
-	return "", false
-}
-
-// text is a scalar with its references filled in.
-func (d *decoder) text(n ast.Node, path string) (string, bool) {
-	text, ok := d.scalar(n)
-	if !ok {
-		d.wrongType(n, path, "a text")
-		return "", false
-	}
-	return d.expand(text, path, "${NAME:-default}")
-}
-
-// known is text, for values that must be read: offline, one whose reference is
-// not set keeps its default.
-func (d *decoder) known(n ast.Node, path string) (string, bool) {
-	text, ok := d.text(n, path)
-	return text, ok && !d.unresolved[path]
-}
-
-// anything decodes a value that is passed on as it is.
-func (d *decoder) anything(n ast.Node, path string) any {
-	if n = d.enter(n, path); n == nil {
-		return nil
-	}
-	defer d.leave()
-	switch t := n.(type) {
-	case *ast.NullNode:
-		return nil
-	case *ast.BoolNode:
-		return t.Value
-	case *ast.IntegerNode:
-		return t.Value
-	case *ast.FloatNode:
-		return t.Value
-	case *ast.InfinityNode, *ast.NanNode:
-		d.failValue(path, "JSON has no such number; quote it")
-		return nil
-	case *ast.SequenceNode:
-		list := make([]any, len(t.Values))
-		for i, item := range t.Values {
-			list[i] = d.anything(item, fmt.Sprintf("%s[%d]", path, i))
-		}
-		return list
-	case *ast.MappingNode, *ast.MappingValueNode:
-		entries, _ := d.entries(t, path)
-		return d.anyMap(entries, path)
-	}
-	text, ok := d.scalar(n)
-	if !ok {
-		d.wrongType(n, path, "a value")
-	}
-	return text
-}
-
-func (d *decoder) anyMap(entries []entry, path string) map[string]any {
-	m := make(map[string]any, len(entries))
-	for _, e := range entries {
-		m[e.key] = d.anything(e.value, join(path, e.key))
-	}
-	return m
-}
-
 // checkTag holds v against the enum, min and max of its field.
 func (d *decoder) checkTag(v reflect.Value, path string, tag reflect.StructTag) {
 	if d.unresolved[path] {
@@ -522,10 +330,9 @@ func (d *decoder) checkTag(v reflect.Value, path string, tag reflect.StructTag) 
 	}
 	if enum, ok := tag.Lookup("enum"); ok {
 		known := strings.Split(enum, ",")
-		switch v.Kind() {
-		case reflect.String:
+		if v.Kind() == reflect.String {
 			d.oneOf(v.String(), known, path)
-		case reflect.Slice:
+		} else {
 			for i := range v.Len() {
 				d.oneOf(v.Index(i).String(), known, d.item(path, i))
 			}
