@@ -122,6 +122,12 @@ func (d *decoder) checkEngine(e *Engine) {
 		if len(f.Exec) > 0 && f.Exec[0] == "" {
 			d.failValue(at+".exec", "the program's name is empty")
 		}
+		if f.HTTP == "" && f.Headers != nil {
+			d.failValue(at+".headers", "only an http function has headers")
+		}
+		if len(f.Exec) == 0 && f.Environment != nil {
+			d.failValue(at+".environment", "only an exec function has an environment")
+		}
 		d.checkURL(at+".http", f.HTTP)
 	}
 }

@@ -115,6 +115,7 @@ func TestParseReadsEveryFormOfEngine(t *testing.T) {
 		"aws settings":    {"engine: {aws: {region: eu-west-1, start_rate: 1e3}}", Engine{AWS: &AWS{Region: "eu-west-1", StartBurst: 800, StartRate: 1000}}},
 		"alias":           {"engine: &e {embedded: {max_builds: 1}}", Engine{Embedded: &Embedded{MaxBuilds: 1}}},
 		"exec and http":   {"engine: {embedded: {functions: {a: {exec: run}, b: {http: \"http://127.0.0.1/\", timeout: 2m}}}}", Engine{Embedded: &Embedded{Functions: map[string]Function{"a": {Exec: Strings{"run"}}, "b": {HTTP: "http://127.0.0.1/", Timeout: Duration(2 * time.Minute)}}}}},
+		"headers":         {"engine: {embedded: {functions: {f: {http: \"https://h/\", headers: {Authorization: \"Bearer ${N}\"}}}}}", Engine{Embedded: &Embedded{Functions: map[string]Function{"f": {HTTP: "https://h/", Headers: map[string]Secret{"Authorization": NewSecret("Bearer 7")}}}}}},
 		"number as text":  {"engine: {embedded: {projects: {p: {environment: {PORT: 8080}}}}}", Engine{Embedded: &Embedded{Projects: map[string]Project{"p": {Environment: map[string]string{"PORT": "8080"}}}}}},
 		"number from env": {"engine: {embedded: {max_builds: ${N}}}", Engine{Embedded: &Embedded{MaxBuilds: 7}}},
 	} {
@@ -221,12 +222,14 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 			"2:29: sources.github.app: private_key is missing"}},
 		"github with paths": {"sources: {github: {secrets: x, repositories: {a: /b}}}\n", []string{
 			"1:46: sources.github.repositories: only a git source has repositories on this machine"}},
-		"git with a token":    {"sources: {git: {secrets: x, token: t}}\n", []string{"1:36: sources.git.token: a git source has no API; its statuses are git notes"}},
-		"source name in URL":  {"sources: {Git Hub: {provider: github, secrets: x}}\n", []string{`1:20: sources["Git Hub"]: a source's name is 1 to 64 of a-z, 0-9, _ and -: it stands in the URL /webhooks/Git%20Hub`}},
-		"both engines":        {"engine: {embedded: {}, aws: {}}\n", []string{"1:9: engine: embedded and aws exclude each other; keep one"}},
-		"no engine":           {"engine: {}\n", []string{"1:9: engine: says neither embedded nor aws"}},
-		"unknown engine":      {"engine: lambda\n", []string{`1:9: engine: want embedded or aws, not "lambda"`}},
-		"function of nothing": {"engine: {embedded: {functions: {f: {}}}}\n", []string{"1:36: engine.embedded.functions.f: needs either exec or http"}},
+		"git with a token":     {"sources: {git: {secrets: x, token: t}}\n", []string{"1:36: sources.git.token: a git source has no API; its statuses are git notes"}},
+		"source name in URL":   {"sources: {Git Hub: {provider: github, secrets: x}}\n", []string{`1:20: sources["Git Hub"]: a source's name is 1 to 64 of a-z, 0-9, _ and -: it stands in the URL /webhooks/Git%20Hub`}},
+		"both engines":         {"engine: {embedded: {}, aws: {}}\n", []string{"1:9: engine: embedded and aws exclude each other; keep one"}},
+		"no engine":            {"engine: {}\n", []string{"1:9: engine: says neither embedded nor aws"}},
+		"unknown engine":       {"engine: lambda\n", []string{`1:9: engine: want embedded or aws, not "lambda"`}},
+		"function of nothing":  {"engine: {embedded: {functions: {f: {}}}}\n", []string{"1:36: engine.embedded.functions.f: needs either exec or http"}},
+		"headers of a program": {"engine: {embedded: {functions: {f: {exec: x, headers: {a: b}}}}}\n", []string{"1:55: engine.embedded.functions.f.headers: only an http function has headers"}},
+		"environment of a URL": {"engine: {embedded: {functions: {f: {http: \"http://h\", environment: {a: b}}}}}\n", []string{"1:68: engine.embedded.functions.f.environment: only an exec function has an environment"}},
 		"unknown state machine": {strings.Replace(minimal, "state_machine: deploy", "state_machine: deplyo", 1), []string{
 			`7:32: routes[0].state_machine: state_machines has no "deplyo"; did you mean deploy?`}},
 		"unknown source": {strings.Replace(minimal, "state_machine: deploy", "state_machine: deploy, sources: forge", 1), []string{

@@ -29,9 +29,11 @@ type Project struct {
 
 // Function stands for a Lambda function.
 type Function struct {
-	Exec    Strings  `json:"exec,omitzero" jsonschema:"Program and arguments: JSON on its stdin, JSON on its stdout. No shell."`
-	HTTP    string   `json:"http,omitzero" jsonschema:"URL that takes a POST with the input as JSON and answers with the output."`
-	Timeout Duration `json:"timeout,omitzero" jsonschema:"How long one call may take. Default: 15m."`
+	Exec        Strings           `json:"exec,omitzero" jsonschema:"Program and arguments: JSON on its stdin, JSON on its stdout. No shell."`
+	Environment map[string]string `json:"environment,omitzero" jsonschema:"Environment variables of the program, beside PATH, HOME, LANG, LC_ALL and TZ."`
+	HTTP        string            `json:"http,omitzero" jsonschema:"URL that takes a POST with the input as JSON and answers with the output."`
+	Headers     map[string]Secret `json:"headers,omitzero" jsonschema:"Headers sent to the URL, such as Authorization. Their values are never shown."`
+	Timeout     Duration          `json:"timeout,omitzero" jsonschema:"How long one call may take. Default: 15m."`
 }
 
 // AWS is Step Functions in an AWS account.

@@ -60,9 +60,13 @@ func functions(cfg *config.Config, log *zap.Logger) (*lambda.Handler, error) {
 		var made lambda.Function
 		var err error
 		if f.HTTP != "" {
-			made, err = http.New(http.Config{URL: f.HTTP, Timeout: time.Duration(f.Timeout)})
+			headers := make(map[string]string, len(f.Headers))
+			for key, value := range f.Headers {
+				headers[key] = value.Reveal()
+			}
+			made, err = http.New(http.Config{URL: f.HTTP, Headers: headers, Timeout: time.Duration(f.Timeout)})
 		} else {
-			made, err = exec.New(log, exec.Config{Command: f.Exec, Timeout: time.Duration(f.Timeout)})
+			made, err = exec.New(log, exec.Config{Command: f.Exec, Env: f.Environment, Timeout: time.Duration(f.Timeout)})
 		}
 		if err != nil {
 			return nil, fmt.Errorf("engine.embedded.functions.%s: %w", name, err)
