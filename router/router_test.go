@@ -113,7 +113,11 @@ func TestNewReportsEverythingAtOnce(t *testing.T) {
 	}
 	var paths []string
 	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
-		paths = append(paths, e.(*KeyError).Path)
+		keyed := new(KeyError)
+		if !errors.As(e, &keyed) {
+			t.Fatalf("%v names no key", e)
+		}
+		paths = append(paths, keyed.Path)
 	}
 	want := []string{"components.a.paths", "routes[0].state_machine", "routes[0].branches[0]", "routes[0].branches[1]", "routes[1].name", "routes[1].commits"}
 	if diff := cmp.Diff(want, paths); diff != "" {

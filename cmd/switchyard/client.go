@@ -28,18 +28,17 @@ func (c *cli) clientFlags(cmd *cobra.Command) *clientFlags {
 // client finds the service. On the service's own machine the config is enough:
 // it names the address and the folder with the token.
 func (c *cli) client(f *clientFlags) (*api.Client, error) {
-	server, token := f.server, ""
+	server := f.server
 	if server == "" {
 		server, _ = c.env("SWITCHYARD_SERVER")
 	}
+	token, _ := c.env("SWITCHYARD_TOKEN")
 	if f.token != "" {
 		text, err := os.ReadFile(f.token)
 		if err != nil {
 			return nil, fmt.Errorf("--token-file: %w", err)
 		}
 		token = strings.TrimSpace(string(text))
-	} else {
-		token, _ = c.env("SWITCHYARD_TOKEN")
 	}
 	if server != "" && token != "" {
 		return api.NewClient(server, token), nil

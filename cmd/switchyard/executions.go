@@ -124,7 +124,7 @@ func (c *cli) executionsLogCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var w io.Writer = c.stdout
+		w := c.stdout
 		if c.out.terminal {
 			w = &safeWriter{w: c.stdout}
 		}

@@ -24,6 +24,7 @@ var pullRequestFields = sieve.Fields{
 		"head":   {"ref": nil, "sha": nil, "repo": repositoryFields},
 		"base":   {"ref": nil, "sha": nil, "repo": repositoryFields},
 	},
+	"label":      {"name": nil},
 	"repository": repositoryFields,
 	"sender":     {"login": nil},
 }
@@ -49,7 +50,7 @@ func pullRequestEvent(pl *gh.PullRequestPayload, ev *event.Event) (err error) {
 		return err
 	}
 	switch pl.Action {
-	case "opened", "synchronize", "reopened", "ready_for_review", "closed":
+	case "opened", "synchronize", "reopened", "ready_for_review", "closed", "labeled":
 	case "":
 		return errors.New("action: missing from a pull_request payload")
 	default:
@@ -79,6 +80,9 @@ func pullRequestEvent(pl *gh.PullRequestPayload, ev *event.Event) (err error) {
 		// The head repository is null, and its ID 0, once it is deleted.
 		Fork:     pr.Head.Repo.ID == 0 || pr.Head.Repo.ID != pr.Base.Repo.ID,
 		HeadRepo: pr.Head.Repo.FullName,
+	}
+	if pl.Action == "labeled" {
+		ev.PullRequest.Label = pl.Label.Name
 	}
 	for i := range pr.Labels {
 		ev.PullRequest.Labels = append(ev.PullRequest.Labels, pr.Labels[i].Name)

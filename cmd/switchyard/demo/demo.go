@@ -111,7 +111,7 @@ func Demo(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := settings(dir)
+	cfg, err := settings(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -165,8 +165,8 @@ func folder(dir string) (string, error) {
 }
 
 // settings writes the demo's files and reads its config as serve would.
-func settings(dir string) (*config.Config, error) {
-	addr, err := freeAddr()
+func settings(ctx context.Context, dir string) (*config.Config, error) {
+	addr, err := freeAddr(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -185,8 +185,9 @@ func settings(dir string) (*config.Config, error) {
 	return config.Load(path)
 }
 
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddr(ctx context.Context) (string, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}

@@ -96,6 +96,7 @@ func (s *screen) state(state dispatch.State) string {
 		sign, colour = "▶", lipgloss.Color("4")
 	case dispatch.StateSucceeded:
 		sign, colour = "✔", lipgloss.Color("2")
+	default:
 	}
 	return s.style.NewStyle().Foreground(colour).Render(sign + " " + string(state))
 }

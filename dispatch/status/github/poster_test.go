@@ -271,7 +271,7 @@ func TestPosterFollowsRenamedRepository(t *testing.T) {
 	if err := p.Post(t.Context(), wanted(), ""); err != nil {
 		t.Fatal(err)
 	}
-	if got := fake.seen(); len(got) != 2 || got[1].Method != "POST" || got[1].Authorization != "Bearer t" || got[1].Body["state"] != "success" {
+	if got := fake.seen(); len(got) != 2 || got[1].Method != http.MethodPost || got[1].Authorization != "Bearer t" || got[1].Body["state"] != "success" {
 		t.Errorf("requests: %+v", got)
 	}
 }

@@ -183,7 +183,7 @@ func TestHostileNamesAndMessagesArriveAsTheyAre(t *testing.T) {
 	}
 	for i, branch := range branches {
 		r.git(r.work, "checkout", "-q", "--detach", "main")
-		message := "\x1b[31mred\x1b[0m ‮ \"quoted\" " + fmt.Sprint(i)
+		message := "\x1b[31mred\x1b[0m \u202e \"quoted\" " + fmt.Sprint(i)
 		// A path that looks like a commit, and one that is hard to print.
 		sha := r.commit(message, strings.Repeat("a", 40), "dir with space/é\n\"x\"")
 		r.server.take()

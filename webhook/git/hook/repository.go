@@ -239,7 +239,7 @@ func readCommits(r *bufio.Reader, visit func(git.Commit) error) (n int, err erro
 			return n, err
 		}
 	}
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		return n, fmt.Errorf("git diff-tree: %w", err)
 	}
 	return n, nil

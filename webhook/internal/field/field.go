@@ -94,7 +94,7 @@ func DeliveryID(header, s string) error {
 
 func isHex(s string) bool {
 	for i := range len(s) {
-		if b := s[i]; !(b >= '0' && b <= '9' || b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F') {
+		if b := s[i]; (b < '0' || b > '9') && (b < 'a' || b > 'f') && (b < 'A' || b > 'F') {
 			return false
 		}
 	}

@@ -310,7 +310,7 @@ func escapeLength(text []byte) int {
 			return 0
 		}
 		for _, b := range text[2:6] {
-			if !(b >= '0' && b <= '9' || b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F') {
+			if (b < '0' || b > '9') && (b < 'a' || b > 'f') && (b < 'A' || b > 'F') {
 				return 0
 			}
 		}
