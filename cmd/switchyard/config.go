@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -65,7 +66,11 @@ func (c *cli) loadConfig(path string, offline bool) (*config.Config, error) {
 	if offline {
 		opts = append(opts, config.Offline())
 	}
-	return config.Load(path, opts...)
+	cfg, err := config.Load(path, opts...)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; name the file with --config", err)
+	}
+	return cfg, err
 }
 
 // reportConfig writes what `config validate --json` promises.
