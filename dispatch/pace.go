@@ -43,13 +43,20 @@ func (p *pace) configure(perSecond float64, burst int) {
 	p.limiter.SetBurst(burst)
 }
 
-// wait says how long to wait before the next call; 0 takes a token.
-func (p *pace) wait() time.Duration {
+// pause says how long nothing may be started because the engine throttled us.
+func (p *pace) pause() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if pause := time.Until(p.resumeAt); pause > 0 {
+	return max(0, time.Until(p.resumeAt))
+}
+
+// wait says how long to wait before the next call; 0 takes a token.
+func (p *pace) wait() time.Duration {
+	if pause := p.pause(); pause > 0 {
 		return pause
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	r := p.limiter.Reserve()
 	delay := r.Delay()
 	if delay > 0 {

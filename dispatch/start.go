@@ -93,10 +93,15 @@ func (d *Dispatcher) start(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		if s.more && len(s.queue) < d.config().MaxStarts {
-			s.fetch(ctx)
+		wait := d.pace.pause()
+		if wait > 0 {
+			s.putBack()
+		} else {
+			if s.more && len(s.queue) < d.config().MaxStarts {
+				s.fetch(ctx)
+			}
+			wait = s.launch(ctx)
 		}
-		wait := s.launch(ctx)
 		if wait == 0 && len(s.queue) == 0 && !s.nextDue.IsZero() {
 			wait = max(s.nextDue.Sub(d.now()), time.Millisecond)
 		}
@@ -136,6 +141,15 @@ func (s *starter) fetch(ctx context.Context) {
 			s.queue = append(s.queue, due[i])
 		}
 	}
+}
+
+// putBack empties the queue for a pause: until it ends, some of what is in it
+// may be asked to stop.
+func (s *starter) putBack() {
+	for i := range s.queue {
+		s.starts.end(&s.queue[i])
+	}
+	s.queue, s.more = nil, true
 }
 
 // launch starts what may be started now; a positive result is how long the
