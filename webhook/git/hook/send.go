@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -260,6 +261,9 @@ func (h *Hook) Flush(ctx context.Context, out io.Writer, failed bool, patience t
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):
+		}
+		if _, gone := os.Stat(h.cfg.GitDir); errors.Is(gone, fs.ErrNotExist) {
+			return fmt.Errorf("repository %s is gone, and what waited there with it", h.cfg.GitDir)
 		}
 	}
 }

@@ -172,6 +172,22 @@ func TestFlushTriesAgainUntilItsPatienceIsOver(t *testing.T) {
 	}
 }
 
+func TestFlushEndsWhenItsRepositoryIsGone(t *testing.T) {
+	r := newRepo(t)
+	r.server.answer(http.StatusBadGateway)
+	r.commit("a", "a")
+	r.push("main")
+	synctest.Test(t, func(t *testing.T) {
+		h := r.hook(hook.WithTransport(roundTripper(func(*http.Request) (*http.Response, error) {
+			return nil, errors.Join(errDown, os.RemoveAll(r.bare))
+		})))
+		start := time.Now()
+		if err := h.Flush(t.Context(), io.Discard, false, time.Hour); err == nil || time.Since(start) > 2*time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+	})
+}
+
 func TestConcurrentPushesLoseNothingAndSendNothingTwice(t *testing.T) {
 	r := newRepo(t)
 	r.commit("base", "base")
