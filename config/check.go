@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -177,7 +178,7 @@ func (d *decoder) checkRoutes(c *Config) {
 	r, err := router.New(c.RouterConfig())
 	if err != nil {
 		for _, problem := range problems(err) {
-			d.failRouter(problem.Error())
+			d.failRouter(problem)
 		}
 		return
 	}
@@ -192,24 +193,18 @@ func problems(err error) []error {
 	return []error{err}
 }
 
-var routerPlace = regexp.MustCompile(`^(?:(routes\[\d+\])|components\.([^ :]+))[^:]*(?:: ([a-z_]+)(\[\d+\])?)?`)
-
-// failRouter records what the router says of a route or component. Its texts
-// begin with where they belong; they are read only to show the line, and one
-// that cannot be read is shown without.
-func (d *decoder) failRouter(text string) {
+// failRouter records what the router says of a route or component, at the line
+// of its key or of the closest one above that is in the file.
+func (d *decoder) failRouter(problem error) {
 	at := ""
-	if m := routerPlace.FindStringSubmatch(text); m != nil {
-		if at = m[1]; at == "" {
-			at = join("components", m[2])
-		}
-		if key := at + "." + m[3]; d.has(key) {
-			if at = key; d.has(key + m[4]) {
-				at = key + m[4]
-			}
-		}
+	keyed := new(router.KeyError)
+	if errors.As(problem, &keyed) {
+		at = keyed.Path
 	}
-	d.fail(d.place(at), "", "%s", text)
+	for at != "" && !d.has(at) {
+		at = at[:max(0, strings.LastIndexAny(at, ".["))]
+	}
+	d.fail(d.place(at), "", "%s", problem.Error())
 }
 
 func (d *decoder) checkRouteSources(at string, sources []string, c *Config) {
