@@ -111,7 +111,7 @@ func (o *object) resource() string {
 		return ""
 	}
 	arn := o.str("Resource")
-	if v, _ := o.v.Get("Resource"); v.Kind() == value.String && !(strings.HasPrefix(arn, "arn:") && strings.Count(arn, ":") >= 5) {
+	if v, _ := o.v.Get("Resource"); v.Kind() == value.String && (!strings.HasPrefix(arn, "arn:") || strings.Count(arn, ":") < 5) {
 		o.failAt("Resource", "Value is not a valid resource ARN", "it looks like arn:aws:states:::service:action")
 	}
 	return arn

@@ -87,11 +87,12 @@ func text(args []value.Value, i int) (string, error) {
 	return s, nil
 }
 
-func list(args []value.Value, i int) ([]value.Value, error) {
-	if args[i].Kind() != value.Array {
-		return nil, wrongType(args, i, "an array")
+// list takes the first argument of a function, which all of those want there.
+func list(args []value.Value) ([]value.Value, error) {
+	if args[0].Kind() != value.Array {
+		return nil, wrongType(args, 0, "an array")
 	}
-	return args[i].Slice(), nil
+	return args[0].Slice(), nil
 }
 
 // integer takes decimals too, rounded as AWS does.
@@ -197,7 +198,7 @@ func array(_ *Scope, _ *Call, args []value.Value) (value.Value, error) {
 }
 
 func arrayPartition(_ *Scope, _ *Call, args []value.Value) (value.Value, error) {
-	elems, err := list(args, 0)
+	elems, err := list(args)
 	if err != nil {
 		return value.Value{}, err
 	}
@@ -218,7 +219,7 @@ func arrayPartition(_ *Scope, _ *Call, args []value.Value) (value.Value, error) 
 }
 
 func arrayContains(_ *Scope, _ *Call, args []value.Value) (value.Value, error) {
-	elems, err := list(args, 0)
+	elems, err := list(args)
 	if err != nil {
 		return value.Value{}, err
 	}
@@ -253,7 +254,7 @@ func arrayRange(_ *Scope, _ *Call, args []value.Value) (value.Value, error) {
 }
 
 func arrayGetItem(_ *Scope, _ *Call, args []value.Value) (value.Value, error) {
-	elems, err := list(args, 0)
+	elems, err := list(args)
 	if err != nil {
 		return value.Value{}, err
 	}
@@ -268,12 +269,12 @@ func arrayGetItem(_ *Scope, _ *Call, args []value.Value) (value.Value, error) {
 }
 
 func arrayLength(_ *Scope, _ *Call, args []value.Value) (value.Value, error) {
-	elems, err := list(args, 0)
+	elems, err := list(args)
 	return value.OfInt(int64(len(elems))), err
 }
 
 func arrayUnique(_ *Scope, _ *Call, args []value.Value) (value.Value, error) {
-	elems, err := list(args, 0)
+	elems, err := list(args)
 	if err != nil {
 		return value.Value{}, err
 	}

@@ -130,7 +130,7 @@ func (e *compare) test(fs *filterScope) bool {
 	case "!=":
 		return lok != rok || lok && !looselyEqual(l, r)
 	case "!==":
-		return lok != rok || lok && !(l.Kind() == r.Kind() && looselyEqual(l, r))
+		return lok != rok || lok && (l.Kind() != r.Kind() || !looselyEqual(l, r))
 	}
 	if !lok || !rok {
 		return e.op == "==" && !lok && !rok || e.op == "nin" && rok
@@ -206,8 +206,7 @@ func (e *compare) matches(fs *filterScope) bool {
 	if !ok || pattern == nil {
 		return false
 	}
-	switch v.Kind() {
-	case value.Array, value.Object, value.Null:
+	if k := v.Kind(); k == value.Array || k == value.Object || k == value.Null {
 		return false
 	}
 	return pattern.MatchString(JavaString(v))

@@ -141,15 +141,15 @@ func (p *parser) operator() string {
 
 func (p *parser) operand() (operand, error) {
 	p.space()
-	switch c := p.peek(); {
-	case c == '@':
+	switch p.peek() {
+	case '@':
 		p.i++
 		path := &Path{}
 		if err := p.tail(path); err != nil {
 			return operand{}, err
 		}
 		return operand{path: path, current: true}, nil
-	case c == '$':
+	case '$':
 		path, err := p.path()
 		if err != nil {
 			return operand{}, err
@@ -158,12 +158,12 @@ func (p *parser) operand() (operand, error) {
 			return operand{}, p.fail("a filter can only refer to $ and @")
 		}
 		return operand{path: path}, nil
-	case c == '\'':
+	case '\'':
 		s, err := p.quoted()
 		return operand{literal: value.OfString(s)}, err
-	case c == '/':
+	case '/':
 		return p.pattern()
-	case c == '[':
+	case '[':
 		list, err := p.list()
 		return operand{literal: list}, err
 	default:

@@ -59,7 +59,7 @@ func (p *Path) applyFunction(v value.Value) (value.Value, error) {
 		return value.OfArray(keys), nil
 	case fnFirst, fnLast, fnIndex:
 		i := f.arg
-		switch f.kind {
+		switch f.kind { //nolint:exhaustive // fnIndex has its own
 		case fnFirst:
 			i = 0
 		case fnLast:

@@ -310,10 +310,7 @@ func (p *parser) integer() (int, error) {
 
 func (p *parser) indexes() (step, error) {
 	var list []int
-	for {
-		if p.peek() == ':' {
-			break
-		}
+	for p.peek() != ':' {
 		n, err := p.integer()
 		if err != nil {
 			return step{}, err

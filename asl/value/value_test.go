@@ -2,6 +2,7 @@ package value
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -63,8 +64,8 @@ func TestParseRefuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := Parse([]byte(tt.in))
-			e, ok := err.(*SyntaxError)
-			if !ok {
+			e := new(SyntaxError)
+			if !errors.As(err, &e) {
 				t.Fatalf("error = %v, want a *SyntaxError", err)
 			}
 			if !strings.Contains(e.Msg, tt.want) || e.Offset != tt.offset {

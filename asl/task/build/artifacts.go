@@ -256,7 +256,7 @@ func (s *session) expand(ctx context.Context, name string) (string, error) {
 	if err := os.WriteFile(script, []byte(b.String()), 0o600); err != nil {
 		return "", err
 	}
-	cmd := exec.Command(s.shell, script)
+	cmd := exec.Command(s.shell, script) //nolint:noctx // the group ends it with ctx, children too
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.Env = s.src, s.out.w, s.out.w, s.env.list()
 	if err := s.group.Run(ctx, cmd); err != nil {
 		return "", err

@@ -49,7 +49,7 @@ func parseRemote(raw string, schemes []string) (remote, error) {
 		return remote{}, fmt.Errorf("clone URL %q begins with -", raw)
 	case filepath.IsAbs(raw):
 		rm.scheme = "file"
-	case strings.Contains(raw, "://") && !strings.Contains(raw[:strings.Index(raw, "://")], ":"):
+	case hasScheme(raw):
 		if err != nil {
 			// The text may hold a password: it is not repeated.
 			return remote{}, errors.New("clone URL is not a valid URL")
@@ -194,7 +194,7 @@ func (g git) run(ctx context.Context, dir string, args, env []string) (stdout, s
 			return "", "", err
 		}
 	}
-	cmd := exec.Command("git", args...)
+	cmd := exec.Command("git", args...) //nolint:noctx // the group ends it with ctx, children too
 	cmd.Dir, cmd.Env = dir, env
 	cmd.Stdout, cmd.Stderr = files[0], files[1]
 	runErr := g.group.Run(ctx, cmd)
@@ -228,4 +228,10 @@ func (g git) failure(ctx context.Context, command, stderr string, err error) err
 		text = err.Error()
 	}
 	return fmt.Errorf("git %s: %s", command, text)
+}
+
+// hasScheme tells scheme://host from host:path, which may hold :// too.
+func hasScheme(raw string) bool {
+	scheme, _, ok := strings.Cut(raw, "://")
+	return ok && !strings.Contains(scheme, ":")
 }

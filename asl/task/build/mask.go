@@ -37,7 +37,8 @@ func (m *masker) write(p []byte) []byte {
 	if len(m.secrets) == 0 {
 		return p
 	}
-	buf := append(m.held, p...)
+	m.held = append(m.held, p...)
+	buf := m.held
 	m.held = nil
 	var out []byte
 	for len(buf) > 0 {

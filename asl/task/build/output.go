@@ -38,7 +38,8 @@ func (o *output) copy(log io.Writer) {
 	chunk := make([]byte, 32<<10)
 	for {
 		n, err := o.r.Read(chunk)
-		buf := append(held, chunk[:n]...)
+		held = append(held, chunk[:n]...)
+		buf := held
 		for {
 			before, after, found := bytes.Cut(buf, o.mark)
 			if !found {

@@ -135,7 +135,7 @@ func (s *session) runShell(ctx context.Context, commands []string, from int) (at
 	if n := s.h.cfg.Nice; n > 0 {
 		argv = append([]string{"nice", "-n", strconv.Itoa(n)}, argv...)
 	}
-	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // the group ends it with ctx, children too
 	cmd.Dir = s.src
 	cmd.Stdout, cmd.Stderr = s.out.w, s.out.w
 	cmd.Env = []string{}

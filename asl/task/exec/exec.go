@@ -18,6 +18,7 @@ import (
 	"os"
 	osexec "os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -144,7 +145,7 @@ func (p *Program) Invoke(ctx context.Context, t task.Task, payload json.RawMessa
 			return nil, fmt.Errorf("run %s: %w", p.path, err)
 		}
 	}
-	cmd.Env = append(p.env[:len(p.env):len(p.env)], "SWITCHYARD_EXECUTION="+t.ExecutionName, "SWITCHYARD_STATE="+t.StateName)
+	cmd.Env = append(slices.Clone(p.env), "SWITCHYARD_EXECUTION="+t.ExecutionName, "SWITCHYARD_STATE="+t.StateName)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = files[0], files[1], files[2]
 
 	timed, cancel := context.WithTimeoutCause(ctx, p.cfg.Timeout, lambda.ErrTimedOut)

@@ -218,7 +218,7 @@ func Reported(answer []byte) *task.Error {
 		ErrorMessage string `json:"errorMessage"`
 	}
 	answer = bytes.TrimSpace(answer)
-	if json.Unmarshal(answer, &e) != nil || e.ErrorType == "" {
+	if ok := json.Unmarshal(answer, &e) == nil && e.ErrorType != ""; !ok {
 		return nil
 	}
 	return &task.Error{Name: e.ErrorType, Cause: string(answer)}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -90,7 +91,7 @@ func TestInvokeHasTheEnvelope(t *testing.T) {
 		if diff := cmp.Diff(want, got.Payload); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
-		if got.StatusCode != 200 || got.ExecutedVersion != "$LATEST" || got.SdkHttpMetadata.HttpStatusCode != 200 || got.SdkResponseMetadata.RequestId == "" {
+		if got.StatusCode != http.StatusOK || got.ExecutedVersion != "$LATEST" || got.SdkHttpMetadata.HttpStatusCode != http.StatusOK || got.SdkResponseMetadata.RequestId == "" {
 			t.Errorf("%s: envelope %s", name, out)
 		}
 	}
