@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"switchyard/dispatch"
@@ -34,6 +35,11 @@ func (j *SQLite) Reopen(ctx context.Context, id string) error {
 	})
 }
 
+const pendingQuery = `SELECT seq, source, delivery_id, received_at, event FROM deliveries WHERE seq IN (
+		SELECT delivery FROM reopened UNION ALL
+		SELECT * FROM (SELECT seq FROM deliveries WHERE seq > (SELECT expanded FROM progress) ORDER BY seq LIMIT ?1))
+	ORDER BY seq LIMIT ?1`
+
 // Pending implements [dispatch.Appender].
 func (j *SQLite) Pending(ctx context.Context, limit int) ([]dispatch.PendingDelivery, error) {
 	var pending []dispatch.PendingDelivery
@@ -45,10 +51,7 @@ func (j *SQLite) Pending(ctx context.Context, limit int) ([]dispatch.PendingDeli
 		p.ID, p.ReceivedAt = dispatch.DeliveryID(source, id), timeOf(received)
 		pending = append(pending, p)
 		return err
-	}, `SELECT seq, source, delivery_id, received_at, event FROM deliveries WHERE seq IN (
-			SELECT delivery FROM reopened UNION ALL
-			SELECT * FROM (SELECT seq FROM deliveries WHERE seq > (SELECT expanded FROM progress) ORDER BY seq LIMIT ?1))
-		ORDER BY seq LIMIT ?1`, limit)
+	}, pendingQuery, limit)
 	return pending, err
 }
 
@@ -208,7 +211,7 @@ func supersede(c *conn, l *lane, delivery int64, at time.Time) ([]dispatch.Chang
 		return nil, err
 	}
 	var waiting []int64
-	err = c.query(`SELECT seq FROM requests`+older+` AND state = 'waiting' ORDER BY seq`, func(s scan) error {
+	err = c.query(`SELECT seq FROM requests`+older+` AND state = 'waiting'`, func(s scan) error {
 		var seq int64
 		err := s(&seq)
 		waiting = append(waiting, seq)
@@ -217,6 +220,7 @@ func supersede(c *conn, l *lane, delivery int64, at time.Time) ([]dispatch.Chang
 	if err != nil {
 		return nil, err
 	}
+	slices.Sort(waiting)
 	var changes []dispatch.Change
 	for _, seq := range waiting {
 		more, err := end(c, &dispatch.EndRecord{Seq: seq, State: dispatch.StateSuperseded, StoppedAt: at, Status: status}, at)

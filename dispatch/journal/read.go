@@ -65,7 +65,7 @@ func (j *SQLite) Executions(ctx context.Context, f dispatch.ExecutionFilter) (di
 		x, err := scanExecution(s)
 		page.Executions = append(page.Executions, x)
 		return x.Seq, err
-	}, `SELECT `+executionColumns+executionTables+`WHERE r.seq BETWEEN ? AND ?`+match.text.String()+` ORDER BY r.seq DESC LIMIT ?`)
+	}, executionQuery+`WHERE r.seq BETWEEN ? AND ?`+match.text.String()+` ORDER BY r.seq DESC LIMIT ?`)
 	page.Next = next
 	return page, err
 }

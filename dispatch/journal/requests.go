@@ -13,6 +13,17 @@ import (
 // admitted in one transaction.
 const admitStep = 256
 
+// What the dispatcher asks again and again. Each walks along an index that
+// holds unfinished requests only.
+const (
+	executionQuery = `SELECT ` + executionColumns + executionTables
+	dueQuery       = `SELECT ` + executionColumns + `, i.input FROM requests r JOIN inputs i ON i.request = r.seq LEFT JOIN deliveries d ON d.seq = r.delivery
+		WHERE r.state = 'ready' AND r.due_at <= ? ORDER BY r.due_at, r.seq LIMIT ?`
+	nextDueQuery  = `SELECT due_at FROM requests WHERE state = 'ready' AND due_at > ? ORDER BY due_at LIMIT 1`
+	runningQuery  = `WHERE r.state = 'running' AND r.seq > ? AND r.started_at <= ? ORDER BY r.seq LIMIT ?`
+	stoppingQuery = `WHERE r.state = 'running' AND r.stop_reason <> '' AND r.due_at <= ? ORDER BY r.due_at LIMIT ?`
+)
+
 // Due implements [dispatch.Requests].
 func (j *SQLite) Due(ctx context.Context, now time.Time, limit int) ([]dispatch.Execution, time.Time, error) {
 	var due []dispatch.Execution
@@ -22,25 +33,23 @@ func (j *SQLite) Due(ctx context.Context, now time.Time, limit int) ([]dispatch.
 		x.Input = input
 		due = append(due, x)
 		return err
-	}, `SELECT `+executionColumns+`, i.input FROM requests r JOIN inputs i ON i.request = r.seq LEFT JOIN deliveries d ON d.seq = r.delivery
-		WHERE r.state = 'ready' AND r.due_at <= ? ORDER BY r.due_at, r.seq LIMIT ?`, millis(now), limit)
+	}, dueQuery, millis(now), limit)
 	if err != nil || len(due) == limit {
 		return due, time.Time{}, err
 	}
 	var next int64
-	err = j.read(ctx, func(s scan) error { return s(&next) },
-		`SELECT due_at FROM requests WHERE state = 'ready' AND due_at > ? ORDER BY due_at LIMIT 1`, millis(now))
+	err = j.read(ctx, func(s scan) error { return s(&next) }, nextDueQuery, millis(now))
 	return due, timeOf(next), err
 }
 
 // Running implements [dispatch.Requests].
 func (j *SQLite) Running(ctx context.Context, after int64, startedBy time.Time, limit int) ([]dispatch.Execution, error) {
-	return j.executions(ctx, `WHERE r.state = 'running' AND r.seq > ? AND r.started_at <= ? ORDER BY r.seq LIMIT ?`, after, millis(startedBy), limit)
+	return j.executions(ctx, runningQuery, after, millis(startedBy), limit)
 }
 
 // Stopping implements [dispatch.Requests].
 func (j *SQLite) Stopping(ctx context.Context, now time.Time, limit int) ([]dispatch.Execution, error) {
-	return j.executions(ctx, `WHERE r.state = 'running' AND r.stop_reason <> '' AND r.due_at <= ? ORDER BY r.due_at LIMIT ?`, millis(now), limit)
+	return j.executions(ctx, stoppingQuery, millis(now), limit)
 }
 
 func (j *SQLite) executions(ctx context.Context, where string, args ...any) ([]dispatch.Execution, error) {
@@ -49,7 +58,7 @@ func (j *SQLite) executions(ctx context.Context, where string, args ...any) ([]d
 		x, err := scanExecution(s)
 		found = append(found, x)
 		return err
-	}, `SELECT `+executionColumns+executionTables+where, args...)
+	}, executionQuery+where, args...)
 	return found, err
 }
 

@@ -16,6 +16,9 @@ func wantStatus(c *conn, request int64, s dispatch.StatusChange, at time.Time) e
 	return err
 }
 
+const nextStatusesQuery = `SELECT version, source, repository, sha, context, execution, ref, state, description, tries, wanted_at
+	FROM statuses WHERE source = ? AND due_at <= ? ORDER BY request DESC LIMIT ?`
+
 // NextStatuses implements [dispatch.Outbox].
 func (j *SQLite) NextStatuses(ctx context.Context, source string, now time.Time, limit int) ([]dispatch.Status, error) {
 	var next []dispatch.Status
@@ -27,8 +30,7 @@ func (j *SQLite) NextStatuses(ctx context.Context, source string, now time.Time,
 		st.State, st.WantedAt = dispatch.StatusState(state), timeOf(wanted)
 		next = append(next, st)
 		return err
-	}, `SELECT version, source, repository, sha, context, execution, ref, state, description, tries, wanted_at
-		FROM statuses WHERE source = ? AND due_at <= ? ORDER BY request DESC LIMIT ?`, source, millis(now), limit)
+	}, nextStatusesQuery, source, millis(now), limit)
 	return next, err
 }
 

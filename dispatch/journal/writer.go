@@ -142,7 +142,6 @@ func (w *writer) loop() {
 // while no delivery waits.
 func (w *writer) group(appends []*appending, first *work) {
 	var works []*work
-	var unrun *work // taken, but its turn did not come
 	next := func() *work {
 		if o := first; o != nil {
 			first = nil
@@ -159,7 +158,6 @@ func (w *writer) group(appends []*appending, first *work) {
 	seq := w.seq
 	err := w.transaction(func(c *conn) error {
 		if err := w.insert(c, appends); err != nil {
-			unrun, first = first, nil
 			return err
 		}
 		inserted = true
@@ -210,8 +208,13 @@ func (w *writer) group(appends []*appending, first *work) {
 		}
 		close(a.done)
 	}
-	if unrun != nil {
-		w.group(nil, unrun)
+	switch {
+	case first == nil:
+	case len(appends) > 0: // its turn did not come
+		w.group(nil, first)
+	default: // there was no transaction
+		first.err = err
+		close(first.done)
 	}
 }
 

@@ -1,0 +1,389 @@
+package journal
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"switchyard/dispatch"
+	"switchyard/internal/event"
+)
+
+// fault fails one statement of the writer: the at-th, counted from arming,
+// either before it reaches SQLite or after SQLite has done it.
+type fault struct {
+	applied bool
+	at      atomic.Int64 // counts down; fires at 0
+	fired   atomic.Value // the statement
+}
+
+var errInjected = errors.New("injected fault")
+
+// trip reports whether this statement is the one.
+func (f *fault) trip(query string) bool {
+	if f.at.Add(-1) != 0 {
+		return false
+	}
+	f.fired.Store(query)
+	return true
+}
+
+func (f *fault) wrap(c driver.Conn) driver.Conn { return &faultyConn{c, f} }
+
+type faultyConn struct {
+	driver.Conn
+	f *fault
+}
+
+func (c *faultyConn) Prepare(query string) (driver.Stmt, error) {
+	s, err := c.Conn.Prepare(query)
+	return &faultyStmt{s, c.f, query}, err
+}
+
+type faultyStmt struct {
+	driver.Stmt
+	f     *fault
+	query string
+}
+
+func (s *faultyStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	trip := s.f.trip(s.query)
+	if trip && !s.f.applied {
+		return nil, errInjected
+	}
+	r, err := s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+	if trip {
+		return nil, errInjected
+	}
+	return r, err
+}
+
+func (s *faultyStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	trip := s.f.trip(s.query)
+	if trip && !s.f.applied {
+		return nil, errInjected
+	}
+	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+	if trip {
+		if err == nil {
+			rows.Close()
+		}
+		return nil, errInjected
+	}
+	return rows, err
+}
+
+// steps is one life of the journal, as the dispatcher lives it: each step is
+// repeated until it succeeds, and must then have happened exactly once.
+func steps(t *testing.T, j *SQLite) (repeats int) {
+	t.Helper()
+	ctx := t.Context()
+	now := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+	acknowledged := map[string]bool{}
+	retry := func(what string, step func() error) {
+		t.Helper()
+		for range 5 {
+			err := step()
+			if err == nil {
+				return
+			}
+			if !strings.Contains(err.Error(), errInjected.Error()) {
+				t.Fatalf("%s: %v", what, err)
+			}
+			repeats++
+		}
+		t.Fatalf("%s fails although only one statement was to fail", what)
+	}
+	deliver := func(id string) {
+		retry("append "+id, func() error {
+			_, err := j.Append(ctx, dispatch.NewDelivery{Source: "github", DeliveryID: id, Kind: event.Push, Event: []byte(`{}`), ReceivedAt: now})
+			acknowledged[id] = err == nil
+			return err
+		})
+	}
+	request := func(id, env string) dispatch.NewRequest {
+		r := dispatch.NewRequest{Request: event.Request{ID: id, Route: "r", Source: "github", Repository: "acme/api", Ref: "refs/heads/main", Environment: env,
+			Commit: event.Commit{SHA: id}, Input: []byte("{}"), CancelSuperseded: true}, State: dispatch.StateReady, DueAt: now,
+			Status: &dispatch.StatusChange{State: dispatch.StatusPending}}
+		if env != "" {
+			r.State = dispatch.StateWaiting
+		}
+		return r
+	}
+	expand := func(id string, requests ...dispatch.NewRequest) {
+		d, err := j.Delivery(ctx, "github:"+id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		retry("expand "+id, func() error {
+			_, err := j.Expand(ctx, []dispatch.Expansion{{Delivery: d.Seq, Requests: requests, At: now}})
+			return err
+		})
+	}
+	seq := func(id string) int64 {
+		x, err := j.Execution(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x.Seq
+	}
+	record := func(r dispatch.Records) {
+		r.At = now
+		retry("record", func() error { _, err := j.Record(ctx, r); return err })
+	}
+
+	deliver("1")
+	deliver("2")
+	expand("1", request("a", ""), request("b", ""), request("w", "prod"), request("x", "prod"))
+	retry("admit", func() error { _, err := j.Admit(ctx, "prod", 1, now); return err })
+	record(dispatch.Records{
+		Started: []dispatch.StartRecord{{Seq: seq("a"), ARN: "arn:a", StartedAt: now}},
+		Failed:  []dispatch.FailureRecord{{Seq: seq("b"), Error: "no", DueAt: now}},
+	})
+	record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: seq("a"), ARN: "arn:a", State: dispatch.StateSucceeded, StoppedAt: now, Output: "{}"}}})
+	expand("2", request("a", ""), request("c", ""))
+	retry("stop", func() error {
+		_, err := j.RequestStop(ctx, "w", dispatch.StopRequest{Reason: "enough", At: now})
+		return err
+	})
+	record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: seq("c"), State: dispatch.StateDead, StoppedAt: now, Error: "refused"}}})
+	retry("redrive", func() error {
+		_, err := j.Redrive(ctx, "c", dispatch.Resume{State: dispatch.StateReady, At: now})
+		if errors.Is(err, dispatch.ErrNotDead) {
+			return nil // applied before its report was lost
+		}
+		return err
+	})
+	retry("status", func() error {
+		s, err := j.NextStatuses(ctx, "github", now, 1)
+		if err != nil || len(s) == 0 {
+			return err
+		}
+		return j.StatusFailed(ctx, s[0], now.Add(time.Hour), "rate limited")
+	})
+	deliver("3")
+	for id, ok := range acknowledged {
+		if _, err := j.Delivery(ctx, "github:"+id); ok && err != nil {
+			t.Errorf("acknowledged delivery %s: %v", id, err)
+		}
+	}
+	return repeats
+}
+
+// picture is all that the journal holds, but for how often something failed.
+func picture(t *testing.T, j *SQLite) string {
+	t.Helper()
+	var b strings.Builder
+	for _, q := range []string{
+		`SELECT 'delivery ' || delivery_id || ' ' || (seq <= (SELECT expanded FROM progress)) FROM deliveries ORDER BY seq`,
+		`SELECT 'request ' || id || ' ' || state || ' ' || arn || ' ' || stop_reason || ' ' || error || ' ' || (SELECT count(*) FROM inputs WHERE request = seq) FROM requests ORDER BY seq`,
+		`SELECT 'status ' || sha || ' ' || state || ' ' || context FROM statuses ORDER BY sha, context`,
+		`SELECT 'ignored ' || delivery || ' ' || reasons FROM ignored ORDER BY delivery`,
+		`SELECT 'output ' || output FROM outputs ORDER BY request`,
+	} {
+		err := j.read(t.Context(), func(s scan) error {
+			var line string
+			err := s(&line)
+			fmt.Fprintln(&b, line)
+			return err
+		}, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.String()
+}
+
+// TestEveryStatementMayFail lets each statement of the journal's life fail
+// once, unapplied and applied but reported as failed, the commits among them.
+// Whatever was acknowledged must be there, and all must end as if nothing had
+// happened, before and after the file is opened again.
+func TestEveryStatementMayFail(t *testing.T) {
+	never := &fault{}
+	j := openWith(t, filepath.Join(t.TempDir(), "journal.db"), never)
+	never.at.Store(1 << 30)
+	steps(t, j)
+	total := int(1<<30 - never.at.Load())
+	want := picture(t, j)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if total < 60 {
+		t.Fatalf("only %d statements: the journal's life has become too simple for this test", total)
+	}
+	stride := 1
+	if testing.Short() {
+		stride = 7
+	}
+	for _, applied := range []bool{false, true} {
+		commits := 0
+		for at := 1; at <= total; at += stride {
+			f := &fault{applied: applied}
+			path := filepath.Join(t.TempDir(), "journal.db")
+			j := openWith(t, path, f)
+			f.at.Store(int64(at))
+			repeats := steps(t, j)
+			fired, _ := f.fired.Load().(string)
+			if fired == "" {
+				t.Fatalf("statement %d of %d did not come", at, total)
+			}
+			name := fmt.Sprintf("statement %d (%.40s), applied %v", at, strings.Join(strings.Fields(fired), " "), applied)
+			if fired == "COMMIT" {
+				commits++
+			}
+			if repeats != 1 && fired != "ROLLBACK" {
+				t.Errorf("%s: noticed %d times", name, repeats)
+			}
+			if got := picture(t, j); got != want {
+				t.Errorf("%s:\n%s\nwant\n%s", name, got, want)
+			}
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			j = openWith(t, path, &fault{})
+			if got := picture(t, j); got != want {
+				t.Errorf("%s, opened again:\n%s\nwant\n%s", name, got, want)
+			}
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if commits == 0 {
+			t.Error("no commit failed: the fault has lost its way to them")
+		}
+	}
+}
+
+func openWith(t *testing.T, path string, f *fault) *SQLite {
+	t.Helper()
+	j, err := open(path, f.wrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// TestWorkFailsAlone puts a failing write into one transaction with deliveries
+// and another write: only the one that failed may notice.
+func TestWorkFailsAlone(t *testing.T) {
+	j, err := Open(filepath.Join(t.TempDir(), "journal.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	errMine := errors.New("mine")
+	held, release := make(chan struct{}), make(chan struct{})
+	results := make(chan error, 3)
+	go func() {
+		results <- j.w.do(t.Context(), func(*conn) error { close(held); <-release; return nil })
+	}()
+	<-held // whatever comes now shares the next transaction
+	go func() {
+		_, err := j.Append(t.Context(), dispatch.NewDelivery{Source: "s", DeliveryID: "d", Event: []byte("{}")})
+		results <- err
+	}()
+	bad, good := make(chan error, 1), make(chan error, 1)
+	for len(j.w.appends) == 0 {
+		time.Sleep(time.Millisecond) //nolint:forbidigo // until the goroutine has handed it in
+	}
+	go func() {
+		bad <- j.w.do(t.Context(), func(c *conn) error {
+			if _, err := c.exec(`INSERT INTO ignored VALUES (1, 1, x'')`); err != nil {
+				return err
+			}
+			return errMine
+		})
+	}()
+	for len(j.w.works) == 0 {
+		time.Sleep(time.Millisecond) //nolint:forbidigo // until the goroutine has handed it in
+	}
+	go func() {
+		good <- j.w.do(t.Context(), func(c *conn) error {
+			_, err := c.exec(`INSERT INTO ignored VALUES (2, 1, x'')`)
+			return err
+		})
+	}()
+	close(release)
+	for range 2 {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-bad; !errors.Is(err, errMine) {
+		t.Errorf("the one that failed: %v", err)
+	}
+	if err := <-good; err != nil {
+		t.Errorf("the one that did not: %v", err)
+	}
+	var left []int64
+	if err := j.read(t.Context(), func(s scan) error {
+		var n int64
+		err := s(&n)
+		left = append(left, n)
+		return err
+	}, `SELECT delivery FROM ignored`); err != nil || len(left) != 1 || left[0] != 2 {
+		t.Errorf("rows %v, %v: want only the good one", left, err)
+	}
+}
+
+func TestFullDiskRecoversByItself(t *testing.T) {
+	var full atomic.Bool
+	limit := func(c driver.Conn) {
+		pages := 1 << 30
+		if full.Load() {
+			pages = 40
+		}
+		if _, err := c.(driver.ExecerContext).ExecContext(context.Background(), fmt.Sprintf("PRAGMA max_page_count = %d", pages), nil); err != nil {
+			t.Error(err)
+		}
+	}
+	var present driver.Conn // touched by the writer's goroutine only
+	j, err := open(filepath.Join(t.TempDir(), "journal.db"), func(c driver.Conn) driver.Conn {
+		limit(c)
+		present = c
+		return c
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	disk := func(isFull bool) {
+		t.Helper()
+		full.Store(isFull)
+		if err := j.w.do(t.Context(), func(*conn) error { limit(present); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	disk(true)
+	acknowledged := 0
+	add := func() error {
+		_, err := j.Append(t.Context(), dispatch.NewDelivery{Source: "s", DeliveryID: fmt.Sprint(acknowledged), Event: make([]byte, 20_000)})
+		if err == nil {
+			acknowledged++
+		}
+		return err
+	}
+	for err = error(nil); err == nil && acknowledged < 1000; {
+		err = add()
+	}
+	if err == nil || !strings.Contains(err.Error(), "the disk is full, free some space") || !strings.Contains(err.Error(), j.path) {
+		t.Fatalf("a full disk says: %v", err)
+	}
+	if err := add(); err == nil {
+		t.Error("the disk is still full, yet a delivery was acknowledged")
+	}
+	disk(false)
+	if err := add(); err != nil {
+		t.Fatalf("there is space again: %v", err)
+	}
+	page, err := j.Deliveries(t.Context(), dispatch.DeliveryFilter{Limit: 1000})
+	if err != nil || len(page.Deliveries) != acknowledged {
+		t.Errorf("%d deliveries, %d acknowledged, %v", len(page.Deliveries), acknowledged, err)
+	}
+}
