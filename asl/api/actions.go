@@ -29,6 +29,9 @@ var actions = map[string]action{
 	"ListExecutions":                   decoded(listExecutions),
 	"DescribeStateMachineForExecution": decoded(describeStateMachineForExecution),
 	"GetExecutionHistory":              decoded(getExecutionHistory),
+	"SendTaskSuccess":                  decoded(sendTaskSuccess),
+	"SendTaskFailure":                  decoded(sendTaskFailure),
+	"SendTaskHeartbeat":                decoded(sendTaskHeartbeat),
 }
 
 // decoded makes an action of a function that takes the request as a struct.

@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -90,6 +91,7 @@ func TestErrorsHaveCodeAndStatus(t *testing.T) {
 	do(t, s, "StartExecution", m{"stateMachineArn": machineARN + "slow", "name": "x"})
 	executionARN := "arn:aws:states:us-east-1:123456789012:execution:slow:x"
 	big := strings.Repeat("x", engine.MaxData)
+	nobody := base64.RawURLEncoding.EncodeToString([]byte("77.1." + strings.Repeat("0", 64)))
 	for _, row := range []struct {
 		name, target, body string
 		status             int
@@ -135,6 +137,11 @@ func TestErrorsHaveCodeAndStatus(t *testing.T) {
 		{"token of another list", "AWSStepFunctions.ListExecutions", body(m{"stateMachineArn": machineARN + "slow", "nextToken": "bWFjaGluZXMAYQ"}), 400, "InvalidToken", "Invalid Token"},
 		{"bad status", "AWSStepFunctions.ListExecutions", body(m{"stateMachineArn": machineARN + "slow", "statusFilter": "DONE"}), 400, "ValidationException", "'DONE' at 'statusFilter'"},
 		{"machine of no execution", "AWSStepFunctions.DescribeStateMachineForExecution", body(m{"executionArn": executionARN + "y"}), 400, "ExecutionDoesNotExist", "y"},
+		{"token missing", "AWSStepFunctions.SendTaskSuccess", body(m{"output": "{}"}), 400, "ValidationException", "'taskToken'"},
+		{"output missing", "AWSStepFunctions.SendTaskSuccess", body(m{"taskToken": "x"}), 400, "ValidationException", "'output'"},
+		{"output not JSON", "AWSStepFunctions.SendTaskSuccess", body(m{"taskToken": "x", "output": "{"}), 400, "InvalidOutput", "Invalid Output"},
+		{"no token of ours", "AWSStepFunctions.SendTaskHeartbeat", body(m{"taskToken": "x"}), 400, "InvalidToken", "Invalid Token"},
+		{"token of nobody", "AWSStepFunctions.SendTaskFailure", body(m{"taskToken": nobody}), 400, "TaskTimedOut", "does not exist anymore"},
 		{"body too large", "AWSStepFunctions.StartExecution", strings.Repeat(" ", 5<<20), 413, "RequestEntityTooLargeException", "4194304"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

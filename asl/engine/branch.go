@@ -25,6 +25,7 @@ const (
 	phaseChildren              // in a Parallel or Map state
 	phaseDone                  // a child that succeeded; output is its output
 	phaseFailed                // a child that failed and was tolerated
+	phaseToken                 // a Task state whose token is still out
 )
 
 // branch is one line of control of an execution: plain data.
@@ -55,6 +56,8 @@ type branch struct {
 	timeout   int64
 	heartbeat int64
 	startedAt int64
+	// beat is when the holder of the task's token last gave a sign of life.
+	beat int64
 
 	output value.Value // when done
 
@@ -153,7 +156,7 @@ func (b *branch) encode() []byte {
 		return appendText(r, b.output.JSON())
 	}
 	r = appendText(r, b.state.Name)
-	for _, n := range [...]int64{b.entered, b.enteredAt, b.prev, int64(b.attempt), b.due, b.timeout, b.heartbeat, b.startedAt} {
+	for _, n := range [...]int64{b.entered, b.enteredAt, b.prev, int64(b.attempt), b.due, b.timeout, b.heartbeat, b.startedAt, b.beat} {
 		r = binary.AppendUvarint(r, uint64(n))
 	}
 	r = binary.AppendUvarint(r, uint64(len(b.retries)))
@@ -227,7 +230,7 @@ func (x *execution) restoreBranch(rec store.Record) error {
 		b.output = parse()
 	} else {
 		b.state = x.prog.states[d.text()]
-		for _, n := range [...]*int64{&b.entered, &b.enteredAt, &b.prev, nil, &b.due, &b.timeout, &b.heartbeat, &b.startedAt} {
+		for _, n := range [...]*int64{&b.entered, &b.enteredAt, &b.prev, nil, &b.due, &b.timeout, &b.heartbeat, &b.startedAt, &b.beat} {
 			if n == nil {
 				b.attempt = int(d.int())
 			} else {

@@ -23,6 +23,8 @@ const (
 	CodeStateMachineAlreadyExists Code = "StateMachineAlreadyExists"
 	CodeStateMachineDeleting      Code = "StateMachineDeleting"
 	CodeStateMachineDoesNotExist  Code = "StateMachineDoesNotExist"
+	CodeInvalidOutput             Code = "InvalidOutput"
+	CodeTaskTimedOut              Code = "TaskTimedOut"
 	CodeTypeNotSupported          Code = "StateMachineTypeNotSupported"
 	CodeValidation                Code = "ValidationException"
 )

@@ -49,6 +49,8 @@ type execution struct {
 	starts []*running
 	end    *store.Ending
 	stops  []chan struct{}
+	// answers are for holders of tokens, once what they said is durable.
+	answers []chan error
 
 	write    store.Write
 	writing  bool
@@ -73,6 +75,7 @@ const (
 	msgTime messageKind = iota // a timer has expired
 	msgStop
 	msgTask // a task has ended
+	msgToken
 )
 
 // message is what reaches an execution from outside.
@@ -84,6 +87,7 @@ type message struct {
 	task      *running
 	output    []byte
 	err       error
+	token     *tokenMessage
 }
 
 func newExecution(e *Engine, rec *store.Execution, prog *program, input value.Value) *execution {
@@ -281,9 +285,14 @@ func (x *execution) rest() {
 func (x *execution) close() {
 	x.e.timers.clear(x.id)
 	x.forget(true)
+	x.answer()
 	for _, m := range x.inbox {
-		if m.kind == msgStop {
+		switch m.kind {
+		case msgStop:
 			x.stops = append(x.stops, m.ended)
+		case msgToken:
+			m.token.answer <- errTokenGone
+		default: // nobody waits for an answer
 		}
 	}
 	for _, c := range x.stops {
@@ -304,6 +313,8 @@ func (x *execution) handle(m *message) {
 		}
 	case msgTask:
 		x.taskEnded(m)
+	case msgToken:
+		x.tokenUsed(m.token)
 	}
 }
 
@@ -415,6 +426,7 @@ func (x *execution) written() {
 		return
 	}
 	x.wake = x.newWake
+	x.answer()
 	for _, r := range x.starts {
 		x.start(r)
 	}
@@ -533,6 +545,9 @@ func (x *execution) contextObject(b *branch) value.Value {
 		value.Field{Key: "Id", Value: value.OfString(x.e.machineARN(x.rec.Machine))},
 		value.Field{Key: "Name", Value: value.OfString(x.rec.Machine)},
 	))
+	if wantsToken(b.state) {
+		m.Set("Task", value.OfObject(value.Field{Key: "Token", Value: value.OfString(x.token(b))}))
+	}
 	if b.state != nil {
 		s := value.NewBuilder(3)
 		s.Set("Name", value.OfString(b.state.Name))

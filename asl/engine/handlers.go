@@ -43,6 +43,10 @@ func (e *Engine) handlerFor(resource string) task.Handler {
 			return h.h
 		}
 	}
+	// With a token the same work is done; only its end is told differently.
+	if plain, ok := strings.CutSuffix(resource, tokenSuffix); ok {
+		return e.handlerFor(plain)
+	}
 	return nil
 }
 

@@ -330,6 +330,8 @@ func (x *execution) timeIsUp(b *branch, now int64) {
 		x.execute(b)
 	case phaseTask:
 		x.taskOverdue(b, now)
+	case phaseToken:
+		x.tokenOverdue(b, now)
 	default: // the other phases wait for nothing that a clock brings
 	}
 	if err != nil {

@@ -260,6 +260,12 @@ func (x *execution) taskEnded(m *message) {
 		fail(&asl.Error{Name: asl.ErrRuntime, Cause: fmt.Sprintf("The task's result is not JSON: %v", err)}, false)
 		return
 	}
+	if wantsToken(b.state) {
+		ev.Type, ev.Has, ev.Data = TaskSubmitted, ev.Has|HasData, result.JSON()
+		x.follow(b, &ev)
+		x.awaitToken(b, r.lastBeat.Load())
+		return
+	}
 	ev.Type, ev.Has, ev.Data = f.succeeded, ev.Has|HasData, result.JSON()
 	x.follow(b, &ev)
 	if err := x.complete(b, result); err != nil {
@@ -273,20 +279,30 @@ func (x *execution) taskOverdue(b *branch, now int64) {
 	if r == nil {
 		return
 	}
-	name, cause := "", error(nil)
 	beat := r.lastBeat.Load()
-	switch {
-	case b.timeout > 0 && now >= b.startedAt+b.timeout:
-		name, cause = asl.ErrTimeout, ErrTimedOut
-	case b.heartbeat > 0 && now >= beat+b.heartbeat:
-		name, cause = asl.ErrHeartbeatTimeout, ErrHeartbeat
-	default:
+	name, cause := b.overdue(beat, now)
+	if cause == nil {
 		x.watch(b, beat)
 		return
 	}
 	delete(x.running, b.id)
 	r.abandon(cause)
-	f := familyOf(r.task.Resource)
+	x.taskTimedOut(b, name)
+}
+
+// overdue gives the limit that the task has exceeded, if any.
+func (b *branch) overdue(beat, now int64) (name string, cause error) {
+	switch {
+	case b.timeout > 0 && now >= b.startedAt+b.timeout:
+		return asl.ErrTimeout, ErrTimedOut
+	case b.heartbeat > 0 && now >= beat+b.heartbeat:
+		return asl.ErrHeartbeatTimeout, ErrHeartbeat
+	}
+	return "", nil
+}
+
+func (x *execution) taskTimedOut(b *branch, name string) {
+	f := familyOf(b.state.Task.Resource)
 	x.follow(b, &Event{Type: f.timedOut, Has: f.has | HasError, ResourceType: f.resourceType, Resource: f.resource, Error: name})
 	x.stateFailed(b, &asl.Error{Name: name})
 }
