@@ -1,0 +1,50 @@
+package engine
+
+import (
+	"switchyard/asl"
+	"switchyard/asl/intrinsic"
+	"switchyard/asl/value"
+)
+
+// contextObject is $$ as the branch sees it.
+func (x *execution) contextObject(b *branch) value.Value {
+	m := value.NewBuilder(4)
+	m.Set("Execution", value.OfObject(
+		value.Field{Key: "Id", Value: value.OfString(x.arn())},
+		value.Field{Key: "Input", Value: x.input},
+		value.Field{Key: "StartTime", Value: value.OfString(timestamp(x.rec.Started))},
+		value.Field{Key: "Name", Value: value.OfString(x.rec.Name)},
+		value.Field{Key: "RoleArn", Value: value.OfString(x.prog.rev.RoleARN)},
+		value.Field{Key: "RedriveCount", Value: value.OfInt(0)},
+	))
+	if it := b.iteration(x); it != nil {
+		m.Set("Map", value.OfObject(value.Field{Key: "Item", Value: value.OfObject(
+			value.Field{Key: "Index", Value: value.OfInt(it.index)},
+			value.Field{Key: "Value", Value: it.item},
+		)}))
+	}
+	m.Set("StateMachine", value.OfObject(
+		value.Field{Key: "Id", Value: value.OfString(x.e.machineARN(x.rec.Machine))},
+		value.Field{Key: "Name", Value: value.OfString(x.rec.Machine)},
+	))
+	if wantsToken(b.state) {
+		m.Set("Task", value.OfObject(value.Field{Key: "Token", Value: value.OfString(x.token(b))}))
+	}
+	if b.state != nil {
+		s := value.NewBuilder(3)
+		s.Set("Name", value.OfString(b.state.Name))
+		s.Set("EnteredTime", value.OfString(timestamp(b.enteredAt)))
+		if b.state.Type == asl.TypeTask || b.state.Type == asl.TypeParallel || b.state.Type == asl.TypeMap {
+			s.Set("RetryCount", value.OfInt(int64(b.attempt)))
+		}
+		m.Set("State", s.Object())
+	}
+	return m.Object()
+}
+
+// see fills the scope for an expression of b that sees input as $.
+func (x *execution) see(b *branch, input value.Value) *intrinsic.Scope {
+	x.at = b
+	x.scope.Input = input
+	return &x.scope
+}
