@@ -8,7 +8,6 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/asl"
-	"switchyard/asl/intrinsic"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
