@@ -37,6 +37,7 @@ const grace = 10 * time.Second
 // for concurrent use.
 type App struct {
 	log     *zap.Logger
+	dir     string // data_dir
 	metrics *metrics
 	undo    closers
 
@@ -73,24 +74,23 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 	for _, opt := range opts {
 		opt(&set)
 	}
-	a := &App{log: log, cfg: cfg, metrics: newMetrics(log)}
+	a := &App{log: log, dir: cfg.Resolve(cfg.DataDir), cfg: cfg, metrics: newMetrics(log)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
 		}
 	}()
-	dir := cfg.Resolve(cfg.DataDir)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(a.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
 	if a.tracer, err = newTracer(ctx, cfg.Tracing.Endpoint, cfg.Tracing.Ratio, set.version); err != nil {
 		return nil, err
 	}
 	a.undo.add(a.tracer.close)
-	if err := a.openEngine(ctx, dir); err != nil {
+	if err := a.openEngine(ctx); err != nil {
 		return nil, err
 	}
-	if a.journal, err = journal.Open(filepath.Join(dir, "journal.db")); err != nil {
+	if a.journal, err = journal.Open(filepath.Join(a.dir, "journal.db")); err != nil {
 		return nil, err
 	}
 	a.undo.add(a.journal.Close)
@@ -100,13 +100,13 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 	if err := a.listen(); err != nil {
 		return nil, err
 	}
-	return a, a.openFaces(dir)
+	return a, a.openFaces()
 }
 
 // Close gives back what New opened, for an App that is not run.
 func (a *App) Close() error { return a.undo.close() }
 
-func (a *App) openEngine(ctx context.Context, dir string) error {
+func (a *App) openEngine(ctx context.Context) error {
 	var client stepfn.API
 	if aws, ok := a.cfg.AWSConfig(); ok {
 		dialled, err := stepfn.Dial(ctx, aws)
@@ -116,7 +116,7 @@ func (a *App) openEngine(ctx context.Context, dir string) error {
 		client = dialled
 	} else {
 		var err error
-		if a.embedded, err = OpenEmbedded(ctx, dir, a.cfg, a.log); err != nil {
+		if a.embedded, err = OpenEmbedded(ctx, a.dir, a.cfg, a.log); err != nil {
 			return err
 		}
 		a.undo.add(a.embedded.Close)
@@ -173,8 +173,8 @@ func (a *App) openDispatch() error {
 }
 
 // openFaces builds what answers people and hosts.
-func (a *App) openFaces(dir string) error {
-	key, err := secretFile(dir, keyFile)
+func (a *App) openFaces() error {
+	key, err := secretFile(a.dir, keyFile)
 	if err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func (a *App) openFaces(dir string) error {
 	}
 	a.metrics.watchStatuses(a.statuses.Stats)
 	if len(a.cfg.Server.APITokens) == 0 {
-		if _, err := secretFile(dir, TokenFile); err != nil {
+		if _, err := secretFile(a.dir, TokenFile); err != nil {
 			return err
 		}
 	}
@@ -337,7 +337,7 @@ func (a *App) Run(ctx context.Context) error {
 		return nil
 	})
 	a.ready.Store(true)
-	a.log.Info("ready", zap.Stringer("listen", a.public.Addr()), zap.String("data_dir", a.cfg.Resolve(a.cfg.DataDir)))
+	a.log.Info("ready", zap.Stringer("listen", a.public.Addr()), zap.String("data_dir", a.dir))
 	err := g.Wait()
 	return errors.Join(err, a.undo.close())
 }
