@@ -59,7 +59,13 @@ type service struct {
 // start runs the app on dir until the test ends or stop is called.
 func start(t *testing.T, dir string) *service {
 	t.Helper()
-	for name, text := range map[string]string{"switchyard.yaml": fmt.Sprintf(settings, secret), "test.asl.json": machine} {
+	return startWith(t, dir, fmt.Sprintf(settings, secret), machine)
+}
+
+// load writes a config and its state machine to dir and reads them.
+func load(t *testing.T, dir, settings, machine string) *config.Config {
+	t.Helper()
+	for name, text := range map[string]string{"switchyard.yaml": settings, "test.asl.json": machine} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +74,13 @@ func start(t *testing.T, dir string) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := app.New(t.Context(), cfg, zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)))
+	return cfg
+}
+
+func startWith(t *testing.T, dir, settings, machine string, opts ...app.Option) *service {
+	t.Helper()
+	cfg := load(t, dir, settings, machine)
+	a, err := app.New(t.Context(), cfg, zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +132,12 @@ func push(branch string, messages ...string) []byte {
 
 func (s *service) deliver(t *testing.T, id string, body []byte) (int, string) {
 	t.Helper()
+	return do(t, s.delivery(t, "push", id, body))
+}
+
+// delivery is the request that GitHub would make.
+func (s *service) delivery(t *testing.T, kind, id string, body []byte) *http.Request {
+	t.Helper()
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.Addr().String()+"/webhooks/github", bytes.NewReader(body))
@@ -127,10 +145,10 @@ func (s *service) deliver(t *testing.T, id string, body []byte) (int, string) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("X-GitHub-Event", "push")
+	req.Header.Set("X-GitHub-Event", kind)
 	req.Header.Set("X-GitHub-Delivery", id)
 	req.Header.Set("X-Hub-Signature-256", fmt.Sprintf("sha256=%x", mac.Sum(nil)))
-	return do(t, req)
+	return req
 }
 
 func do(t *testing.T, req *http.Request) (int, string) {

@@ -1,0 +1,113 @@
+package app_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"switchyard/deploy/pipelines"
+	"switchyard/dispatch"
+)
+
+// buildSettings run local builds and tell a GitHub about them: its secret, and
+// the URL of its API.
+const buildSettings = `
+server: {listen: "127.0.0.1:0"}
+data_dir: data
+sources:
+  github: {secrets: [%q], token: of statuses, base_url: "%s/api/v3"}
+state_machines: {test: {definition: test.asl.json}}
+status: {per_minute: 0, per_hour: 0}
+routes:
+  - {name: all, on: [push, pull_request], state_machine: test, environment: "dev-{{ .Branch | slug }}"}
+`
+
+func TestEveryCommitHasItsStatusAndAPageBehindIt(t *testing.T) {
+	repo, github := newRepository(t), newGitHub(t)
+	// A status is told in its newest state: builds that end before GitHub was
+	// told that they are pending never say so. These wait.
+	goOn := filepath.Join(t.TempDir(), "go-on")
+	buildspec := "version: 0.2\nphases: {build: {commands: ['echo this is the log of %s', 'while [ ! -e " + goOn + " ]; do sleep .02; done', 'exit %d']}}\n"
+	good := repo.commit("good", fmt.Sprintf(buildspec, "good", 0))
+	bad := repo.commit("bad", fmt.Sprintf(buildspec, "bad", 3))
+	s := startWith(t, t.TempDir(), fmt.Sprintf(buildSettings, secret, github.URL), string(pipelines.Test))
+	if status, text := s.deliver(t, "d1", pushOf(repo.bare, "feature/a", commit{good, "good"}, commit{bad, "bad"})); status != http.StatusAccepted {
+		t.Fatalf("%d %s", status, text)
+	}
+	eventually(t, "both pending", func() bool { return len(github.all()) == 2 })
+	if err := os.WriteFile(goOn, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	last := github.final(t, 2)
+	for sha, want := range map[string]struct{ state, log string }{
+		good: {"success", "this is the log of good"},
+		bad:  {"failure", "this is the log of bad"},
+	} {
+		states := github.states(sha)
+		if diff := cmp.Diff([]string{"pending", want.state}, states); diff != "" {
+			t.Errorf("states of %s: %s", want.state, diff)
+		}
+		p := last[sha]
+		if p.Context != "switchyard/all" || p.Repository != "acme/api" || p.Description == "" {
+			t.Errorf("status %+v", p)
+		}
+		if !strings.HasPrefix(p.TargetURL, "http://"+s.Addr().String()+"/executions/") {
+			t.Fatalf("target URL %q", p.TargetURL)
+		}
+		// As a browser of somebody who only sees the commit would open it.
+		code, page := s.get(t, strings.TrimPrefix(p.TargetURL, "http://"+s.Addr().String()))
+		if code != http.StatusOK || !strings.Contains(page, want.log) || !strings.Contains(page, sha) {
+			t.Errorf("%s: %d, without its log:\n%.2000s", p.TargetURL, code, page)
+		}
+	}
+}
+
+func TestGitHubIsLeftAloneForAsLongAsItSays(t *testing.T) {
+	github := newGitHub(t)
+	github.limit, github.retryAfter = 1, "1"
+	s := startWith(t, t.TempDir(), fmt.Sprintf(buildSettings, secret, github.URL), instant)
+	s.deliver(t, "d1", push("feature/a", "one"))
+	last := github.final(t, 1)
+	github.mu.Lock()
+	defer github.mu.Unlock()
+	if len(github.refusals) != 1 {
+		t.Fatalf("%d posts were turned away, want 1: the source has to wait as a whole", len(github.refusals))
+	}
+	for _, p := range github.statuses {
+		if waited := p.at.Sub(github.refusals[0]); waited < time.Second {
+			t.Errorf("posted %v after 403 with Retry-After: 1", waited)
+		}
+	}
+	for _, p := range last {
+		if p.State != "success" {
+			t.Errorf("last status %+v", p)
+		}
+	}
+}
+
+// A host that is down costs no commit its run, and no status.
+func TestStatusesWaitForAHostThatIsDown(t *testing.T) {
+	github := newGitHub(t)
+	dir := t.TempDir()
+	// Nobody listens there.
+	s := startWith(t, dir, fmt.Sprintf(buildSettings, secret, "http://127.0.0.1:1"), instant)
+	s.deliver(t, "d1", push("feature/a", "one", "two"))
+	for _, e := range s.settled(t, 2) {
+		if e.State != dispatch.StateSucceeded {
+			t.Errorf("%s is %s", e.ID, e.State)
+		}
+	}
+	s.stop()
+	startWith(t, dir, fmt.Sprintf(buildSettings, secret, github.URL), instant)
+	for _, p := range github.final(t, 2) {
+		if p.State != "success" {
+			t.Errorf("last status %+v", p)
+		}
+	}
+}
