@@ -18,6 +18,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -32,6 +33,7 @@ import (
 
 	"switchyard/dispatch"
 	"switchyard/internal/event"
+	"switchyard/internal/safetext"
 )
 
 // Dispatcher is what the API needs of [dispatch.Dispatcher].
@@ -196,11 +198,19 @@ func answerTo(r event.Receipt) Accepted {
 	return a
 }
 
+// answer writes JSON that may be shown on a terminal as it comes: branch names
+// and commit messages in it are written by strangers.
 func answer(w http.ResponseWriter, status int, v any) {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil { // only for an output that is no JSON
+		status = http.StatusInternalServerError
+		text.Reset()
+		_ = enc.Encode(map[string]string{"error": "the answer cannot be written as JSON: " + err.Error()})
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // the reader has gone; there is nobody to tell
+	_, _ = w.Write(safetext.JSON(text.Bytes())) // the reader has gone; there is nobody to tell
 }
