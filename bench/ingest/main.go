@@ -65,67 +65,20 @@ func serveBaseline(addr string) error {
 	}))
 }
 
+// perSecond is more than either side can take.
+const perSecond = 16_000
+
 func run(ctx context.Context, seconds, rounds, conns, commits int, goal float64) error {
-	dir, err := os.MkdirTemp("", "switchyard-ingest-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	server, err := rig.New(ctx, dir)
-	if err != nil {
-		return err
-	}
-	bare, stopBare, err := startBaseline(ctx)
-	if err != nil {
-		return err
-	}
-	defer stopBare()
-	if err := server.Start(ctx); err != nil {
-		return err
-	}
 	random := rand.New(rand.NewPCG(1, 2))
-	// More than either side can take in the time.
-	const perSecond = 16_000
 	fmt.Printf("%d connections, pushes of %d commits, %d bytes, %d s a side, %d rounds\n", conns, commits,
 		len(rig.Push(random, "x", commits).Body), seconds, rounds)
 	var ratios []float64
-	var acked []rig.Ack
 	for round := range rounds {
-		bareAcks, bareRate, err := measure(ctx, bare, conns, seconds, pushes(random, bare, seconds*perSecond, commits))
+		ratio, err := oneRound(ctx, round+1, random, seconds, conns, commits)
 		if err != nil {
 			return err
 		}
-		acks, rate, err := measure(ctx, server.Webhook, conns, seconds, pushes(random, server.Webhook, seconds*perSecond, commits))
-		if err != nil {
-			return err
-		}
-		ratios = append(ratios, rate/bareRate)
-		acked = append(acked, acks...)
-		fmt.Printf("round %d  bare %6.0f/s p50 %5.1f ms p99 %5.1f ms   switchyard %6.0f/s p50 %5.1f ms p99 %5.1f ms   ratio %.2f\n", round+1,
-			bareRate, ms(rig.Quantile(bareAcks, .5)), ms(rig.Quantile(bareAcks, .99)),
-			rate, ms(rig.Quantile(acks, .5)), ms(rig.Quantile(acks, .99)), rate/bareRate)
-	}
-	appends, err := server.Metric(ctx, "switchyard_journal_appended_deliveries_total")
-	if err != nil {
-		return err
-	}
-	commitsDone, err := server.Metric(ctx, "switchyard_journal_append_commits_total")
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%.0f deliveries shared %.0f fsyncs: %.1f each\n", appends, commitsDone, appends/commitsDone)
-	if err := server.Kill(); err != nil {
-		return err
-	}
-	fmt.Println("killed with SIGKILL, started again")
-	if err := server.Start(ctx); err != nil {
-		return err
-	}
-	if err := verify(ctx, server, acked); err != nil {
-		return err
-	}
-	if err := server.Stop(); err != nil {
-		return fmt.Errorf("stop: %w", err)
+		ratios = append(ratios, ratio)
 	}
 	slices.Sort(ratios)
 	median := ratios[len(ratios)/2]
@@ -134,6 +87,65 @@ func run(ctx context.Context, seconds, rounds, conns, commits int, goal float64)
 		return fmt.Errorf("the goal is %.2f", goal)
 	}
 	return nil
+}
+
+// oneRound loads the bare handler and then Switchyard, neither while the other
+// runs, and sees what was acknowledged to its end.
+func oneRound(ctx context.Context, round int, random *rand.Rand, seconds, conns, commits int) (float64, error) {
+	bare, bareRate, err := loadBaseline(ctx, random, seconds, conns, commits)
+	if err != nil {
+		return 0, err
+	}
+	dir, err := os.MkdirTemp("", "switchyard-ingest-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	server, err := rig.New(ctx, dir)
+	if err != nil {
+		return 0, err
+	}
+	deliveries := pushes(random, server.Webhook, seconds*perSecond, commits)
+	if err := server.Start(ctx); err != nil {
+		return 0, err
+	}
+	acks, rate, err := measure(ctx, server.Webhook, conns, seconds, deliveries)
+	if err != nil {
+		return 0, err
+	}
+	appends, err := server.Metric(ctx, "switchyard_journal_appended_deliveries_total")
+	if err != nil {
+		return 0, err
+	}
+	fsyncs, err := server.Metric(ctx, "switchyard_journal_append_commits_total")
+	if err != nil {
+		return 0, err
+	}
+	if err := server.Kill(); err != nil {
+		return 0, err
+	}
+	fmt.Printf("round %d  bare %6.0f/s p50 %5.1f ms p99 %5.1f ms   switchyard %6.0f/s p50 %5.1f ms p99 %5.1f ms   ratio %.2f\n", round,
+		bareRate, ms(rig.Quantile(bare, .5)), ms(rig.Quantile(bare, .99)), rate, ms(rig.Quantile(acks, .5)), ms(rig.Quantile(acks, .99)), rate/bareRate)
+	fmt.Printf("         %.0f deliveries shared %.0f fsyncs, %.1f each; killed with SIGKILL, started again\n", appends, fsyncs, appends/fsyncs)
+	if err := server.Start(ctx); err != nil {
+		return 0, err
+	}
+	if err := verify(ctx, server, acks); err != nil {
+		return 0, err
+	}
+	if err := server.Stop(); err != nil {
+		return 0, fmt.Errorf("stop: %w", err)
+	}
+	return rate / bareRate, nil
+}
+
+func loadBaseline(ctx context.Context, random *rand.Rand, seconds, conns, commits int) ([]rig.Ack, float64, error) {
+	addr, stop, err := startBaseline(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer stop()
+	return measure(ctx, addr, conns, seconds, pushes(random, addr, seconds*perSecond, commits))
 }
 
 func startBaseline(ctx context.Context) (addr string, stop func(), err error) {
@@ -212,9 +224,9 @@ func verify(ctx context.Context, server *rig.Server, acked []rig.Ack) error {
 	}
 	start := time.Now()
 	all, err := server.Settle(ctx, len(want), func(have int) {
-		fmt.Printf("\r%d of %d executions started ", have, len(want))
+		fmt.Printf("\r         %d of %d executions started ", have, len(want))
 	})
-	fmt.Println()
+	fmt.Print("\r\033[K")
 	if err != nil {
 		return err
 	}
@@ -229,7 +241,7 @@ func verify(ctx context.Context, server *rig.Server, acked []rig.Ack) error {
 			}
 		}
 	}
-	fmt.Printf("%d acknowledged deliveries, %d commits: %d lost, %d twice; the backlog took %.0f s\n", len(acked), len(want), lost, twice, time.Since(start).Seconds())
+	fmt.Printf("         %d acknowledged deliveries, %d commits: %d lost, %d twice; the backlog took %.0f s\n", len(acked), len(want), lost, twice, time.Since(start).Seconds())
 	if lost > 0 || twice > 0 {
 		return errors.New("the promise is broken")
 	}

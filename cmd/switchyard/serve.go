@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -38,6 +39,9 @@ func (c *cli) serveCommand() *cobra.Command {
 			for _, w := range cfg.Warnings() {
 				log.Warn("the config says what it can hardly mean", zap.String("warning", w))
 			}
+			if _, set := c.env("GOGC"); !set {
+				debug.SetGCPercent(gcPercent)
+			}
 			service, err := app.New(cmd.Context(), cfg, log, app.WithVersion(buildVersion()))
 			if err != nil {
 				return err
@@ -57,6 +61,11 @@ func (c *cli) serveCommand() *cobra.Command {
 	logs = logFlags(cmd)
 	return cmd
 }
+
+// gcPercent trades memory for time: the service lives on a few tens of
+// megabytes, and at Go's default of 100 collecting takes a tenth of its time
+// while deliveries arrive at full speed. GOGC overrules it.
+const gcPercent = 300
 
 // onHangup calls f for each SIGHUP until ctx ends.
 func onHangup(ctx context.Context, f func()) {
