@@ -17,6 +17,7 @@ type Embedded struct {
 	MaxBuilds int                 `json:"max_builds,omitzero" jsonschema:"How many local builds run at once. 0: one for each CPU." min:"0"`
 	Projects  map[string]Project  `json:"projects,omitzero" jsonschema:"What codebuild:startBuild runs on this machine, by ProjectName."`
 	Functions map[string]Function `json:"functions,omitzero" jsonschema:"What a Lambda ARN or name runs on this machine."`
+	Mocks     string              `json:"mocks,omitzero" jsonschema:"File in the format of MockConfigFile.json. An execution started with #TestCase after the state machine's ARN takes its answers from there. Relative to this file's folder."`
 }
 
 // Project is a local build.

@@ -58,6 +58,10 @@ type branch struct {
 	startedAt int64
 	// beat is when the holder of the task's token last gave a sign of life.
 	beat int64
+	// try numbers a mocked state's attempts within the execution; the root
+	// counts them, by state.
+	try   int
+	tries map[string]int
 
 	output value.Value // when done
 
@@ -126,6 +130,8 @@ const (
 	flagQuiet = 1 << iota
 	flagVars
 	flagEffective
+	flagTry
+	flagTries
 )
 
 // recordVersion is the first byte of a record.
@@ -143,6 +149,12 @@ func (b *branch) encode() []byte {
 	}
 	if b.phase == phaseTask {
 		flags |= flagEffective
+		if b.try > 0 {
+			flags |= flagTry
+		}
+	}
+	if len(b.tries) > 0 {
+		flags |= flagTries
 	}
 	parent := int64(0)
 	if b.parent != nil {
@@ -169,6 +181,15 @@ func (b *branch) encode() []byte {
 	}
 	if flags&flagEffective != 0 {
 		r = appendText(r, b.effective.JSON())
+	}
+	if flags&flagTry != 0 {
+		r = binary.AppendUvarint(r, uint64(b.try))
+	}
+	if flags&flagTries != 0 {
+		r = binary.AppendUvarint(r, uint64(len(b.tries)))
+		for state, n := range b.tries {
+			r = binary.AppendUvarint(appendText(r, state), uint64(n))
+		}
 	}
 	return r
 }
@@ -251,6 +272,17 @@ func (x *execution) restoreBranch(rec store.Record) error {
 		}
 		if flags&flagEffective != 0 {
 			b.effective = parse()
+		}
+		if flags&flagTry != 0 {
+			b.try = int(d.int())
+		}
+		if flags&flagTries != 0 {
+			n := d.count()
+			b.tries = make(map[string]int, n)
+			for range n {
+				state := d.text()
+				b.tries[state] = int(d.int())
+			}
 		}
 		d.bad = d.bad || b.state == nil
 	}

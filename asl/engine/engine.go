@@ -104,6 +104,7 @@ type Engine struct {
 	handlers  []handler
 	clock     *clock
 	random    func() float64
+	mocks     Mocks
 	arnPrefix string
 
 	book   *machineBook

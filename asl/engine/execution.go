@@ -29,6 +29,7 @@ type execution struct {
 
 	rec      *store.Execution // nil until loaded
 	prog     *program
+	testCase *testCase // nil unless it was started with one
 	input    value.Value
 	hist     history
 	branches map[int64]*branch

@@ -16,6 +16,7 @@ const MaxData = 262_144
 
 // Start asks for an execution.
 type Start struct {
+	// MachineARN may end in #TestCase, see [WithMocks].
 	MachineARN string
 	// Name is a random one when empty.
 	Name string
@@ -34,13 +35,28 @@ type Started struct {
 // executionAttrs are what an execution keeps beside the store's own fields.
 type executionAttrs struct {
 	TraceHeader string `json:"trace,omitempty"`
+	// TestCase is the name of the one that the execution runs.
+	TestCase string `json:"testCase,omitempty"`
+}
+
+func attrsOf(rec *store.Execution) (attrs executionAttrs, err error) {
+	if len(rec.Attrs) > 0 {
+		if err = json.Unmarshal(rec.Attrs, &attrs); err != nil {
+			err = fmt.Errorf("decode attributes of execution %s of %s: %w", rec.Name, rec.Machine, err)
+		}
+	}
+	return attrs, err
 }
 
 // StartExecution starts an execution and returns once it is durable. With the
 // name and the input of one that runs it returns that one; any other use of a
 // name that is taken is ExecutionAlreadyExists.
 func (e *Engine) StartExecution(ctx context.Context, in Start) (Started, error) {
-	m, err := e.existing(ctx, in.MachineARN)
+	machineARN, caseName, err := e.splitTestCase(in.MachineARN)
+	if err != nil {
+		return Started{}, err
+	}
+	m, err := e.existing(ctx, machineARN)
 	if err != nil {
 		return Started{}, err
 	}
@@ -66,6 +82,10 @@ func (e *Engine) StartExecution(ctx context.Context, in Start) (Started, error) 
 	if err != nil {
 		return Started{}, internal(err)
 	}
+	mocks, err := e.testCaseOf(prog, m.Name, caseName)
+	if err != nil {
+		return Started{}, err
+	}
 	rec := &store.Execution{
 		ID: e.lastID.Add(1), Machine: m.Name, Name: in.Name, Revision: m.RevisionKey,
 		Started: e.now().UnixMilli(), Input: []byte(in.Input),
@@ -73,16 +93,18 @@ func (e *Engine) StartExecution(ctx context.Context, in Start) (Started, error) 
 	if rec.ID > store.MaxExecID {
 		return Started{}, internal(fmt.Errorf("start execution %s: execution IDs are used up", in.Name))
 	}
-	if in.TraceHeader != "" {
-		if rec.Attrs, err = json.Marshal(executionAttrs{TraceHeader: in.TraceHeader}); err != nil {
+	if attrs := (executionAttrs{TraceHeader: in.TraceHeader, TestCase: caseName}); attrs != (executionAttrs{}) {
+		if rec.Attrs, err = json.Marshal(attrs); err != nil {
 			return Started{}, internal(err)
 		}
 	}
 	started := Started{e.executionARN(m.Name, in.Name), rec.Started}
-	err = e.create(ctx, newExecution(e, rec, prog, input))
+	x := newExecution(e, rec, prog, input)
+	x.testCase = mocks
+	err = e.create(ctx, x)
 	switch {
 	case errors.Is(err, store.ErrExists):
-		return e.startedBefore(ctx, rec)
+		return e.startedBefore(ctx, rec, caseName)
 	case err != nil:
 		return Started{}, internal(fmt.Errorf("start execution %s: %w", in.Name, err))
 	}
@@ -109,13 +131,17 @@ func (e *Engine) create(ctx context.Context, x *execution) error {
 	}
 }
 
-func (e *Engine) startedBefore(ctx context.Context, rec *store.Execution) (Started, error) {
+func (e *Engine) startedBefore(ctx context.Context, rec *store.Execution, caseName string) (Started, error) {
 	arn := e.executionARN(rec.Machine, rec.Name)
 	old, err := e.store.Execution(ctx, rec.Machine, rec.Name)
 	if err != nil {
 		return Started{}, internal(err)
 	}
-	if old.Status != store.Running || string(old.Input) != string(rec.Input) {
+	was, err := attrsOf(old)
+	if err != nil {
+		return Started{}, internal(err)
+	}
+	if old.Status != store.Running || string(old.Input) != string(rec.Input) || was.TestCase != caseName {
 		return Started{}, fail(CodeExecutionAlreadyExists, "Execution Already Exists: '%s'", arn)
 	}
 	return Started{arn, old.Started}, nil
@@ -150,15 +176,11 @@ func (e *Engine) DescribeExecution(ctx context.Context, arn string) (*Execution,
 	if err != nil {
 		return nil, err
 	}
-	found := &Execution{Execution: *x, ARN: arn, MachineARN: e.machineARN(x.Machine)}
-	if len(x.Attrs) > 0 {
-		var attrs executionAttrs
-		if err := json.Unmarshal(x.Attrs, &attrs); err != nil {
-			return nil, internal(fmt.Errorf("decode attributes of execution %s: %w", arn, err))
-		}
-		found.TraceHeader = attrs.TraceHeader
+	attrs, err := attrsOf(x)
+	if err != nil {
+		return nil, internal(err)
 	}
-	return found, nil
+	return &Execution{Execution: *x, ARN: arn, MachineARN: e.machineARN(x.Machine), TraceHeader: attrs.TraceHeader}, nil
 }
 
 // ListExecutions returns up to limit executions of a machine, the newest first,

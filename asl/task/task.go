@@ -53,3 +53,12 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return e.Name + ": " + e.Cause }
+
+// Mock answers in the place of a state's handler, at once. It is safe for
+// concurrent use.
+type Mock interface {
+	// Answer gives output and error as [Handler.Run] does. try counts from 0
+	// the attempts at the state within the execution, over all its visits to
+	// the state, retries and iterations of a Map.
+	Answer(try int) (json.RawMessage, error)
+}

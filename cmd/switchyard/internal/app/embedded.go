@@ -19,6 +19,7 @@ import (
 	"switchyard/asl/store"
 	"switchyard/asl/task/build"
 	"switchyard/asl/task/lambda"
+	"switchyard/asl/task/mock"
 	"switchyard/config"
 	"switchyard/dispatch/stepfn"
 	"switchyard/webhook"
@@ -57,6 +58,13 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	undo.add(s.Close)
 	options := []engine.Option{engine.WithLogger(log), engine.WithHandler(build.ResourceSync, builds),
 		engine.WithHandler(lambda.ResourceInvoke, lambdas), engine.WithHandler("arn:*:lambda:*:function:*", lambdas)}
+	if path := cfg.Engine.Embedded.Mocks; path != "" {
+		mocks, err := mock.Load(cfg.Resolve(path))
+		if err != nil {
+			return nil, fmt.Errorf("engine.embedded.mocks: %w", err)
+		}
+		options = append(options, engine.WithMocks(mocks))
+	}
 	e, err := engine.New(s, engine.Config{Retention: time.Duration(cfg.Retention.Executions)}, options...)
 	if err != nil {
 		return nil, err
