@@ -12,8 +12,6 @@ import (
 	"runtime"
 	"sync"
 	"time"
-
-	_ "modernc.org/sqlite" // the "sqlite" driver
 )
 
 // ErrLocked is returned by Open when another process has the store open.
@@ -54,19 +52,24 @@ func Open(ctx context.Context, path string) (*SQLite, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("open engine store: %w", err)
 	}
+	size, err := inspect(path)
+	if err != nil {
+		return nil, fmt.Errorf("open engine store %s: %w", path, err)
+	}
 	l, err := lock(path + ".lock")
 	if err != nil {
 		return nil, fmt.Errorf("open engine store %s: %w", path, err)
 	}
 	s := &SQLite{path: path, lock: l, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
-	if err := s.open(ctx); err != nil {
+	if err := s.open(ctx, size); err != nil {
 		l.Close()
-		return nil, fmt.Errorf("open engine store %s: %w", path, err)
+		return nil, fmt.Errorf("open engine store %s: %w", path, explain(err))
 	}
 	return s, nil
 }
 
-func (s *SQLite) open(ctx context.Context) (err error) {
+// open opens the file, which has so many bytes.
+func (s *SQLite) open(ctx context.Context, size int64) (err error) {
 	s.write, err = sql.Open("sqlite", dsn(s.path, "synchronous(FULL)", "wal_autocheckpoint(4000)"))
 	if err != nil {
 		return err
@@ -76,7 +79,10 @@ func (s *SQLite) open(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, s.write.Close())
 	}
-	if err := migrate(ctx, conn); err != nil {
+	if err = migrate(ctx, conn); err == nil && size > 0 && size <= smallFile {
+		err = check(ctx, conn)
+	}
+	if err != nil {
 		return errors.Join(err, conn.Close(), s.write.Close())
 	}
 	s.read, err = sql.Open("sqlite", dsn(s.path, "query_only(1)"))

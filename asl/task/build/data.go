@@ -35,7 +35,7 @@ func lockFile(path string) (*os.File, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("build data directory %s is in use by another Switchyard", filepath.Dir(path))
+			return nil, fmt.Errorf("build data directory %s is in use by another Switchyard: stop that one, or give this one a data directory of its own", filepath.Dir(path))
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}

@@ -51,7 +51,8 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	if err != nil {
 		return nil, err
 	}
-	s, err := store.Open(ctx, filepath.Join(dir, "engine.db"))
+	file := filepath.Join(dir, "engine.db")
+	s, err := store.Open(ctx, file)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	}
 	e, err := engine.New(s, engine.Config{Retention: time.Duration(cfg.Retention.Executions)}, options...)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("engine store %s: %w", file, err)
 	}
 	server, err := api.New(e, api.WithLogger(log))
 	if err != nil {
