@@ -19,7 +19,10 @@ COPY --from=build /out/switchyard /usr/local/bin/switchyard
 USER 10001:10001
 WORKDIR /var/lib/switchyard
 VOLUME /var/lib/switchyard
+# Mount the config here; in a container it says server.listen: "0.0.0.0:8080"
+# and data_dir: /var/lib/switchyard.
+ENV SWITCHYARD_CONFIG=/etc/switchyard/switchyard.yaml
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["switchyard", "health"]
 ENTRYPOINT ["switchyard"]
-CMD ["serve", "--config", "/etc/switchyard/switchyard.yaml"]
+CMD ["serve"]

@@ -83,7 +83,7 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 	if err := os.MkdirAll(a.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
-	if a.tracer, err = newTracer(ctx, cfg.Tracing.Endpoint, cfg.Tracing.Ratio, set.version); err != nil {
+	if a.tracer, err = newTracer(ctx, cfg.Tracing.Endpoint, cfg.Tracing.Ratio, set.version, log); err != nil {
 		return nil, err
 	}
 	a.undo.add(a.tracer.close)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -15,6 +17,7 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+	"go.uber.org/zap"
 
 	"switchyard/dispatch"
 )
@@ -27,28 +30,42 @@ const flushTimeout = 5 * time.Second
 type tracer struct {
 	spans    trace.Tracer
 	provider *sdktrace.TracerProvider // nil without an endpoint
+	log      *zap.Logger
 }
 
 var _ dispatch.Tracer = (*tracer)(nil)
 
-func newTracer(ctx context.Context, endpoint string, ratio float64, version string) (*tracer, error) {
+func newTracer(ctx context.Context, endpoint string, ratio float64, version string, log *zap.Logger) (*tracer, error) {
 	if endpoint == "" {
 		return &tracer{spans: noop.NewTracerProvider().Tracer("")}, nil
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(endpoint))
+	// As OTEL_EXPORTER_OTLP_ENDPOINT is read: an address without a path is the
+	// collector's, and traces have their own path there.
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("tracing.endpoint: %w", err)
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = "/v1/traces"
+	}
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(u.String()))
 	if err != nil {
 		return nil, fmt.Errorf("tracing.endpoint %s: %w", endpoint, err)
 	}
+	log = log.Named("trace")
+	// The library has one error handler for the whole process; its own writes
+	// past our log.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("spans were not sent", zap.Error(err)) }))
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithBatcher(exporter),
 		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio))),
 		sdktrace.WithResource(resource.NewSchemaless(semconv.ServiceName("switchyard"), semconv.ServiceVersion(version))),
 	)
-	return &tracer{spans: provider.Tracer("switchyard"), provider: provider}, nil
+	return &tracer{spans: provider.Tracer("switchyard"), provider: provider, log: log}, nil
 }
 
-// close sends the last spans; an endpoint that does not answer does not keep
-// the service from ending.
+// close sends the last spans. An endpoint that does not answer keeps the
+// service neither from ending nor from ending well.
 func (t *tracer) close() error {
 	if t.provider == nil {
 		return nil
@@ -56,7 +73,7 @@ func (t *tracer) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
 	if err := t.provider.Shutdown(ctx); err != nil {
-		return fmt.Errorf("send the last spans: %w", err)
+		t.log.Warn("the last spans were not sent", zap.Error(err))
 	}
 	return nil
 }
