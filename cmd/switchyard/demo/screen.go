@@ -75,7 +75,7 @@ func (s *screen) table(runs []Run) string {
 			}
 			return s.style.NewStyle().Padding(0, 1)
 		}).
-		Headers("commit", "", "branch", "environment", "state", "waited", "ran")
+		Headers("commit", "title", "branch", "environment", "state", "waited", "ran")
 	for _, r := range runs {
 		ran := time.Duration(r.Ran)
 		if r.State == dispatch.StateRunning {
@@ -113,6 +113,6 @@ func summary(o Options, r *Result) {
 	failed := count(r.Executions, func(r Run) bool { return r.State == dispatch.StateFailed })
 	fmt.Fprintf(o.Out, "\nPushed %d commits: %d executions, %d skipped. Up to %d ran at once; %d failed, the one broken on purpose.\n",
 		r.Pushed, len(r.Executions)-r.Skipped, r.Skipped, r.MostAtOnce, failed)
-	fmt.Fprintf(o.Out, "\nLook at\n  %s\n  %s   one log for each commit's build\n  git -C %s log --all --graph --notes=switchyard   what each commit was told\n",
+	fmt.Fprintf(o.Out, "\nLook at\n  %s\n  %s   one log for each commit's build\n  git -C %s log --branches --notes=switchyard   what each commit was told\n",
 		filepath.Join(r.Dir, "switchyard.yaml"), filepath.Join(r.Dir, "data", "builds", "logs"), filepath.Join(r.Dir, "shop.git"))
 }
