@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -43,6 +44,11 @@ var errNotRunning = errors.New("dispatch: not running")
 func (d *Dispatcher) Observe(ctx context.Context, o event.Outcome) error {
 	if !o.Status.Closed() || o.Name == "" || o.ExecutionARN == "" {
 		return nil
+	}
+	select {
+	case <-d.ended:
+		return errNotRunning
+	default:
 	}
 	select {
 	case d.results <- result{outcome: &o}:
@@ -194,11 +200,13 @@ func endOf(o *event.Outcome) EndRecord {
 	return e
 }
 
+// describeError puts an error into one line for a person. Some services give a
+// cause as JSON, CodeBuild the whole build: that is for the execution's page.
 func describeError(what, name, cause string) string {
 	if name != "" {
 		what += ": " + name
 	}
-	if line := TitleOf(cause); line != "" {
+	if line := TitleOf(cause); line != "" && !strings.HasPrefix(line, "{") {
 		what += ": " + line
 	}
 	return clip(what, maxDescription)

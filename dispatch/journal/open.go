@@ -41,7 +41,7 @@ const (
 // settings of the file and of each connection. The log is folded into the file
 // when it has grown to 16 MiB: more often costs deliveries throughput, less
 // often costs them a longer pause.
-const connSettings = "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(2048)&_pragma=cache_size(-32768)&_pragma=temp_store(MEMORY)&_error_rc=1"
+const connSettings = "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(2048)&_pragma=cache_size(-16384)&_pragma=temp_store(MEMORY)&_error_rc=1"
 
 // Open opens the journal at path, makes it if there is none, brings it to the
 // present schema, and keeps it for this process alone until [SQLite.Close].
