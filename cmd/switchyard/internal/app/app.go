@@ -62,10 +62,17 @@ type App struct {
 // Option replaces what the command line or a test provides.
 type Option func(*settings)
 
-type settings struct{ version string }
+type settings struct {
+	version       string
+	engineTimeout time.Duration
+}
 
 // WithVersion says which version runs, for traces.
 func WithVersion(v string) Option { return func(s *settings) { s.version = v } }
+
+// WithEngineTimeout bounds each call to Step Functions; 0 means the client's
+// own default.
+func WithEngineTimeout(d time.Duration) Option { return func(s *settings) { s.engineTimeout = d } }
 
 // New opens everything that the config names and binds its ports. Nothing runs
 // before Run, which also closes everything; without Run, call Close.
@@ -87,7 +94,7 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 		return nil, err
 	}
 	a.undo.add(a.tracer.close)
-	if err := a.openEngine(ctx); err != nil {
+	if err := a.openEngine(ctx, set.engineTimeout); err != nil {
 		return nil, err
 	}
 	if a.journal, err = journal.Open(filepath.Join(a.dir, "journal.db")); err != nil {
@@ -106,7 +113,7 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 // Close gives back what New opened, for an App that is not run.
 func (a *App) Close() error { return a.undo.close() }
 
-func (a *App) openEngine(ctx context.Context) error {
+func (a *App) openEngine(ctx context.Context, timeout time.Duration) error {
 	var client stepfn.API
 	if aws, ok := a.cfg.AWSConfig(); ok {
 		dialled, err := stepfn.Dial(ctx, aws)
@@ -126,7 +133,7 @@ func (a *App) openEngine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.engine, err = stepfn.New(client, stepfn.Config{StateMachines: arns})
+	a.engine, err = stepfn.New(client, stepfn.Config{StateMachines: arns, CallTimeout: timeout})
 	return err
 }
 
