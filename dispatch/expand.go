@@ -98,6 +98,9 @@ func (d *Dispatcher) expandSlice(ctx context.Context, pending []PendingDelivery)
 
 func (d *Dispatcher) expansion(p *PendingDelivery, r *rules) Expansion {
 	e := Expansion{Delivery: p.Seq, At: p.ReceivedAt}
+	if p.Reopened {
+		e.At = d.now()
+	}
 	var ev event.Event
 	if err := json.Unmarshal(p.Event, &ev); err != nil {
 		// Written by ourselves and read back wrong: retrying cannot help, and
@@ -113,7 +116,7 @@ func (d *Dispatcher) expansion(p *PendingDelivery, r *rules) Expansion {
 	for _, req := range plan.Requests {
 		state := r.cfg.resume(req.Environment)
 		e.Requests = append(e.Requests, NewRequest{
-			Request: req, State: state, DueAt: p.ReceivedAt, Status: r.cfg.queued(&req, state),
+			Request: req, State: state, DueAt: e.At, Status: r.cfg.queued(&req, state),
 		})
 	}
 	return e

@@ -62,8 +62,9 @@ type Requests interface {
 	// that were started no later than the given time, at most limit.
 	Running(ctx context.Context, after int64, startedBy time.Time, limit int) ([]Execution, error)
 	// Stopping returns running requests whose end was asked for and which are
-	// due to be stopped, at most limit.
-	Stopping(ctx context.Context, now time.Time, limit int) ([]Execution, error)
+	// due to be stopped, at most limit; and when the next one falls due, as Due
+	// does.
+	Stopping(ctx context.Context, now time.Time, limit int) ([]Execution, time.Time, error)
 	// Record records what the engine said. It returns what changed, in order.
 	Record(ctx context.Context, r Records) ([]Change, error)
 	// Admit makes the oldest waiting requests of an environment ready, due at
@@ -139,6 +140,8 @@ type PendingDelivery struct {
 	ID         string
 	ReceivedAt time.Time
 	Event      []byte
+	// Reopened is true when it was expanded before; see [Appender.Reopen].
+	Reopened bool
 }
 
 // Expansion is what routing made of one delivery.
@@ -171,8 +174,15 @@ func AlreadyRequested(route, sha, id, delivery string) Ignored {
 	}
 }
 
-// Superseding is how a newer request ends an older one. One that waits becomes
+// Superseding is how a newer request ends an older one of the same route,
+// repository and ref, where the route asks for it. One that waits becomes
 // superseded; one that is ready or running is marked to be stopped.
+//
+// Older is what an older delivery asked for, in order of arrival. So the
+// commits of one push never supersede one another, since every commit of a
+// push is promised to run; and a delivery that is replayed, or a rerun, which
+// belongs to the delivery of the first attempt, never supersedes what came
+// after it. Only requests made while the route asked for it are superseded.
 func Superseding(newer string) (stopReason string, status StatusChange) {
 	reason := "superseded by " + newer
 	return reason, StatusChange{State: StatusError, Description: clip("Superseded by a newer commit: "+newer, maxDescription)}

@@ -113,25 +113,28 @@ func (d *Dispatcher) describe(ctx context.Context, arn string) (event.Outcome, e
 
 // stop stops the running executions whose end was asked for.
 func (d *Dispatcher) stop(ctx context.Context) {
-	for {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
 		var page []Execution
+		var next time.Time
 		err := d.persist(ctx, "read requests to stop", func() (err error) {
-			page, err = d.journal.Stopping(ctx, d.now(), watchPage)
+			page, next, err = d.journal.Stopping(ctx, d.now(), watchPage)
 			return err
 		})
 		if err == nil && len(page) > 0 {
 			d.stopSome(ctx, page)
 			continue
 		}
-		t := time.NewTimer(askAgain)
+		timer.Stop()
+		if !next.IsZero() {
+			timer.Reset(max(next.Sub(d.now()), time.Millisecond))
+		}
 		select {
 		case <-ctx.Done():
-			t.Stop()
-			return
 		case <-d.stopSoon:
-		case <-t.C: // some may have fallen due
+		case <-timer.C:
 		}
-		t.Stop()
 	}
 }
 

@@ -35,7 +35,7 @@ func (j *SQLite) Reopen(ctx context.Context, id string) error {
 	})
 }
 
-const pendingQuery = `SELECT seq, source, delivery_id, received_at, event FROM deliveries WHERE seq IN (
+const pendingQuery = `SELECT seq, source, delivery_id, received_at, event, seq <= (SELECT expanded FROM progress) FROM deliveries WHERE seq IN (
 		SELECT delivery FROM reopened UNION ALL
 		SELECT * FROM (SELECT seq FROM deliveries WHERE seq > (SELECT expanded FROM progress) ORDER BY seq LIMIT ?1))
 	ORDER BY seq LIMIT ?1`
@@ -47,7 +47,7 @@ func (j *SQLite) Pending(ctx context.Context, limit int) ([]dispatch.PendingDeli
 		var p dispatch.PendingDelivery
 		var source, id string
 		var received int64
-		err := s(&p.Seq, &source, &id, &received, &p.Event)
+		err := s(&p.Seq, &source, &id, &received, &p.Event, &p.Reopened)
 		p.ID, p.ReceivedAt = dispatch.DeliveryID(source, id), timeOf(received)
 		pending = append(pending, p)
 		return err

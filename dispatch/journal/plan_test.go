@@ -61,12 +61,13 @@ func TestReadsNeverScan(t *testing.T) {
 	}
 	defer j.Close()
 	for name, query := range map[string]string{
-		"pending":  pendingQuery,
-		"due":      dueQuery,
-		"next due": nextDueQuery,
-		"running":  executionQuery + runningQuery,
-		"stopping": executionQuery + stoppingQuery,
-		"statuses": nextStatusesQuery,
+		"pending":   pendingQuery,
+		"due":       dueQuery,
+		"next due":  nextDueQuery,
+		"running":   executionQuery + runningQuery,
+		"stopping":  executionQuery + stoppingQuery,
+		"next stop": nextStoppingQuery,
+		"statuses":  nextStatusesQuery,
 	} {
 		t.Run(name, func(t *testing.T) { neverScans(t, j, query) })
 	}

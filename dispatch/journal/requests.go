@@ -19,9 +19,10 @@ const (
 	executionQuery = `SELECT ` + executionColumns + executionTables
 	dueQuery       = `SELECT ` + executionColumns + `, i.input FROM requests r JOIN inputs i ON i.request = r.seq LEFT JOIN deliveries d ON d.seq = r.delivery
 		WHERE r.state = 'ready' AND r.due_at <= ? ORDER BY r.due_at, r.seq LIMIT ?`
-	nextDueQuery  = `SELECT due_at FROM requests WHERE state = 'ready' AND due_at > ? ORDER BY due_at LIMIT 1`
-	runningQuery  = `WHERE r.state = 'running' AND r.seq > ? AND r.started_at <= ? ORDER BY r.seq LIMIT ?`
-	stoppingQuery = `WHERE r.state = 'running' AND r.stop_reason <> '' AND r.due_at <= ? ORDER BY r.due_at LIMIT ?`
+	nextDueQuery      = `SELECT due_at FROM requests WHERE state = 'ready' AND due_at > ? ORDER BY due_at LIMIT 1`
+	runningQuery      = `WHERE r.state = 'running' AND r.seq > ? AND r.started_at <= ? ORDER BY r.seq LIMIT ?`
+	stoppingQuery     = `WHERE r.state = 'running' AND r.stop_reason <> '' AND r.due_at <= ? ORDER BY r.due_at LIMIT ?`
+	nextStoppingQuery = `SELECT due_at FROM requests WHERE state = 'running' AND stop_reason <> '' AND due_at > ? ORDER BY due_at LIMIT 1`
 )
 
 // Due implements [dispatch.Requests].
@@ -37,9 +38,8 @@ func (j *SQLite) Due(ctx context.Context, now time.Time, limit int) ([]dispatch.
 	if err != nil || len(due) == limit {
 		return due, time.Time{}, err
 	}
-	var next int64
-	err = j.read(ctx, func(s scan) error { return s(&next) }, nextDueQuery, millis(now))
-	return due, timeOf(next), err
+	next, err := j.next(ctx, nextDueQuery, now)
+	return due, next, err
 }
 
 // Running implements [dispatch.Requests].
@@ -48,8 +48,20 @@ func (j *SQLite) Running(ctx context.Context, after int64, startedBy time.Time, 
 }
 
 // Stopping implements [dispatch.Requests].
-func (j *SQLite) Stopping(ctx context.Context, now time.Time, limit int) ([]dispatch.Execution, error) {
-	return j.executions(ctx, stoppingQuery, millis(now), limit)
+func (j *SQLite) Stopping(ctx context.Context, now time.Time, limit int) ([]dispatch.Execution, time.Time, error) {
+	due, err := j.executions(ctx, stoppingQuery, millis(now), limit)
+	if err != nil || len(due) == limit {
+		return due, time.Time{}, err
+	}
+	next, err := j.next(ctx, nextStoppingQuery, now)
+	return due, next, err
+}
+
+// next reads when something falls due after now, zero for never.
+func (j *SQLite) next(ctx context.Context, query string, now time.Time) (time.Time, error) {
+	var at int64
+	err := j.read(ctx, func(s scan) error { return s(&at) }, query, millis(now))
+	return timeOf(at), err
 }
 
 func (j *SQLite) executions(ctx context.Context, where string, args ...any) ([]dispatch.Execution, error) {

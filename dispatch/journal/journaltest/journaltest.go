@@ -326,7 +326,7 @@ func reopen(t *testing.T, f *fixture) {
 	f.must(f.j.Reopen(t.Context(), id))
 	pending, err := f.j.Pending(t.Context(), 10)
 	f.must(err)
-	if len(pending) != 1 || pending[0].ID != id {
+	if len(pending) != 1 || pending[0].ID != id || !pending[0].Reopened {
 		t.Fatalf("pending %+v, want only %s", pending, id)
 	}
 	d, err := f.j.Delivery(t.Context(), id)
@@ -480,7 +480,7 @@ func supersede(t *testing.T, f *fixture) {
 		f.diff("stop reason of "+id, want, f.execution(id).StopReason)
 	}
 	f.diff("by", "new2", f.execution("running").SupersededBy)
-	stopping, err := f.j.Stopping(t.Context(), f.now, 10)
+	stopping, _, err := f.j.Stopping(t.Context(), f.now, 10)
 	f.must(err)
 	f.diff("to stop", []string{"running"}, idsOf(stopping))
 	f.diff("a start meanwhile says so", []dispatch.Change{{ID: "ready", State: dispatch.StateRunning, StopRequested: true}}, f.start("ready"))
@@ -523,13 +523,14 @@ func stop(t *testing.T, f *fixture) {
 		}
 	}
 	f.diff("reason", "stopped by ada", f.execution("ready").StopReason)
-	stopping, err := f.j.Stopping(t.Context(), f.now, 10)
+	stopping, _, err := f.j.Stopping(t.Context(), f.now, 10)
 	f.must(err)
 	f.diff("stopping", []string{"running"}, idsOf(stopping))
 	f.record(dispatch.Records{Failed: []dispatch.FailureRecord{{Seq: stopping[0].Seq, DueAt: f.now.Add(time.Minute)}}})
-	later, err := f.j.Stopping(t.Context(), f.now, 10)
+	later, next, err := f.j.Stopping(t.Context(), f.now, 10)
 	f.must(err)
 	f.diff("not before its time", []string{}, idsOf(later))
+	f.diff("which is known", true, next.Equal(f.now.Add(time.Minute)))
 	f.diff("a repeat without error is no try", 0, f.execution("running").Tries)
 	f.diff("end", []string{"running aborted"}, changed(f.finish("running", dispatch.StateAborted)))
 }
