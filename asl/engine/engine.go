@@ -104,7 +104,9 @@ type Engine struct {
 	handlers  []handler
 	clock     *clock
 	random    func() float64
+	fallback  task.Handler
 	mocks     Mocks
+	atRest    func()
 	arnPrefix string
 
 	book   *machineBook
@@ -138,6 +140,10 @@ func WithHandler(pattern string, h task.Handler) Option {
 	return func(e *Engine) { e.handlers = append(e.handlers, handler{pattern, h}) }
 }
 
+// WithFallback lets h do the work of the Task states that no other handler is
+// for. Without one they fail with States.Runtime.
+func WithFallback(h task.Handler) Option { return func(e *Engine) { e.fallback = h } }
+
 // WithRandom replaces the source of jitter, which gives numbers in [0,1).
 func WithRandom(f func() float64) Option { return func(e *Engine) { e.random = f } }
 
@@ -147,6 +153,11 @@ func WithRandom(f func() float64) Option { return func(e *Engine) { e.random = f
 func WithVirtualTime(start time.Time) Option {
 	return func(e *Engine) { e.clock = &clock{virtual: true, now: start.UnixMilli()} }
 }
+
+// WithRest calls f, while time is virtual, whenever no execution has anything
+// to do or waits for a time: they have ended, or only a call from outside moves
+// them on. f must not block.
+func WithRest(f func()) Option { return func(e *Engine) { e.atRest = f } }
 
 // New returns an engine on s. It reads from the store where executions left
 // off, and starts nothing: see [Engine.Run].
@@ -254,6 +265,9 @@ func (e *Engine) timeLoop(ctx context.Context) {
 			if ok && e.busy.Load() == 0 {
 				e.clock.advance(due)
 				continue
+			}
+			if e.atRest != nil && e.busy.Load() == 0 {
+				e.atRest()
 			}
 			select {
 			case <-ctx.Done():

@@ -110,7 +110,10 @@ func (x *execution) handlerOf(b *branch) task.Handler {
 	if m := x.mock(b); m != nil {
 		return mocked{m, b.try}
 	}
-	return x.e.handlerFor(b.state.Task.Resource)
+	if h := x.e.handlerFor(b.state.Task.Resource); h != nil {
+		return h
+	}
+	return x.e.fallback
 }
 
 // mocked is a handler that lets a mock answer.

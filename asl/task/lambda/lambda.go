@@ -24,6 +24,10 @@ import (
 // names the function.
 const ResourceInvoke = "arn:aws:states:::lambda:invoke"
 
+// resourceToken is the one whose state ends when somebody gives back the task
+// token. The function is called all the same; its answer is what is submitted.
+const resourceToken = ResourceInvoke + ".waitForTaskToken"
+
 // MaxPayload is Step Functions' limit for the input and output of a task, in
 // bytes.
 const MaxPayload = 256 << 10
@@ -100,7 +104,7 @@ func decode(t task.Task) (invocation, error) {
 	if isFunctionARN(t.Resource) {
 		return invocation{function: t.Resource, payload: t.Input}, nil
 	}
-	if t.Resource != ResourceInvoke {
+	if t.Resource != ResourceInvoke && t.Resource != resourceToken {
 		return invocation{}, &task.Error{Name: "States.Runtime",
 			Cause: fmt.Sprintf("resource %s is not supported by this engine; use %s", t.Resource, ResourceInvoke)}
 	}

@@ -70,9 +70,13 @@ func TestHandlerFindsTheFunction(t *testing.T) {
 }
 
 func TestInvokeHasTheEnvelope(t *testing.T) {
-	for _, name := range []string{"greet", "greet:3", arn + "greet", "123456789012:function:greet"} {
+	for i, name := range []string{"greet", "greet:3", arn + "greet", "123456789012:function:greet"} {
+		resource := lambda.ResourceInvoke
+		if i%2 == 0 {
+			resource += ".waitForTaskToken"
+		}
 		out, err := handler(t).Run(t.Context(), task.Task{
-			ID: "t", Resource: lambda.ResourceInvoke, Input: json.RawMessage(`{"FunctionName":"` + name + `","Payload":[1]}`),
+			ID: "t", Resource: resource, Input: json.RawMessage(`{"FunctionName":"` + name + `","Payload":[1]}`),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -106,7 +110,7 @@ func TestHandlerReportsErrorsAsLambdaDoes(t *testing.T) {
 		{"no name", lambda.ResourceInvoke, `{}`, "States.Runtime"},
 		{"input of another shape", lambda.ResourceInvoke, `[]`, "States.Runtime"},
 		{"asynchronous", lambda.ResourceInvoke, `{"FunctionName":"greet","InvocationType":"Event"}`, "Lambda.InvalidParameterValueException"},
-		{"task token", lambda.ResourceInvoke + ".waitForTaskToken", `{"FunctionName":"greet"}`, "States.Runtime"},
+		{"another integration pattern", lambda.ResourceInvoke + ".sync", `{"FunctionName":"greet"}`, "States.Runtime"},
 		{"answer is not JSON", arn + "words", `1`, "Lambda.Unknown"},
 		{"answer is too large", arn + "large", `1`, "States.DataLimitExceeded"},
 	}

@@ -1,6 +1,7 @@
 package mock_test
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -42,8 +43,9 @@ func TestConfigAnswersByAttempt(t *testing.T) {
 		for try := range want {
 			output, err := states[state].Answer(try)
 			g := got{Output: string(output)}
-			if err != nil {
-				g.Error, g.Cause = err.(*task.Error).Name, err.(*task.Error).Cause
+			var thrown *task.Error
+			if errors.As(err, &thrown) {
+				g.Error, g.Cause = thrown.Name, thrown.Cause
 			}
 			have = append(have, g)
 		}

@@ -42,23 +42,18 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 			err = errors.Join(err, undo.close())
 		}
 	}()
-	builds, err := build.New(log, buildConfig(cfg, filepath.Join(dir, "builds")), build.WithCredentials(credentials(cfg)))
+	builds, options, err := taskHandlers(cfg, filepath.Join(dir, "builds"), log)
 	if err != nil {
 		return nil, err
 	}
 	undo.add(builds.Close)
-	lambdas, err := functions(cfg, log)
-	if err != nil {
-		return nil, err
-	}
 	file := filepath.Join(dir, "engine.db")
 	s, err := store.Open(ctx, file)
 	if err != nil {
 		return nil, err
 	}
 	undo.add(s.Close)
-	options := []engine.Option{engine.WithLogger(log), engine.WithHandler(build.ResourceSync, builds),
-		engine.WithHandler(lambda.ResourceInvoke, lambdas), engine.WithHandler("arn:*:lambda:*:function:*", lambdas)}
+	options = append(options, engine.WithLogger(log))
 	if path := cfg.Engine.Embedded.Mocks; path != "" {
 		mocks, err := mock.Load(cfg.Resolve(path))
 		if err != nil {
@@ -75,6 +70,38 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 		return nil, err
 	}
 	return &Embedded{API: server, engine: e, store: s, builds: builds}, nil
+}
+
+// taskHandlers are what runs Task states on this machine, with the data of
+// builds in dir.
+func taskHandlers(cfg *config.Config, dir string, log *zap.Logger) (*build.Handler, []engine.Option, error) {
+	lambdas, err := functions(cfg, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	builds, err := build.New(log, buildConfig(cfg, dir), build.WithCredentials(credentials(cfg)))
+	if err != nil {
+		return nil, nil, err
+	}
+	return builds, []engine.Option{
+		engine.WithHandler(build.ResourceSync, builds),
+		engine.WithHandler(lambda.ResourceInvoke, lambdas),
+		engine.WithHandler("arn:*:lambda:*:function:*", lambdas),
+	}, nil
+}
+
+// TaskHandlers are what runs Task states on this machine by the config, for an
+// engine that is made elsewhere. Builds keep their data in dir. Close follows
+// the end of the engine.
+func TaskHandlers(cfg *config.Config, dir string, log *zap.Logger) (options []engine.Option, closeAll func() error, err error) {
+	if cfg.Engine.Embedded == nil {
+		return nil, nil, fmt.Errorf("%s: engine is aws; functions and projects of this machine stand under engine.embedded", cfg.File())
+	}
+	builds, options, err := taskHandlers(cfg, dir, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return options, builds.Close, nil
 }
 
 // Run moves executions on until ctx ends, and returns after the last task.
