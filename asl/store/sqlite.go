@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"switchyard/internal/filelock"
 )
 
 // ErrLocked is returned by Open when another process has the store open.
@@ -56,7 +58,10 @@ func Open(ctx context.Context, path string) (*SQLite, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open engine store %s: %w", path, err)
 	}
-	l, err := lock(path + ".lock")
+	l, err := filelock.Take(path + ".lock")
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, fmt.Errorf("open engine store %s: %w: stop that one, or give this one a data directory of its own", path, ErrLocked)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open engine store %s: %w", path, err)
 	}

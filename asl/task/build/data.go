@@ -12,10 +12,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
+
+	"switchyard/internal/filelock"
 )
 
 // The data directory:
@@ -28,16 +29,12 @@ import (
 //	numbers.json   the last build number of each project
 
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := filelock.Take(path)
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, fmt.Errorf("build data directory %s is in use by another Switchyard: stop that one, or give this one a data directory of its own", filepath.Dir(path))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("build data directory: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("build data directory %s is in use by another Switchyard: stop that one, or give this one a data directory of its own", filepath.Dir(path))
-		}
-		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return f, nil
 }
