@@ -1,0 +1,76 @@
+package journaltest
+
+import (
+	"testing"
+	"time"
+
+	"switchyard/dispatch"
+)
+
+func statusesCoalesce(t *testing.T, f *fixture) {
+	f.push(f.request("x", reporting))
+	next := func(at time.Time) []dispatch.Status {
+		s, err := f.j.NextStatuses(t.Context(), "github", at, 10)
+		f.must(err)
+		return s
+	}
+	pending := next(f.now)
+	if len(pending) != 1 {
+		t.Fatalf("statuses %+v", pending)
+	}
+	f.diff("pending", dispatch.Status{
+		Source: "github", Repository: "acme/api", SHA: "sha-x", Context: "switchyard/branches", State: dispatch.StatusPending, Description: "Queued",
+		Execution: "x", Ref: "refs/heads/main", Version: pending[0].Version, WantedAt: f.now,
+	}, pending[0])
+	// The end comes while the pending one is being posted.
+	f.finish("x", dispatch.StateSucceeded)
+	f.must(f.j.StatusPosted(t.Context(), pending[0]))
+	final := next(f.now)
+	if len(final) != 1 || final[0].State != dispatch.StatusSuccess || final[0].Version <= pending[0].Version {
+		t.Fatalf("statuses %+v, want the final one", final)
+	}
+	f.must(f.j.StatusFailed(t.Context(), pending[0], time.Time{}, "too late to count"))
+	f.must(f.j.StatusFailed(t.Context(), final[0], f.now.Add(time.Minute), "rate limited"))
+	f.diff("backoff", 0, len(next(f.now)))
+	retry := next(f.now.Add(time.Minute))
+	if len(retry) != 1 || retry[0].Tries != 1 || retry[0].Version != final[0].Version {
+		t.Fatalf("statuses %+v, want the final one again", retry)
+	}
+	f.must(f.j.StatusPosted(t.Context(), retry[0]))
+	f.diff("posted", 0, len(next(f.now.Add(time.Hour))))
+	// A rerun reports for the same commit and context; giving up removes it.
+	_, _, err := f.j.Rerun(t.Context(), "x", "again", dispatch.Resume{State: dispatch.StateReady, At: f.now, Status: dispatch.StatusChange{State: dispatch.StatusPending}})
+	f.must(err)
+	again := next(f.now)
+	if len(again) != 1 || again[0].Execution != "x-r2" || again[0].Version <= final[0].Version {
+		t.Fatalf("statuses %+v, want that of the rerun", again)
+	}
+	f.must(f.j.StatusFailed(t.Context(), again[0], time.Time{}, "no such repository"))
+	f.diff("given up", 0, len(next(f.now.Add(time.Hour))))
+}
+
+func statusesNewestFirst(t *testing.T, f *fixture) {
+	f.push(f.request("a", reporting), f.request("b", reporting))
+	f.push(f.request("c", reporting), f.request("elsewhere", reporting, func(r *dispatch.NewRequest) { r.Source = "gitea" }))
+	f.finish("a", dispatch.StateSucceeded) // a newer state, but not a newer commit
+	statuses, err := f.j.NextStatuses(t.Context(), "github", f.now, 2)
+	f.must(err)
+	var got []string
+	for _, s := range statuses {
+		got = append(got, s.Execution)
+	}
+	f.diff("order", []string{"c", "b"}, got)
+	depth, err := f.j.Unfinished(t.Context())
+	f.must(err)
+	f.diff("depth", int64(4), depth.Statuses)
+}
+
+func statusesOnlyWhereWanted(t *testing.T, f *fixture) {
+	f.push(f.request("x"))
+	f.finish("x", dispatch.StateFailed)
+	_, _, err := f.j.Rerun(t.Context(), "x", "again", dispatch.Resume{State: dispatch.StateReady, At: f.now, Status: dispatch.StatusChange{State: dispatch.StatusPending}})
+	f.must(err)
+	statuses, err := f.j.NextStatuses(t.Context(), "github", f.now, 10)
+	f.must(err)
+	f.diff("statuses", 0, len(statuses))
+}

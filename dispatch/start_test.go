@@ -1,0 +1,214 @@
+package dispatch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"switchyard/dispatch"
+)
+
+func TestStartsAreBoundedAndInOrder(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		e := newEngine()
+		e.lag = time.Second
+		s := run(t, path, e, oneRoute, dispatch.Config{MaxStarts: 3})
+		defer s.stop()
+		var shas []string
+		for i := range 20 {
+			shas = append(shas, fmt.Sprintf("c%02d", i))
+		}
+		s.accept(push("d1", shas...))
+		time.Sleep(10 * time.Second)
+		settle()
+		e.mu.Lock()
+		if e.most != 3 {
+			t.Errorf("%d starts at once, want 3", e.most)
+		}
+		e.mu.Unlock()
+		// Starts of one moment may overtake one another, no others.
+		order := e.names()
+		for moment := range slices.Chunk(order, 3) {
+			slices.Sort(moment)
+		}
+		if len(order) != 20 || !slices.IsSorted(order) {
+			t.Errorf("order %v", order)
+		}
+	})
+}
+
+func TestStartsKeepThePace(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		e := newEngine()
+		s := run(t, path, e, oneRoute, dispatch.Config{StartRate: 10, StartBurst: 5})
+		defer s.stop()
+		var shas []string
+		for i := range 100 {
+			shas = append(shas, fmt.Sprintf("c%02d", i))
+		}
+		s.accept(push("d1", shas...))
+		time.Sleep(time.Second)
+		if n := len(e.names()); n < 13 || n > 16 {
+			t.Errorf("%d starts in the first second, want the burst of 5 and 10 more", n)
+		}
+		time.Sleep(10 * time.Second)
+		if n := len(e.names()); n != 100 {
+			t.Errorf("%d starts after 11 s, want all", n)
+		}
+	})
+}
+
+func TestFailedStartBacksOffAndCounts(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		e := newEngine()
+		var at []time.Duration
+		began := time.Now()
+		e.on = func(_ context.Context, _ string, call int) error {
+			at = append(at, time.Since(began).Round(time.Second))
+			if call < 5 {
+				return errors.New("connection refused")
+			}
+			return nil
+		}
+		s := run(t, path, e, oneRoute, dispatch.Config{RetryBase: 4 * time.Second, RetryMax: 20 * time.Second})
+		defer s.stop()
+		s.accept(push("d1", "a"))
+		time.Sleep(5 * time.Second)
+		settle()
+		if x := s.get("a-r"); x.State != dispatch.StateReady || x.Tries != 2 || x.LastError != "connection refused" {
+			t.Errorf("after the second failure: %+v", x)
+		}
+		time.Sleep(5 * time.Minute)
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning})
+		// Three quarters of 4, 8, 16 and 20 s: the jitter of these tests.
+		if d := cmp.Diff([]time.Duration{0, 3 * time.Second, 9 * time.Second, 21 * time.Second, 36 * time.Second}, at); d != "" {
+			t.Errorf("calls (-want +got):\n%s", d)
+		}
+	})
+}
+
+func TestThrottlingPausesWithoutCounting(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		e := newEngine()
+		until := time.Now().Add(10 * time.Second)
+		throttled := 0
+		e.on = func(context.Context, string, int) error {
+			if time.Now().Before(until) {
+				throttled++
+				return &dispatch.ThrottledError{After: time.Second, Err: errors.New("rate exceeded")}
+			}
+			return nil
+		}
+		s := run(t, path, e, oneRoute, dispatch.Config{MaxStarts: 1})
+		defer s.stop()
+		s.accept(push("d1", "a", "b", "c"))
+		time.Sleep(time.Minute)
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning, "b-r": dispatch.StateRunning, "c-r": dispatch.StateRunning})
+		if throttled < 2 || throttled > 8 {
+			t.Errorf("%d throttled calls in 10 s: it should pause for all requests together", throttled)
+		}
+		if x := s.get("a-r"); x.Tries != 0 {
+			t.Errorf("throttling was counted as %d failures", x.Tries)
+		}
+	})
+}
+
+func TestRefusedStartIsDeadUntilRedriven(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		e := newEngine()
+		e.on = func(context.Context, string, int) error {
+			return &dispatch.PermanentError{Err: errors.New("state machine deploy does not exist")}
+		}
+		s := run(t, path, e, oneRoute, dispatch.Config{Statuses: func(string) bool { return true }})
+		defer s.stop()
+		s.accept(push("d1", "a"))
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateDead})
+		if x := s.get("a-r"); x.Error != "Switchyard.StartRefused" || x.Cause != "state machine deploy does not exist" {
+			t.Errorf("%+v", x)
+		}
+		statuses, err := s.j.NextStatuses(t.Context(), "github", time.Now(), 10)
+		if err != nil || len(statuses) != 1 || statuses[0].State != dispatch.StatusError || !strings.Contains(statuses[0].Description, "does not exist") {
+			t.Errorf("statuses %+v, %v", statuses, err)
+		}
+		time.Sleep(time.Hour)
+		if e.calls("a-r") != 1 {
+			t.Errorf("started %d times", e.calls("a-r"))
+		}
+		e.answer(nil)
+		if err := s.Redrive(t.Context(), "a-r"); err != nil {
+			t.Fatal(err)
+		}
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning})
+		if err := s.Redrive(t.Context(), "a-r"); !errors.Is(err, dispatch.ErrNotDead) {
+			t.Errorf("redrive of a running one: %v", err)
+		}
+	})
+}
+
+func TestHangingEngineIsCutOff(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		e := newEngine()
+		e.on = func(ctx context.Context, name string, call int) error {
+			if name == "a-r" && call == 1 {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}
+		s := run(t, path, e, oneRoute, dispatch.Config{CallTimeout: 7 * time.Second})
+		defer s.stop()
+		s.accept(push("d1", "a", "b"))
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateReady, "b-r": dispatch.StateRunning})
+		time.Sleep(8 * time.Second)
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning})
+		if x := s.get("a-r"); x.State == dispatch.StateReady && !strings.Contains(x.LastError, "did not answer in 7s") {
+			t.Errorf("%+v", x)
+		}
+	})
+}
+
+func TestShutdownCostsNoAttempt(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		e := newEngine()
+		e.lag = time.Hour
+		s := run(t, path, e, oneRoute, dispatch.Config{CallTimeout: 2 * time.Hour})
+		s.accept(push("d1", "a"))
+		settle()
+		s.stop()
+		e.lag = 0
+		s = run(t, path, e, oneRoute, dispatch.Config{})
+		defer s.stop()
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning})
+		if x := s.get("a-r"); x.Tries != 0 || x.LastError != "" {
+			t.Errorf("%+v", x)
+		}
+	})
+}
+
+func TestBiggestPushStartsEveryCommitOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		e := newEngine()
+		s := run(t, path, e, oneRoute, dispatch.Config{})
+		defer s.stop()
+		var shas []string
+		for i := range 2048 {
+			shas = append(shas, fmt.Sprintf("c%04d", i))
+		}
+		if r := s.accept(push("d1", shas...)); len(r.Executions) != 2048 {
+			t.Fatalf("%d executions named", len(r.Executions))
+		}
+		time.Sleep(time.Second)
+		settle()
+		names := e.names()
+		slices.Sort(names)
+		if n := len(slices.Compact(slices.Clone(names))); n != 2048 || len(names) != 2048 {
+			t.Errorf("%d executions in %d calls, want 2048 in as many", n, len(names))
+		}
+	})
+}
