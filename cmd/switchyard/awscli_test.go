@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// awsCLI is the AWS command line, which we did not write, against
+// `switchyard engine`.
+type awsCLI struct {
+	path, endpoint string
+	env            []string
+}
+
+// newAWSCLI starts the engine and finds the program. SWITCHYARD_AWS_CLI names
+// it, else it is looked up in PATH; without it the test is skipped, or fails
+// where SWITCHYARD_REQUIRE_SERVERS=1 is set.
+func newAWSCLI(t *testing.T) *awsCLI {
+	t.Helper()
+	program := os.Getenv("SWITCHYARD_AWS_CLI")
+	if program == "" {
+		program = "aws"
+	}
+	path, err := exec.LookPath(program)
+	if err != nil {
+		const help = "the AWS command line is not installed: apt-get install awscli, or set SWITCHYARD_AWS_CLI to its path"
+		if os.Getenv("SWITCHYARD_REQUIRE_SERVERS") == "1" {
+			t.Fatal(help)
+		}
+		t.Skip(help)
+	}
+	none := filepath.Join(t.TempDir(), "none")
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") })
+	return &awsCLI{path, runEngine(t), append(env,
+		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_DEFAULT_REGION=us-east-1",
+		"AWS_CONFIG_FILE="+none, "AWS_SHARED_CREDENTIALS_FILE="+none, "AWS_PAGER=", "AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=1",
+	)}
+}
+
+// runEngine runs `switchyard engine` until the test ends, and returns its URL.
+func runEngine(t *testing.T, args ...string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := l.Addr().String()
+	l.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	var stderr bytes.Buffer
+	done := make(chan int, 1)
+	args = append([]string{"engine", "--listen", listen, "--data", t.TempDir()}, args...)
+	go func() {
+		done <- run(ctx, args, strings.NewReader(""), io.Discard, &stderr, func(string) (string, bool) { return "", false })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if code := <-done; code != exitDone {
+			t.Errorf("switchyard engine: exit code %d\n%s", code, &stderr)
+		}
+	})
+	url := "http://" + listen
+	for range 1000 {
+		resp, err := http.Post(url, "application/x-amz-json-1.0", nil)
+		if err == nil {
+			resp.Body.Close()
+			return url
+		}
+		select {
+		case code := <-done:
+			done <- code
+			t.Fatalf("switchyard engine ended: %d", code)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	t.Fatal("switchyard engine does not answer")
+	return ""
+}
+
+// run calls aws stepfunctions and decodes what it prints into out.
+func (c *awsCLI) run(ctx context.Context, out any, args ...string) error {
+	cmd := exec.CommandContext(ctx, c.path, append([]string{"--endpoint-url", c.endpoint, "--output", "json", "stepfunctions"}, args...)...)
+	cmd.Env = c.env
+	text, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return errors.New(strings.Join(args, " ") + ": " + string(exit.Stderr))
+	}
+	if err != nil || out == nil {
+		return err
+	}
+	return json.Unmarshal(text, out)
+}
+
+func (c *awsCLI) do(t *testing.T, out any, args ...string) {
+	t.Helper()
+	if err := c.run(t.Context(), out, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const cliRole = "arn:aws:iam::123456789012:role/any"
+
+// create makes a state machine and returns its ARN.
+func (c *awsCLI) create(t *testing.T, name, definition string) string {
+	t.Helper()
+	var made struct{ StateMachineArn string }
+	c.do(t, &made, "create-state-machine", "--name", name, "--definition", definition, "--role-arn", cliRole)
+	if want := "arn:aws:states:us-east-1:123456789012:stateMachine:" + name; made.StateMachineArn != want {
+		t.Fatalf("created %s, want %s", made.StateMachineArn, want)
+	}
+	return made.StateMachineArn
+}
+
+func (c *awsCLI) start(t *testing.T, machine, name, input string) string {
+	t.Helper()
+	var started struct {
+		ExecutionArn string
+		StartDate    any // version 1 prints a number, version 2 a text
+	}
+	c.do(t, &started, "start-execution", "--state-machine-arn", machine, "--name", name, "--input", input)
+	if started.ExecutionArn == "" || started.StartDate == nil {
+		t.Fatalf("started %+v", started)
+	}
+	return started.ExecutionArn
+}
+
+type cliExecution struct {
+	Status, Output, Error, Cause, StateMachineVersionArn, StateMachineAliasArn string
+}
+
+// ended waits for the end of an execution.
+func (c *awsCLI) ended(t *testing.T, execution string) cliExecution {
+	t.Helper()
+	for {
+		var x cliExecution
+		c.do(t, &x, "describe-execution", "--execution-arn", execution)
+		if x.Status != "RUNNING" {
+			return x
+		}
+	}
+}
+
+func (c *awsCLI) history(t *testing.T, execution string) string {
+	t.Helper()
+	var history struct{ Events []struct{ Type string } }
+	c.do(t, &history, "get-execution-history", "--execution-arn", execution)
+	names := make([]string, len(history.Events))
+	for i, ev := range history.Events {
+		names[i] = ev.Type
+	}
+	return strings.Join(names, " ")
+}
+
+const greet = `{"StartAt":"Greet","States":{"Greet":{"Type":"Pass","Parameters":{"text.$":"States.Format('hello {}', $.name)"},"End":true}}}`
+
+func TestAWSCommandLine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("every call of the AWS command line takes most of a second")
+	}
+	aws := newAWSCLI(t)
+
+	t.Run("create, describe, start, history, delete", func(t *testing.T) {
+		t.Parallel()
+		machine := aws.create(t, "greet", greet)
+		var described struct{ Name, Status, Definition, RoleArn, Type string }
+		aws.do(t, &described, "describe-state-machine", "--state-machine-arn", machine)
+		if described.Name != "greet" || described.Status != "ACTIVE" || described.Definition != greet || described.RoleArn != cliRole || described.Type != "STANDARD" {
+			t.Errorf("described %+v", described)
+		}
+		execution := aws.start(t, machine, "first", `{"name":"Ada"}`)
+		if again := aws.start(t, machine, "second", `{"name":"Bea"}`); again == execution {
+			t.Errorf("two names, one execution: %s", again)
+		}
+		if x := aws.ended(t, execution); x.Status != "SUCCEEDED" || x.Output != `{"text":"hello Ada"}` {
+			t.Errorf("ended %+v", x)
+		}
+		if got, want := aws.history(t, execution), "ExecutionStarted PassStateEntered PassStateExited ExecutionSucceeded"; got != want {
+			t.Errorf("history %s, want %s", got, want)
+		}
+		var list struct{ Executions []struct{ Name string } }
+		aws.do(t, &list, "list-executions", "--state-machine-arn", machine, "--status-filter", "SUCCEEDED")
+		if len(list.Executions) != 2 || list.Executions[0].Name != "second" {
+			t.Errorf("listed %+v, want second and first", list)
+		}
+		if err := aws.run(t.Context(), nil, "start-execution", "--state-machine-arn", machine, "--name", "first", "--input", `{"name":"Eve"}`); err == nil || !strings.Contains(err.Error(), "(ExecutionAlreadyExists)") {
+			t.Errorf("a taken name: %v, want ExecutionAlreadyExists", err)
+		}
+		aws.do(t, nil, "delete-state-machine", "--state-machine-arn", machine)
+	})
+
+	t.Run("stop", func(t *testing.T) {
+		t.Parallel()
+		machine := aws.create(t, "sleepy", `{"StartAt":"Sleep","States":{"Sleep":{"Type":"Wait","Seconds":3600,"End":true}}}`)
+		execution := aws.start(t, machine, "x", "{}")
+		var stopped struct{ StopDate any }
+		aws.do(t, &stopped, "stop-execution", "--execution-arn", execution, "--error", "Enough", "--cause", "it takes too long")
+		if x := aws.ended(t, execution); stopped.StopDate == nil || x.Status != "ABORTED" || x.Error != "Enough" || x.Cause != "it takes too long" {
+			t.Errorf("stopped %+v, ended %+v", stopped, x)
+		}
+		if got, want := aws.history(t, execution), "ExecutionStarted WaitStateEntered"; !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "ExecutionAborted") {
+			t.Errorf("history %s, want %s … ExecutionAborted", got, want)
+		}
+	})
+
+	t.Run("definition with a mistake", func(t *testing.T) {
+		t.Parallel()
+		err := aws.run(t.Context(), nil, "create-state-machine", "--name", "wrong", "--definition", `{"StartAt":"A","States":{}}`, "--role-arn", cliRole)
+		if err == nil || !strings.Contains(err.Error(), "(InvalidDefinition)") {
+			t.Errorf("%v, want InvalidDefinition", err)
+		}
+	})
+
+
+
+	t.Run("mocks", func(t *testing.T) {
+		t.Parallel()
+		mocks := filepath.Join(t.TempDir(), "MockConfigFile.json")
+		if err := os.WriteFile(mocks, []byte(`{
+			"StateMachines": {"ask": {"TestCases": {"Twice": {"Ask": "SecondTime"}}}},
+			"MockedResponses": {"SecondTime": {"0": {"Throw": {"Error": "Busy", "Cause": "later"}}, "1": {"Return": 42}}}
+		}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		mocked := *aws
+		mocked.endpoint = runEngine(t, "--mocks", mocks)
+		machine := mocked.create(t, "ask", `{"StartAt":"Ask","States":{"Ask":{"Type":"Task","Resource":"arn:aws:states:::sqs:sendMessage","Parameters":{"QueueUrl":"q","MessageBody":"b"},"Retry":[{"ErrorEquals":["Busy"],"IntervalSeconds":1}],"End":true}}}`)
+		execution := mocked.start(t, machine+"#Twice", "x", "{}")
+		if want := "arn:aws:states:us-east-1:123456789012:execution:ask:x"; execution != want {
+			t.Errorf("started %s, want %s", execution, want)
+		}
+		if x := mocked.ended(t, execution); x.Status != "SUCCEEDED" || x.Output != "42" {
+			t.Errorf("ended %+v", x)
+		}
+	})
+}
