@@ -32,6 +32,11 @@ var actions = map[string]action{
 	"SendTaskSuccess":                  decoded(sendTaskSuccess),
 	"SendTaskFailure":                  decoded(sendTaskFailure),
 	"SendTaskHeartbeat":                decoded(sendTaskHeartbeat),
+	"CreateActivity":                   decoded(createActivity),
+	"DescribeActivity":                 decoded(describeActivity),
+	"DeleteActivity":                   decoded(deleteActivity),
+	"ListActivities":                   decoded(listActivities),
+	"GetActivityTask":                  decoded(getActivityTask),
 }
 
 // decoded makes an action of a function that takes the request as a struct.
@@ -66,6 +71,14 @@ func required(pairs ...string) error {
 		if pairs[i+1] == "" {
 			return invalid("Value null at '%s' failed to satisfy constraint: Member must not be null", pairs[i])
 		}
+	}
+	return nil
+}
+
+// limited checks the length of a parameter.
+func limited(name, value string, most int) error {
+	if len(value) > most {
+		return invalid("Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d", name, most)
 	}
 	return nil
 }
@@ -327,11 +340,11 @@ func stopExecution(ctx context.Context, e *engine.Engine, in *stopExecutionIn) (
 	if err := required("executionArn", in.ExecutionArn); err != nil {
 		return nil, err
 	}
-	if len(in.Error) > 256 {
-		return nil, invalid("Value at 'error' failed to satisfy constraint: Member must have length less than or equal to 256")
+	if err := limited("error", in.Error, 256); err != nil {
+		return nil, err
 	}
-	if len(in.Cause) > 32768 {
-		return nil, invalid("Value at 'cause' failed to satisfy constraint: Member must have length less than or equal to 32768")
+	if err := limited("cause", in.Cause, 32768); err != nil {
+		return nil, err
 	}
 	stopped, err := e.StopExecution(ctx, in.ExecutionArn, in.Error, in.Cause)
 	if err != nil {

@@ -22,10 +22,11 @@ import (
 )
 
 const (
-	role       = "arn:aws:iam::123456789012:role/r"
-	passing    = `{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}`
-	waiting    = `{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":3600,"End":true}}}`
-	machineARN = "arn:aws:states:us-east-1:123456789012:stateMachine:"
+	role        = "arn:aws:iam::123456789012:role/r"
+	passing     = `{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}`
+	waiting     = `{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":3600,"End":true}}}`
+	activityARN = "arn:aws:states:us-east-1:123456789012:activity:"
+	machineARN  = "arn:aws:states:us-east-1:123456789012:stateMachine:"
 )
 
 // serve returns a server with a running engine behind it.
@@ -141,7 +142,21 @@ func TestErrorsHaveCodeAndStatus(t *testing.T) {
 		{"output missing", "AWSStepFunctions.SendTaskSuccess", body(m{"taskToken": "x"}), 400, "ValidationException", "'output'"},
 		{"output not JSON", "AWSStepFunctions.SendTaskSuccess", body(m{"taskToken": "x", "output": "{"}), 400, "InvalidOutput", "Invalid Output"},
 		{"no token of ours", "AWSStepFunctions.SendTaskHeartbeat", body(m{"taskToken": "x"}), 400, "InvalidToken", "Invalid Token"},
-		{"token of nobody", "AWSStepFunctions.SendTaskFailure", body(m{"taskToken": nobody}), 400, "TaskTimedOut", "does not exist anymore"},
+		{"token of nobody", "AWSStepFunctions.SendTaskFailure", body(m{"taskToken": nobody}), 400, "InvalidToken", "Invalid Token"},
+		{"token without output", "AWSStepFunctions.SendTaskSuccess", body(m{"taskToken": nobody}), 400, "ValidationException", "'output'"},
+		{"token with output that is not JSON", "AWSStepFunctions.SendTaskSuccess", body(m{"taskToken": nobody, "output": "{"}), 400, "InvalidOutput", "Invalid Output"},
+		{"token with too much output", "AWSStepFunctions.SendTaskSuccess", body(m{"taskToken": nobody, "output": `"` + big + `"`}), 400, "ValidationException", "262144"},
+		{"token with too long an error", "AWSStepFunctions.SendTaskFailure", body(m{"taskToken": nobody, "error": big}), 400, "ValidationException", "'error'"},
+		{"token with too long a cause", "AWSStepFunctions.SendTaskFailure", body(m{"taskToken": nobody, "cause": big}), 400, "ValidationException", "'cause'"},
+		{"heartbeat without token", "AWSStepFunctions.SendTaskHeartbeat", `{}`, 400, "ValidationException", "'taskToken'"},
+		{"bad activity name", "AWSStepFunctions.CreateActivity", `{"name":"a b$"}`, 400, "InvalidName", "Invalid Name: 'a b$'"},
+		{"activity without name", "AWSStepFunctions.CreateActivity", `{}`, 400, "ValidationException", "'name'"},
+		{"activity that is not there", "AWSStepFunctions.DescribeActivity", body(m{"activityArn": activityARN + "gone"}), 400, "ActivityDoesNotExist", "Activity Does Not Exist: '" + activityARN + "gone'"},
+		{"poll of no activity", "AWSStepFunctions.GetActivityTask", body(m{"activityArn": activityARN + "gone"}), 400, "ActivityDoesNotExist", "Activity Does Not Exist: '" + activityARN + "gone'"},
+		{"poll of a machine", "AWSStepFunctions.GetActivityTask", body(m{"activityArn": machineARN + "there"}), 400, "InvalidArn", machineARN},
+		{"poll without activity", "AWSStepFunctions.GetActivityTask", `{}`, 400, "ValidationException", "'activityArn'"},
+		{"poll with a long name", "AWSStepFunctions.GetActivityTask", body(m{"activityArn": activityARN + "gone", "workerName": big}), 400, "ValidationException", "'workerName'"},
+		{"deletion with a machine's ARN", "AWSStepFunctions.DeleteActivity", body(m{"activityArn": machineARN + "there"}), 400, "InvalidArn", machineARN},
 		{"body too large", "AWSStepFunctions.StartExecution", strings.Repeat(" ", 5<<20), 413, "RequestEntityTooLargeException", "4194304"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -149,7 +149,11 @@ func details(ev *engine.Event, data string, withData bool) map[string]any {
 	d := map[string]any{}
 	has := func(f engine.EventHas) bool { return ev.Has&f != 0 }
 	if has(engine.HasName) {
-		d["name"] = ev.Name
+		key := "name"
+		if ev.Type == engine.ActivityStarted {
+			key = "workerName"
+		}
+		d[key] = ev.Name
 	}
 	if has(engine.HasData) && withData {
 		d[data] = ev.Data

@@ -20,11 +20,20 @@ func sendTaskSuccess(ctx context.Context, e *engine.Engine, in *sendTaskIn) (*em
 	if in.Output == nil {
 		return nil, required("output", "")
 	}
+	if err := limited("output", *in.Output, engine.MaxData); err != nil {
+		return nil, err
+	}
 	return &empty{}, e.SendTaskSuccess(ctx, in.TaskToken, *in.Output)
 }
 
 func sendTaskFailure(ctx context.Context, e *engine.Engine, in *sendTaskIn) (*empty, error) {
 	if err := required("taskToken", in.TaskToken); err != nil {
+		return nil, err
+	}
+	if err := limited("error", in.Error, 256); err != nil {
+		return nil, err
+	}
+	if err := limited("cause", in.Cause, 32768); err != nil {
 		return nil, err
 	}
 	return &empty{}, e.SendTaskFailure(ctx, in.TaskToken, in.Error, in.Cause)

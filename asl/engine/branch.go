@@ -26,6 +26,8 @@ const (
 	phaseDone                  // a child that succeeded; output is its output
 	phaseFailed                // a child that failed and was tolerated
 	phaseToken                 // a Task state whose token is still out
+	phaseQueued                // a Task state that waits for an activity's worker
+	phaseNested                // a Task state that waits for another execution
 )
 
 // branch is one line of control of an execution: plain data.
@@ -58,6 +60,8 @@ type branch struct {
 	startedAt int64
 	// beat is when the holder of the task's token last gave a sign of life.
 	beat int64
+	// child is the ARN of the execution that a Task state waits for.
+	child string
 	// try numbers a mocked state's attempts within the execution; the root
 	// counts them, by state.
 	try   int
@@ -132,6 +136,7 @@ const (
 	flagEffective
 	flagTry
 	flagTries
+	flagChild
 )
 
 // recordVersion is the first byte of a record.
@@ -147,11 +152,17 @@ func (b *branch) encode() []byte {
 	if b.varsOwn && !b.done() {
 		flags |= flagVars
 	}
-	if b.phase == phaseTask {
+	switch b.phase {
+	case phaseTask:
 		flags |= flagEffective
 		if b.try > 0 {
 			flags |= flagTry
 		}
+	case phaseQueued:
+		flags |= flagEffective
+	case phaseNested:
+		flags |= flagChild
+	default: // nothing more to keep
 	}
 	if len(b.tries) > 0 {
 		flags |= flagTries
@@ -190,6 +201,9 @@ func (b *branch) encode() []byte {
 		for state, n := range b.tries {
 			r = binary.AppendUvarint(appendText(r, state), uint64(n))
 		}
+	}
+	if flags&flagChild != 0 {
+		r = appendText(r, b.child)
 	}
 	return r
 }
@@ -284,6 +298,9 @@ func (x *execution) restoreBranch(rec store.Record) error {
 				b.tries[state] = int(d.int())
 			}
 		}
+		if flags&flagChild != 0 {
+			b.child = d.text()
+		}
 		d.bad = d.bad || b.state == nil
 	}
 	if d.bad || err != nil {
@@ -346,9 +363,17 @@ func (x *execution) resume(b *branch) {
 		x.again(b)
 	case phaseChildren:
 		x.fill(b)
+	case phaseQueued:
+		// It stands in line already, unless the write that put it there was
+		// reported failed.
+		x.e.desk.push(x.queued(b), false)
 	default: // waits for its time
 	}
 	if b.due != 0 {
 		x.wait(b, b.due)
+	}
+	if b.phase == phaseNested {
+		x.nest(b)
+		x.lookAtChild(b)
 	}
 }

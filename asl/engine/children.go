@@ -227,6 +227,7 @@ func (x *execution) bury(c *branch) {
 		delete(x.running, c.id)
 		r.abandon(ErrAborted)
 	}
+	x.withdraw(c)
 }
 
 // abortChildren ends what still runs below b, whose state has failed.
@@ -272,5 +273,20 @@ func (x *execution) abortAll() {
 	for id, r := range x.running {
 		delete(x.running, id)
 		r.abandon(ErrAborted)
+	}
+	for _, b := range x.branches {
+		x.withdraw(b)
+	}
+}
+
+// withdraw takes back what b asked of others: the work of an activity's
+// worker, an execution. Both becomes durable with what made it superfluous.
+func (x *execution) withdraw(b *branch) {
+	switch b.phase {
+	case phaseQueued:
+		x.unqueue(b)
+	case phaseNested:
+		x.stopChild(b)
+	default: // it asked for nothing
 	}
 }

@@ -28,7 +28,7 @@ func (x *execution) contextObject(b *branch) value.Value {
 		value.Field{Key: "Name", Value: value.OfString(x.rec.Machine)},
 	))
 	if wantsToken(b.state) {
-		m.Set("Task", value.OfObject(value.Field{Key: "Token", Value: value.OfString(x.token(b))}))
+		m.Set("Task", value.OfObject(value.Field{Key: "Token", Value: value.OfString(x.e.token(x.ref(b)))}))
 	}
 	if b.state != nil {
 		s := value.NewBuilder(3)

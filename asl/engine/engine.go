@@ -107,9 +107,11 @@ type Engine struct {
 	fallback  task.Handler
 	mocks     Mocks
 	atRest    func()
+	secret    []byte // seals task tokens
 	arnPrefix string
 
 	book   *machineBook
+	desk   *activityDesk
 	timers *timers
 	queue  *runQueue
 	events *broadcast
@@ -123,6 +125,7 @@ type Engine struct {
 	idle     chan struct{} // capacity 1: busy fell to zero
 	stopping atomic.Bool
 	stopped  chan struct{} // closed when Run begins to end
+	ended    chan struct{} // closed when Run has ended
 	tasks    taskSet
 	ran      atomic.Bool
 }
@@ -168,9 +171,9 @@ func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
 	e := &Engine{
 		store: s, cfg: cfg, log: zap.NewNop(), clock: &clock{}, random: randomFloat,
 		arnPrefix: "arn:aws:states:" + cfg.Region + ":" + cfg.Account + ":",
-		book:      newMachineBook(), timers: newTimers(), queue: newRunQueue(), events: &broadcast{},
+		book:      newMachineBook(), desk: newActivityDesk(), timers: newTimers(), queue: newRunQueue(), events: &broadcast{},
 		tasks: taskSet{running: map[*running]struct{}{}},
-		live:  map[int64]*execution{}, idle: make(chan struct{}, 1), stopped: make(chan struct{}),
+		live:  map[int64]*execution{}, idle: make(chan struct{}, 1), stopped: make(chan struct{}), ended: make(chan struct{}),
 	}
 	for _, o := range opts {
 		o(e)
@@ -183,6 +186,12 @@ func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	e.lastID.Store(last)
+	if err := e.loadSecret(context.Background()); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	if err := e.loadActivities(context.Background()); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
 	// An execution whose time is past is due at once: one code path resumes
 	// executions and wakes them.
 	err = s.Running(context.Background(), func(id, wake int64) error {
@@ -204,6 +213,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if e.ran.Swap(true) {
 		return errors.New("engine: Run was called before")
 	}
+	defer close(e.ended)
 	var workers, loops sync.WaitGroup
 	for range e.cfg.Workers {
 		workers.Go(func() {
@@ -218,6 +228,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	loops.Go(func() { e.timeLoop(ctx) })
 	loops.Go(func() { e.pruneLoop(ctx) })
+	loops.Go(func() { e.stopOrphans(ctx) })
 	<-ctx.Done()
 
 	e.stopping.Store(true)

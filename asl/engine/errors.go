@@ -10,6 +10,7 @@ type Code string
 
 // The errors that the engine's methods return, by Step Functions' names.
 const (
+	CodeActivityDoesNotExist      Code = "ActivityDoesNotExist"
 	CodeExecutionAlreadyExists    Code = "ExecutionAlreadyExists"
 	CodeExecutionDoesNotExist     Code = "ExecutionDoesNotExist"
 	CodeInternal                  Code = "InternalFailure"
@@ -24,6 +25,7 @@ const (
 	CodeStateMachineDeleting      Code = "StateMachineDeleting"
 	CodeStateMachineDoesNotExist  Code = "StateMachineDoesNotExist"
 	CodeInvalidOutput             Code = "InvalidOutput"
+	CodeTaskDoesNotExist          Code = "TaskDoesNotExist"
 	CodeTaskTimedOut              Code = "TaskTimedOut"
 	CodeTypeNotSupported          Code = "StateMachineTypeNotSupported"
 	CodeValidation                Code = "ValidationException"
@@ -45,6 +47,8 @@ func (e *Error) Unwrap() error { return e.err }
 func fail(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
+
+var errStopping = &Error{Code: CodeServiceUnavailable, Message: "the engine is shutting down; try again"}
 
 // internal hides err from the caller, who can only try again.
 func internal(err error) error {

@@ -116,7 +116,8 @@ type Event struct {
 	// Time is in Unix milliseconds.
 	Time int64
 	Has  EventHas
-	// Name is the state's, for iterations the Map state's.
+	// Name is the state's, for iterations the Map state's, for ActivityStarted
+	// the worker's.
 	Name string
 	// Data is a JSON text: the input of what began, the output of what ended,
 	// the parameters of what was scheduled.

@@ -37,6 +37,7 @@ type execution struct {
 	runnable []*branch
 	due      dueHeap
 	running  map[int64]*running // tasks, by branch
+	nested   map[int64]struct{} // branches in phaseNested
 	// created, when not nil, is where the caller waits who asked for this
 	// execution, which is not in the store yet.
 	created  chan error
@@ -48,8 +49,8 @@ type execution struct {
 	starts []*running
 	end    *store.Ending
 	stops  []chan struct{}
-	// answers are for holders of tokens, once what they said is durable.
-	answers []chan error
+	docs   []store.Doc
+	after  []func()
 
 	write    store.Write
 	writing  bool
@@ -74,7 +75,7 @@ const (
 	msgTime messageKind = iota // a timer has expired
 	msgStop
 	msgTask // a task has ended
-	msgToken
+	msgCall // somebody wants something of a branch
 )
 
 // message is what reaches an execution from outside.
@@ -86,7 +87,10 @@ type message struct {
 	task      *running
 	output    []byte
 	err       error
-	token     *tokenMessage
+	// call is what the message is about; in its place gone is called when the
+	// execution has ended, or (there is false) never was.
+	call func(x *execution)
+	gone func(there bool)
 }
 
 func newExecution(e *Engine, rec *store.Execution, prog *program, input value.Value) *execution {
@@ -105,6 +109,7 @@ func newExecution(e *Engine, rec *store.Execution, prog *program, input value.Va
 func (x *execution) setup(rec *store.Execution, prog *program, input value.Value) {
 	x.rec, x.prog, x.input = rec, prog, input
 	x.branches = make(map[int64]*branch, 1)
+	x.nested = nil
 	x.wake = rec.Wake
 	x.scope = asl.Scope{}
 	x.scope.Context = func() value.Value { return x.contextObject(x.at) }
@@ -203,8 +208,9 @@ func (x *execution) run(ctx context.Context) {
 			x.park()
 			return
 		}
+		ended := x.end != nil // durably; what is written may end it too
 		x.written()
-		if x.end != nil {
+		if ended {
 			x.close()
 			return
 		}
@@ -284,13 +290,12 @@ func (x *execution) rest() {
 func (x *execution) close() {
 	x.e.timers.clear(x.id)
 	x.forget(true)
-	x.answer()
 	for _, m := range x.inbox {
 		switch m.kind {
 		case msgStop:
 			x.stops = append(x.stops, m.ended)
-		case msgToken:
-			m.token.answer <- errTokenGone
+		case msgCall:
+			m.gone(x.rec != nil)
 		default: // nobody waits for an answer
 		}
 	}
@@ -312,8 +317,8 @@ func (x *execution) handle(m *message) {
 		}
 	case msgTask:
 		x.taskEnded(m)
-	case msgToken:
-		x.tokenUsed(m.token)
+	case msgCall:
+		m.call(x)
 	}
 }
 
@@ -355,13 +360,14 @@ func (x *execution) makeRunnable(b *branch) {
 
 // changed reports whether there is anything to make durable, or to do.
 func (x *execution) changed() bool {
-	return x.created != nil || !x.hist.empty() || len(x.dirty) > 0 || len(x.drop) > 0 || len(x.starts) > 0 || x.end != nil || x.nextWake0() != x.wake
+	return x.created != nil || !x.hist.empty() || len(x.dirty) > 0 || len(x.drop) > 0 || len(x.docs) > 0 || len(x.after) > 0 || len(x.starts) > 0 || x.end != nil || x.nextWake0() != x.wake
 }
 
 // nextWake0 is when a process that starts over must look at x: at once when
 // there is something to do.
 func (x *execution) nextWake0() int64 {
-	if len(x.runnable) > 0 || len(x.running) > 0 || len(x.starts) > 0 {
+	// A child may end while nobody is there to be told.
+	if len(x.runnable) > 0 || len(x.running) > 0 || len(x.starts) > 0 || len(x.nested) > 0 {
 		return 0
 	}
 	return x.nextDue()
@@ -396,6 +402,10 @@ func (x *execution) prepare() {
 			w.Wake = &x.newWake
 		}
 	}
+	if x.end != nil {
+		x.unorphan()
+	}
+	w.Docs = append(w.Docs[:0], x.docs...)
 	if w.Create = nil; x.created != nil {
 		x.rec.Wake = x.newWake
 		w.Create = x.rec
@@ -417,24 +427,37 @@ func (x *execution) apply() {
 func (x *execution) written() {
 	x.hist.reset()
 	clear(x.dirty)
-	x.dirty, x.drop = x.dirty[:0], x.drop[:0]
+	x.dirty, x.drop, x.docs = x.dirty[:0], x.drop[:0], x.docs[:0]
 	if x.end != nil {
 		x.rec.Status, x.rec.Stopped = x.end.Status, x.end.Stopped
 		x.rec.Output, x.rec.Error, x.rec.Cause = x.end.Output, x.end.Error, x.end.Cause
 		x.e.announce(x.rec)
+		x.e.tellParent(x.rec)
+		x.effects()
 		return
 	}
 	x.wake = x.newWake
-	x.answer()
 	for _, r := range x.starts {
 		x.start(r)
 	}
 	clear(x.starts)
 	x.starts = x.starts[:0]
+	x.effects()
 	if due := x.nextDue(); due == store.Never {
 		x.e.timers.clear(x.id)
 	} else {
 		x.e.timers.set(x.id, due)
+	}
+}
+
+// then lets f run once what happened up to now is durable.
+func (x *execution) then(f func()) { x.after = append(x.after, f) }
+
+func (x *execution) effects() {
+	after := x.after
+	x.after = nil
+	for _, f := range after {
+		f()
 	}
 }
 

@@ -23,6 +23,8 @@ type Start struct {
 	// Input is a JSON text, {} when empty.
 	Input       string
 	TraceHeader string
+
+	parent *parentTask
 }
 
 // Started is an execution that is on disk.
@@ -37,6 +39,8 @@ type executionAttrs struct {
 	TraceHeader string `json:"trace,omitempty"`
 	// TestCase is the name of the one that the execution runs.
 	TestCase string `json:"testCase,omitempty"`
+	// Parent is the task that started the execution; nil for none.
+	Parent *parentTask `json:"parent,omitempty"`
 }
 
 func attrsOf(rec *store.Execution) (attrs executionAttrs, err error) {
@@ -93,7 +97,7 @@ func (e *Engine) StartExecution(ctx context.Context, in Start) (Started, error) 
 	if rec.ID > store.MaxExecID {
 		return Started{}, internal(fmt.Errorf("start execution %s: execution IDs are used up", in.Name))
 	}
-	if attrs := (executionAttrs{TraceHeader: in.TraceHeader, TestCase: caseName}); attrs != (executionAttrs{}) {
+	if attrs := (executionAttrs{TraceHeader: in.TraceHeader, TestCase: caseName, Parent: in.parent}); attrs != (executionAttrs{}) {
 		if rec.Attrs, err = json.Marshal(attrs); err != nil {
 			return Started{}, internal(err)
 		}
@@ -104,7 +108,7 @@ func (e *Engine) StartExecution(ctx context.Context, in Start) (Started, error) 
 	err = e.create(ctx, x)
 	switch {
 	case errors.Is(err, store.ErrExists):
-		return e.startedBefore(ctx, rec, caseName)
+		return e.startedBefore(ctx, rec, caseName, in.parent)
 	case err != nil:
 		return Started{}, internal(fmt.Errorf("start execution %s: %w", in.Name, err))
 	}
@@ -131,7 +135,7 @@ func (e *Engine) create(ctx context.Context, x *execution) error {
 	}
 }
 
-func (e *Engine) startedBefore(ctx context.Context, rec *store.Execution, caseName string) (Started, error) {
+func (e *Engine) startedBefore(ctx context.Context, rec *store.Execution, caseName string, parent *parentTask) (Started, error) {
 	arn := e.executionARN(rec.Machine, rec.Name)
 	old, err := e.store.Execution(ctx, rec.Machine, rec.Name)
 	if err != nil {
@@ -140,6 +144,9 @@ func (e *Engine) startedBefore(ctx context.Context, rec *store.Execution, caseNa
 	was, err := attrsOf(old)
 	if err != nil {
 		return Started{}, internal(err)
+	}
+	if parent != nil && was.Parent != nil && *was.Parent == *parent {
+		return Started{arn, old.Started}, nil // this very task did it, before a crash
 	}
 	if old.Status != store.Running || string(old.Input) != string(rec.Input) || was.TestCase != caseName {
 		return Started{}, fail(CodeExecutionAlreadyExists, "Execution Already Exists: '%s'", arn)
@@ -218,7 +225,7 @@ func (e *Engine) StopExecution(ctx context.Context, arn, errorName, cause string
 	select {
 	case <-ended:
 	case <-e.stopped:
-		return 0, &Error{Code: CodeServiceUnavailable, Message: "the engine is shutting down; try again"}
+		return 0, errStopping
 	case <-ctx.Done():
 		return 0, internal(fmt.Errorf("stop execution %s: %w", arn, context.Cause(ctx)))
 	}

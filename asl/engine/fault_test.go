@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -38,8 +39,14 @@ func (f *faulty) Apply(w *store.Write) {
 func TestExecutionsSurviveFailingWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &faulty{Store: store.NewMemory()}
-		e := newEngine(t, s, engine.WithHandler(fn, handlerFunc(slowTask)))
+		var w workers
+		e := newEngine(t, s, w.handlers()...)
 		stop := run(t, e)
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := w.start(ctx, e); err != nil {
+			t.Fatal(err)
+		}
+		machine(t, e, "wait", interrupted["wait"].definition) // what "nested" starts
 		for kind, c := range interrupted {
 			m := machine(t, e, kind, c.definition)
 			for i := range 10 {
@@ -58,6 +65,8 @@ func TestExecutionsSurviveFailingWrites(t *testing.T) {
 			}
 		}
 		stop()
+		cancel()
+		w.wg.Wait()
 	})
 }
 

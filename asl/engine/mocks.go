@@ -113,7 +113,13 @@ func (x *execution) handlerOf(b *branch) task.Handler {
 	if h := x.e.handlerFor(b.state.Task.Resource); h != nil {
 		return h
 	}
-	return x.e.fallback
+	if x.e.fallback != nil {
+		return x.e.fallback
+	}
+	if pattern, ok := nestedPattern(b.state.Task.Resource); ok {
+		return nested{x.e, parentTask{Exec: x.id, Branch: b.id, Waits: pattern.waits()}}
+	}
+	return nil
 }
 
 // mocked is a handler that lets a mock answer.

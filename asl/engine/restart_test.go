@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -46,6 +47,19 @@ var interrupted = map[string]struct{ definition, output string }{
 			{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":1,"Next":"X"},"X":{"Type":"Pass","Result":"x","End":true}}}]}}}`,
 		`[{"ms":300},"x"]`,
 	},
+	"token": {
+		`{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke.waitForTaskToken","Parameters":{"token.$":"$$.Task.Token"},"Retry":[{"ErrorEquals":["States.ALL"]}],"End":true}}}`,
+		`"answered"`,
+	},
+	"activity": {
+		`{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"` + activityARN + `","HeartbeatSeconds":1,"Retry":[{"ErrorEquals":["States.HeartbeatTimeout"],"IntervalSeconds":1,"BackoffRate":1,"MaxAttempts":99}],"End":true}}}`,
+		restartInput,
+	},
+	"nested": {
+		`{"StartAt":"N","States":{"N":{"Type":"Task","Resource":"arn:aws:states:::states:startExecution.sync:2","OutputPath":"$.Output","Parameters":{
+			"StateMachineArn":"arn:aws:states:us-east-1:123456789012:stateMachine:wait","Input.$":"$"},"End":true}}}`,
+		restartInput,
+	},
 	"retry": {
 		`{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"` + fn + `","Parameters":{"failures":2},"Retry":[{"ErrorEquals":["Flaky"],"IntervalSeconds":1,"BackoffRate":1,"MaxAttempts":2}],"End":true}}}`,
 		`{"failures":2}`,
@@ -73,6 +87,70 @@ func slowTask(ctx context.Context, t task.Task) (json.RawMessage, error) {
 	}
 }
 
+// workers are what the executions of the restart test need: functions, and
+// those outside the engine who answer tokens and work on activities.
+type workers struct {
+	// file keeps the tokens: their holders outlive the engine. Nil keeps none.
+	file   *os.File
+	tokens chan string
+	wg     sync.WaitGroup
+}
+
+func (w *workers) handlers() []engine.Option {
+	w.tokens = make(chan string, 10_000)
+	return []engine.Option{
+		engine.WithHandler(fn, handlerFunc(slowTask)),
+		engine.WithHandler("arn:aws:states:::lambda:invoke.waitForTaskToken", handlerFunc(func(_ context.Context, t task.Task) (json.RawMessage, error) {
+			var in struct{ Token string }
+			if err := json.Unmarshal(t.Input, &in); err != nil {
+				return nil, err
+			}
+			if w.file != nil {
+				if _, err := fmt.Fprintln(w.file, in.Token); err != nil {
+					return nil, err
+				}
+			}
+			w.tokens <- in.Token
+			return json.RawMessage(`{}`), nil
+		})),
+	}
+}
+
+// answer ends a task; a token that was used before is no error.
+func answer(ctx context.Context, e *engine.Engine, token, output string) {
+	var known *engine.Error
+	if err := e.SendTaskSuccess(ctx, token, output); err != nil && ctx.Err() == nil && (!errors.As(err, &known) || known.Code != engine.CodeTaskTimedOut) {
+		fmt.Fprintln(os.Stderr, "answer:", err)
+	}
+}
+
+// start lets the workers work until ctx ends.
+func (w *workers) start(ctx context.Context, e *engine.Engine) error {
+	if _, err := e.CreateActivity(ctx, "approve"); err != nil {
+		return err
+	}
+	w.wg.Go(func() {
+		for {
+			select {
+			case token := <-w.tokens:
+				answer(ctx, e, token, `"answered"`)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	for range 3 {
+		w.wg.Go(func() {
+			for ctx.Err() == nil {
+				if work, err := e.GetActivityTask(ctx, activityARN, "w"); err == nil && work != nil {
+					answer(ctx, e, work.Token, work.Input)
+				}
+			}
+		})
+	}
+	return nil
+}
+
 // TestMain makes the test binary the process that is killed, when asked to.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("ENGINE_TEST_STORE"); path != "" {
@@ -93,7 +171,12 @@ func victim(path string) error {
 	if err != nil {
 		return err
 	}
-	e, err := engine.New(s, engine.Config{}, engine.WithHandler(fn, handlerFunc(slowTask)))
+	var w workers
+	if w.file, err = os.OpenFile(path+".tokens", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		return err
+	}
+	defer w.file.Close()
+	e, err := engine.New(s, engine.Config{}, w.handlers()...)
 	if err != nil {
 		return err
 	}
@@ -113,6 +196,9 @@ func victim(path string) error {
 		}
 		arns[kind] = m.ARN
 	}
+	if err := w.start(ctx, e); err != nil {
+		return err
+	}
 	fmt.Println("ready")
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
@@ -124,6 +210,7 @@ func victim(path string) error {
 	}
 	cancel()
 	wg.Wait()
+	w.wg.Wait()
 	return s.Close()
 }
 
@@ -180,8 +267,21 @@ func TestKilledEngineResumesEveryExecutionOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	e := newEngine(t, s, engine.WithHandler(fn, handlerFunc(slowTask)))
+	var w workers
+	e := newEngine(t, s, w.handlers()...)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer func() { cancel(); w.wg.Wait() }()
+	if err := w.start(ctx, e); err != nil {
+		t.Fatal(err)
+	}
 	defer run(t, e)()
+	given, err := os.ReadFile(path + ".tokens")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token := range strings.Lines(string(given)) {
+		answer(ctx, e, strings.TrimSpace(token), `"answered"`)
+	}
 	t.Logf("%d executions were acknowledged", len(acknowledged))
 	if len(acknowledged) < 50 {
 		t.Errorf("only %d executions were started before the kills", len(acknowledged))

@@ -332,6 +332,8 @@ func (x *execution) timeIsUp(b *branch, now int64) {
 		x.taskOverdue(b, now)
 	case phaseToken:
 		x.tokenOverdue(b, now)
+	case phaseNested:
+		x.nestedOverdue(b, now)
 	default: // the other phases wait for nothing that a clock brings
 	}
 	if err != nil {

@@ -104,8 +104,11 @@ func (x *execution) schedule(b *branch) error {
 		}
 		*limit.to = d.Milliseconds()
 	}
-	if x.handlerOf(b) == nil {
-		return noHandler(t.Resource)
+	handler := x.handlerOf(b)
+	if handler == nil {
+		if err := x.e.mustBeActivity(t.Resource); err != nil {
+			return err
+		}
 	}
 	x.count(b)
 	b.phase, b.effective, b.startedAt = phaseTask, v, x.now()
@@ -124,6 +127,10 @@ func (x *execution) schedule(b *branch) error {
 		ev.Has, ev.Heartbeat = ev.Has|HasHeartbeat, b.heartbeat/1000
 	}
 	x.follow(b, &ev)
+	if handler == nil {
+		x.enqueue(b)
+		return nil
+	}
 	x.handOver(b, false)
 	return nil
 }
@@ -150,8 +157,14 @@ func (x *execution) handOver(b *branch, restarted bool) {
 	f := familyOf(res)
 	x.follow(b, &Event{Type: f.started, Has: f.has, ResourceType: f.resourceType, Resource: f.resource})
 	x.mark(b)
+	handler := x.handlerOf(b)
+	if _, ok := handler.(nested); !ok && waitsForJob(res) {
+		// The handler submits the job and waits for it in one: it has the job
+		// as soon as it runs.
+		x.follow(b, &Event{Type: TaskSubmitted, Has: f.has, ResourceType: f.resourceType, Resource: f.resource})
+	}
 	r := &running{
-		exec: x.id, branch: b.id, handler: x.handlerOf(b),
+		exec: x.id, branch: b.id, handler: handler,
 		task: task.Task{
 			ID:       fmt.Sprintf("%s-%d-%d", x.tag(), b.entered, b.attempt),
 			Resource: res, Input: json.RawMessage(b.effective.JSON()),
@@ -160,7 +173,7 @@ func (x *execution) handOver(b *branch, restarted bool) {
 		},
 	}
 	if b.quiet { // quiet branches share the event that entered their Map state
-		r.task.ID = fmt.Sprintf("%s-%d-%d-%d", x.tag(), b.entered, b.id, b.attempt)
+		r.task.ID = fmt.Sprintf("%s-%d-%d-%x-%d", x.tag(), b.entered, b.id, b.enteredAt, b.attempt)
 	}
 	now := x.now()
 	r.lastBeat.Store(now)
@@ -170,6 +183,12 @@ func (x *execution) handOver(b *branch, restarted bool) {
 	x.running[b.id] = r
 	x.starts = append(x.starts, r)
 	x.watch(b, now)
+}
+
+// waitsForJob reports whether a service integration ends with the job that it
+// submits.
+func waitsForJob(resource string) bool {
+	return strings.HasPrefix(resource, integrationPrefix) && (strings.HasSuffix(resource, string(patternSync)) || strings.HasSuffix(resource, string(patternSync2)))
 }
 
 // watch lets b be looked at when its task's next limit may be exceeded.
@@ -235,6 +254,10 @@ func (x *execution) taskEnded(m *message) {
 	b.due = 0
 	f := familyOf(r.task.Resource)
 	ev := Event{Type: f.failed, Has: f.has, ResourceType: f.resourceType, Resource: f.resource}
+	child, isNested := r.handler.(nested)
+	if wantsToken(b.state) || isNested && child.parent.Waits {
+		ev.Type = TaskSubmitFailed
+	}
 	fail := func(e *asl.Error, placed bool) {
 		if !placed {
 			e = x.located(b, e)
@@ -265,6 +288,12 @@ func (x *execution) taskEnded(m *message) {
 		ev.Type, ev.Has, ev.Data = TaskSubmitted, ev.Has|HasData, result.JSON()
 		x.follow(b, &ev)
 		x.awaitToken(b, r.lastBeat.Load())
+		return
+	}
+	if isNested && child.parent.Waits {
+		ev.Type, ev.Has, ev.Data = TaskSubmitted, ev.Has|HasData, result.JSON()
+		x.follow(b, &ev)
+		x.awaitChild(b, result)
 		return
 	}
 	ev.Type, ev.Has, ev.Data = f.succeeded, ev.Has|HasData, result.JSON()
@@ -308,6 +337,9 @@ func (x *execution) taskTimedOut(b *branch, name string) {
 	x.stateFailed(b, &asl.Error{Name: name})
 }
 
+// integrationPrefix begins the resources that are service integrations.
+const integrationPrefix = "arn:aws:states:::"
+
 // family is the events that a kind of resource leaves in the history.
 type family struct {
 	scheduled, started, succeeded, failed, timedOut EventType
@@ -319,8 +351,8 @@ type family struct {
 // familyOf tells Lambda functions and activities, by their own ARNs, from
 // service integrations (arn:aws:states:::service:action).
 func familyOf(resource string) family {
-	if rest, ok := strings.CutPrefix(resource, "arn:aws:states:::"); ok {
-		at := strings.LastIndex(rest, ":")
+	if rest, ok := strings.CutPrefix(resource, integrationPrefix); ok {
+		at := strings.LastIndex(strings.TrimSuffix(rest, ":2"), ":") // startExecution.sync:2
 		return family{
 			TaskScheduled, TaskStarted, TaskSucceeded, TaskFailed, TaskTimedOut,
 			rest[:max(at, 0)], rest[at+1:], HasResource,

@@ -2,14 +2,17 @@ package engine
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
-	"encoding/hex"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 
 	"switchyard/asl"
+	"switchyard/asl/store"
 	"switchyard/asl/task"
 	"switchyard/asl/value"
 )
@@ -21,25 +24,87 @@ func wantsToken(s *asl.State) bool {
 	return s != nil && s.Task != nil && strings.HasSuffix(s.Task.Resource, tokenSuffix)
 }
 
+// tokenSeal is how many bytes of a token show that it came from here.
+const tokenSeal = 26
+
+// tokenPlain is how many bytes of it say what it is for.
+const tokenPlain = 28
+
+// tokenEncoding refuses what it would not write itself, so that no two texts
+// are the same token.
+var tokenEncoding = base64.RawURLEncoding.Strict()
+
+// taskRef names an attempt at a task.
+type taskRef struct {
+	exec    int64
+	branch  int64
+	entered int64 // ID of the event that entered the state
+	attempt int
+	// at is when the state was entered, in Unix milliseconds: the states of a
+	// branch without history share an event.
+	at int64
+}
+
+func (x *execution) ref(b *branch) taskRef {
+	return taskRef{x.id, b.id, b.entered, b.attempt, b.enteredAt}
+}
+
+// kindSecret is the document that holds the key of the tokens' seals.
+const (
+	kindSecret  = "secret"
+	tokenSecret = "task-tokens"
+)
+
+// loadSecret reads the key that seals tokens, and makes it with a new store.
+func (e *Engine) loadSecret(ctx context.Context) (err error) {
+	e.secret, err = e.store.Doc(ctx, kindSecret, tokenSecret)
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	e.secret = make([]byte, sha256.Size)
+	_, _ = rand.Read(e.secret) // never fails: it ends the process instead
+	return store.Do(ctx, e.store, &store.Write{Docs: []store.Doc{{Kind: kindSecret, Key: tokenSecret, Body: e.secret}}})
+}
+
+// token makes the token of an attempt. It leads to the execution and the
+// branch by itself, so that no index of tokens is kept, and is the same after
+// a restart; without the store's secret nobody can make it.
+func (e *Engine) token(r taskRef) string {
+	raw := make([]byte, 0, tokenPlain+sha256.Size)
+	raw = binary.BigEndian.AppendUint64(raw, uint64(r.exec))
+	for _, n := range [...]int64{r.branch, r.entered, int64(r.attempt)} {
+		raw = binary.BigEndian.AppendUint32(raw, uint32(n))
+	}
+	raw = binary.BigEndian.AppendUint64(raw, uint64(r.at))
+	return tokenEncoding.EncodeToString(e.seal(raw))
+}
+
+// seal adds the seal to a token's plain part.
+func (e *Engine) seal(raw []byte) []byte {
+	mac := hmac.New(sha256.New, e.secret)
+	mac.Write(raw)
+	return append(raw, mac.Sum(nil)[:tokenSeal]...)
+}
+
+func (e *Engine) readToken(token string) (r taskRef, ok bool) {
+	raw, err := tokenEncoding.DecodeString(token)
+	if err != nil || len(raw) != tokenPlain+tokenSeal || !hmac.Equal(raw, e.seal(raw[:tokenPlain:tokenPlain])) {
+		return taskRef{}, false
+	}
+	return taskRef{
+		exec: int64(binary.BigEndian.Uint64(raw)), branch: int64(binary.BigEndian.Uint32(raw[8:])),
+		entered: int64(binary.BigEndian.Uint32(raw[12:])), attempt: int(binary.BigEndian.Uint32(raw[16:])),
+		at: int64(binary.BigEndian.Uint64(raw[20:])),
+	}, true
+}
+
 // tokenMessage is what the holder of a token says.
 type tokenMessage struct {
-	branch int64
-	token  string
+	ref taskRef
 	// beat is a sign of life; else the task has ended, well or with failure.
 	beat    bool
 	output  value.Value
 	failure *task.Error
-	answer  chan error // capacity 1
-}
-
-var errTokenGone = &Error{Code: CodeTaskTimedOut, Message: "Task Timed Out: 'Provided task does not exist anymore'"}
-
-// token names the attempt that b is at. It leads to the execution and the
-// branch by itself, so that no index of tokens is kept; its second half shows
-// that it came from here. It is the same after a restart.
-func (x *execution) token(b *branch) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %d %d", x.arn(), x.rec.Started, b.id, b.entered, b.attempt))
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d.%d.%s", x.id, b.id, hex.EncodeToString(sum[:])))
 }
 
 // awaitToken lets b wait for the holder of its token.
@@ -58,16 +123,13 @@ func (x *execution) tokenOverdue(b *branch, now int64) {
 	x.taskTimedOut(b, name)
 }
 
-// tokenUsed takes what the holder of a token says. The holder is answered once
-// that is durable.
-func (x *execution) tokenUsed(m *tokenMessage) {
-	b := x.branches[m.branch]
-	if x.end != nil || b == nil || b.over() || !wantsToken(b.state) || b.phase != phaseTask && b.phase != phaseToken ||
-		subtle.ConstantTimeCompare([]byte(x.token(b)), []byte(m.token)) == 0 {
-		m.answer <- errTokenGone
-		return
+// tokenUsed takes what the holder of a token says. It is false when the
+// attempt is not waited for any more.
+func (x *execution) tokenUsed(m *tokenMessage) bool {
+	b := x.branches[m.ref.branch]
+	if b == nil || b.over() || b.done() || x.ref(b) != m.ref || b.phase != phaseToken && (b.phase != phaseTask || !wantsToken(b.state)) {
+		return false
 	}
-	x.answers = append(x.answers, m.answer)
 	r := x.running[b.id]
 	if m.beat {
 		b.beat = x.now()
@@ -76,7 +138,7 @@ func (x *execution) tokenUsed(m *tokenMessage) {
 		}
 		x.mark(b)
 		x.watch(b, b.beat)
-		return
+		return true
 	}
 	if r != nil {
 		// The holder was faster than the handler that handed the token out;
@@ -91,22 +153,14 @@ func (x *execution) tokenUsed(m *tokenMessage) {
 		ev.Type, ev.Has, ev.Error, ev.Cause = f.failed, ev.Has|HasError|HasCause, m.failure.Name, m.failure.Cause
 		x.follow(b, &ev)
 		x.stateFailed(b, &asl.Error{Name: m.failure.Name, Cause: m.failure.Cause})
-		return
+		return true
 	}
 	ev.Has, ev.Data = ev.Has|HasData, m.output.JSON()
 	x.follow(b, &ev)
 	if err := x.complete(b, m.output); err != nil {
 		x.stateFailed(b, x.located(b, err))
 	}
-}
-
-// answer tells the holders of tokens that what they said is durable.
-func (x *execution) answer() {
-	for _, c := range x.answers {
-		c <- nil
-	}
-	clear(x.answers)
-	x.answers = x.answers[:0]
+	return true
 }
 
 // SendTaskSuccess ends the task that the token is for, with a JSON text as its
@@ -119,7 +173,7 @@ func (e *Engine) SendTaskSuccess(ctx context.Context, token, output string) erro
 	if err != nil {
 		return fail(CodeInvalidOutput, "Invalid Output: '%s'", err)
 	}
-	return e.sendToken(ctx, &tokenMessage{token: token, output: v})
+	return e.sendToken(ctx, token, &tokenMessage{output: v})
 }
 
 // SendTaskFailure fails the task that the token is for.
@@ -127,31 +181,45 @@ func (e *Engine) SendTaskFailure(ctx context.Context, token, errorName, cause st
 	if errorName == "" {
 		errorName = asl.ErrTaskFailed
 	}
-	return e.sendToken(ctx, &tokenMessage{token: token, failure: &task.Error{Name: errorName, Cause: cause}})
+	return e.sendToken(ctx, token, &tokenMessage{failure: &task.Error{Name: errorName, Cause: cause}})
 }
 
 // SendTaskHeartbeat tells that the task the token is for is still worked on.
 func (e *Engine) SendTaskHeartbeat(ctx context.Context, token string) error {
-	return e.sendToken(ctx, &tokenMessage{token: token, beat: true})
+	return e.sendToken(ctx, token, &tokenMessage{beat: true})
 }
 
-func (e *Engine) sendToken(ctx context.Context, m *tokenMessage) error {
-	var exec int64
-	var sum string
-	raw, err := base64.RawURLEncoding.DecodeString(m.token)
-	if err == nil {
-		_, err = fmt.Sscanf(string(raw), "%d.%d.%s", &exec, &m.branch, &sum)
-	}
-	if err != nil || exec < 1 || len(sum) != hex.EncodedLen(sha256.Size) {
+// sendToken says m to the execution that waits for it, and returns once what
+// follows from it is durable.
+func (e *Engine) sendToken(ctx context.Context, token string, m *tokenMessage) error {
+	var ok bool
+	if m.ref, ok = e.readToken(token); !ok {
 		return fail(CodeInvalidToken, "Invalid Token: 'Invalid token'")
 	}
-	m.answer = make(chan error, 1)
-	e.post(exec, message{kind: msgToken, token: m})
+	timedOut := &Error{Code: CodeTaskTimedOut, Message: "Task Timed Out: 'Provided task does not exist anymore'"}
+	answer := make(chan error, 1)
+	e.post(m.ref.exec, message{
+		kind: msgCall,
+		call: func(x *execution) {
+			if x.end != nil || !x.tokenUsed(m) {
+				answer <- timedOut
+				return
+			}
+			x.then(func() { answer <- nil })
+		},
+		gone: func(there bool) {
+			if there {
+				answer <- timedOut
+				return
+			}
+			answer <- fail(CodeTaskDoesNotExist, "Task Does Not Exist: 'Provided task does not exist'")
+		},
+	})
 	select {
-	case err := <-m.answer:
+	case err := <-answer:
 		return err
-	case <-e.stopped:
-		return &Error{Code: CodeServiceUnavailable, Message: "the engine is shutting down; try again"}
+	case <-e.ended:
+		return errStopping
 	case <-ctx.Done():
 		return internal(fmt.Errorf("use task token: %w", context.Cause(ctx)))
 	}
