@@ -223,8 +223,6 @@ func TestAWSCommandLine(t *testing.T) {
 		}
 	})
 
-
-
 	t.Run("mocks", func(t *testing.T) {
 		t.Parallel()
 		mocks := filepath.Join(t.TempDir(), "MockConfigFile.json")
