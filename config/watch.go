@@ -27,6 +27,7 @@ type Watcher struct {
 	apply  func(context.Context, *Config) error
 	reload chan struct{}
 
+	wrong func()
 	// read is owned by Run: the files of the config, with the content that was
 	// looked at last.
 	read *files
@@ -41,9 +42,13 @@ func NewWatcher(current *Config, apply func(context.Context, *Config) error, log
 	}
 	return &Watcher{
 		path: current.File(), opts: opts, log: log.Named("config"), apply: apply,
-		reload: make(chan struct{}, 1), read: current.read,
+		wrong: func() {}, reload: make(chan struct{}, 1), read: current.read,
 	}, nil
 }
+
+// OnWrong has f called, by Run, for each changed config that is wrong and so
+// never reaches apply. Call it before Run.
+func (w *Watcher) OnWrong(f func()) { w.wrong = f }
 
 // Reload asks for the config to be read again although no change was seen, as
 // SIGHUP does. It does not wait.
@@ -144,6 +149,7 @@ func (w *Watcher) takeOn(ctx context.Context) {
 	w.read = read
 	if err != nil {
 		w.log.Error("config is wrong; the old one stays", zap.String("file", w.path), zap.Strings("errors", strings.Split(err.Error(), "\n")))
+		w.wrong()
 		return
 	}
 	if err := w.apply(ctx, cfg); err != nil {

@@ -50,6 +50,7 @@ func (c *cli) serveCommand() *cobra.Command {
 			if err != nil {
 				return errors.Join(err, service.Close())
 			}
+			watcher.OnWrong(service.CountRefusedConfig)
 			g, ctx := errgroup.WithContext(cmd.Context())
 			g.Go(func() error { return service.Run(ctx) })
 			g.Go(func() error { return watcher.Run(ctx) })

@@ -382,13 +382,17 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	defer a.mu.Unlock()
 	err := a.reload(ctx, cfg)
 	if err != nil {
-		a.metrics.reloads.WithLabelValues("refused").Inc()
+		a.CountRefusedConfig()
 		return err
 	}
 	a.metrics.reloads.WithLabelValues("applied").Inc()
 	a.cfg = cfg
 	return nil
 }
+
+// CountRefusedConfig shows in the metrics that a config was not taken on, which
+// Reload does by itself.
+func (a *App) CountRefusedConfig() { a.metrics.reloads.WithLabelValues("refused").Inc() }
 
 func (a *App) reload(ctx context.Context, cfg *config.Config) error {
 	if keys := needsRestart(a.cfg, cfg); len(keys) > 0 {
