@@ -325,3 +325,32 @@ func TestStoppedServiceGoesOnWhereItWas(t *testing.T) {
 		}
 	}
 }
+
+// SIGHUP reads the config again, also one that has not changed.
+func TestHangupReadsTheConfigAgain(t *testing.T) {
+	p := newProcess(t, t.TempDir(), `{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}`, "")
+	p.start()
+	applied := func() string {
+		resp, err := http.Get("http://" + p.addr + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if count, ok := strings.CutPrefix(line, `switchyard_config_reloads_total{outcome="applied"} `); ok {
+				return strings.TrimSpace(count)
+			}
+		}
+		return "0"
+	}
+	for _, want := range []string{"1", "2"} {
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		p.eventually(want+" reloads", func() bool { return applied() == want })
+	}
+}
