@@ -278,7 +278,7 @@ func (e *Engine) GetActivityTask(ctx context.Context, arn, worker string) (*Acti
 	timeout := time.NewTimer(activityPoll)
 	defer timeout.Stop()
 	for {
-		q, ok := e.desk.next(ctx, a.Name, timeout.C, e.stopped)
+		q, ok := e.desk.next(ctx, a.Name, timeout.C, e.noPolls)
 		if !ok {
 			return nil, nil
 		}
@@ -316,6 +316,10 @@ func (e *Engine) GetActivityTask(ctx context.Context, arn, worker string) (*Acti
 		}
 	}
 }
+
+// EndPolls lets the workers that wait for a task, now and from now on, go
+// without one. A server that shuts down would wait a minute for them.
+func (e *Engine) EndPolls() { e.endPolls.Do(func() { close(e.noPolls) }) }
 
 // mustBeActivity checks that a resource without a handler is an activity.
 func (e *Engine) mustBeActivity(resource string) error {

@@ -83,6 +83,22 @@ func TestActivityPollEndsEmptyAfterAMinute(t *testing.T) {
 	})
 }
 
+func TestEndPollsSendsWorkersAway(t *testing.T) {
+	bubble(t, func(t *testing.T, e *engine.Engine) {
+		activity(t, e)
+		begin := time.Now()
+		time.AfterFunc(5*time.Second, e.EndPolls)
+		for range 2 {
+			if got, err := e.GetActivityTask(t.Context(), activityARN, ""); got != nil || err != nil {
+				t.Errorf("poll: %v, %v; want nothing", got, err)
+			}
+		}
+		if took := time.Since(begin); took != 5*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func TestWaitingWorkersGetOneTaskEach(t *testing.T) {
 	bubble(t, func(t *testing.T, e *engine.Engine) {
 		activity(t, e)

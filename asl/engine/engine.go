@@ -126,6 +126,8 @@ type Engine struct {
 	stopping atomic.Bool
 	stopped  chan struct{} // closed when Run begins to end
 	ended    chan struct{} // closed when Run has ended
+	noPolls  chan struct{} // closed by EndPolls
+	endPolls sync.Once
 	tasks    taskSet
 	ran      atomic.Bool
 }
@@ -173,7 +175,7 @@ func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
 		arnPrefix: "arn:aws:states:" + cfg.Region + ":" + cfg.Account + ":",
 		book:      newMachineBook(), desk: newActivityDesk(), timers: newTimers(), queue: newRunQueue(), events: &broadcast{},
 		tasks: taskSet{running: map[*running]struct{}{}},
-		live:  map[int64]*execution{}, idle: make(chan struct{}, 1), stopped: make(chan struct{}), ended: make(chan struct{}),
+		live:  map[int64]*execution{}, idle: make(chan struct{}, 1), stopped: make(chan struct{}), ended: make(chan struct{}), noPolls: make(chan struct{}),
 	}
 	for _, o := range opts {
 		o(e)
@@ -233,6 +235,7 @@ func (e *Engine) Run(ctx context.Context) error {
 
 	e.stopping.Store(true)
 	close(e.stopped)
+	e.EndPolls()
 	loops.Wait()
 	e.tasks.interrupt()
 	// What tasks reported to the last is still written; executions that

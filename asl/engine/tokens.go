@@ -87,6 +87,9 @@ func (e *Engine) seal(raw []byte) []byte {
 }
 
 func (e *Engine) readToken(token string) (r taskRef, ok bool) {
+	if len(token) != tokenEncoding.EncodedLen(tokenPlain+tokenSeal) { // else line ends, which are skipped
+		return taskRef{}, false
+	}
 	raw, err := tokenEncoding.DecodeString(token)
 	if err != nil || len(raw) != tokenPlain+tokenSeal || !hmac.Equal(raw, e.seal(raw[:tokenPlain:tokenPlain])) {
 		return taskRef{}, false

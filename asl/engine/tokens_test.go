@@ -2,8 +2,11 @@ package engine_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,5 +115,129 @@ func TestTokenStaysValidOverARestart(t *testing.T) {
 		if len(given) != 0 {
 			t.Error("the handler was called again although its work was done")
 		}
+	})
+}
+
+// given gives a token that is out, and the engine that waits for it.
+func given(t testing.TB) (*engine.Engine, string) {
+	handler := make(tokens, 1)
+	e := newEngine(t, store.NewMemory(), engine.WithHandler("arn:aws:states:::lambda:invoke", handler))
+	run(t, e)
+	start(t, e, machine(t, e, "m", tokenTask), "x", `{}`)
+	return e, <-handler
+}
+
+func TestTokensCannotBeMadeUp(t *testing.T) {
+	e, token := given(t)
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range raw {
+		forged := slices.Clone(raw)
+		forged[i] ^= 1
+		wantCode(t, e.SendTaskSuccess(t.Context(), base64.RawURLEncoding.EncodeToString(forged), `{}`), engine.CodeInvalidToken)
+	}
+	for name, forged := range map[string]string{
+		"empty": "", "cut": token[:len(token)-1], "longer": token + "A", "line": token + "\n", "other alphabet": strings.Repeat("+/", len(token)/2),
+	} {
+		t.Run(name, func(t *testing.T) { wantCode(t, e.SendTaskHeartbeat(t.Context(), forged), engine.CodeInvalidToken) })
+	}
+	// Another store has another secret, although its executions are the same.
+	other, foreign := given(t)
+	if foreign == token {
+		t.Error("two stores gave the same token")
+	}
+	wantCode(t, other.SendTaskSuccess(t.Context(), token, `{}`), engine.CodeInvalidToken)
+	if err := e.SendTaskHeartbeat(t.Context(), token); err != nil {
+		t.Errorf("the true token: %v", err)
+	}
+}
+
+func TestTokenOfAPrunedExecutionDoesNotExist(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := make(tokens, 1)
+		e, err := engine.New(store.NewMemory(), engine.Config{Retention: time.Hour}, engine.WithHandler("arn:aws:states:::lambda:invoke", handler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer run(t, e)()
+		arn := start(t, e, machine(t, e, "m", tokenTask), "x", `{}`)
+		token := <-handler
+		if _, err := e.StopExecution(t.Context(), arn, "", ""); err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, e.SendTaskSuccess(t.Context(), token, `{}`), engine.CodeTaskTimedOut)
+		time.Sleep(5 * time.Hour)
+		wantCode(t, e.SendTaskSuccess(t.Context(), token, `{}`), engine.CodeTaskDoesNotExist)
+	})
+}
+
+func TestHandlerThatCannotHandOutTheTokenFailsTheSubmission(t *testing.T) {
+	bubble(t, func(t *testing.T, e *engine.Engine) {
+		arn := start(t, e, machine(t, e, "m", `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke.waitForTaskToken","End":true}}}`), "x", `{}`)
+		wantFailure(t, wait(t, e, arn), store.Failed, "Broken", "attempt 0")
+		if got, want := types(t, e, arn), "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskSubmitFailed ExecutionFailed"; got != want {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+	}, engine.WithHandler("arn:aws:states:::lambda:invoke", failing(1, "Broken")))
+}
+
+func TestTokensOfQuietIterationsDiffer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := make(tokens, 9)
+		e := newEngine(t, store.NewMemory(), engine.WithHandler("arn:aws:states:::lambda:invoke", handler))
+		defer run(t, e)()
+		token := `"Type":"Task","Resource":"arn:aws:states:::lambda:invoke.waitForTaskToken","Parameters":{"token.$":"$$.Task.Token"}`
+		arn := start(t, e, machine(t, e, "m", `{"StartAt":"M","States":{"M":{"Type":"Map","ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},
+			"StartAt":"A","States":{"A":{`+token+`,"Next":"B"},"B":{`+token+`,"End":true}}},"End":true}}}`), "x", `[1,2]`)
+		seen := map[string]bool{}
+		for range 4 {
+			got := <-handler
+			if seen[got] {
+				t.Error("a token was given out twice")
+			}
+			seen[got] = true
+			time.Sleep(time.Millisecond)
+			if err := e.SendTaskSuccess(t.Context(), got, `1`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantOutput(t, wait(t, e, arn), `[1,1]`)
+	})
+}
+
+func TestJobsAreSubmitted(t *testing.T) {
+	for _, row := range []struct{ resource, events string }{
+		{"arn:aws:states:::codebuild:startBuild.sync", "TaskScheduled TaskStarted TaskSubmitted TaskSucceeded"},
+		{"arn:aws:states:::lambda:invoke", "TaskScheduled TaskStarted TaskSucceeded"},
+		{fn, "LambdaFunctionScheduled LambdaFunctionStarted LambdaFunctionSucceeded"},
+	} {
+		t.Run(row.resource, func(t *testing.T) {
+			bubble(t, func(t *testing.T, e *engine.Engine) {
+				arn := start(t, e, machine(t, e, "m", `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"`+row.resource+`","End":true}}}`), "x", `{}`)
+				wantOutput(t, wait(t, e, arn), `{}`)
+				if got, want := types(t, e, arn), "ExecutionStarted TaskStateEntered "+row.events+" TaskStateExited ExecutionSucceeded"; got != want {
+					t.Errorf("%s\nwant %s", got, want)
+				}
+			}, engine.WithHandler(row.resource, failing(0, "")))
+		})
+	}
+}
+
+func FuzzToken(f *testing.F) {
+	e, token := given(f)
+	for _, seed := range []string{"", token, token[:9], token + "=", strings.Repeat("A", len(token)), "\x00"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		err := e.SendTaskHeartbeat(t.Context(), s)
+		if s == token {
+			if err != nil {
+				t.Errorf("the true token: %v", err)
+			}
+			return
+		}
+		wantCode(t, err, engine.CodeInvalidToken)
 	})
 }

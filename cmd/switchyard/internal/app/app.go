@@ -318,7 +318,7 @@ func (a *App) Run(ctx context.Context) error {
 	servers := []*http.Server{webhook.NewServer(a.routes())}
 	listeners := []net.Listener{a.public}
 	if a.port != nil {
-		servers, listeners = append(servers, webhook.NewServer(a.embedded.API)), append(listeners, a.port)
+		servers, listeners = append(servers, a.embedded.newServer()), append(listeners, a.port)
 	}
 	serving, _ := errgroup.WithContext(ctx)
 	for i, s := range servers {

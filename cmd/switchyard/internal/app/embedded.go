@@ -34,6 +34,14 @@ type Embedded struct {
 	builds *build.Handler
 }
 
+// newServer returns a server of the engine's API. Workers that wait for tasks
+// don't keep it from shutting down.
+func (e *Embedded) newServer() *http.Server {
+	s := webhook.NewServer(e.API)
+	s.RegisterOnShutdown(e.engine.EndPolls)
+	return s
+}
+
 // OpenEmbedded opens the engine whose data are in dir. Close gives it back.
 func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.Logger) (_ *Embedded, err error) {
 	var undo closers
@@ -179,7 +187,7 @@ func RunEngine(ctx context.Context, listen, dir string, cfg *config.Config, log 
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	server := webhook.NewServer(e.API)
+	server := e.newServer()
 	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.Run(engineCtx) })
