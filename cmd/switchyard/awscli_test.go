@@ -223,6 +223,8 @@ func TestAWSCommandLine(t *testing.T) {
 		}
 	})
 
+	t.Run("task token", func(t *testing.T) { t.Parallel(); useTaskTokens(t, aws) })
+
 	t.Run("mocks", func(t *testing.T) {
 		t.Parallel()
 		mocks := filepath.Join(t.TempDir(), "MockConfigFile.json")
@@ -243,4 +245,40 @@ func TestAWSCommandLine(t *testing.T) {
 			t.Errorf("ended %+v", x)
 		}
 	})
+}
+
+// useTaskTokens gives tokens of an activity back, as a person's approval does.
+func useTaskTokens(t *testing.T, aws *awsCLI) {
+	t.Helper()
+	var activity struct{ ActivityArn string }
+	aws.do(t, &activity, "create-activity", "--name", "approve")
+	machine := aws.create(t, "approval", `{"StartAt":"Approve","States":{"Approve":{"Type":"Task","Resource":"`+activity.ActivityArn+`","HeartbeatSeconds":600,"End":true}}}`)
+	for name, c := range map[string]struct {
+		answer []string
+		want   cliExecution
+		event  string
+	}{
+		"success": {[]string{"send-task-success", "--task-output", `{"by":"Ada"}`}, cliExecution{Status: "SUCCEEDED", Output: `{"by":"Ada"}`}, "ActivitySucceeded"},
+		"failure": {[]string{"send-task-failure", "--error", "Refused", "--cause", "not on a Friday"}, cliExecution{Status: "FAILED", Error: "Refused", Cause: "not on a Friday"}, "ActivityFailed"},
+	} {
+		execution := aws.start(t, machine, name, `{"for":"`+name+`"}`)
+		var given struct{ TaskToken, Input string }
+		aws.do(t, &given, "get-activity-task", "--activity-arn", activity.ActivityArn, "--worker-name", "test")
+		if given.TaskToken == "" || given.Input != `{"for":"`+name+`"}` {
+			t.Fatalf("%s: the activity was given %+v", name, given)
+		}
+		aws.do(t, nil, "send-task-heartbeat", "--task-token", given.TaskToken)
+		aws.do(t, nil, append(c.answer, "--task-token", given.TaskToken)...)
+		x := aws.ended(t, execution)
+		x.StateMachineAliasArn, x.StateMachineVersionArn = "", ""
+		if x != c.want {
+			t.Errorf("%s: ended %+v, want %+v", name, x, c.want)
+		}
+		if got := aws.history(t, execution); !strings.Contains(got, c.event) {
+			t.Errorf("%s: history %s, want %s in it", name, got, c.event)
+		}
+		if err := aws.run(t.Context(), nil, append(c.answer, "--task-token", given.TaskToken)...); err == nil || !strings.Contains(err.Error(), "(TaskTimedOut)") {
+			t.Errorf("%s: a token used twice: %v, want TaskTimedOut", name, err)
+		}
+	}
 }
