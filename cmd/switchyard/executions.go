@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -124,11 +125,11 @@ func (c *cli) executionsLogCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		w := c.stdout
-		if c.out.terminal {
-			w = &safeWriter{w: c.stdout}
+		if !c.out.terminal {
+			return client.Log(cmd.Context(), args[0], c.stdout)
 		}
-		return client.Log(cmd.Context(), args[0], w)
+		w := &safeWriter{w: c.stdout}
+		return errors.Join(client.Log(cmd.Context(), args[0], w), w.flush())
 	}
 	return cmd
 }
@@ -152,6 +153,13 @@ func (s *safeWriter) Write(p []byte) (int, error) {
 	_, err := io.WriteString(s.w, safetext.Block(string(s.rest[:end])))
 	s.rest = append(s.rest[:0], s.rest[end:]...)
 	return len(p), err
+}
+
+// flush writes a last line that no line break ends.
+func (s *safeWriter) flush() error {
+	_, err := io.WriteString(s.w, safetext.Block(string(s.rest)))
+	s.rest = nil
+	return err
 }
 
 func (c *cli) executionsStopCommand() *cobra.Command {

@@ -57,3 +57,20 @@ func TestNoColorAndDumbTerminalsAreHonoured(t *testing.T) {
 		})
 	}
 }
+
+func TestLogOnATerminalIsEscapedAndWhole(t *testing.T) {
+	var out strings.Builder
+	w := &safeWriter{w: &out}
+	text := "one\n\x1b[2Jtwo \u202e\nthree \xc3"
+	for i := range len(text) { // as the network may cut it
+		if _, err := w.Write([]byte(text[i : i+1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.flush(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "one\n\\x1b[2Jtwo \\u202e\nthree \\xc3"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}
