@@ -194,6 +194,8 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 			`4:34: environments.a.max_parallel: want a whole number, not "many"`,
 			"5:10: sources: want keys with values, found a single value",
 		}},
+		"colon in a list": {"sources: {git: {secrets: [file:secret]}}\n", []string{
+			"1:27: sources.git.secrets[0]: want a text, found keys with values; a text with a colon needs quotes here"}},
 		"empty value": {"data_dir:\n", []string{"1:11: data_dir: want a text, found nothing"}},
 		"unset variable": {"data_dir: ${NOWHERE}\n", []string{
 			"1:11: data_dir: environment variable NOWHERE is not set; set it, or write ${NAME:-default}"}},

@@ -57,7 +57,21 @@ func (d *decoder) wrongType(n ast.Node, path, want string) {
 	default:
 		got = "a single value"
 	}
+	if want == "a text" && gluedKey(n) {
+		got += "; a text with a colon needs quotes here"
+	}
 	d.failValue(path, "want %s, found %s", want, got)
+}
+
+// gluedKey recognises a text such as file:/path that stands in a list in
+// brackets: the parser takes it for a key and its value.
+func gluedKey(n ast.Node) bool {
+	m, ok := n.(*ast.MappingNode)
+	if !ok || len(m.Values) != 1 {
+		return false
+	}
+	colon, value := m.Values[0].Start, m.Values[0].Value.GetToken()
+	return colon != nil && value != nil && colon.Position.Line == value.Position.Line && colon.Position.Column+1 == value.Position.Column
 }
 
 // errors returns all that is wrong, or nil.
