@@ -108,6 +108,11 @@ func (e *memExec) apply(w *Write) {
 	if w.Wake != nil {
 		e.Wake = *w.Wake
 	}
+	if r := w.Reopen; r != nil {
+		e.Status, e.Stopped, e.Wake = Running, 0, 0
+		e.Output, e.Error, e.Cause = nil, "", ""
+		e.Attrs = slices.Clone(r.Attrs)
+	}
 	if end := w.End; end != nil {
 		e.Status, e.Stopped = end.Status, end.Stopped
 		e.Output, e.Error, e.Cause = slices.Clone(end.Output), end.Error, end.Cause
@@ -180,7 +185,7 @@ func (m *Memory) Executions(_ context.Context, q Query) ([]*Execution, error) {
 		}
 		found = append(found, &Execution{
 			ID: e.ID, Machine: e.Machine, Name: e.Name, Revision: e.Revision, Status: e.Status,
-			Started: e.Started, Stopped: e.Stopped, Wake: e.Wake,
+			Started: e.Started, Stopped: e.Stopped, Wake: e.Wake, Attrs: e.Attrs,
 		})
 	}
 	return found, nil

@@ -62,7 +62,7 @@ func (s *SQLite) Executions(ctx context.Context, q Query) ([]*Execution, error) 
 	if before == 0 {
 		before = MaxExecID + 1
 	}
-	const columns = "SELECT id, machine, name, revision, status, started, stopped, wake FROM executions "
+	const columns = "SELECT id, machine, name, revision, status, started, stopped, wake, attrs FROM executions "
 	where, args := "INDEXED BY executions_machine WHERE machine = ? AND id < ?", []any{q.Machine, before}
 	if q.Status != nil {
 		where, args = where+" AND status = ?", append(args, int64(*q.Status))
@@ -72,7 +72,7 @@ func (s *SQLite) Executions(ctx context.Context, q Query) ([]*Execution, error) 
 	}
 	return query(ctx, s, "list executions of "+q.Machine, func(scan func(...any) error) (*Execution, error) {
 		var e Execution
-		return &e, scan(&e.ID, &e.Machine, &e.Name, &e.Revision, &e.Status, &e.Started, &e.Stopped, &e.Wake)
+		return &e, scan(&e.ID, &e.Machine, &e.Name, &e.Revision, &e.Status, &e.Started, &e.Stopped, &e.Wake, &e.Attrs)
 	}, columns+where+" ORDER BY id DESC LIMIT ?", append(args, q.Limit)...)
 }
 

@@ -13,7 +13,7 @@ type writer struct {
 	create, payload, sequence stmt
 	history                   stmt
 	put, drop, dropAll        stmt
-	setWake, end              stmt
+	setWake, end, reopen      stmt
 	putDoc, dropDoc           stmt
 	pruneExec, prunePayload   stmt
 	pruneHistory              stmt
@@ -45,6 +45,7 @@ func newWriter(c driver.Conn) (*writer, error) {
 		{&w.dropAll, "DELETE FROM records WHERE key BETWEEN ? AND ?"},
 		{&w.setWake, "UPDATE executions SET wake = ? WHERE id = ?"},
 		{&w.end, "UPDATE executions SET status = ?, stopped = ?, output = ?, error = ?, cause = ? WHERE id = ?"},
+		{&w.reopen, "UPDATE executions SET status = 0, stopped = 0, wake = 0, output = NULL, error = '', cause = '', attrs = ? WHERE id = ?"},
 		{&w.putDoc, "INSERT OR REPLACE INTO docs VALUES (?,?,?)"},
 		{&w.dropDoc, "DELETE FROM docs WHERE kind = ? AND key = ?"},
 		{&w.pruneExec, "DELETE FROM executions WHERE id = ?"},
@@ -158,6 +159,11 @@ func (w *writer) apply(b *Write) error {
 	if b.Wake != nil {
 		if _, err := w.exec(w.setWake, *b.Wake, b.Exec); err != nil {
 			return fmt.Errorf("set wake of execution %d: %w", b.Exec, err)
+		}
+	}
+	if b.Reopen != nil {
+		if _, err := w.exec(w.reopen, b.Reopen.Attrs, b.Exec); err != nil {
+			return fmt.Errorf("reopen execution %d: %w", b.Exec, err)
 		}
 	}
 	if b.End != nil && b.Create == nil {

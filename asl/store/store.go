@@ -92,7 +92,8 @@ type Execution struct {
 	Output []byte
 	Error  string
 	Cause  string
-	// Attrs is whatever else the engine keeps, written once at creation.
+	// Attrs is whatever else the engine keeps, written at creation and when
+	// the execution is reopened.
 	Attrs []byte
 }
 
@@ -106,6 +107,11 @@ type Ending struct {
 	Output  []byte
 	Error   string
 	Cause   string
+}
+
+// Reopening is what changes of an execution that runs again.
+type Reopening struct {
+	Attrs []byte
 }
 
 // Segment is a run of history events, encoded by the engine, that became
@@ -152,6 +158,9 @@ type Write struct {
 	Wake *int64
 	// End, when not nil, closes the execution and deletes its records.
 	End *Ending
+	// Reopen, when not nil, lets a closed execution run again: its status is
+	// Running, its Wake 0, and what End had set is empty.
+	Reopen *Reopening
 	// Docs are put or deleted.
 	Docs []Doc
 	// Done is called once, when the write is durable or has failed, perhaps
@@ -184,7 +193,7 @@ type Reader interface {
 	// not hold.
 	Execution(ctx context.Context, machine, name string) (*Execution, error)
 	ExecutionByID(ctx context.Context, id int64) (*Execution, error)
-	// Executions leaves Input, Output, Error, Cause and Attrs out.
+	// Executions leaves Input, Output, Error and Cause out.
 	Executions(ctx context.Context, q Query) ([]*Execution, error)
 	// Segments returns up to limit segments: ascending from the one that
 	// holds event from, or, in reverse, descending from it.
