@@ -18,6 +18,21 @@ type action func(ctx context.Context, e *engine.Engine, body []byte) (any, error
 
 // actions are what the server can do, by the name in X-Amz-Target.
 var actions = map[string]action{
+	"CreateStateMachineAlias":          decoded(createStateMachineAlias),
+	"UpdateStateMachineAlias":          decoded(updateStateMachineAlias),
+	"DeleteStateMachineAlias":          decoded(deleteStateMachineAlias),
+	"DescribeStateMachineAlias":        decoded(describeStateMachineAlias),
+	"ListStateMachineAliases":          decoded(listStateMachineAliases),
+	"PublishStateMachineVersion":       decoded(publishStateMachineVersion),
+	"DeleteStateMachineVersion":        decoded(deleteStateMachineVersion),
+	"ListStateMachineVersions":         decoded(listStateMachineVersions),
+	"TagResource":                      decoded(tagResource),
+	"UntagResource":                    decoded(untagResource),
+	"ListTagsForResource":              decoded(listTagsForResource),
+	"StartSyncExecution":               decoded(startSyncExecution),
+	"RedriveExecution":                 decoded(redriveExecution),
+	"TestState":                        decoded(testState),
+	"ValidateStateMachineDefinition":   decoded(validateStateMachineDefinition),
 	"CreateStateMachine":               decoded(createStateMachine),
 	"UpdateStateMachine":               decoded(updateStateMachine),
 	"DeleteStateMachine":               decoded(deleteStateMachine),
@@ -141,30 +156,29 @@ type createStateMachineIn struct {
 	TracingConfiguration    json.RawMessage `json:"tracingConfiguration"`
 	EncryptionConfiguration json.RawMessage `json:"encryptionConfiguration"`
 	Publish                 bool            `json:"publish"`
+	VersionDescription      string          `json:"versionDescription"`
+	Tags                    []engine.Tag    `json:"tags"`
 }
 
 type createStateMachineOut struct {
-	StateMachineArn string `json:"stateMachineArn"`
-	CreationDate    epoch  `json:"creationDate"`
+	StateMachineArn        string `json:"stateMachineArn"`
+	CreationDate           epoch  `json:"creationDate"`
+	StateMachineVersionArn string `json:"stateMachineVersionArn,omitempty"`
 }
-
-var errNoVersions = &engine.Error{Code: engine.CodeValidation, Message: "this engine does not keep versions of state machines: leave 'publish' out"}
 
 func createStateMachine(ctx context.Context, e *engine.Engine, in *createStateMachineIn) (*createStateMachineOut, error) {
 	if err := required("name", in.Name, "definition", in.Definition, "roleArn", in.RoleArn); err != nil {
 		return nil, err
 	}
-	if in.Publish {
-		return nil, errNoVersions
-	}
 	m, err := e.CreateMachine(ctx, engine.NewMachine{
 		Name: in.Name, Definition: in.Definition, RoleARN: in.RoleArn, Type: in.Type,
 		Settings: engine.Settings{Logging: notNull(in.LoggingConfiguration), Tracing: notNull(in.TracingConfiguration), Encryption: notNull(in.EncryptionConfiguration)},
+		Tags:     in.Tags, Publish: in.Publish, Description: in.VersionDescription,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &createStateMachineOut{m.ARN, epoch(m.Created)}, nil
+	return &createStateMachineOut{m.ARN, epoch(m.Created), m.VersionARN}, nil
 }
 
 func notNull(raw json.RawMessage) json.RawMessage {
@@ -182,28 +196,27 @@ type updateStateMachineIn struct {
 	TracingConfiguration    json.RawMessage `json:"tracingConfiguration"`
 	EncryptionConfiguration json.RawMessage `json:"encryptionConfiguration"`
 	Publish                 bool            `json:"publish"`
+	VersionDescription      string          `json:"versionDescription"`
 }
 
 type updateStateMachineOut struct {
-	UpdateDate epoch  `json:"updateDate"`
-	RevisionID string `json:"revisionId"`
+	UpdateDate             epoch  `json:"updateDate"`
+	RevisionID             string `json:"revisionId,omitempty"`
+	StateMachineVersionArn string `json:"stateMachineVersionArn,omitempty"`
 }
 
 func updateStateMachine(ctx context.Context, e *engine.Engine, in *updateStateMachineIn) (*updateStateMachineOut, error) {
 	if err := required("stateMachineArn", in.StateMachineArn); err != nil {
 		return nil, err
 	}
-	if in.Publish {
-		return nil, errNoVersions
-	}
 	m, err := e.UpdateMachine(ctx, in.StateMachineArn, engine.MachineUpdate{
-		Definition: in.Definition, RoleARN: in.RoleArn,
+		Definition: in.Definition, RoleARN: in.RoleArn, Publish: in.Publish, Description: in.VersionDescription,
 		Logging: notNull(in.LoggingConfiguration), Tracing: notNull(in.TracingConfiguration), Encryption: notNull(in.EncryptionConfiguration),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &updateStateMachineOut{epoch(m.Updated), m.Revision.ID}, nil
+	return &updateStateMachineOut{epoch(m.Updated), m.Revision.ID, m.VersionARN}, nil
 }
 
 func deleteStateMachine(ctx context.Context, e *engine.Engine, in *stateMachineIn) (*empty, error) {
@@ -225,6 +238,7 @@ type describeStateMachineOut struct {
 	TracingConfiguration    json.RawMessage `json:"tracingConfiguration"`
 	EncryptionConfiguration json.RawMessage `json:"encryptionConfiguration,omitempty"`
 	RevisionID              string          `json:"revisionId,omitempty"`
+	Description             string          `json:"description,omitempty"`
 }
 
 // What Step Functions shows where nothing was configured.
@@ -252,7 +266,7 @@ func describeStateMachine(ctx context.Context, e *engine.Engine, in *stateMachin
 		StateMachineArn: m.ARN, Name: m.Name, Status: m.Status, Definition: m.Revision.Definition, RoleArn: m.Revision.RoleARN,
 		Type: m.Type, CreationDate: epoch(m.Created), RevisionID: m.Revision.ID,
 		LoggingConfiguration: or(m.Settings.Logging, noLogging), TracingConfiguration: or(m.Settings.Tracing, noTracing),
-		EncryptionConfiguration: m.Settings.Encryption,
+		EncryptionConfiguration: m.Settings.Encryption, Description: m.Description,
 	}, nil
 }
 
@@ -360,6 +374,8 @@ type included struct {
 type describeExecutionOut struct {
 	ExecutionArn    string    `json:"executionArn"`
 	StateMachineArn string    `json:"stateMachineArn"`
+	VersionArn      string    `json:"stateMachineVersionArn,omitempty"`
+	AliasArn        string    `json:"stateMachineAliasArn,omitempty"`
 	Name            string    `json:"name"`
 	Status          string    `json:"status"`
 	StartDate       epoch     `json:"startDate"`
@@ -372,6 +388,7 @@ type describeExecutionOut struct {
 	Error           string    `json:"error,omitempty"`
 	Cause           string    `json:"cause,omitempty"`
 	RedriveCount    int       `json:"redriveCount"`
+	RedriveDate     epoch     `json:"redriveDate,omitempty"`
 	RedriveStatus   string    `json:"redriveStatus"`
 	RedriveReason   string    `json:"redriveStatusReason,omitempty"`
 }
@@ -388,7 +405,11 @@ func describeExecution(ctx context.Context, e *engine.Engine, in *executionIn) (
 		ExecutionArn: x.ARN, StateMachineArn: x.MachineARN, Name: x.Name, Status: x.Status.String(),
 		StartDate: epoch(x.Started), StopDate: epoch(x.Stopped), Input: string(x.Input), InputDetails: included{true},
 		TraceHeader: x.TraceHeader, Error: x.Error, Cause: x.Cause,
-		RedriveStatus: "NOT_REDRIVABLE", RedriveReason: "This engine does not redrive executions",
+		VersionArn: x.VersionARN, AliasArn: x.AliasARN,
+		RedriveCount: x.Redrives, RedriveDate: epoch(x.Redriven), RedriveStatus: "REDRIVABLE", RedriveReason: x.NotRedrivable,
+	}
+	if x.NotRedrivable != "" {
+		out.RedriveStatus = "NOT_REDRIVABLE"
 	}
 	if x.Output != nil {
 		output := string(x.Output)
@@ -406,11 +427,14 @@ type listExecutionsIn struct {
 type executionItem struct {
 	ExecutionArn    string `json:"executionArn"`
 	StateMachineArn string `json:"stateMachineArn"`
+	VersionArn      string `json:"stateMachineVersionArn,omitempty"`
+	AliasArn        string `json:"stateMachineAliasArn,omitempty"`
 	Name            string `json:"name"`
 	Status          string `json:"status"`
 	StartDate       epoch  `json:"startDate"`
 	StopDate        epoch  `json:"stopDate,omitempty"`
 	RedriveCount    int    `json:"redriveCount"`
+	RedriveDate     epoch  `json:"redriveDate,omitempty"`
 }
 
 type listExecutionsOut struct {
@@ -451,7 +475,8 @@ func listExecutions(ctx context.Context, e *engine.Engine, in *listExecutionsIn)
 		}
 		out.Executions = append(out.Executions, executionItem{
 			ExecutionArn: x.ARN, StateMachineArn: x.MachineARN, Name: x.Name, Status: x.Status.String(),
-			StartDate: epoch(x.Started), StopDate: epoch(x.Stopped),
+			StartDate: epoch(x.Started), StopDate: epoch(x.Stopped), VersionArn: x.VersionARN, AliasArn: x.AliasARN,
+			RedriveCount: x.Redrives, RedriveDate: epoch(x.Redriven),
 		})
 	}
 	return out, nil

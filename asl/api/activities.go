@@ -7,7 +7,8 @@ import (
 )
 
 type createActivityIn struct {
-	Name string `json:"name"`
+	Name string       `json:"name"`
+	Tags []engine.Tag `json:"tags"`
 }
 
 type createActivityOut struct {
@@ -19,7 +20,7 @@ func createActivity(ctx context.Context, e *engine.Engine, in *createActivityIn)
 	if err := required("name", in.Name); err != nil {
 		return nil, err
 	}
-	a, err := e.CreateActivity(ctx, in.Name)
+	a, err := e.CreateActivity(ctx, in.Name, in.Tags...)
 	if err != nil {
 		return nil, err
 	}

@@ -134,6 +134,10 @@ func readBody(r *http.Request) ([]byte, error) {
 type errorBody struct {
 	Type    string `json:"__type"`
 	Message string `json:"message"`
+	// Resource is a member of ResourceNotFound and TooManyTags, Reason of
+	// ValidationException.
+	Resource string `json:"resourceName,omitempty"`
+	Reason   string `json:"reason,omitempty"`
 }
 
 func (s *Server) failure(r *http.Request, err error) (status int, body []byte) {
@@ -144,12 +148,12 @@ func (s *Server) failure(r *http.Request, err error) (status int, body []byte) {
 	)
 	switch {
 	case errors.As(err, &asked):
-		status, answer = asked.status, errorBody{asked.code, asked.message}
+		status, answer = asked.status, errorBody{Type: asked.code, Message: asked.message}
 	case errors.As(err, &answered):
-		status, answer = statusOf(answered.Code), errorBody{string(answered.Code), answered.Message}
+		status, answer = statusOf(answered.Code), errorBody{string(answered.Code), answered.Message, answered.Resource, answered.Reason}
 	default:
 		answered = nil
-		status, answer = http.StatusInternalServerError, errorBody{string(engine.CodeInternal), "the engine failed; its log says why"}
+		status, answer = http.StatusInternalServerError, errorBody{Type: string(engine.CodeInternal), Message: "the engine failed; its log says why"}
 	}
 	if status >= http.StatusInternalServerError && r.Context().Err() == nil {
 		cause := err

@@ -36,6 +36,12 @@ func serve(t testing.TB) *api.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveEngine(t, e)
+}
+
+// serveEngine runs e behind a server.
+func serveEngine(t testing.TB, e *engine.Engine) *api.Server {
+	t.Helper()
 	s, err := api.New(e)
 	if err != nil {
 		t.Fatal(err)
@@ -111,9 +117,7 @@ func TestErrorsHaveCodeAndStatus(t *testing.T) {
 		{"bad machine name", "AWSStepFunctions.CreateStateMachine", body(m{"name": "a b", "definition": passing, "roleArn": role}), 400, "InvalidName", "'a b'"},
 		{"bad definition", "AWSStepFunctions.CreateStateMachine", body(m{"name": "n", "definition": `{"StartAt":"A"}`, "roleArn": role}), 400, "InvalidDefinition", "Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: These fields are required: [States] at /'"},
 		{"bad machine type", "AWSStepFunctions.CreateStateMachine", body(m{"name": "n", "definition": passing, "roleArn": role, "type": "FAST"}), 400, "ValidationException", "'FAST' at 'type'"},
-		{"express", "AWSStepFunctions.CreateStateMachine", body(m{"name": "n", "definition": passing, "roleArn": role, "type": "EXPRESS"}), 400, "StateMachineTypeNotSupported", "EXPRESS"},
 		{"other content", "AWSStepFunctions.CreateStateMachine", body(m{"name": "there", "definition": waiting, "roleArn": role}), 400, "StateMachineAlreadyExists", "State Machine Already Exists: '" + machineARN + "there'"},
-		{"publish", "AWSStepFunctions.CreateStateMachine", body(m{"name": "n", "definition": passing, "roleArn": role, "publish": true}), 400, "ValidationException", "'publish'"},
 		{"update of nothing", "AWSStepFunctions.UpdateStateMachine", body(m{"stateMachineArn": machineARN + "there"}), 400, "MissingRequiredParameter", "must be specified"},
 		{"update of no machine", "AWSStepFunctions.UpdateStateMachine", body(m{"stateMachineArn": machineARN + "gone", "definition": passing}), 400, "StateMachineDoesNotExist", "gone"},
 		{"update to nonsense", "AWSStepFunctions.UpdateStateMachine", body(m{"stateMachineArn": machineARN + "there", "definition": "{"}), 400, "InvalidDefinition", "INVALID_JSON_DESCRIPTION"},
@@ -356,14 +360,20 @@ func TestMachineLifeCycle(t *testing.T) {
 
 func FuzzBody(f *testing.F) {
 	for action, in := range map[string]m{
-		"CreateStateMachine":  {"name": "n", "definition": passing, "roleArn": role},
-		"UpdateStateMachine":  {"stateMachineArn": machineARN + "n", "definition": waiting},
-		"StartExecution":      {"stateMachineArn": machineARN + "n", "input": "[1]"},
-		"GetExecutionHistory": {"executionArn": "arn:aws:states:us-east-1:123456789012:execution:n:x", "nextToken": "AA"},
-		"ListExecutions":      {"stateMachineArn": machineARN + "n", "maxResults": 1e9},
-		"StopExecution":       {"executionArn": nil},
-		"DescribeExecution":   {"executionArn": strings.Repeat(":", 99)},
-		"DeleteStateMachine":  {},
+		"CreateStateMachine":             {"name": "n", "definition": passing, "roleArn": role},
+		"UpdateStateMachine":             {"stateMachineArn": machineARN + "n", "definition": waiting},
+		"StartExecution":                 {"stateMachineArn": machineARN + "n", "input": "[1]"},
+		"GetExecutionHistory":            {"executionArn": "arn:aws:states:us-east-1:123456789012:execution:n:x", "nextToken": "AA"},
+		"ListExecutions":                 {"stateMachineArn": machineARN + "n", "maxResults": 1e9},
+		"StopExecution":                  {"executionArn": nil},
+		"DescribeExecution":              {"executionArn": strings.Repeat(":", 99)},
+		"DeleteStateMachine":             {},
+		"TestState":                      {"definition": `{"Type":"Wait","Seconds":0,"End":true}`, "input": "1"},
+		"CreateStateMachineAlias":        {"name": "a", "routingConfiguration": []m{{"stateMachineVersionArn": machineARN + "n:1", "weight": 100}}},
+		"ListStateMachineVersions":       {"stateMachineArn": machineARN + "n", "nextToken": "AA"},
+		"TagResource":                    {"resourceArn": machineARN + "n", "tags": []m{{"key": "k", "value": "v"}}},
+		"ValidateStateMachineDefinition": {"definition": passing, "type": "EXPRESS"},
+		"StartSyncExecution":             {"stateMachineArn": machineARN + "n:a"},
 	} {
 		f.Add("AWSStepFunctions."+action, []byte(body(in)))
 	}

@@ -179,7 +179,11 @@ func details(ev *engine.Event, data string, withData bool) map[string]any {
 		d["index"] = ev.Index
 	}
 	if has(engine.HasLength) {
-		d["length"] = ev.Length
+		key := "length"
+		if ev.Type == engine.ExecutionRedriven {
+			key = "redriveCount"
+		}
+		d[key] = ev.Length
 	}
 	if has(engine.HasResource) {
 		d["resource"] = ev.Resource

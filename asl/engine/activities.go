@@ -193,10 +193,14 @@ func (e *Engine) findActivity(arn string) (*Activity, error) {
 	return a, nil
 }
 
-// CreateActivity makes an activity, or returns the one that has the name.
-func (e *Engine) CreateActivity(ctx context.Context, name string) (*Activity, error) {
+// CreateActivity makes an activity, or returns the one that has the name,
+// whatever its tags.
+func (e *Engine) CreateActivity(ctx context.Context, name string, tags ...Tag) (*Activity, error) {
 	if !validName(name) {
 		return nil, fail(CodeInvalidName, "Invalid Name: '%s'", name)
+	}
+	if err := validTags(e.activityARN(name), nil, tags); err != nil {
+		return nil, err
 	}
 	e.desk.write.Lock()
 	defer e.desk.write.Unlock()
@@ -205,9 +209,18 @@ func (e *Engine) CreateActivity(ctx context.Context, name string) (*Activity, er
 	}
 	a := &Activity{Name: name, Created: e.now().UnixMilli(), ARN: e.activityARN(name)}
 	body, err := json.Marshal(a)
-	if err == nil {
-		err = store.Do(ctx, e.store, &store.Write{Docs: []store.Doc{{Kind: kindActivity, Key: name, Body: body}}})
+	if err != nil {
+		return nil, internal(fmt.Errorf("encode activity %s: %w", name, err))
 	}
+	docs := []store.Doc{{Kind: kindActivity, Key: name, Body: body}}
+	if len(tags) > 0 {
+		doc, err := tagsDoc(a.ARN, mergeTags(nil, tags))
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, doc)
+	}
+	err = store.Do(ctx, e.store, &store.Write{Docs: docs})
 	if err != nil {
 		return nil, internal(fmt.Errorf("create activity %s: %w", name, err))
 	}
@@ -235,7 +248,7 @@ func (e *Engine) DeleteActivity(ctx context.Context, arn string) error {
 	}
 	e.desk.write.Lock()
 	defer e.desk.write.Unlock()
-	if err := store.Do(ctx, e.store, &store.Write{Docs: []store.Doc{{Kind: kindActivity, Key: name}}}); err != nil {
+	if err := store.Do(ctx, e.store, &store.Write{Docs: []store.Doc{{Kind: kindActivity, Key: name}, {Kind: kindTags, Key: arn}}}); err != nil {
 		return internal(fmt.Errorf("delete activity %s: %w", name, err))
 	}
 	e.desk.mu.Lock()

@@ -6,6 +6,7 @@ import "strings"
 //
 //	arn:aws:states:REGION:ACCOUNT:stateMachine:NAME[:QUALIFIER]
 //	arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME
+//	arn:aws:states:REGION:ACCOUNT:express:MACHINE:NAME:UUID
 func (e *Engine) machineARN(name string) string   { return e.arnPrefix + "stateMachine:" + name }
 func (e *Engine) executionARN(m, n string) string { return e.arnPrefix + "execution:" + m + ":" + n }
 
@@ -31,7 +32,11 @@ func (e *Engine) parseMachineARN(arn string) (name, qualifier string, err error)
 func (e *Engine) parseExecutionARN(arn string) (machine, name string, err error) {
 	rest, ok := strings.CutPrefix(arn, e.arnPrefix+"execution:")
 	if !ok {
-		if kind, _, ok := splitARN(arn); ok && (kind == "execution" || kind == "express") {
+		kind, _, ok := splitARN(arn)
+		if ok && kind == "express" {
+			return "", "", fail(CodeInvalidArn, "Invalid Arn: 'Resource type not valid in this context: express'")
+		}
+		if ok && kind == "execution" {
 			return "", "", fail(CodeExecutionDoesNotExist, "Execution Does Not Exist: '%s'", arn)
 		}
 		return "", "", fail(CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'", arn)

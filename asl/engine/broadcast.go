@@ -129,7 +129,8 @@ type dataDetails struct {
 const maxEventData = 248_000
 
 func (e *Engine) announce(x *store.Execution) {
-	if !e.events.wanted() {
+	// EXPRESS executions have no events, as with Step Functions.
+	if x.ID < 0 || !e.events.wanted() {
 		return
 	}
 	arn := e.executionARN(x.Machine, x.Name)

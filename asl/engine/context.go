@@ -8,15 +8,25 @@ import (
 
 // contextObject is $$ as the branch sees it.
 func (x *execution) contextObject(b *branch) value.Value {
+	if x.test != nil && x.test.hasContext {
+		return x.test.context
+	}
 	m := value.NewBuilder(4)
-	m.Set("Execution", value.OfObject(
+	about := append(make([]value.Field, 0, 7),
 		value.Field{Key: "Id", Value: value.OfString(x.arn())},
 		value.Field{Key: "Input", Value: x.input},
 		value.Field{Key: "StartTime", Value: value.OfString(timestamp(x.rec.Started))},
 		value.Field{Key: "Name", Value: value.OfString(x.rec.Name)},
 		value.Field{Key: "RoleArn", Value: value.OfString(x.prog.rev.RoleARN)},
-		value.Field{Key: "RedriveCount", Value: value.OfInt(0)},
-	))
+	)
+	// AWS shows no count to executions that somebody waits for.
+	if x.result == nil {
+		about = append(about, value.Field{Key: "RedriveCount", Value: value.OfInt(int64(x.attrs.Redrives))})
+	}
+	if x.attrs.Redrives > 0 {
+		about = append(about, value.Field{Key: "RedriveTime", Value: value.OfString(timestamp(x.attrs.Redriven))})
+	}
+	m.Set("Execution", value.OfObject(about...))
 	if it := b.iteration(x); it != nil {
 		m.Set("Map", value.OfObject(value.Field{Key: "Item", Value: value.OfObject(
 			value.Field{Key: "Index", Value: value.OfInt(it.index)},

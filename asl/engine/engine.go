@@ -116,6 +116,9 @@ type Engine struct {
 	queue  *runQueue
 	events *broadcast
 	lastID atomic.Int64
+	// lastExpress is the ID of the last EXPRESS execution: they are negative.
+	lastExpress atomic.Int64
+	redrives    sync.Mutex // held while an execution is redriven
 
 	liveMu sync.Mutex
 	live   map[int64]*execution

@@ -11,6 +11,11 @@ type Code string
 // The errors that the engine's methods return, by Step Functions' names.
 const (
 	CodeActivityDoesNotExist      Code = "ActivityDoesNotExist"
+	CodeConflict                  Code = "ConflictException"
+	CodeExecutionNotRedrivable    Code = "ExecutionNotRedrivable"
+	CodeResourceNotFound          Code = "ResourceNotFound"
+	CodeServiceQuotaExceeded      Code = "ServiceQuotaExceededException"
+	CodeTooManyTags               Code = "TooManyTags"
 	CodeExecutionAlreadyExists    Code = "ExecutionAlreadyExists"
 	CodeExecutionDoesNotExist     Code = "ExecutionDoesNotExist"
 	CodeInternal                  Code = "InternalFailure"
@@ -35,6 +40,10 @@ const (
 type Error struct {
 	Code    Code
 	Message string
+	// Resource is the ARN that ResourceNotFound and TooManyTags are about,
+	// Reason what ValidationException gives as one; both may be empty.
+	Resource string
+	Reason   string
 	// err is what went wrong inside; it is logged, never shown to a caller.
 	err error
 }

@@ -126,7 +126,8 @@ type Event struct {
 	Cause string
 	// Assigned are the variables assigned as the state was left.
 	Assigned []Assigned
-	// Index is a Map iteration's, Length the number of them.
+	// Index is a Map iteration's, Length the number of them; for
+	// ExecutionRedriven it is the number of redrives.
 	Index  int64
 	Length int64
 	// ResourceType and Resource are the two halves of a service integration;

@@ -42,6 +42,14 @@ type execution struct {
 	// execution, which is not in the store yet.
 	created  chan error
 	overflow bool // the history is full
+	// attrs are the decoded ones of rec.
+	attrs executionAttrs
+	// suffix ends the ARN of an EXPRESS execution; result, when not nil, is
+	// where somebody waits for the end of one; test is not nil for a state
+	// that is tested by itself.
+	suffix string
+	result chan *store.Execution
+	test   *stateTest
 
 	// What the next write carries, and what it allows once it is durable.
 	dirty  []*branch
@@ -115,14 +123,18 @@ func (x *execution) setup(rec *store.Execution, prog *program, input value.Value
 	x.scope.Context = func() value.Value { return x.contextObject(x.at) }
 	x.scope.NewUUID = newUUID
 	x.scope.Variable = func(name string) (value.Value, bool) { return x.at.vars.Get(name) }
-	if t := prog.machine.Timeout; t > 0 {
-		x.wait(nil, rec.Started+t.Milliseconds())
+	if t := x.timeLimit(); t > 0 {
+		x.wait(nil, max(rec.Started, x.attrs.Redriven)+t.Milliseconds())
 	}
 }
 
 // admit lets a new execution run. It is false when the engine does not run.
-func (e *Engine) admit(x *execution) bool {
-	if !e.ran.Load() || e.stopping.Load() {
+func (e *Engine) admit(x *execution) bool { return e.ran.Load() && e.enter(x) }
+
+// enter lets x run, now or when the engine begins to. It is false when the
+// engine ends.
+func (e *Engine) enter(x *execution) bool {
+	if e.stopping.Load() {
 		return false
 	}
 	x.busy = true
@@ -266,7 +278,7 @@ func (x *execution) park() {
 // rest ends a turn after which nothing is left to write.
 func (x *execution) rest() {
 	idle := len(x.runnable) == 0
-	if idle && len(x.running) == 0 {
+	if idle && len(x.running) == 0 && !x.express() {
 		due := x.nextDue()
 		if due == store.Never || due > x.e.now().Add(napTime).UnixMilli() {
 			if x.forget(false) {
@@ -298,6 +310,9 @@ func (x *execution) close() {
 			m.gone(x.rec != nil)
 		default: // nobody waits for an answer
 		}
+	}
+	if x.result != nil {
+		x.result <- x.rec
 	}
 	for _, c := range x.stops {
 		close(c)
@@ -420,6 +435,10 @@ func (x *execution) prepare() {
 
 func (x *execution) apply() {
 	x.writing = true
+	if x.express() { // nothing of it is kept
+		x.write.Done(nil)
+		return
+	}
 	x.e.store.Apply(&x.write)
 }
 
@@ -461,7 +480,12 @@ func (x *execution) effects() {
 	}
 }
 
-func (x *execution) arn() string { return x.e.executionARN(x.rec.Machine, x.rec.Name) }
+func (x *execution) arn() string {
+	if x.express() {
+		return x.e.arnPrefix + "express:" + x.rec.Machine + ":" + x.rec.Name + ":" + x.suffix
+	}
+	return x.e.executionARN(x.rec.Machine, x.rec.Name)
+}
 
 // now is in Unix milliseconds.
 func (x *execution) now() int64 { return x.e.now().UnixMilli() }

@@ -41,6 +41,24 @@ type executionAttrs struct {
 	TestCase string `json:"testCase,omitempty"`
 	// Parent is the task that started the execution; nil for none.
 	Parent *parentTask `json:"parent,omitempty"`
+	// Version and Alias are what the execution was started with.
+	Version int    `json:"version,omitempty"`
+	Alias   string `json:"alias,omitempty"`
+	// Redrives counts redrives, Redriven is when the last one was, in Unix
+	// milliseconds.
+	Redrives int   `json:"redrives,omitempty"`
+	Redriven int64 `json:"redriven,omitempty"`
+	// Tokens are those of the last redrives.
+	Tokens []redriveToken `json:"tokens,omitempty"`
+}
+
+// encode is nil when there is nothing to keep.
+func (a *executionAttrs) encode() ([]byte, error) {
+	body, err := json.Marshal(a)
+	if string(body) == "{}" {
+		return nil, err
+	}
+	return body, err
 }
 
 func attrsOf(rec *store.Execution) (attrs executionAttrs, err error) {
@@ -56,39 +74,20 @@ func attrsOf(rec *store.Execution) (attrs executionAttrs, err error) {
 // name and the input of one that runs it returns that one; any other use of a
 // name that is taken is ExecutionAlreadyExists.
 func (e *Engine) StartExecution(ctx context.Context, in Start) (Started, error) {
-	machineARN, caseName, err := e.splitTestCase(in.MachineARN)
+	r, err := e.request(ctx, &in)
 	if err != nil {
 		return Started{}, err
 	}
-	m, err := e.existing(ctx, machineARN)
-	if err != nil {
-		return Started{}, err
-	}
-	if m.Status == MachineDeleting {
-		return Started{}, fail(CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", in.MachineARN)
-	}
-	if in.Name == "" {
-		in.Name = newUUID()
-	} else if !validName(in.Name) {
-		return Started{}, fail(CodeInvalidName, "Invalid Name: '%s'", in.Name)
-	}
-	if in.Input == "" {
-		in.Input = "{}"
-	}
-	if len(in.Input) > MaxData {
-		return Started{}, fail(CodeValidation, "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length less than or equal to %d", MaxData)
-	}
-	input, err := value.ParseString(in.Input)
-	if err != nil {
-		return Started{}, fail(CodeInvalidExecutionInput, "Invalid State Machine Execution Input: '%s'", err)
-	}
-	prog, err := e.program(ctx, m.RevisionKey)
-	if err != nil {
-		return Started{}, internal(err)
-	}
-	mocks, err := e.testCaseOf(prog, m.Name, caseName)
-	if err != nil {
-		return Started{}, err
+	m := r.machine
+	if m.Type == TypeExpress {
+		if in.parent != nil && in.parent.Waits {
+			return Started{}, errExpress
+		}
+		x := e.newExpress(r)
+		if err := e.begin(ctx, x); err != nil {
+			return Started{}, err
+		}
+		return Started{x.arn(), x.rec.Started}, nil
 	}
 	rec := &store.Execution{
 		ID: e.lastID.Add(1), Machine: m.Name, Name: in.Name, Revision: m.RevisionKey,
@@ -97,22 +96,67 @@ func (e *Engine) StartExecution(ctx context.Context, in Start) (Started, error) 
 	if rec.ID > store.MaxExecID {
 		return Started{}, internal(fmt.Errorf("start execution %s: execution IDs are used up", in.Name))
 	}
-	if attrs := (executionAttrs{TraceHeader: in.TraceHeader, TestCase: caseName, Parent: in.parent}); attrs != (executionAttrs{}) {
-		if rec.Attrs, err = json.Marshal(attrs); err != nil {
-			return Started{}, internal(err)
-		}
+	attrs := executionAttrs{TraceHeader: in.TraceHeader, TestCase: r.caseName, Parent: in.parent, Version: r.version, Alias: r.alias}
+	if rec.Attrs, err = attrs.encode(); err != nil {
+		return Started{}, internal(err)
 	}
 	started := Started{e.executionARN(m.Name, in.Name), rec.Started}
-	x := newExecution(e, rec, prog, input)
-	x.testCase = mocks
+	x := newExecution(e, rec, r.prog, r.value)
+	x.testCase = r.testCase
 	err = e.create(ctx, x)
 	switch {
 	case errors.Is(err, store.ErrExists):
-		return e.startedBefore(ctx, rec, caseName, in.parent)
+		return e.startedBefore(ctx, rec, r.caseName, in.parent)
 	case err != nil:
 		return Started{}, internal(fmt.Errorf("start execution %s: %w", in.Name, err))
 	}
 	return started, nil
+}
+
+// request is a start that may be.
+type request struct {
+	target
+	in       *Start
+	value    value.Value // the input
+	prog     *program
+	caseName string
+	testCase *testCase
+}
+
+// request checks what an execution is asked for with, and fills in what was
+// left out.
+func (e *Engine) request(ctx context.Context, in *Start) (*request, error) {
+	r := &request{in: in}
+	machineARN, caseName, err := e.splitTestCase(in.MachineARN)
+	if err != nil {
+		return nil, err
+	}
+	r.caseName = caseName
+	if r.target, err = e.target(ctx, machineARN); err != nil {
+		return nil, err
+	}
+	if r.machine.Status == MachineDeleting {
+		return nil, fail(CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", in.MachineARN)
+	}
+	if in.Name == "" {
+		in.Name = newUUID()
+	} else if !validName(in.Name) {
+		return nil, fail(CodeInvalidName, "Invalid Name: '%s'", in.Name)
+	}
+	if in.Input == "" {
+		in.Input = "{}"
+	}
+	if len(in.Input) > MaxData {
+		return nil, fail(CodeValidation, "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length less than or equal to %d", MaxData)
+	}
+	if r.value, err = value.ParseString(in.Input); err != nil {
+		return nil, fail(CodeInvalidExecutionInput, "Invalid State Machine Execution Input: '%s'", err)
+	}
+	if r.prog, err = e.program(ctx, r.machine.RevisionKey); err != nil {
+		return nil, internal(err)
+	}
+	r.testCase, err = e.testCaseOf(r.prog, r.machine.Name, caseName)
+	return r, err
 }
 
 // create makes x durable and lets it run. What it does before it first waits
@@ -160,6 +204,35 @@ type Execution struct {
 	ARN         string
 	MachineARN  string
 	TraceHeader string
+	// VersionARN and AliasARN are what the execution was started with, ""
+	// where it was neither.
+	VersionARN string
+	AliasARN   string
+	// Redrives counts redrives, Redriven is when the last one was, in Unix
+	// milliseconds, 0 for never.
+	Redrives int
+	Redriven int64
+	// NotRedrivable says why it cannot be redriven now; "" when it can. Lists
+	// leave it out.
+	NotRedrivable string
+}
+
+func (e *Engine) view(x *store.Execution) (*Execution, error) {
+	attrs, err := attrsOf(x)
+	if err != nil {
+		return nil, internal(err)
+	}
+	d := &Execution{
+		Execution: *x, ARN: e.executionARN(x.Machine, x.Name), MachineARN: e.machineARN(x.Machine),
+		TraceHeader: attrs.TraceHeader, Redrives: attrs.Redrives, Redriven: attrs.Redriven,
+	}
+	if attrs.Version > 0 {
+		d.VersionARN = e.versionARN(x.Machine, attrs.Version)
+	}
+	if attrs.Alias != "" {
+		d.AliasARN = d.MachineARN + ":" + attrs.Alias
+	}
+	return d, nil
 }
 
 func (e *Engine) findExecution(ctx context.Context, arn string) (*store.Execution, error) {
@@ -183,30 +256,57 @@ func (e *Engine) DescribeExecution(ctx context.Context, arn string) (*Execution,
 	if err != nil {
 		return nil, err
 	}
-	attrs, err := attrsOf(x)
-	if err != nil {
-		return nil, internal(err)
-	}
-	return &Execution{Execution: *x, ARN: arn, MachineARN: e.machineARN(x.Machine), TraceHeader: attrs.TraceHeader}, nil
-}
-
-// ListExecutions returns up to limit executions of a machine, the newest first,
-// from the one before the execution with ID before on (0: from the newest). The
-// executions lack input, output, error and cause.
-func (e *Engine) ListExecutions(ctx context.Context, machineARN string, status *store.Status, before int64, limit int) ([]*Execution, error) {
-	m, err := e.existing(ctx, machineARN)
+	found, err := e.view(x)
 	if err != nil {
 		return nil, err
 	}
-	found, err := e.store.Executions(ctx, store.Query{Machine: m.Name, Status: status, Before: before, Limit: limit})
+	found.NotRedrivable, err = e.notRedrivable(ctx, x)
+	return found, err
+}
+
+// listScan is how many executions are read at a time where only those of a
+// version or an alias are wanted.
+const listScan = 500
+
+// ListExecutions returns up to limit executions of a machine, or of one of its
+// versions or aliases, the newest first, from the one before the execution with
+// ID before on (0: from the newest). The executions lack input, output, error
+// and cause.
+func (e *Engine) ListExecutions(ctx context.Context, machineARN string, status *store.Status, before int64, limit int) ([]*Execution, error) {
+	t, err := e.target(ctx, machineARN)
 	if err != nil {
-		return nil, internal(err)
+		return nil, err
 	}
-	list := make([]*Execution, len(found))
-	for i, x := range found {
-		list[i] = &Execution{Execution: *x, ARN: e.executionARN(x.Machine, x.Name), MachineARN: m.ARN}
+	if t.machine.Type == TypeExpress {
+		return nil, errExpress
 	}
-	return list, nil
+	var list []*Execution
+	for {
+		q := store.Query{Machine: t.machine.Name, Status: status, Before: before, Limit: limit}
+		if t.version != 0 {
+			q.Limit = max(limit, listScan)
+		}
+		found, err := e.store.Executions(ctx, q)
+		if err != nil {
+			return nil, internal(err)
+		}
+		for _, x := range found {
+			d, err := e.view(x)
+			if err != nil {
+				return nil, err
+			}
+			if t.alias != "" && d.AliasARN != machineARN || t.alias == "" && t.version != 0 && d.VersionARN != machineARN {
+				continue
+			}
+			if list = append(list, d); len(list) == limit {
+				return list, nil
+			}
+		}
+		if len(found) < q.Limit {
+			return list, nil
+		}
+		before = found[len(found)-1].ID
+	}
 }
 
 // StopExecution ends a running execution as ABORTED and returns, once that is
@@ -265,7 +365,6 @@ func (e *Engine) History(ctx context.Context, arn string, from int64, reverse bo
 			return nil, 0, internal(err)
 		}
 		if len(segments) == 0 {
-			from = 1
 			break
 		}
 		for _, seg := range segments {

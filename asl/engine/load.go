@@ -51,11 +51,10 @@ func (x *execution) read(ctx context.Context) error {
 		x.rec = rec
 		return nil
 	}
-	attrs, err := attrsOf(rec)
-	if err != nil {
+	if x.attrs, err = attrsOf(rec); err != nil {
 		return err
 	}
-	x.testCase = x.e.resumeTestCase(rec.Machine, attrs.TestCase)
+	x.testCase = x.e.resumeTestCase(rec.Machine, x.attrs.TestCase)
 	records, err := x.e.store.Records(ctx, x.id)
 	if err != nil {
 		return err

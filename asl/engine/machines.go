@@ -18,6 +18,12 @@ const (
 	kindRevision = "revision"
 )
 
+// The types of state machines.
+const (
+	TypeStandard = "STANDARD"
+	TypeExpress  = "EXPRESS"
+)
+
 // The statuses of a state machine.
 const (
 	MachineActive   = "ACTIVE"
@@ -35,12 +41,21 @@ type Machine struct {
 	Updated int64 `json:"updated"`
 	// RevisionKey is where Revision is kept.
 	RevisionKey string `json:"revision_key"`
+	// LastVersion is the highest version ever published, 0 for none; the
+	// numbers of deleted versions are not given out again.
+	LastVersion int `json:"last_version,omitempty"`
 	// Settings are the configurations of logging, tracing and encryption as
 	// they were given: kept and shown, without effect on one machine.
 	Settings Settings `json:"settings"`
 
+	// ARN names a version where one was asked for.
 	ARN      string   `json:"-"`
 	Revision Revision `json:"-"`
+	// Description is that of the version that ARN names.
+	Description string `json:"-"`
+	// VersionARN is the version that the call published, or had published
+	// before; "" for none.
+	VersionARN string `json:"-"`
 }
 
 // Revision is what an execution keeps of its state machine, however the
@@ -212,25 +227,33 @@ type NewMachine struct {
 	// Type is STANDARD when empty.
 	Type     string
 	Settings Settings
+	Tags     []Tag
+	// Publish makes a version of it at once, described by Description.
+	Publish     bool
+	Description string
 }
 
 // CreateMachine makes a state machine. Doing so again with the same content
-// returns the one that is there; with other content it is
-// StateMachineAlreadyExists.
+// returns the one that is there, whatever its role and tags; with other content
+// it is StateMachineAlreadyExists.
 func (e *Engine) CreateMachine(ctx context.Context, in NewMachine) (*Machine, error) {
 	if !validName(in.Name) {
 		return nil, fail(CodeInvalidName, "Invalid Name: '%s'", in.Name)
 	}
 	switch in.Type {
 	case "":
-		in.Type = "STANDARD"
-	case "STANDARD":
-	case "EXPRESS":
-		return nil, fail(CodeTypeNotSupported, "State Machine Type Is Not Supported: 'EXPRESS'; this engine runs STANDARD state machines")
+		in.Type = TypeStandard
+	case TypeStandard, TypeExpress:
 	default:
 		return nil, fail(CodeValidation, "1 validation error detected: Value '%s' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, EXPRESS]", in.Type)
 	}
-	if err := validDefinition(in.Definition); err != nil {
+	if err := validDefinition(in.Definition, in.Type); err != nil {
+		return nil, err
+	}
+	if err := validVersion(in.Publish, in.Description); err != nil {
+		return nil, err
+	}
+	if err := validTags(e.machineARN(in.Name), nil, in.Tags); err != nil {
 		return nil, err
 	}
 	e.book.write.Lock()
@@ -246,7 +269,7 @@ func (e *Engine) CreateMachine(ctx context.Context, in NewMachine) (*Machine, er
 		case old.Revision.Definition != in.Definition || old.Type != in.Type || !old.Settings.equal(in.Settings):
 			return nil, fail(CodeStateMachineAlreadyExists, "State Machine Already Exists: '%s'", old.ARN)
 		}
-		return old, nil
+		return e.createdBefore(ctx, old, in)
 	}
 	now := e.now().UnixMilli()
 	m := &Machine{
@@ -255,11 +278,25 @@ func (e *Engine) CreateMachine(ctx context.Context, in NewMachine) (*Machine, er
 		Settings:    in.Settings, ARN: e.machineARN(in.Name),
 		Revision: Revision{Definition: in.Definition, RoleARN: in.RoleARN, Machine: in.Name, Type: in.Type, Updated: now},
 	}
-	return m, e.saveMachine(ctx, m, true)
+	var more []store.Doc
+	if in.Publish {
+		if more, err = e.publish(ctx, m, in.Description); err != nil {
+			return nil, err
+		}
+	}
+	if len(in.Tags) > 0 {
+		tags, err := tagsDoc(m.ARN, mergeTags(nil, in.Tags))
+		if err != nil {
+			return nil, err
+		}
+		more = append(more, tags)
+	}
+	return m, e.saveMachine(ctx, m, true, more...)
 }
 
-// saveMachine makes m durable, with its revision where that is new.
-func (e *Engine) saveMachine(ctx context.Context, m *Machine, revised bool) error {
+// saveMachine makes m durable, with its revision where that is new, and with
+// more.
+func (e *Engine) saveMachine(ctx context.Context, m *Machine, revised bool, more ...store.Doc) error {
 	body, err := json.Marshal(m)
 	if err != nil {
 		return internal(fmt.Errorf("encode state machine %s: %w", m.Name, err))
@@ -272,11 +309,13 @@ func (e *Engine) saveMachine(ctx context.Context, m *Machine, revised bool) erro
 		}
 		docs = append(docs, store.Doc{Kind: kindRevision, Key: m.RevisionKey, Body: rev})
 	}
-	if err := store.Do(ctx, e.store, &store.Write{Docs: docs}); err != nil {
+	if err := store.Do(ctx, e.store, &store.Write{Docs: append(docs, more...)}); err != nil {
 		e.forget(m.Name)
 		return internal(fmt.Errorf("save state machine %s: %w", m.Name, err))
 	}
-	e.remember(m)
+	kept := *m
+	kept.VersionARN = "" // it belongs to the answer
+	e.remember(&kept)
 	return nil
 }
 
@@ -288,6 +327,11 @@ func (e *Engine) forget(name string) {
 
 // MachineUpdate changes what is not nil.
 type MachineUpdate struct {
+	// Publish makes a version of what the update leads to, described by
+	// Description. It may be all that is asked for.
+	Publish     bool
+	Description string
+
 	Definition *string
 	RoleARN    *string
 	Logging    json.RawMessage
@@ -298,13 +342,12 @@ type MachineUpdate struct {
 // UpdateMachine gives a state machine a new revision. Executions that run keep
 // the one they started with.
 func (e *Engine) UpdateMachine(ctx context.Context, arn string, u MachineUpdate) (*Machine, error) {
-	if u.Definition == nil && u.RoleARN == nil && u.Logging == nil && u.Tracing == nil && u.Encryption == nil {
+	changed := u.Definition != nil || u.RoleARN != nil || u.Logging != nil || u.Tracing != nil || u.Encryption != nil
+	if !changed && !u.Publish {
 		return nil, fail(CodeMissingParameter, "Either the definition, the role ARN, the LoggingConfiguration, the TracingConfiguration, or the EncryptionConfiguration must be specified")
 	}
-	if u.Definition != nil {
-		if err := validDefinition(*u.Definition); err != nil {
-			return nil, err
-		}
+	if err := validVersion(u.Publish, u.Description); err != nil {
+		return nil, err
 	}
 	e.book.write.Lock()
 	defer e.book.write.Unlock()
@@ -314,6 +357,14 @@ func (e *Engine) UpdateMachine(ctx context.Context, arn string, u MachineUpdate)
 	}
 	if old.Status == MachineDeleting {
 		return nil, fail(CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", arn)
+	}
+	if u.Definition != nil {
+		if err := validDefinition(*u.Definition, old.Type); err != nil {
+			return nil, err
+		}
+	}
+	if !changed {
+		return e.publishRevision(ctx, old, u.Description)
 	}
 	m := *old
 	m.RevisionKey = newRevisionKey(m.Name)
@@ -333,11 +384,17 @@ func (e *Engine) UpdateMachine(ctx context.Context, arn string, u MachineUpdate)
 			*set.to = set.from
 		}
 	}
-	return &m, e.saveMachine(ctx, &m, true)
+	var version []store.Doc
+	if u.Publish {
+		if version, err = e.publish(ctx, &m, u.Description); err != nil {
+			return nil, err
+		}
+	}
+	return &m, e.saveMachine(ctx, &m, true, version...)
 }
 
-// DeleteMachine deletes a state machine; one that does not exist is no error.
-// Executions that run go on to their end, and until then the machine is
+// DeleteMachine deletes a state machine with its versions, aliases and tags;
+// one that does not exist is no error. Executions that run go on to their end, and until then the machine is
 // DELETING.
 func (e *Engine) DeleteMachine(ctx context.Context, arn string) error {
 	name, _, err := e.parseMachineARN(arn)
@@ -358,21 +415,33 @@ func (e *Engine) DeleteMachine(ctx context.Context, arn string) error {
 	if err != nil {
 		return err
 	}
+	own, err := e.belongings(ctx, name)
+	if err != nil {
+		return err
+	}
 	if running {
 		m := *old
 		m.Status = MachineDeleting
-		return e.saveMachine(ctx, &m, false)
+		return e.saveMachine(ctx, &m, false, own...)
 	}
 	defer e.forget(name)
-	if err := store.Do(ctx, e.store, &store.Write{Docs: []store.Doc{{Kind: kindMachine, Key: name}}}); err != nil {
+	if err := store.Do(ctx, e.store, &store.Write{Docs: append(own, store.Doc{Kind: kindMachine, Key: name})}); err != nil {
 		return internal(fmt.Errorf("delete state machine %s: %w", name, err))
 	}
 	return nil
 }
 
-// DescribeMachine returns a state machine as it is now.
+// DescribeMachine returns a state machine as it is now, or one of its versions
+// as it was published.
 func (e *Engine) DescribeMachine(ctx context.Context, arn string) (*Machine, error) {
-	return e.existing(ctx, arn)
+	t, err := e.target(ctx, arn)
+	if err != nil {
+		return nil, err
+	}
+	if t.alias != "" {
+		return nil, fail(CodeStateMachineDoesNotExist, "State Machine Does Not Exist: '%s'", arn)
+	}
+	return t.machine, nil
 }
 
 // ListMachines returns up to limit state machines in order of name, from the
@@ -419,11 +488,15 @@ func (e *Engine) MachineOf(ctx context.Context, executionARN string) (*Machine, 
 	return m, nil
 }
 
-func validDefinition(definition string) error {
+func validDefinition(definition, machineType string) error {
 	if len(definition) == 0 || len(definition) > 1<<20 {
 		return fail(CodeInvalidDefinition, "Invalid State Machine Definition: 'The definition must be between 1 and 1048576 bytes long, it has %d'", len(definition))
 	}
-	if _, err := asl.Parse([]byte(definition)); err != nil {
+	m, err := asl.Parse([]byte(definition))
+	if err == nil && machineType == TypeExpress {
+		err = m.Express()
+	}
+	if err != nil {
 		return fail(CodeInvalidDefinition, "%s", err)
 	}
 	return nil

@@ -66,7 +66,7 @@ func (x *execution) record(b *branch, ev *Event) int64 {
 	if b.quiet {
 		return b.prev
 	}
-	if x.hist.next >= int64(x.e.cfg.MaxHistory) {
+	if x.hist.next >= int64(x.e.cfg.MaxHistory) && !x.express() {
 		x.overflow = true
 		return b.prev
 	}
@@ -96,6 +96,10 @@ func (x *execution) step(b *branch) {
 
 // execute does what the state does, once it is entered.
 func (x *execution) execute(b *branch) {
+	if x.test.mocks() {
+		x.mocked(b)
+		return
+	}
 	var err error
 	switch b.state.Type {
 	case asl.TypePass:
@@ -151,10 +155,17 @@ func tooLarge(name string) error {
 // effectiveInput applies InputPath and Parameters.
 func (x *execution) effectiveInput(b *branch) (value.Value, error) {
 	v, err := b.state.InputPath.Apply(x.see(b, b.input))
-	if err != nil || b.state.Parameters == nil {
+	if err != nil {
 		return v, err
 	}
-	return b.state.Parameters.Eval(x.see(b, v))
+	x.test.note(afterInputPath, v)
+	if b.state.Parameters != nil {
+		if v, err = b.state.Parameters.Eval(x.see(b, v)); err != nil {
+			return v, err
+		}
+	}
+	x.test.note(afterParameters, v)
+	return v, nil
 }
 
 // complete applies ResultSelector, Assign, ResultPath and OutputPath to a
@@ -162,15 +173,18 @@ func (x *execution) effectiveInput(b *branch) (value.Value, error) {
 func (x *execution) complete(b *branch, result value.Value) error {
 	var err error
 	s := b.state
+	x.test.note(stateResult, result)
 	if s.ResultSelector != nil {
 		if result, err = s.ResultSelector.Eval(x.see(b, result)); err != nil {
 			return err
 		}
 	}
+	x.test.note(afterResultSelector, result)
 	output, err := s.ResultPath.Apply(b.input, result)
 	if err != nil {
 		return err
 	}
+	x.test.note(afterResultPath, output)
 	return x.leave(b, result, output, s.Assign, &s.OutputPath, s.Next)
 }
 
@@ -211,6 +225,10 @@ func (x *execution) leave(b *branch, seen, output value.Value, assign *asl.Assig
 	b.effective = value.Value{}
 	b.phase = phaseEnter
 	x.mark(b)
+	if x.test != nil {
+		x.test.left(x, b, output, next)
+		return nil
+	}
 	if next == nil {
 		x.branchEnded(b, output)
 		return nil
@@ -347,6 +365,10 @@ func (x *execution) stateFailed(b *branch, failure *asl.Error) {
 	b.due = 0
 	x.abortChildren(b)
 	s := b.state
+	if x.test != nil {
+		x.test.failed(x, b, failure)
+		return
+	}
 	for i := range s.Retry {
 		r := &s.Retry[i]
 		if !r.Matches(failure.Name) {

@@ -74,9 +74,10 @@ func (s *taskSet) interrupt() {
 	s.wg.Wait()
 }
 
-// tag is a short name of the execution, for IDs of what belongs to it.
+// tag is a short name of the execution, for IDs of what belongs to it. It
+// changes with each redrive, as attempts are counted from 0 again.
 func (x *execution) tag() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", x.arn(), x.rec.Started))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d", x.arn(), x.rec.Started, x.attrs.Redrives))
 	return hex.EncodeToString(sum[:10])
 }
 

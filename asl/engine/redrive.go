@@ -1,0 +1,214 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"switchyard/asl/store"
+)
+
+// The limits of redrives, as with Step Functions.
+const (
+	redriveWindow = 14 * 24 * time.Hour  // since the execution stopped
+	maxOpen       = 365 * 24 * time.Hour // since it started
+	// A client's token is good for tokenLife, and the last keptTokens are.
+	tokenLife  = 15 * time.Minute
+	keptTokens = 10
+)
+
+// redriveToken is a client's token, and when it was first used, in Unix
+// milliseconds.
+type redriveToken struct {
+	Token string `json:"token"`
+	Date  int64  `json:"date"`
+}
+
+// notRedrivable says why an execution cannot be redriven; "" when it can. The
+// texts are Step Functions'.
+func (e *Engine) notRedrivable(ctx context.Context, x *store.Execution) (string, error) {
+	if x.Status == store.Running || x.Status == store.Succeeded {
+		return "Execution is " + x.Status.String() + " and cannot be redriven", nil
+	}
+	m, err := e.machine(ctx, x.Machine)
+	if err != nil {
+		return "", err
+	}
+	now := e.now().UnixMilli()
+	switch {
+	case m == nil || m.Status == MachineDeleting:
+		return "State machine is in DELETING status", nil
+	case now-x.Stopped > redriveWindow.Milliseconds():
+		return "Execution redrivable period exceeded", nil
+	case now-x.Started > maxOpen.Milliseconds():
+		return "Execution has exceeded the max execution time", nil
+	}
+	last, err := e.lastEvent(ctx, x.ID)
+	if err != nil {
+		return "", err
+	}
+	// There must be room for ExecutionRedriven and one more event.
+	if last > int64(e.cfg.MaxHistory)-2 {
+		return "Execution history event limit exceeded", nil
+	}
+	return "", nil
+}
+
+func (e *Engine) lastEvent(ctx context.Context, id int64) (int64, error) {
+	segments, err := e.store.Segments(ctx, id, store.MaxEventID, true, 1)
+	if err != nil {
+		return 0, internal(err)
+	}
+	if len(segments) == 0 {
+		return 1, nil // the first event is not stored
+	}
+	return segments[0].Last, nil
+}
+
+// Redrive lets an execution that failed, timed out or was aborted go on from
+// the states in which it ended, and returns, once that is durable, when it was
+// redriven, in Unix milliseconds. What had succeeded is not done again. With
+// the client token of an earlier redrive it only returns that one's time.
+func (e *Engine) Redrive(ctx context.Context, arn, clientToken string) (int64, error) {
+	// Two redrives at once would both see the execution closed.
+	e.redrives.Lock()
+	defer e.redrives.Unlock()
+	x, err := e.findExecution(ctx, arn)
+	if err != nil {
+		return 0, err
+	}
+	attrs, err := attrsOf(x)
+	if err != nil {
+		return 0, internal(err)
+	}
+	now := e.now().UnixMilli()
+	for _, t := range attrs.Tokens {
+		if clientToken != "" && t.Token == clientToken && now-t.Date < tokenLife.Milliseconds() {
+			return t.Date, nil
+		}
+	}
+	reason, err := e.notRedrivable(ctx, x)
+	if err != nil {
+		return 0, err
+	}
+	if reason != "" {
+		return 0, fail(CodeExecutionNotRedrivable, "%s", reason)
+	}
+	// The copy that ended may still be in memory, and repeat its last write.
+	if _, err := e.knock(ctx, x.ID); err != nil {
+		return 0, err
+	}
+	if err := e.reopen(ctx, x, &attrs, now, clientToken); err != nil {
+		return 0, internal(fmt.Errorf("redrive execution %s: %w", arn, err))
+	}
+	x.Status, x.Stopped, x.Output, x.Error, x.Cause = store.Running, 0, nil, "", ""
+	e.announce(x)
+	e.wake(ctx, x.ID)
+	return now, nil
+}
+
+// reopen makes the redrive durable: from then on the execution is one that a
+// process finds running when it starts.
+func (e *Engine) reopen(ctx context.Context, x *store.Execution, attrs *executionAttrs, now int64, clientToken string) error {
+	attrs.Redrives++
+	attrs.Redriven = now
+	if clientToken != "" {
+		attrs.Tokens = append(attrs.Tokens, redriveToken{clientToken, now})
+		attrs.Tokens = slices.Clone(attrs.Tokens[max(0, len(attrs.Tokens)-keptTokens):])
+	}
+	body, err := attrs.encode()
+	if err != nil {
+		return err
+	}
+	prog, err := e.program(ctx, x.Revision)
+	if err != nil {
+		return err
+	}
+	w := newWreck(prog, x)
+	last, err := e.replay(ctx, x.ID, w)
+	if err != nil {
+		return err
+	}
+	records, err := w.records(now)
+	if err != nil {
+		return err
+	}
+	h := history{next: last + 1}
+	h.reset()
+	h.add(&Event{Type: ExecutionRedriven, Prev: last, Time: now, Has: HasLength, Length: int64(attrs.Redrives)})
+	x.Attrs = body
+	return store.Do(ctx, e.store, &store.Write{
+		Exec: x.ID, Reopen: &store.Reopening{Attrs: body}, Put: records,
+		History: &store.Segment{First: h.first, Last: h.next - 1, Body: h.buf},
+	})
+}
+
+// replay shows w the execution's history, and returns the last event's ID.
+func (e *Engine) replay(ctx context.Context, id int64, w *wreck) (last int64, err error) {
+	last = 1
+	for {
+		segments, err := e.store.Segments(ctx, id, last+1, false, 100)
+		if err != nil {
+			return 0, err
+		}
+		if len(segments) == 0 {
+			return last, nil
+		}
+		for _, seg := range segments {
+			events, err := decodeEvents(seg)
+			if err != nil {
+				return 0, err
+			}
+			for i := range events {
+				if err := w.event(&events[i]); err != nil {
+					return 0, err
+				}
+			}
+			last = seg.Last
+		}
+	}
+}
+
+// wake lets an execution that the store has running go on.
+func (e *Engine) wake(ctx context.Context, id int64) {
+	if e.ran.Load() && !e.stopping.Load() {
+		for {
+			running, err := e.knock(ctx, id)
+			if err != nil {
+				break
+			}
+			if running {
+				return
+			}
+			// A copy that was loaded before took the message as its last.
+			// Look whether there is still something to wake.
+			if x, err := e.store.ExecutionByID(ctx, id); err != nil || x.Status != store.Running {
+				break
+			}
+		}
+	}
+	e.timers.set(id, e.now().UnixMilli())
+}
+
+// knock reports whether the execution runs, and returns when either that copy
+// of it that runs has taken note, or no copy of it is in memory.
+func (e *Engine) knock(ctx context.Context, id int64) (running bool, err error) {
+	if !e.ran.Load() || e.stopping.Load() {
+		return false, nil
+	}
+	answer := make(chan bool, 1)
+	e.post(id, message{
+		kind: msgCall,
+		call: func(x *execution) { answer <- x.end == nil },
+		gone: func(bool) { answer <- false },
+	})
+	select {
+	case running = <-answer:
+		return running, nil
+	case <-e.stopped:
+		return false, errStopping
+	case <-ctx.Done():
+		return false, internal(context.Cause(ctx))
+	}
+}

@@ -1,0 +1,343 @@
+package engine
+
+import (
+	"context"
+	"strings"
+
+	"switchyard/asl"
+	"switchyard/asl/store"
+	"switchyard/asl/value"
+)
+
+// StateTest asks how one state behaves.
+type StateTest struct {
+	// Definition is that of the state or, with StateName, of a state machine
+	// that has a state of this name.
+	Definition string
+	StateName  string
+	RoleARN    string
+	// Input is a JSON text, {} when empty.
+	Input string
+	// Variables is a JSON object of them, Context the JSON text of $$; both
+	// may be empty.
+	Variables string
+	Context   string
+	// Mock, when not nil, stands for the work of a Task, Map or Parallel.
+	Mock *StateMock
+	// RetryCount is how often the state was tried again before.
+	RetryCount    int
+	RevealSecrets bool
+}
+
+// StateMock is what a state's work is said to have ended with: one of the two.
+type StateMock struct {
+	// Result is a JSON text.
+	Result  *string
+	Failure *asl.Error
+}
+
+// The statuses of a tested state.
+const (
+	StateSucceeded = "SUCCEEDED"
+	StateFailed    = "FAILED"
+	StateRetriable = "RETRIABLE"
+	StateCaught    = "CAUGHT_ERROR"
+)
+
+// StateResult is how a tested state ended.
+type StateResult struct {
+	Status string
+	// Output is a JSON text, "" for none.
+	Output string
+	// Next is the state that follows, "" for none.
+	Next         string
+	Error, Cause string
+	Inspection   Inspection
+}
+
+// Inspection shows the state's data on their way, as JSON texts, "" where they
+// did not get there.
+type Inspection struct {
+	Input               string
+	AfterInputPath      string
+	AfterParameters     string
+	Result              string
+	AfterResultSelector string
+	AfterResultPath     string
+	Variables           string
+	// RetryIndex and CatchIndex are the places of the retrier or catcher that
+	// took the error, -1 for none; Backoff is what the retrier waits, in
+	// seconds.
+	RetryIndex, CatchIndex int
+	Backoff                int
+}
+
+type inspected uint8
+
+const (
+	afterInputPath inspected = iota
+	afterParameters
+	stateResult
+	afterResultSelector
+	afterResultPath
+)
+
+// stateTest is what an execution of one state has beside others. Its methods
+// take nil, which all other executions have.
+type stateTest struct {
+	in         *StateTest
+	mock       value.Value // the parsed Mock.Result
+	context    value.Value
+	hasContext bool
+	out        StateResult
+}
+
+func (t *stateTest) note(what inspected, v value.Value) {
+	if t == nil {
+		return
+	}
+	d := &t.out.Inspection
+	*map[inspected]*string{
+		afterInputPath: &d.AfterInputPath, afterParameters: &d.AfterParameters, stateResult: &d.Result,
+		afterResultSelector: &d.AfterResultSelector, afterResultPath: &d.AfterResultPath,
+	}[what] = v.JSON()
+}
+
+func (t *stateTest) mocks() bool { return t != nil && t.in.Mock != nil }
+
+// left ends the test: the state was left for next, nil for the end.
+func (t *stateTest) left(x *execution, b *branch, output value.Value, next *asl.State) {
+	if t.out.Status == "" {
+		t.out.Status = StateSucceeded
+	}
+	if next != nil {
+		t.out.Next = next.Name
+	}
+	t.out.Output = output.JSON()
+	t.end(x, b)
+}
+
+// failed ends the test: the state ended with an error.
+func (t *stateTest) failed(x *execution, b *branch, failure *asl.Error) {
+	t.out.Error, t.out.Cause = failure.Name, failure.Cause
+	for i := range b.state.Retry {
+		r := &b.state.Retry[i]
+		if !r.Matches(failure.Name) {
+			continue
+		}
+		if t.in.RetryCount >= r.MaxAttempts {
+			break
+		}
+		t.out.Status = StateRetriable
+		t.out.Inspection.RetryIndex = i
+		t.out.Inspection.Backoff = int(r.Delay(t.in.RetryCount).Seconds())
+		t.end(x, b)
+		return
+	}
+	for i := range b.state.Catch {
+		c := &b.state.Catch[i]
+		if !c.Matches(failure.Name) {
+			continue
+		}
+		caught := value.OfObject(
+			value.Field{Key: "Error", Value: value.OfString(failure.Name)},
+			value.Field{Key: "Cause", Value: value.OfString(failure.Cause)},
+		)
+		output, err := c.ResultPath.Apply(b.input, caught)
+		if err == nil {
+			t.out.Status, t.out.Inspection.CatchIndex = StateCaught, i
+			err = x.leave(b, caught, output, c.Assign, &everything, c.Next)
+		}
+		if err == nil {
+			return
+		}
+		failure = x.located(b, err)
+		t.out.Error, t.out.Cause, t.out.Inspection.CatchIndex = failure.Name, failure.Cause, -1
+		break
+	}
+	t.out.Status = StateFailed
+	t.end(x, b)
+}
+
+// end ends the execution, whose own outcome nobody looks at.
+func (t *stateTest) end(x *execution, b *branch) {
+	if b.vars.Len() > 0 {
+		t.out.Inspection.Variables = b.vars.JSON()
+	}
+	x.abortAll()
+	x.finish(store.Succeeded, ExecutionSucceeded, []byte("{}"), "", "")
+}
+
+// mocked takes the mock's word for the state's work.
+func (x *execution) mocked(b *branch) {
+	err := x.mockInput(b)
+	switch {
+	case err != nil:
+		x.stateFailed(b, x.located(b, err))
+	case x.test.in.Mock.Failure != nil:
+		x.stateFailed(b, x.test.in.Mock.Failure)
+	default:
+		if err := x.complete(b, x.test.mock); err != nil {
+			x.stateFailed(b, x.located(b, err))
+		}
+	}
+}
+
+// mockInput evaluates what the work would have got.
+func (x *execution) mockInput(b *branch) error {
+	if b.state.Type == asl.TypeMap {
+		v, err := b.state.InputPath.Apply(x.see(b, b.input))
+		if err == nil {
+			x.test.note(afterInputPath, v)
+		}
+		return err
+	}
+	v, err := x.effectiveInput(b)
+	if err == nil && len(v.JSON()) > MaxData {
+		err = tooLarge(b.state.Name)
+	}
+	return err
+}
+
+// testedName is what AWS calls a state that is tested without its machine.
+const testedName = "StateName"
+
+// TestState runs one state by itself, with the engine's task handlers or with
+// a mock, within five minutes. Nothing of it is stored.
+func (e *Engine) TestState(ctx context.Context, in StateTest) (*StateResult, error) {
+	s, err := testedState(&in)
+	if err != nil {
+		return nil, err
+	}
+	t := &stateTest{in: &in}
+	t.out.Inspection.RetryIndex, t.out.Inspection.CatchIndex = -1, -1
+	if err := t.checkMock(s); err != nil {
+		return nil, err
+	}
+	if in.Input == "" {
+		in.Input = "{}"
+	}
+	input, err := value.ParseString(in.Input)
+	if err != nil {
+		return nil, fail(CodeInvalidExecutionInput, "Invalid State Machine Execution Input: '%s'", err)
+	}
+	vars := value.EmptyObject
+	if in.Variables != "" {
+		if vars, err = value.ParseString(in.Variables); err != nil || vars.Kind() != value.Object {
+			return nil, fail(CodeValidation, "variables must be a JSON object")
+		}
+	}
+	if in.Context != "" {
+		if t.context, err = value.ParseString(in.Context); err != nil || t.context.Kind() != value.Object {
+			return nil, fail(CodeValidation, "context must be a JSON object")
+		}
+		t.hasContext = true
+	}
+	name := newUUID()
+	prog := &program{
+		rev:     &Revision{RoleARN: in.RoleARN, Machine: name, Type: TypeExpress},
+		machine: &asl.Machine{Graph: asl.Graph{Start: s}},
+		states:  map[string]*asl.State{s.Name: s},
+	}
+	x := e.newExpress(&request{
+		target: target{machine: &Machine{Name: name, Type: TypeExpress}},
+		in:     &Start{Name: newUUID(), Input: in.Input}, value: input, prog: prog,
+	})
+	x.test = t
+	root := x.branches[rootID]
+	root.vars, root.attempt = vars, in.RetryCount
+	ended, err := e.runToEnd(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	if ended.Status == store.TimedOut {
+		t.out.Status, t.out.Error = StateFailed, asl.ErrTimeout
+	}
+	t.tidy(x, s, input)
+	return &t.out, nil
+}
+
+// testedState finds the state that is to be tested.
+func testedState(in *StateTest) (*asl.State, error) {
+	if in.StateName == "" {
+		s, err := asl.ParseState([]byte(in.Definition))
+		if err != nil {
+			return nil, fail(CodeInvalidDefinition, "%s", err)
+		}
+		s.Name = testedName
+		return s, nil
+	}
+	m, err := asl.Parse([]byte(in.Definition))
+	if err != nil {
+		return nil, fail(CodeInvalidDefinition, "%s", err)
+	}
+	s := m.Find(in.StateName)
+	if s == nil {
+		return nil, fail(CodeValidation, "State '%s' does not exist in the state machine definition", in.StateName)
+	}
+	return s, nil
+}
+
+// checkMock checks whether the state may be tested with this mock, or without
+// one.
+func (t *stateTest) checkMock(s *asl.State) error {
+	works := s.Type == asl.TypeTask || s.Type == asl.TypeMap || s.Type == asl.TypeParallel
+	m := t.in.Mock
+	if m == nil {
+		switch {
+		case t.in.Context != "":
+			return fail(CodeValidation, "context can only be specified with a mock")
+		case s.Type == asl.TypeMap || s.Type == asl.TypeParallel:
+			return fail(CodeInvalidDefinition, "TestState API does not support Map or Parallel states. Supported state types include: [Task, Wait, Pass, Succeed, Fail, Choice]")
+		case s.Task == nil:
+			return nil
+		case t.in.RoleARN == "":
+			return fail(CodeValidation, "RoleArn must be specified when testing a Task state")
+		case strings.HasSuffix(s.Task.Resource, ".waitForTaskToken"), strings.Contains(s.Task.Resource, ":activity:"):
+			return fail(CodeInvalidDefinition, "TestState supports activities and .waitForTaskToken only when a mock is specified: %s", s.Task.Resource)
+		}
+		return nil
+	}
+	switch {
+	case !works:
+		return fail(CodeValidation, "State type '%s' is not supported when a mock is specified", s.Type)
+	case m.Result != nil && m.Failure != nil:
+		return fail(CodeValidation, "A test mock should have only one of the following fields: [result, errorOutput].")
+	case m.Result == nil && m.Failure == nil:
+		return fail(CodeValidation, "A test mock must have one of the following fields: [result, errorOutput].")
+	case t.in.RevealSecrets:
+		return fail(CodeValidation, "TestState does not support RevealSecrets when a mock is specified.")
+	case m.Result == nil:
+		return nil
+	}
+	var err error
+	if t.mock, err = value.ParseString(*m.Result); err != nil {
+		return fail(CodeValidation, "Mocked result must be valid JSON: %s", err)
+	}
+	list := t.mock.Kind() == value.Array
+	switch {
+	case s.Map != nil && s.Map.ResultWriter != nil && t.mock.Kind() != value.Object:
+		return fail(CodeValidation, "Mocked result must be a JSON object.")
+	case (s.Map != nil && s.Map.ResultWriter == nil || s.Parallel != nil) && !list:
+		return fail(CodeValidation, "Mocked result must be an array.")
+	case s.Parallel != nil && t.mock.Len() != len(s.Parallel.Branches):
+		return fail(CodeValidation, "Mocked result must contain the same number of items as number of Parallel branches.")
+	}
+	return nil
+}
+
+// tidy leaves what AWS shows for this type of state.
+func (t *stateTest) tidy(x *execution, s *asl.State, input value.Value) {
+	d := &t.out.Inspection
+	d.Input = input.JSON()
+	switch {
+	case s.Pass != nil && s.Pass.HasResult:
+		d.AfterInputPath, d.AfterParameters = "", ""
+	case s.Pass != nil:
+		d.Result = ""
+	case s.Task == nil && s.Map == nil && s.Parallel == nil:
+		if v, err := s.InputPath.Apply(x.see(x.branches[rootID], input)); err == nil {
+			d.AfterInputPath = v.JSON()
+		}
+	}
+}

@@ -1,0 +1,308 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"switchyard/asl"
+	"switchyard/asl/store"
+	"switchyard/asl/value"
+)
+
+// wreck is what the history of a closed execution tells about where it stood:
+// its branches, each in a state that it entered and did not leave, or between
+// two states, or at its end. Step Functions states the rule so: redriven are
+// the states that were entered and not left.
+//
+// The records of an execution are deleted when it ends, and those of a failed
+// Parallel or Map already before, when the failure looks for somebody who
+// handles it. To keep them for a redrive would cost every execution that
+// fails; to read the history costs those that are redriven.
+type wreck struct {
+	prog  *program
+	homes map[string]home
+	// owners are the branches that the events belong to.
+	owners map[int64]*ruin
+	root   *ruin
+	err    string // name of the error that the execution failed with
+}
+
+// home is where a state stands: in which Parallel or Map state (nil for none),
+// and in which of its graphs.
+type home struct {
+	state *asl.State
+	index int
+}
+
+// ruin is a branch of the wreck.
+type ruin struct {
+	parent *ruin
+	index  int
+	home   home
+	// state is the last one that was entered, nil for none yet.
+	state              *asl.State
+	entered, enteredAt int64
+	prev               int64
+	input              string
+	// left says that the state was exited, with output.
+	left   bool
+	output string
+	// done says that the branch has ended well.
+	done bool
+	// worked and failed say how the work of the state ended last; error is
+	// the name of its error.
+	worked, failed bool
+	error          string
+	vars           value.Value
+	children       []*ruin // by index
+}
+
+func newWreck(prog *program, x *store.Execution) *wreck {
+	w := &wreck{prog: prog, homes: map[string]home{}, owners: map[int64]*ruin{}}
+	w.index(&prog.machine.Graph, home{})
+	w.root = &ruin{vars: value.EmptyObject, output: string(x.Input)}
+	w.owners[1] = w.root
+	return w
+}
+
+func (w *wreck) index(g *asl.Graph, h home) {
+	for _, s := range g.States {
+		w.homes[s.Name] = h
+		for i, inner := range s.Graphs() {
+			w.index(inner, home{s, i})
+		}
+	}
+}
+
+// up is the nearest branch, r itself or one above it, for which ok is true.
+func (r *ruin) up(ok func(*ruin) bool) *ruin {
+	for ; r != nil && !ok(r); r = r.parent {
+	}
+	return r
+}
+
+// in reports whether the branch is in a state: entered, and not left.
+func (r *ruin) in(name string) bool { return r.state != nil && r.state.Name == name && !r.left }
+
+func (r *ruin) inGroup(t asl.Type) bool {
+	return r.state != nil && r.state.Type == t && !r.left && !r.failed
+}
+
+func (r *ruin) child(h home, index int) *ruin {
+	c := &ruin{parent: r, index: index, home: h, prev: r.prev, vars: r.vars}
+	for len(r.children) <= index {
+		r.children = append(r.children, nil)
+	}
+	r.children[index] = c
+	return c
+}
+
+// event takes the next event of the history.
+func (w *wreck) event(ev *Event) error {
+	r := w.owners[ev.Prev]
+	if r == nil {
+		r = w.root
+	}
+	switch ev.Type {
+	case PassStateEntered, ChoiceStateEntered, WaitStateEntered, SucceedStateEntered, FailStateEntered,
+		TaskStateEntered, ParallelStateEntered, MapStateEntered:
+		s := w.prog.states[ev.Name]
+		if s == nil {
+			return fmt.Errorf("%w: event %d enters the state %q, which the definition lacks", errBadSegment, ev.ID, ev.Name)
+		}
+		h := w.homes[ev.Name]
+		into := r.up(func(r *ruin) bool { return r.home == h })
+		if into == nil {
+			at := r.up(func(r *ruin) bool { return r.state == h.state })
+			if at == nil {
+				return fmt.Errorf("%w: event %d enters the state %q from outside", errBadSegment, ev.ID, ev.Name)
+			}
+			into = at.child(h, h.index)
+		}
+		r = into
+		r.enter(s, ev)
+	case PassStateExited, ChoiceStateExited, WaitStateExited, SucceedStateExited, TaskStateExited, ParallelStateExited, MapStateExited:
+		if r = r.up(func(r *ruin) bool { return r.in(ev.Name) }); r == nil {
+			return fmt.Errorf("%w: event %d leaves the state %q, which was not entered", errBadSegment, ev.ID, ev.Name)
+		}
+		r.left, r.output, r.children = true, ev.Data, nil
+		for _, a := range ev.Assigned {
+			v, err := value.ParseString(a.Value)
+			if err != nil {
+				return fmt.Errorf("event %d assigns %s: %w", ev.ID, a.Name, err)
+			}
+			r.vars = r.vars.With(a.Name, v)
+		}
+	case ParallelStateStarted, MapStateStarted:
+		if g := r.up(func(r *ruin) bool { return r.inGroup(groupType(ev.Type)) }); g != nil {
+			r, g.children = g, nil // at a retry it begins anew
+		}
+	case ParallelStateFailed, MapStateFailed:
+		if g := r.up(func(r *ruin) bool { return r.inGroup(groupType(ev.Type)) }); g != nil {
+			r, g.failed = g, true
+		}
+	case MapIterationStarted:
+		if at := r.up(func(r *ruin) bool { return r.in(ev.Name) }); at != nil {
+			r = at.child(home{at.state, 0}, int(ev.Index))
+		}
+	case MapIterationSucceeded:
+		if at := r.up(func(r *ruin) bool { return r.in(ev.Name) }); at != nil && int(ev.Index) < len(at.children) && at.children[ev.Index] != nil {
+			at.children[ev.Index].done = true
+		}
+	case TaskSucceeded, LambdaFunctionSucceeded, ActivitySucceeded:
+		r.worked, r.failed = true, false
+	case TaskFailed, TaskTimedOut, TaskStartFailed, TaskSubmitFailed, LambdaFunctionFailed, LambdaFunctionTimedOut,
+		LambdaFunctionScheduleFailed, LambdaFunctionStartFailed, ActivityFailed, ActivityTimedOut, ActivityScheduleFailed:
+		r.worked, r.failed, r.error = false, true, ev.Error
+	case ExecutionFailed:
+		w.err = ev.Error
+	case ExecutionRedriven:
+		w.err = ""
+		w.revive(w.root)
+	default: // it belongs to the branch of the event before
+	}
+	w.owners[ev.ID] = r
+	r.prev = ev.ID
+	return nil
+}
+
+func groupType(t EventType) asl.Type {
+	if t == ParallelStateStarted || t == ParallelStateFailed {
+		return asl.TypeParallel
+	}
+	return asl.TypeMap
+}
+
+func (r *ruin) enter(s *asl.State, ev *Event) {
+	r.state, r.input, r.entered, r.enteredAt = s, ev.Data, ev.ID, ev.Time
+	r.left, r.worked, r.failed, r.error, r.children = false, false, false, "", nil
+}
+
+// revive does to the wreck what a redrive did to the execution.
+func (w *wreck) revive(r *ruin) {
+	if r == nil || r.done {
+		return
+	}
+	if r.left {
+		if _, known := r.next(); !known {
+			r.left = false // its rules are looked at again
+		}
+		return
+	}
+	r.worked, r.failed, r.error = false, false, ""
+	if w.rerun(r) {
+		r.children = nil
+	}
+	for _, c := range r.children {
+		w.revive(c)
+	}
+}
+
+// next is the state that follows the one that was left, nil at the end. It is
+// not known after a Choice.
+func (r *ruin) next() (s *asl.State, known bool) {
+	caught := r.failed
+	switch r.state.Type {
+	case asl.TypeChoice:
+		return nil, false
+	case asl.TypeTask:
+		// An error of evaluation leaves no event: the work neither ended
+		// well nor badly.
+		caught = !r.worked
+	default:
+	}
+	if !caught {
+		return r.state.Next, true
+	}
+	for i := range r.state.Catch {
+		if c := &r.state.Catch[i]; r.error != "" && c.Matches(r.error) || r.error == "" && c.Matches(asl.ErrRuntime) {
+			return c.Next, true
+		}
+	}
+	if n := len(r.state.Catch); n > 0 {
+		return r.state.Catch[n-1].Next, true
+	}
+	return r.state.Next, true
+}
+
+// ended reports whether the branch has nothing left to do.
+func (r *ruin) ended() bool {
+	if r.done || r.state == nil || !r.left {
+		return r.done
+	}
+	next, known := r.next()
+	return known && next == nil
+}
+
+// rerun reports whether a Parallel or Map state is to be done again with all
+// its branches: its results as a whole were too large.
+func (w *wreck) rerun(r *ruin) bool {
+	return w.err == asl.ErrDataLimitExceeded && len(r.children) > 0 &&
+		!slices.ContainsFunc(r.children, func(c *ruin) bool { return c == nil || !c.ended() })
+}
+
+// records are those of the execution as it is to go on.
+func (w *wreck) records(now int64) ([]store.Record, error) {
+	var records []store.Record
+	last := int64(rootID - 1)
+	var add func(r *ruin, parent *branch) error
+	add = func(r *ruin, parent *branch) error {
+		last++
+		b, err := w.branch(r, now)
+		if err != nil {
+			return err
+		}
+		b.id, b.parent = last, parent
+		b.varsOwn = parent == nil || r.vars.JSON() != r.parent.vars.JSON()
+		records = append(records, store.Record{ID: b.id, Body: b.encode()})
+		if b.phase != phaseChildren {
+			return nil
+		}
+		for _, c := range r.children {
+			// One that was not entered is started like those after it.
+			if c == nil || c.state == nil {
+				continue
+			}
+			if err := add(c, b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := add(w.root, nil); err != nil {
+		return nil, err
+	}
+	return records, nil
+}
+
+// branch is r as it is to go on.
+func (w *wreck) branch(r *ruin, now int64) (*branch, error) {
+	b := &branch{index: r.index, state: r.state, entered: r.entered, enteredAt: r.enteredAt, prev: r.prev, vars: r.vars}
+	text := r.input
+	switch {
+	case r.state == nil: // only the root: the execution did not begin
+		b.state, text = w.prog.machine.Start, r.output
+	case r.ended():
+		b.phase, text = phaseDone, r.output
+	case r.left:
+		next, known := r.next()
+		if known {
+			b.state, text = next, r.output
+		} else {
+			b.phase, b.due = phaseBackoff, now
+		}
+	case r.state.Type == asl.TypeFail: // is entered again
+	case len(r.children) > 0 && !w.rerun(r):
+		b.phase = phaseChildren
+	default:
+		// The state is not entered again, but what it does is done again.
+		b.phase, b.due = phaseBackoff, now
+	}
+	v, err := value.ParseString(text)
+	if b.phase == phaseDone {
+		b.output = v
+	} else {
+		b.input = v
+	}
+	return b, err
+}
