@@ -320,9 +320,9 @@ func (a *App) Run(ctx context.Context) error {
 	if a.port != nil {
 		servers, listeners = append(servers, a.embedded.newServer()), append(listeners, a.port)
 	}
-	serving, _ := errgroup.WithContext(ctx)
+	// A worker or server that fails ends gctx, and so stops all.
 	for i, s := range servers {
-		serving.Go(func() error {
+		g.Go(func() error {
 			if err := s.Serve(listeners[i]); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve %s: %w", listeners[i].Addr(), err)
 			}
@@ -333,15 +333,7 @@ func (a *App) Run(ctx context.Context) error {
 		defer stopWork()
 		<-gctx.Done()
 		a.ready.Store(false)
-		return errors.Join(shutdown(servers), serving.Wait())
-	})
-	// A worker or server that fails stops all.
-	g.Go(func() error {
-		select {
-		case <-workCtx.Done():
-		case <-gctx.Done():
-		}
-		return nil
+		return shutdown(servers)
 	})
 	a.ready.Store(true)
 	a.log.Info("ready", zap.Stringer("listen", a.public.Addr()), zap.String("data_dir", a.dir))

@@ -349,6 +349,28 @@ func TestReloadAppliesAsAWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
+// A service that can no longer be reached must end, so that whoever supervises
+// it starts it again.
+func TestAServiceThatLosesItsPortEnds(t *testing.T) {
+	cfg := load(t, t.TempDir(), fmt.Sprintf(settings, secret), machine)
+	a, err := app.New(t.Context(), cfg, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.CloseListener(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err = a.Run(ctx)
+	if ctx.Err() != nil {
+		t.Error("it went on without its port")
+	}
+	if err == nil || !strings.Contains(err.Error(), a.Addr().String()) {
+		t.Errorf("the end says %v", err)
+	}
+}
+
 func TestASecondServiceOnTheSameDataIsRefused(t *testing.T) {
 	s := start(t, t.TempDir())
 	a, err := app.New(t.Context(), s.cfg, zaptest.NewLogger(t))
