@@ -367,8 +367,8 @@ func (a *App) hint(ctx context.Context) func([]byte) {
 }
 
 // Reload applies a changed config while the service runs. When any part of it
-// is wrong nothing changes. Ports, data folder, engine and tracing need a
-// restart; a change of those is refused.
+// is wrong nothing changes. What needs a restart (ports, data folder, engine and
+// the like, see needsRestart) is refused.
 func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -413,6 +413,9 @@ func (a *App) reload(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	a.statuses.SetPosters(posters)
+	if a.embedded != nil {
+		a.embedded.credentials.set(cfg)
+	}
 	a.webhook.Store(hooks)
 	a.api.Store(calls)
 	return nil

@@ -349,6 +349,38 @@ func TestReloadAppliesAsAWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
+// A token that was replaced is revoked soon: builds must fetch with the new one.
+func TestReloadGivesBuildsTheNewToken(t *testing.T) {
+	text := strings.Replace(fmt.Sprintf(settings, secret), "github: {", "github: {token: old-token, ", 1)
+	s := startWith(t, t.TempDir(), text, machine)
+	const clone = "https://github.com/acme/api.git"
+	if _, token, ok := s.Credentials(clone); !ok || token != "old-token" {
+		t.Fatalf("before the reload: %q %v", token, ok)
+	}
+	cfg := load(t, s.dir, strings.Replace(text, "old-token", "new-token", 1), machine)
+	if err := s.Reload(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if _, token, ok := s.Credentials(clone); !ok || token != "new-token" {
+		t.Errorf("after the reload: %q %v", token, ok)
+	}
+}
+
+// What would be taken on in part, or not at all, is refused by name.
+func TestReloadRefusesWhatNeedsARestart(t *testing.T) {
+	s := start(t, t.TempDir())
+	text := fmt.Sprintf(settings, secret)
+	for key, more := range map[string]string{
+		"log":                  "log: {level: debug}\n",
+		"retention.executions": "retention: {executions: 30d}\n",
+		"tracing":              "tracing: {endpoint: \"http://127.0.0.1:4318\"}\n",
+	} {
+		if err := s.Reload(t.Context(), load(t, s.dir, text+more, machine)); err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("a change of %s: %v", key, err)
+		}
+	}
+}
+
 // A service that can no longer be reached must end, so that whoever supervises
 // it starts it again.
 func TestAServiceThatLosesItsPortEnds(t *testing.T) {

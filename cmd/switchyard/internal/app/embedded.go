@@ -32,6 +32,8 @@ type Embedded struct {
 	engine *engine.Engine
 	store  *store.SQLite
 	builds *build.Handler
+	// credentials are replaced by a reload.
+	credentials *credentials
 }
 
 // newServer returns a server of the engine's API. Workers that wait for tasks
@@ -50,7 +52,8 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 			err = errors.Join(err, undo.close())
 		}
 	}()
-	builds, options, err := taskHandlers(cfg, filepath.Join(dir, "builds"), log)
+	tokens := newCredentials(cfg)
+	builds, options, err := taskHandlers(cfg, filepath.Join(dir, "builds"), tokens, log)
 	if err != nil {
 		return nil, err
 	}
@@ -77,17 +80,17 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	if err != nil {
 		return nil, err
 	}
-	return &Embedded{API: server, engine: e, store: s, builds: builds}, nil
+	return &Embedded{API: server, engine: e, store: s, builds: builds, credentials: tokens}, nil
 }
 
 // taskHandlers are what runs Task states on this machine, with the data of
 // builds in dir.
-func taskHandlers(cfg *config.Config, dir string, log *zap.Logger) (*build.Handler, []engine.Option, error) {
+func taskHandlers(cfg *config.Config, dir string, tokens *credentials, log *zap.Logger) (*build.Handler, []engine.Option, error) {
 	lambdas, err := functions(cfg, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	builds, err := build.New(log, buildConfig(cfg, dir), build.WithCredentials(credentials(cfg)))
+	builds, err := build.New(log, buildConfig(cfg, dir), build.WithCredentials(tokens.find))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,7 +108,7 @@ func TaskHandlers(cfg *config.Config, dir string, log *zap.Logger) (options []en
 	if cfg.Engine.Embedded == nil {
 		return nil, nil, fmt.Errorf("%s: engine is aws; functions and projects of this machine stand under engine.embedded", cfg.File())
 	}
-	builds, options, err := taskHandlers(cfg, dir, log)
+	builds, options, err := taskHandlers(cfg, dir, newCredentials(cfg), log)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -6,7 +6,9 @@ import (
 	"net/url"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -76,9 +78,20 @@ func functions(cfg *config.Config, log *zap.Logger) (*lambda.Handler, error) {
 	return lambda.New(all)
 }
 
-// credentials lets builds fetch from the hosts that are sources, with the
-// token that the config gives for them.
-func credentials(cfg *config.Config) build.CredentialsFunc {
+// credentials let builds fetch from the hosts that are sources, with the
+// tokens that the config gives for them. It is safe for concurrent use.
+type credentials struct {
+	tokens atomic.Pointer[map[string]string] // by host
+}
+
+func newCredentials(cfg *config.Config) *credentials {
+	c := &credentials{}
+	c.set(cfg)
+	return c
+}
+
+// set replaces the tokens, as a reload does.
+func (c *credentials) set(cfg *config.Config) {
 	tokens := map[string]string{}
 	for _, s := range cfg.Sources {
 		if s.Provider != "github" || s.Token.IsZero() {
@@ -90,14 +103,17 @@ func credentials(cfg *config.Config) build.CredentialsFunc {
 		}
 		tokens[host] = s.Token.Reveal()
 	}
-	return func(cloneURL string) (user, password string, ok bool) {
-		u, err := url.Parse(cloneURL)
-		if err != nil || u.Scheme != "https" {
-			return "", "", false
-		}
-		token, ok := tokens[u.Host]
-		return "x-access-token", token, ok
+	c.tokens.Store(&tokens)
+}
+
+// find is a [build.CredentialsFunc].
+func (c *credentials) find(cloneURL string) (user, password string, ok bool) {
+	u, err := url.Parse(cloneURL)
+	if err != nil || u.Scheme != "https" {
+		return "", "", false
 	}
+	token, ok := (*c.tokens.Load())[u.Host]
+	return "x-access-token", token, ok
 }
 
 // baseURL is where people reach the service: as configured, else where it
@@ -114,15 +130,18 @@ func baseURL(cfg *config.Config, listening net.Addr) string {
 func needsRestart(old, changed *config.Config) []string {
 	var keys []string
 	for key, differs := range map[string]bool{
-		"data_dir":          filepath.Clean(old.Resolve(old.DataDir)) != filepath.Clean(changed.Resolve(changed.DataDir)),
-		"engine":            !reflect.DeepEqual(old.Engine, changed.Engine),
-		"server.listen":     old.Server.Listen != changed.Server.Listen,
-		"server.public_url": old.Server.PublicURL != changed.Server.PublicURL,
-		"tracing":           old.Tracing != changed.Tracing,
+		"data_dir":             filepath.Clean(old.Resolve(old.DataDir)) != filepath.Clean(changed.Resolve(changed.DataDir)),
+		"engine":               !reflect.DeepEqual(old.Engine, changed.Engine),
+		"log":                  old.Log != changed.Log,
+		"retention.executions": old.Retention.Executions != changed.Retention.Executions,
+		"server.listen":        old.Server.Listen != changed.Server.Listen,
+		"server.public_url":    old.Server.PublicURL != changed.Server.PublicURL,
+		"tracing":              old.Tracing != changed.Tracing,
 	} {
 		if differs {
 			keys = append(keys, key)
 		}
 	}
+	slices.Sort(keys)
 	return keys
 }
