@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"switchyard/dispatch"
 	"switchyard/router"
 )
 
@@ -20,7 +21,7 @@ const (
 )
 
 var (
-	sourceName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+	sourceName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 	// AWS's own rule for a state machine's name.
 	machineName = regexp.MustCompile(`^[0-9A-Za-z_-]{1,80}$`)
 	machineARN  = regexp.MustCompile(`^arn:aws[a-z-]*:states:[a-z0-9-]+:[0-9]{12}:stateMachine:[0-9A-Za-z_-]{1,80}(:[0-9A-Za-z_.-]{1,80})?$`)
@@ -51,8 +52,8 @@ func (d *decoder) checkAll(c *Config) {
 	if c.Retention.Journal < Duration(4*day) && !d.unresolved["retention.journal"] {
 		d.failValue("retention.journal", "%v is too short: GitHub redelivers for 3 days, and a delivery that is forgotten runs again; keep at least 4d", c.Retention.Journal)
 	}
-	if c.Retention.Executions <= 0 {
-		d.failValue("retention.executions", "must be longer than nothing")
+	if c.Retention.Executions < Duration(4*day) && !d.unresolved["retention.executions"] {
+		d.failValue("retention.executions", "%v is too short: a start that a crash left unrecorded is recognised by the engine's record of it, so that it does not run again; keep at least 4d", c.Retention.Executions)
 	}
 	if c.Limits.Body <= 0 {
 		d.failValue("limits.body", "must be larger than 0")
@@ -72,7 +73,10 @@ func (d *decoder) checkServer(s *Server) {
 func (d *decoder) checkSource(name string, s *Source) {
 	at := join("sources", name)
 	if !sourceName.MatchString(name) {
-		d.failValue(at, "a source's name is 1 to 64 of a-z, 0-9, _ and -: it stands in the URL /webhooks/%s", url.PathEscape(name))
+		d.failValue(at, "a source's name is 1 to 63 of a-z, 0-9, _ and -: it stands in the URL /webhooks/%s", url.PathEscape(name))
+	}
+	if name == dispatch.ManualSource {
+		d.failValue(at, "this name is taken by executions started by hand; choose another")
 	}
 	if s.Provider == "" && !d.unresolved[at+".provider"] {
 		switch name {

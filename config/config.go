@@ -50,7 +50,7 @@ type Config struct {
 type Server struct {
 	Listen    string  `json:"listen,omitzero" jsonschema:"host:port to listen on. Put a TLS proxy in front before it leaves the machine."`
 	PublicURL string  `json:"public_url,omitzero" jsonschema:"Where people reach the server, for links in commit statuses, for example https://switchyard.example.com."`
-	APITokens Secrets `json:"api_tokens,omitzero" jsonschema:"Bearer tokens of /api/v1. Without one the API is closed. Several while one is rotated out."`
+	APITokens Secrets `json:"api_tokens,omitzero" jsonschema:"Bearer tokens of /api/v1. Without one the service makes its own at the first start, in api.token in data_dir. Several while one is rotated out."`
 }
 
 // Source is a git host that calls us.

@@ -225,7 +225,7 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 		"github with paths": {"sources: {github: {secrets: x, repositories: {a: /b}}}\n", []string{
 			"1:46: sources.github.repositories: only a git source has repositories on this machine"}},
 		"git with a token":     {"sources: {git: {secrets: x, token: t}}\n", []string{"1:36: sources.git.token: a git source has no API; its statuses are git notes"}},
-		"source name in URL":   {"sources: {Git Hub: {provider: github, secrets: x}}\n", []string{`1:20: sources["Git Hub"]: a source's name is 1 to 64 of a-z, 0-9, _ and -: it stands in the URL /webhooks/Git%20Hub`}},
+		"source name in URL":   {"sources: {Git Hub: {provider: github, secrets: x}}\n", []string{`1:20: sources["Git Hub"]: a source's name is 1 to 63 of a-z, 0-9, _ and -: it stands in the URL /webhooks/Git%20Hub`}},
 		"both engines":         {"engine: {embedded: {}, aws: {}}\n", []string{"1:9: engine: embedded and aws exclude each other; keep one"}},
 		"no engine":            {"engine: {}\n", []string{"1:9: engine: says neither embedded nor aws"}},
 		"unknown engine":       {"engine: lambda\n", []string{`1:9: engine: want embedded or aws, not "lambda"`}},
@@ -253,9 +253,11 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 			`8:57: routes[1] "two": branches[1] "[": "[" without its "]"; write "\[" for the character`}},
 		"bad template": {strings.Replace(minimal, "name: all", "name: all, environment: \"{{ .Nope }}\"", 1), []string{
 			`7:30: routes[0] "all": environment: "{{ .Nope }}": .Nope is not a field; fields are .Author, .BaseBranch, .Branch, .Event, .Name, .Owner, .PullRequest, .Repository, .Route, .SHA, .ShortSHA`}},
-		"short retention": {"retention: {journal: 1h}\n", []string{"1:22: retention.journal: 1h0m0s is too short: GitHub redelivers for 3 days, and a delivery that is forgotten runs again; keep at least 4d"}},
+		"source of starts by hand": {"sources: {manual: {provider: git, secrets: [s]}}\n", []string{"1:19: sources.manual: this name is taken by executions started by hand; choose another"}},
+		"long source name":         {"sources: {" + strings.Repeat("a", 64) + ": {provider: git, secrets: [s]}}\n", []string{"1:77: sources." + strings.Repeat("a", 64) + ": a source's name is 1 to 63 of a-z, 0-9, _ and -: it stands in the URL /webhooks/" + strings.Repeat("a", 64)}},
+		"short retention":          {"retention: {journal: 1h}\n", []string{"1:22: retention.journal: 1h0m0s is too short: GitHub redelivers for 3 days, and a delivery that is forgotten runs again; keep at least 4d"}},
 		"nothing kept or read": {"retention: {executions: 0s}\nlimits: {read_timeout: 0s, body: 0}\ndata_dir: \"\"\n", []string{
-			"1:25: retention.executions: must be longer than nothing",
+			"1:25: retention.executions: 0s is too short: a start that a crash left unrecorded is recognised by the engine's record of it, so that it does not run again; keep at least 4d",
 			"2:24: limits.read_timeout: must be longer than nothing",
 			"2:34: limits.body: must be larger than 0",
 			"3:11: data_dir: is empty"}},
