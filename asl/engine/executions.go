@@ -165,7 +165,8 @@ func (e *Engine) create(ctx context.Context, x *execution) error {
 	created := x.created
 	if !e.admit(x) {
 		e.store.Apply(&store.Write{Create: x.rec, Exec: x.id, Done: func(err error) {
-			if err == nil {
+			if !errors.Is(err, store.ErrExists) {
+				// Also after a failure: it may have been stored all the same.
 				e.timers.set(x.id, x.rec.Started)
 			}
 			created <- err

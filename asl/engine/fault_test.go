@@ -70,6 +70,21 @@ func TestExecutionsSurviveFailingWrites(t *testing.T) {
 	})
 }
 
+func TestStartBeforeRunThatWasAppliedButReportedFailedRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &faulty{Store: store.NewMemory()}
+		e := newEngine(t, s)
+		m := machine(t, e, "m", `{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}`)
+		s.n.Store(2) // the next write is applied and reported failed
+		if _, err := e.StartExecution(t.Context(), engine.Start{MachineARN: m, Name: "x", Input: `[1]`}); !errors.Is(err, errDisk) {
+			t.Errorf("start: %v, want the disk's error", err)
+		}
+		arn := start(t, e, m, "x", `[1]`)
+		defer run(t, e)()
+		wantOutput(t, wait(t, e, arn), `[1]`)
+	})
+}
+
 func TestFailedStartIsAnErrorAndLeavesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &faulty{Store: store.NewMemory()}
