@@ -29,7 +29,9 @@ func Take(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(pause) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
 		err := tryLock(f)
 		if err == nil {
 			return f, nil
