@@ -107,6 +107,8 @@ type statusChange struct {
 type statusChangeDetail struct {
 	ExecutionARN    string       `json:"executionArn"`
 	StateMachineARN string       `json:"stateMachineArn"`
+	VersionARN      *string      `json:"stateMachineVersionArn"`
+	AliasARN        *string      `json:"stateMachineAliasArn"`
 	Name            string       `json:"name"`
 	Status          string       `json:"status"`
 	StartDate       int64        `json:"startDate"`
@@ -118,6 +120,7 @@ type statusChangeDetail struct {
 	Error           *string      `json:"error"`
 	Cause           *string      `json:"cause"`
 	RedriveCount    int          `json:"redriveCount"`
+	RedriveDate     *int64       `json:"redriveDate"`
 }
 
 type dataDetails struct {
@@ -154,6 +157,20 @@ func (e *Engine) announce(x *store.Execution) {
 	d.Output, d.OutputDetails = include(x.Output)
 	if x.Status != store.Running {
 		d.StopDate = &x.Stopped
+	}
+	seen, err := e.view(x)
+	if err != nil {
+		e.log.Error("cannot announce status change", zap.String("execution", arn), zap.Error(err))
+		return
+	}
+	if d.RedriveCount = seen.Redrives; seen.Redriven > 0 {
+		d.RedriveDate = &seen.Redriven
+	}
+	if seen.VersionARN != "" {
+		d.VersionARN = &seen.VersionARN
+	}
+	if seen.AliasARN != "" {
+		d.AliasARN = &seen.AliasARN
 	}
 	if x.Error != "" {
 		d.Error = &x.Error

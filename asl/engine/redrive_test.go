@@ -428,3 +428,47 @@ func TestRedriveAtTheVeryEnd(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestStatusEventsTellOfVersionsAndRedrives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, store.NewMemory())
+		defer run(t, e)()
+		m, err := e.CreateMachine(t.Context(), engine.NewMachine{Name: "m", RoleARN: "r", Publish: true, Definition: `{"StartAt":"F","States":{"F":{"Type":"Fail"}}}`})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := e.CreateAlias(t.Context(), "live", "", []engine.Route{{VersionARN: m.VersionARN, Weight: 100}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		stop := e.OnStatusChange(func(event []byte) {
+			var ev struct {
+				Detail struct {
+					Status       string
+					VersionARN   string `json:"stateMachineVersionArn"`
+					AliasARN     string `json:"stateMachineAliasArn"`
+					RedriveCount int
+					RedriveDate  int64
+				}
+			}
+			if err := json.Unmarshal(event, &ev); err != nil {
+				t.Error(err)
+			}
+			d := ev.Detail
+			if d.VersionARN != m.VersionARN || d.AliasARN != a.ARN || (d.RedriveDate == 0) != (d.RedriveCount == 0) {
+				t.Errorf("event %s", event)
+			}
+			got = append(got, fmt.Sprint(d.Status, d.RedriveCount))
+		})
+		arn := start(t, e, a.ARN, "x", `{}`)
+		wait(t, e, arn)
+		redrive(t, e, arn)
+		wait(t, e, arn)
+		synctest.Wait()
+		stop()
+		if d := cmp.Diff([]string{"RUNNING0", "FAILED0", "RUNNING1", "FAILED1"}, got); d != "" {
+			t.Error(d)
+		}
+	})
+}

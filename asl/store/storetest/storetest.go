@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"HistoryPagesBothWays":             history,
 		"RepeatedWriteChangesNothing":      repeated,
 		"EndDropsRecordsAndKeepsHistory":   end,
+		"ReopenedExecutionRunsAgain":       reopen,
 		"RunningListsOpenOnesWithWake":     running,
 		"ExecutionsPageNewestFirst":        list,
 		"PruneSparesRunningAndRecent":      prune,
@@ -240,6 +241,47 @@ func end(t *testing.T, s store.Store) {
 	segments, err := s.Segments(t.Context(), 1, 1, false, 9)
 	if err != nil || len(segments) != 1 {
 		t.Errorf("history after the end: %v, %v; want one segment", segments, err)
+	}
+}
+
+func reopen(t *testing.T, s store.Store) {
+	e := create(t, s, 1, "x")
+	create(t, s, 2, "y")
+	do(t, s, &store.Write{Exec: 1, History: &store.Segment{First: 2, Last: 3, Body: []byte("ab")}, Put: []store.Record{{ID: 1, Body: []byte("old")}},
+		End: &store.Ending{Status: store.Failed, Stopped: 9, Output: []byte("o"), Error: "E", Cause: "C"}})
+	w := &store.Write{Exec: 1, Reopen: &store.Reopening{Attrs: []byte("new")}, Put: []store.Record{{ID: 7, Body: []byte("r")}},
+		History: &store.Segment{First: 4, Last: 4, Body: []byte("c")}}
+	do(t, s, w)
+	do(t, s, w) // reported failed, and repeated
+	want := *e
+	want.Attrs, want.Wake = []byte("new"), 0
+	got, err := s.ExecutionByID(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Output) == 0 {
+		got.Output = nil
+	}
+	same(t, got, &want)
+	records, err := s.Records(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, records, []store.Record{{ID: 7, Body: []byte("r")}})
+	var open []int64
+	if err := s.Running(t.Context(), func(id, wake int64) error {
+		open = append(open, id, wake)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	same(t, open, []int64{1, 0, 2, e.Wake})
+	list, err := s.Executions(t.Context(), store.Query{Machine: "m", Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 2 || string(list[1].Attrs) != "new" || list[1].Status != store.Running {
+		t.Errorf("listed as %+v", list)
 	}
 }
 
