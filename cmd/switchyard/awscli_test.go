@@ -225,6 +225,8 @@ func TestAWSCommandLine(t *testing.T) {
 
 	t.Run("task token", func(t *testing.T) { t.Parallel(); useTaskTokens(t, aws) })
 
+	t.Run("version and alias", func(t *testing.T) { t.Parallel(); useAliases(t, aws) })
+
 	t.Run("mocks", func(t *testing.T) {
 		t.Parallel()
 		mocks := filepath.Join(t.TempDir(), "MockConfigFile.json")
@@ -279,6 +281,35 @@ func useTaskTokens(t *testing.T, aws *awsCLI) {
 		}
 		if err := aws.run(t.Context(), nil, append(c.answer, "--task-token", given.TaskToken)...); err == nil || !strings.Contains(err.Error(), "(TaskTimedOut)") {
 			t.Errorf("%s: a token used twice: %v, want TaskTimedOut", name, err)
+		}
+	}
+}
+
+// useAliases starts an older version by its alias.
+func useAliases(t *testing.T, aws *awsCLI) {
+	t.Helper()
+	if err := aws.run(t.Context(), nil, "create-state-machine-alias"); err != nil && strings.Contains(err.Error(), "Invalid choice") {
+		t.Skip("this AWS command line is from before June 2023 and has no aliases: set SWITCHYARD_AWS_CLI to a newer one")
+	}
+	machine := aws.create(t, "released", greet)
+	var version struct{ StateMachineVersionArn string }
+	aws.do(t, &version, "publish-state-machine-version", "--state-machine-arn", machine)
+	if version.StateMachineVersionArn != machine+":1" {
+		t.Fatalf("published %+v", version)
+	}
+	var alias struct{ StateMachineAliasArn string }
+	aws.do(t, &alias, "create-state-machine-alias", "--name", "live", "--routing-configuration", "stateMachineVersionArn="+version.StateMachineVersionArn+",weight=100")
+	if alias.StateMachineAliasArn != machine+":live" {
+		t.Fatalf("aliased %+v", alias)
+	}
+	aws.do(t, nil, "update-state-machine", "--state-machine-arn", machine, "--definition", strings.Replace(greet, "hello", "bye", 1))
+	for target, want := range map[string]cliExecution{
+		alias.StateMachineAliasArn: {Status: "SUCCEEDED", Output: `{"text":"hello Ada"}`, StateMachineAliasArn: alias.StateMachineAliasArn, StateMachineVersionArn: version.StateMachineVersionArn},
+		machine:                    {Status: "SUCCEEDED", Output: `{"text":"bye Ada"}`},
+	} {
+		name := strings.ReplaceAll(strings.TrimPrefix(target, "arn:aws:states:us-east-1:123456789012:stateMachine:"), ":", "-")
+		if x := aws.ended(t, aws.start(t, target, name, `{"name":"Ada"}`)); x != want {
+			t.Errorf("%s: ended %+v, want %+v", target, x, want)
 		}
 	}
 }
