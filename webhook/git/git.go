@@ -43,8 +43,8 @@
 // The signature covers the body alone and carries no time. A delivery that is
 // sent again does no harm: its ID is recognised, and under another ID it asks
 // for executions that exist already, since their names derive from repository,
-// commit and route. A replayed deletion is the exception, and starts a teardown
-// again; use HTTPS where others can read the network.
+// commit and route, and for a deletion from the branch too. Use HTTPS where
+// others can read the network.
 package git
 
 import (
