@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,13 +41,10 @@ func (c *cli) demoCommand() *cobra.Command {
 				o.Live = false
 			}
 			result, err := demo.Demo(cmd.Context(), o)
-			if err != nil {
-				return err
+			if asJSON && result != nil {
+				err = errors.Join(err, writeJSON(c.stdout, result))
 			}
-			if asJSON {
-				return writeJSON(c.stdout, result)
-			}
-			return nil
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&o.Dir, "dir", "", "new `folder` for everything; else a temporary one")

@@ -101,7 +101,8 @@ routes:
     environment: acceptance
 `
 
-// Demo runs the demo and returns what it proves. It ends by itself.
+// Demo runs the demo and returns what it proves. It ends by itself; a commit
+// without an execution is an error, beside the result.
 func Demo(ctx context.Context, o Options) (*Result, error) {
 	dir, err := folder(o.Dir)
 	if err != nil {
@@ -135,10 +136,18 @@ func Demo(ctx context.Context, o Options) (*Result, error) {
 		defer stop()
 		var err error
 		result, err = watch(gctx, o, dir, repo, service.Dispatcher())
-		if err != nil || o.Quiet {
+		if err != nil {
 			return err
 		}
-		summary(o, result)
+		if !o.Quiet {
+			summary(o, result)
+		}
+		if result.Skipped > 0 {
+			return fmt.Errorf("%d of %d commits have no execution", result.Skipped, result.Pushed)
+		}
+		if o.Quiet {
+			return nil
+		}
 		if o.Keep {
 			fmt.Fprintf(o.Out, "\nThe service runs on at http://%s until you press Ctrl-C. In another terminal:\n  cd %s && echo 'echo more' >> shop/search.sh && git -C shop commit -am 'D1: more' && git -C shop push\n  %s executions list --config %s\n",
 				service.Addr(), dir, o.Self, cfg.File())
@@ -146,7 +155,8 @@ func Demo(ctx context.Context, o Options) (*Result, error) {
 		}
 		return nil
 	})
-	return result, g.Wait()
+	err = g.Wait()
+	return result, err
 }
 
 func folder(dir string) (string, error) {
@@ -215,6 +225,7 @@ func watch(ctx context.Context, o Options, dir string, repo *Repository, d *disp
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	done, mostAtOnce := false, 0
+	var settledAt time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -237,7 +248,12 @@ func watch(ctx context.Context, o Options, dir string, repo *Repository, d *disp
 		runs := join(seen, page.Executions)
 		mostAtOnce = max(mostAtOnce, count(runs, func(r Run) bool { return r.State == dispatch.StateRunning }))
 		screen.draw(seen, runs, time.Since(began))
-		if done && len(runs) > 0 && !slices.ContainsFunc(runs, func(r Run) bool { return !r.State.Finished() }) {
+		if !settled(runs) {
+			settledAt = time.Time{}
+		} else if settledAt.IsZero() {
+			settledAt = time.Now()
+		}
+		if done && over(runs, settledAt) {
 			r := &Result{Executions: runs, MostAtOnce: mostAtOnce, Dir: dir, Took: Seconds(time.Since(began))}
 			for _, p := range seen {
 				r.Pushed += len(p.Commits)
@@ -246,6 +262,25 @@ func watch(ctx context.Context, o Options, dir string, repo *Repository, d *disp
 			return r, nil
 		}
 	}
+}
+
+// patience is how long a commit may go without an execution before it counts as
+// skipped.
+const patience = 10 * time.Second
+
+// settled reports whether every execution that there is has ended.
+func settled(runs []Run) bool {
+	return !slices.ContainsFunc(runs, func(r Run) bool { return r.Execution != "" && !r.State.Finished() })
+}
+
+// over reports whether the demo has shown all there is: every commit's
+// execution has ended, or those that are missing will not come any more.
+func over(runs []Run, settledAt time.Time) bool {
+	if len(runs) == 0 || settledAt.IsZero() {
+		return false
+	}
+	missing := slices.ContainsFunc(runs, func(r Run) bool { return r.Execution == "" })
+	return !missing || time.Since(settledAt) >= patience
 }
 
 // join finds each pushed commit's execution. A commit that has none yet is
