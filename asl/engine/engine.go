@@ -149,7 +149,8 @@ func WithHandler(pattern string, h task.Handler) Option {
 }
 
 // WithFallback lets h do the work of the Task states that no other handler is
-// for. Without one they fail with States.Runtime.
+// for, activities and nested executions among them. Without one those are the
+// engine's own, and the rest fail with States.Runtime.
 func WithFallback(h task.Handler) Option { return func(e *Engine) { e.fallback = h } }
 
 // WithRandom replaces the source of jitter, which gives numbers in [0,1).
