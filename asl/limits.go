@@ -123,6 +123,17 @@ func (t Tolerance) Exceeded(failed, total int64) bool {
 	}
 }
 
+// With replaces the thresholds that are not nil.
+func (t Tolerance) With(count *int64, percentage *float64) Tolerance {
+	if count != nil {
+		t.count, t.hasCount = *count, true
+	}
+	if percentage != nil {
+		t.percentage, t.hasPercentage = *percentage, true
+	}
+	return t
+}
+
 // Count and Percentage are the thresholds, 0 when not set.
 func (t Tolerance) Count() int64        { return t.count }
 func (t Tolerance) Percentage() float64 { return t.percentage }

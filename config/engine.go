@@ -15,6 +15,7 @@ type Engine struct {
 type Embedded struct {
 	Listen    string              `json:"listen,omitzero" jsonschema:"host:port of the Step Functions API, for the AWS command line and SDKs. It has no authentication: keep it on the loopback. Left out, no port is opened."`
 	MaxBuilds int                 `json:"max_builds,omitzero" jsonschema:"How many local builds run at once. 0: one for each CPU." min:"0"`
+	Objects   string              `json:"objects,omitzero" jsonschema:"Folder that stands for S3: distributed Maps read and write the object KEY of the bucket BUCKET as the file BUCKET/KEY in it. Relative to this file's folder. Left out, ItemReader and ResultWriter fail."`
 	Projects  map[string]Project  `json:"projects,omitzero" jsonschema:"What codebuild:startBuild runs on this machine, by ProjectName."`
 	Functions map[string]Function `json:"functions,omitzero" jsonschema:"What a Lambda ARN or name runs on this machine."`
 	Mocks     string              `json:"mocks,omitzero" jsonschema:"File in the format of MockConfigFile.json. An execution started with #TestCase after the state machine's ARN takes its answers from there. Relative to this file's folder."`

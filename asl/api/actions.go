@@ -52,6 +52,9 @@ var actions = map[string]action{
 	"DeleteActivity":                   decoded(deleteActivity),
 	"ListActivities":                   decoded(listActivities),
 	"GetActivityTask":                  decoded(getActivityTask),
+	"DescribeMapRun":                   decoded(describeMapRun),
+	"ListMapRuns":                      decoded(listMapRuns),
+	"UpdateMapRun":                     decoded(updateMapRun),
 }
 
 // decoded makes an action of a function that takes the request as a struct.
@@ -376,6 +379,7 @@ type describeExecutionOut struct {
 	StateMachineArn string    `json:"stateMachineArn"`
 	VersionArn      string    `json:"stateMachineVersionArn,omitempty"`
 	AliasArn        string    `json:"stateMachineAliasArn,omitempty"`
+	MapRunArn       string    `json:"mapRunArn,omitempty"`
 	Name            string    `json:"name"`
 	Status          string    `json:"status"`
 	StartDate       epoch     `json:"startDate"`
@@ -404,7 +408,7 @@ func describeExecution(ctx context.Context, e *engine.Engine, in *executionIn) (
 	out := &describeExecutionOut{
 		ExecutionArn: x.ARN, StateMachineArn: x.MachineARN, Name: x.Name, Status: x.Status.String(),
 		StartDate: epoch(x.Started), StopDate: epoch(x.Stopped), Input: string(x.Input), InputDetails: included{true},
-		TraceHeader: x.TraceHeader, Error: x.Error, Cause: x.Cause,
+		TraceHeader: x.TraceHeader, Error: x.Error, Cause: x.Cause, MapRunArn: x.MapRunARN,
 		VersionArn: x.VersionARN, AliasArn: x.AliasARN,
 		RedriveCount: x.Redrives, RedriveDate: epoch(x.Redriven), RedriveStatus: "REDRIVABLE", RedriveReason: x.NotRedrivable,
 	}
@@ -420,6 +424,7 @@ func describeExecution(ctx context.Context, e *engine.Engine, in *executionIn) (
 
 type listExecutionsIn struct {
 	stateMachineIn
+	mapRunIn
 	listIn
 	StatusFilter string `json:"statusFilter"`
 }
@@ -435,6 +440,9 @@ type executionItem struct {
 	StopDate        epoch  `json:"stopDate,omitempty"`
 	RedriveCount    int    `json:"redriveCount"`
 	RedriveDate     epoch  `json:"redriveDate,omitempty"`
+	// These two are for child executions of a Map run.
+	MapRunArn string `json:"mapRunArn,omitempty"`
+	ItemCount int64  `json:"itemCount,omitempty"`
 }
 
 type listExecutionsOut struct {
@@ -443,14 +451,14 @@ type listExecutionsOut struct {
 }
 
 func listExecutions(ctx context.Context, e *engine.Engine, in *listExecutionsIn) (*listExecutionsOut, error) {
-	if err := required("stateMachineArn", in.StateMachineArn); err != nil {
-		return nil, err
+	if (in.StateMachineArn == "") == (in.MapRunArn == "") {
+		return nil, &engine.Error{Code: engine.CodeValidation, Message: "either 'stateMachineArn' or 'mapRunArn' must be given, and not both"}
 	}
 	limit, err := page(in.MaxResults, 1000)
 	if err != nil {
 		return nil, err
 	}
-	list := "executions " + in.StateMachineArn + " " + in.StatusFilter
+	list := "executions " + in.StateMachineArn + in.MapRunArn + " " + in.StatusFilter
 	before, err := readIDToken(in.NextToken, list)
 	if err != nil {
 		return nil, err
@@ -463,7 +471,11 @@ func listExecutions(ctx context.Context, e *engine.Engine, in *listExecutionsIn)
 		}
 		filter = &status
 	}
-	found, err := e.ListExecutions(ctx, in.StateMachineArn, filter, before, limit+1)
+	of, from := e.ListExecutions, in.StateMachineArn
+	if in.MapRunArn != "" {
+		of, from = e.ListChildren, in.MapRunArn
+	}
+	found, err := of(ctx, from, filter, before, limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -476,7 +488,7 @@ func listExecutions(ctx context.Context, e *engine.Engine, in *listExecutionsIn)
 		out.Executions = append(out.Executions, executionItem{
 			ExecutionArn: x.ARN, StateMachineArn: x.MachineARN, Name: x.Name, Status: x.Status.String(),
 			StartDate: epoch(x.Started), StopDate: epoch(x.Stopped), VersionArn: x.VersionARN, AliasArn: x.AliasARN,
-			RedriveCount: x.Redrives, RedriveDate: epoch(x.Redriven),
+			RedriveCount: x.Redrives, RedriveDate: epoch(x.Redriven), MapRunArn: x.MapRunARN, ItemCount: x.Items,
 		})
 	}
 	return out, nil
@@ -492,6 +504,8 @@ type describeStateMachineForExecutionOut struct {
 	TracingConfiguration    json.RawMessage `json:"tracingConfiguration"`
 	EncryptionConfiguration json.RawMessage `json:"encryptionConfiguration,omitempty"`
 	RevisionID              string          `json:"revisionId,omitempty"`
+	MapRunArn               string          `json:"mapRunArn,omitempty"`
+	Label                   string          `json:"label,omitempty"`
 }
 
 func describeStateMachineForExecution(ctx context.Context, e *engine.Engine, in *executionIn) (*describeStateMachineForExecutionOut, error) {
@@ -502,9 +516,14 @@ func describeStateMachineForExecution(ctx context.Context, e *engine.Engine, in 
 	if err != nil {
 		return nil, err
 	}
+	x, err := e.DescribeExecution(ctx, in.ExecutionArn)
+	if err != nil {
+		return nil, err
+	}
+	_, label, _ := strings.Cut(m.Name, "/") // of a Map run's children
 	return &describeStateMachineForExecutionOut{
 		StateMachineArn: m.ARN, Name: m.Name, Definition: m.Revision.Definition, RoleArn: m.Revision.RoleARN,
-		UpdateDate: epoch(m.Updated), RevisionID: m.Revision.ID,
+		UpdateDate: epoch(m.Updated), RevisionID: m.Revision.ID, MapRunArn: x.MapRunARN, Label: label,
 		LoggingConfiguration: or(m.Settings.Logging, noLogging), TracingConfiguration: or(m.Settings.Tracing, noTracing),
 		EncryptionConfiguration: m.Settings.Encryption,
 	}, nil

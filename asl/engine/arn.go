@@ -7,8 +7,30 @@ import "strings"
 //	arn:aws:states:REGION:ACCOUNT:stateMachine:NAME[:QUALIFIER]
 //	arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME
 //	arn:aws:states:REGION:ACCOUNT:express:MACHINE:NAME:UUID
-func (e *Engine) machineARN(name string) string   { return e.arnPrefix + "stateMachine:" + name }
-func (e *Engine) executionARN(m, n string) string { return e.arnPrefix + "execution:" + m + ":" + n }
+//	arn:aws:states:REGION:ACCOUNT:mapRun:MACHINE/LABEL:RUN
+//
+// The children of a Map run have MACHINE/LABEL for a machine. In the store that
+// is followed by the run, so that the children of a run can be listed, and an
+// execution's name leads to it.
+func (e *Engine) machineARN(name string) string {
+	return e.arnPrefix + "stateMachine:" + shownMachine(name)
+}
+func (e *Engine) executionARN(m, n string) string {
+	return e.arnPrefix + "execution:" + shownMachine(m) + ":" + n
+}
+func (e *Engine) mapRunARN(key string) string { return e.arnPrefix + "mapRun:" + key }
+
+// shownMachine leaves the run out of the Machine of its children.
+func shownMachine(machine string) string {
+	name, _, _ := strings.Cut(machine, ":")
+	return name
+}
+
+// baseMachine is the state machine in which a Map run's children began.
+func baseMachine(machine string) string {
+	name, _, _ := strings.Cut(machine, "/")
+	return name
+}
 
 // parseMachineARN returns the name and the qualifier, a version or an alias,
 // of a state machine of this engine.
@@ -42,6 +64,12 @@ func (e *Engine) parseExecutionARN(arn string) (machine, name string, err error)
 		return "", "", fail(CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'", arn)
 	}
 	machine, name, ok = strings.Cut(rest, ":")
+	if ok && isChild(machine) {
+		if childIndex(name) < 0 {
+			return "", "", fail(CodeExecutionDoesNotExist, "Execution Does Not Exist: '%s'", arn)
+		}
+		return machine + ":" + childName(name, -1), name, nil
+	}
 	if !ok || !validName(machine) || !validName(name) {
 		return "", "", fail(CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'", arn)
 	}

@@ -24,7 +24,7 @@ const (
 	phaseBackoff               // before the next attempt, until due
 	phaseChildren              // in a Parallel or Map state
 	phaseDone                  // a child that succeeded; output is its output
-	phaseFailed                // a child that failed and was tolerated
+	phaseMapRun                // in a distributed Map state, whose run is under way
 	phaseToken                 // a Task state whose token is still out
 	phaseQueued                // a Task state that waits for an activity's worker
 	phaseNested                // a Task state that waits for another execution
@@ -40,8 +40,6 @@ type branch struct {
 	index int
 	state *asl.State
 	phase phase
-	// quiet branches leave no history: the iterations of a distributed Map.
-	quiet bool
 
 	entered   int64 // ID of the event that entered the state
 	enteredAt int64 // Unix milliseconds
@@ -88,8 +86,6 @@ type group struct {
 	limit     int // how many children run at once
 	next      int // index of the next child to start
 	active    int
-	failed    int
-	tolerance asl.Tolerance
 	children  []*branch // those that are active
 	// ended is the event with which the last child ended.
 	ended int64
@@ -101,7 +97,7 @@ type group struct {
 // the group it was in.
 func (b *branch) over() bool { return b.dead || b.parent != nil && b.parent.group != b.in }
 
-func (b *branch) done() bool { return b.phase == phaseDone || b.phase == phaseFailed }
+func (b *branch) done() bool { return b.phase == phaseDone }
 
 // item is what $$.Map.Item shows.
 type item struct {
@@ -131,8 +127,7 @@ func (x *execution) mark(b *branch) {
 
 // The flags of a branch's record.
 const (
-	flagQuiet = 1 << iota
-	flagVars
+	flagVars = 1 << iota
 	flagEffective
 	flagTry
 	flagTries
@@ -146,9 +141,6 @@ const recordVersion = 1
 func (b *branch) encode() []byte {
 	r := make([]byte, 0, 96+len(b.state.Name))
 	var flags byte
-	if b.quiet {
-		flags |= flagQuiet
-	}
 	if b.varsOwn && !b.done() {
 		flags |= flagVars
 	}
@@ -244,7 +236,6 @@ func (x *execution) restoreBranch(rec store.Record) error {
 	}
 	b := &branch{id: rec.ID, stored: true, phase: phase(d.byte())}
 	flags := d.byte()
-	b.quiet = flags&flagQuiet != 0
 	parent := d.int()
 	b.index = int(d.int())
 	if parent != 0 {
@@ -327,9 +318,6 @@ func (g *group) adopt(b *branch) {
 	if b.done() {
 		g.results[b.index] = b.output
 		g.stored = append(g.stored, b.id)
-		if b.phase == phaseFailed {
-			g.failed++
-		}
 		return
 	}
 	g.add(b)
@@ -344,9 +332,6 @@ func (x *execution) regroup(b *branch) error {
 		return nil
 	}
 	g, err := x.mapGroup(b)
-	if err == nil {
-		g.tolerance, err = b.state.Map.Tolerance(x.see(b, g.effective))
-	}
 	if err != nil {
 		return fmt.Errorf("map state %s: %w", b.state.Name, err)
 	}
@@ -367,6 +352,8 @@ func (x *execution) resume(b *branch) {
 		// It stands in line already, unless the write that put it there was
 		// reported failed.
 		x.e.desk.push(x.queued(b), false)
+	case phaseMapRun:
+		x.resumeMapRun(b)
 	default: // waits for its time
 	}
 	if b.due != 0 {

@@ -132,8 +132,9 @@ type dataDetails struct {
 const maxEventData = 248_000
 
 func (e *Engine) announce(x *store.Execution) {
-	// EXPRESS executions have no events, as with Step Functions.
-	if x.ID < 0 || !e.events.wanted() {
+	// EXPRESS executions have no events, as with Step Functions; a Map run's
+	// children are its own affair.
+	if x.ID < 0 || isChild(x.Machine) || !e.events.wanted() {
 		return
 	}
 	arn := e.executionARN(x.Machine, x.Name)

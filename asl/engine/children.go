@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"fmt"
-
 	"switchyard/asl"
 	"switchyard/asl/value"
 )
@@ -26,20 +24,17 @@ func (x *execution) startParallel(b *branch) error {
 }
 
 func (x *execution) startMap(b *branch) error {
+	if b.state.Map.Processor.Distributed {
+		return x.startMapRun(b)
+	}
 	g, err := x.mapGroup(b)
 	if err != nil {
 		return err
 	}
 	x.follow(b, &Event{Type: MapStateStarted, Has: HasLength, Length: int64(len(g.items))})
-	if g.tolerance, err = b.state.Map.Tolerance(x.see(b, g.effective)); err != nil {
-		return err
-	}
 	b.group = g
 	b.phase = phaseChildren
 	x.mark(b)
-	if b.state.Map.Processor.Distributed {
-		x.follow(b, &Event{Type: MapRunStarted, Has: HasARN, ARN: x.mapRunARN(b)})
-	}
 	x.fill(b)
 	return nil
 }
@@ -48,9 +43,6 @@ func (x *execution) startMap(b *branch) error {
 // restart, so it must depend on the branch's input and variables only.
 func (x *execution) mapGroup(b *branch) (*group, error) {
 	m := b.state.Map
-	if m.ItemReader != nil || m.ItemBatcher != nil || m.ResultWriter != nil {
-		return nil, &asl.Error{Name: asl.ErrRuntime, Cause: "ItemReader, ItemBatcher and ResultWriter are not supported by this engine."}
-	}
 	g := &group{}
 	var err error
 	if g.effective, err = b.state.InputPath.Apply(x.see(b, b.input)); err != nil {
@@ -64,25 +56,12 @@ func (x *execution) mapGroup(b *branch) (*group, error) {
 	if g.items, err = m.Items(sc); err != nil {
 		return nil, err
 	}
-	most := int64(x.e.cfg.MapConcurrency)
-	if m.Processor.Distributed {
-		most = maxChildren
-	}
-	if limit == 0 || limit > most {
+	if most := int64(x.e.cfg.MapConcurrency); limit == 0 || limit > most {
 		limit = most
 	}
 	g.limit = int(limit)
 	g.results = make([]value.Value, len(g.items))
 	return g, nil
-}
-
-// mapRunARN names the run of a distributed Map; it is the same after a restart.
-func (x *execution) mapRunARN(b *branch) string {
-	label := b.state.Map.Label
-	if label == "" {
-		label = b.state.Name
-	}
-	return fmt.Sprintf("%smapRun:%s/%s:%s-%d-%d", x.e.arnPrefix, x.rec.Machine, label, x.tag(), b.entered, b.attempt)
 }
 
 // fill starts children up to the group's limit, and goes on when there are
@@ -91,14 +70,13 @@ func (x *execution) fill(b *branch) {
 	g := b.group
 	for g.active < g.limit && g.next < len(g.results) {
 		c := &branch{
-			parent: b, in: g, index: g.next, vars: b.vars, prev: b.prev, quiet: b.quiet, input: g.effective,
+			parent: b, in: g, index: g.next, vars: b.vars, prev: b.prev, input: g.effective,
 		}
 		if b.state.Type == asl.TypeParallel {
 			c.state = b.state.Parallel.Branches[c.index].Start
 		} else {
 			m := b.state.Map
 			c.state = m.Processor.Start
-			c.quiet = c.quiet || m.Processor.Distributed
 			c.input = g.items[c.index]
 			if m.ItemSelector != nil {
 				x.selecting = &item{int64(c.index), c.input}
@@ -110,9 +88,7 @@ func (x *execution) fill(b *branch) {
 				}
 				c.input = v
 			}
-			if !c.quiet {
-				c.prev = x.record(b, &Event{Type: MapIterationStarted, Has: HasName | HasIndex, Name: b.state.Name, Index: int64(c.index)})
-			}
+			c.prev = x.record(b, &Event{Type: MapIterationStarted, Has: HasName | HasIndex, Name: b.state.Name, Index: int64(c.index)})
 		}
 		x.lastID++
 		c.id = x.lastID
@@ -149,16 +125,10 @@ func (g *group) remove(c *branch) {
 func (x *execution) childEnded(c *branch, output value.Value) {
 	b, g := c.parent, c.in
 	b.prev, g.ended = c.prev, c.prev
-	if b.state.Type == asl.TypeMap && !c.quiet {
+	if b.state.Type == asl.TypeMap {
 		g.ended = x.record(c, &Event{Type: MapIterationSucceeded, Has: HasName | HasIndex, Name: b.state.Name, Index: int64(c.index)})
 	}
-	x.settle(c, phaseDone, output)
-}
-
-// settle keeps what became of a child until the group is complete.
-func (x *execution) settle(c *branch, ended phase, output value.Value) {
-	g := c.in
-	c.phase, c.output = ended, output
+	c.phase, c.output = phaseDone, output
 	c.input, c.vars = value.Value{}, value.Value{}
 	g.results[c.index] = output
 	g.remove(c)
@@ -166,24 +136,12 @@ func (x *execution) settle(c *branch, ended phase, output value.Value) {
 	x.fill(c.parent)
 }
 
-// childFailed fails the Parallel or Map state, unless it endures the failure.
+// childFailed fails the Parallel or Map state.
 func (x *execution) childFailed(c *branch, failure *asl.Error) {
 	b, g := c.parent, c.in
 	b.prev = c.prev
 	if b.state.Type == asl.TypeMap {
-		if b.state.Map.Processor.Distributed {
-			g.failed++
-			if !g.tolerance.Exceeded(int64(g.failed), int64(len(g.items))) {
-				x.settle(c, phaseFailed, value.OfObject(
-					value.Field{Key: "Error", Value: value.OfString(failure.Name)},
-					value.Field{Key: "Cause", Value: value.OfString(failure.Cause)},
-				))
-				return
-			}
-			failure = &asl.Error{Name: asl.ErrExceedToleratedThreshold, Cause: "The specified tolerated failure threshold was exceeded"}
-		} else if !c.quiet {
-			x.record(c, &Event{Type: MapIterationFailed, Has: HasName | HasIndex, Name: b.state.Name, Index: int64(c.index)})
-		}
+		x.record(c, &Event{Type: MapIterationFailed, Has: HasName | HasIndex, Name: b.state.Name, Index: int64(c.index)})
 	}
 	g.remove(c)
 	x.bury(c)
@@ -199,9 +157,6 @@ func (x *execution) join(b *branch) {
 	if b.state.Type == asl.TypeParallel {
 		x.record(b, &Event{Type: ParallelStateSucceeded})
 	} else {
-		if b.state.Map.Processor.Distributed {
-			x.follow(b, &Event{Type: MapRunSucceeded})
-		}
 		x.record(b, &Event{Type: MapStateSucceeded})
 	}
 	x.disband(b)
@@ -241,6 +196,9 @@ func (x *execution) abortChildren(b *branch) {
 		if c.group != nil {
 			x.disband(c)
 		}
+		if r := x.running[c.id]; r != nil {
+			x.abortRun(r)
+		}
 		if ev, ok := abortedEvents[c.state.Type]; ok && c.phase != phaseEnter {
 			x.record(c, &Event{Type: ev})
 		}
@@ -253,7 +211,10 @@ func (x *execution) abortChildren(b *branch) {
 }
 
 // groupFailed says that the Parallel or Map state itself has failed.
-func (x *execution) groupFailed(b *branch, failure *asl.Error) {
+func (x *execution) groupFailed(b *branch) {
+	if b.phase == phaseMapRun {
+		x.follow(b, &Event{Type: MapStateFailed})
+	}
 	if b.group == nil {
 		return
 	}
@@ -262,15 +223,13 @@ func (x *execution) groupFailed(b *branch, failure *asl.Error) {
 		x.follow(b, &Event{Type: ParallelStateFailed})
 		return
 	}
-	if b.state.Map.Processor.Distributed {
-		x.follow(b, &Event{Type: MapRunFailed, Has: HasError | HasCause, Error: failure.Name, Cause: failure.Cause})
-	}
 	x.follow(b, &Event{Type: MapStateFailed})
 }
 
 // abortAll ends every task of the execution, which itself is about to end.
 func (x *execution) abortAll() {
 	for id, r := range x.running {
+		x.abortRun(r)
 		delete(x.running, id)
 		r.abandon(ErrAborted)
 	}

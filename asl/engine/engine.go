@@ -109,6 +109,7 @@ type Engine struct {
 	atRest    func()
 	secret    []byte // seals task tokens
 	arnPrefix string
+	objects   ObjectStore // nil: there are none
 
 	book   *machineBook
 	desk   *activityDesk
@@ -119,6 +120,7 @@ type Engine struct {
 	// lastExpress is the ID of the last EXPRESS execution: they are negative.
 	lastExpress atomic.Int64
 	redrives    sync.Mutex // held while an execution is redriven
+	runs        *mapRunBook
 
 	liveMu sync.Mutex
 	live   map[int64]*execution
@@ -177,7 +179,7 @@ func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
 	e := &Engine{
 		store: s, cfg: cfg, log: zap.NewNop(), clock: &clock{}, random: randomFloat,
 		arnPrefix: "arn:aws:states:" + cfg.Region + ":" + cfg.Account + ":",
-		book:      newMachineBook(), desk: newActivityDesk(), timers: newTimers(), queue: newRunQueue(), events: &broadcast{},
+		book:      newMachineBook(), desk: newActivityDesk(), timers: newTimers(), queue: newRunQueue(), events: &broadcast{}, runs: newMapRunBook(),
 		tasks: taskSet{running: map[*running]struct{}{}},
 		live:  map[int64]*execution{}, idle: make(chan struct{}, 1), stopped: make(chan struct{}), ended: make(chan struct{}), noPolls: make(chan struct{}),
 	}
@@ -235,6 +237,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	loops.Go(func() { e.timeLoop(ctx) })
 	loops.Go(func() { e.pruneLoop(ctx) })
 	loops.Go(func() { e.stopOrphans(ctx) })
+	loops.Go(func() { e.clearRuns(ctx) })
 	<-ctx.Done()
 
 	e.stopping.Store(true)
@@ -318,6 +321,7 @@ func (e *Engine) pruneLoop(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		for {
+			e.pruneMapRuns(ctx)
 			n, err := e.store.Prune(ctx, e.now().Add(-e.cfg.Retention), pruneBatch)
 			if err != nil && ctx.Err() == nil {
 				e.log.Warn("cannot prune old executions", zap.Error(err))

@@ -259,10 +259,11 @@ func TestDistributedMapEnduresFailures(t *testing.T) {
 	const definition = `{"StartAt":"M","States":{"M":{"Type":"Map","ToleratedFailureCount":%d,"End":true,"ItemProcessor":{
 		"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"C","States":{
 		"C":{"Type":"Choice","Choices":[{"Variable":"$","NumericEquals":2,"Next":"F"}],"Default":"P"},
-		"P":{"Type":"Pass","End":true},"F":{"Type":"Fail","Error":"Two","Cause":"is not wanted"}}}}}}`
+		"P":{"Type":"Pass","End":true},"F":{"Type":"Fail","Error":"Two","Cause":"is not wanted"}}},
+		"ResultSelector":{"first.$":"$[0]","error.$":"$[1].Error","cause.$":"$[1].Cause","input.$":"$[1].Input","last.$":"$[2]"}}}}`
 	bubble(t, func(t *testing.T, e *engine.Engine) {
 		x := wait(t, e, start(t, e, machine(t, e, "m1", fmt.Sprintf(definition, 1)), "x", `[1,2,3]`))
-		wantOutput(t, x, `[1,{"Error":"Two","Cause":"is not wanted"},3]`)
+		wantOutput(t, x, `{"first":1,"error":"Two","cause":"is not wanted","input":"2","last":3}`)
 		x = wait(t, e, start(t, e, machine(t, e, "m0", fmt.Sprintf(definition, 0)), "x", `[1,2,3]`))
 		wantFailure(t, x, store.Failed, "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded")
 		if got := types(t, e, x.ARN); got != "ExecutionStarted MapStateEntered MapStateStarted MapRunStarted MapRunFailed MapStateFailed ExecutionFailed" {

@@ -59,6 +59,8 @@ type execution struct {
 	stops  []chan struct{}
 	docs   []store.Doc
 	after  []func()
+	// aborted are Map runs whose children are to be stopped.
+	aborted []string
 
 	write    store.Write
 	writing  bool
@@ -342,7 +344,7 @@ func (x *execution) handle(m *message) {
 func (x *execution) advance() {
 	limit := x.hist.first + int64(x.e.cfg.FlushEvents)
 	x.looks = 0
-	steps := 0 // counted too, since quiet branches make no events
+	steps := 0
 	for x.end == nil {
 		if x.overflow {
 			x.abortAll()
@@ -447,11 +449,14 @@ func (x *execution) written() {
 	x.hist.reset()
 	clear(x.dirty)
 	x.dirty, x.drop, x.docs = x.dirty[:0], x.drop[:0], x.docs[:0]
+	x.e.runs.abort(x.aborted)
+	x.aborted = x.aborted[:0]
 	if x.end != nil {
 		x.rec.Status, x.rec.Stopped = x.end.Status, x.end.Stopped
 		x.rec.Output, x.rec.Error, x.rec.Cause = x.end.Output, x.end.Error, x.end.Cause
 		x.e.announce(x.rec)
 		x.e.tellParent(x.rec)
+		x.e.childEnded(x.rec)
 		x.effects()
 		return
 	}

@@ -41,6 +41,8 @@ type executionAttrs struct {
 	TestCase string `json:"testCase,omitempty"`
 	// Parent is the task that started the execution; nil for none.
 	Parent *parentTask `json:"parent,omitempty"`
+	// Child is what a child of a Map run keeps.
+	Child *childAttrs `json:"child,omitempty"`
 	// Version and Alias are what the execution was started with.
 	Version int    `json:"version,omitempty"`
 	Alias   string `json:"alias,omitempty"`
@@ -216,6 +218,11 @@ type Execution struct {
 	// NotRedrivable says why it cannot be redriven now; "" when it can. Lists
 	// leave it out.
 	NotRedrivable string
+	// MapRunARN is that of the Map run that started the execution, "" for
+	// others; Items is, in lists of such executions, how many items of the
+	// Map it works on.
+	MapRunARN string
+	Items     int64
 }
 
 func (e *Engine) view(x *store.Execution) (*Execution, error) {
@@ -232,6 +239,9 @@ func (e *Engine) view(x *store.Execution) (*Execution, error) {
 	}
 	if attrs.Alias != "" {
 		d.AliasARN = d.MachineARN + ":" + attrs.Alias
+	}
+	if isChild(x.Machine) {
+		d.MapRunARN = e.mapRunARN(x.Machine)
 	}
 	return d, nil
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"go.uber.org/zap"
 
@@ -54,7 +55,12 @@ func (x *execution) read(ctx context.Context) error {
 	if x.attrs, err = attrsOf(rec); err != nil {
 		return err
 	}
-	x.testCase = x.e.resumeTestCase(rec.Machine, x.attrs.TestCase)
+	if x.attrs.Child != nil {
+		if prog = prog.children[x.attrs.Child.State]; prog == nil {
+			return fmt.Errorf("%w: its definition has no distributed Map %q", errBadRecord, x.attrs.Child.State)
+		}
+	}
+	x.testCase = x.e.resumeTestCase(baseMachine(rec.Machine), x.attrs.TestCase)
 	records, err := x.e.store.Records(ctx, x.id)
 	if err != nil {
 		return err

@@ -481,8 +481,8 @@ func (e *Engine) MachineOf(ctx context.Context, executionARN string) (*Machine, 
 	if err != nil {
 		return nil, internal(err)
 	}
-	m := &Machine{Name: x.Machine, Type: rev.Type, ARN: e.machineARN(x.Machine), Updated: rev.Updated, Revision: *rev}
-	if now, err := e.machine(ctx, x.Machine); err == nil && now != nil {
+	m := &Machine{Name: shownMachine(x.Machine), Type: rev.Type, ARN: e.machineARN(x.Machine), Updated: rev.Updated, Revision: *rev}
+	if now, err := e.machine(ctx, baseMachine(x.Machine)); err == nil && now != nil {
 		m.Settings = now.Settings
 	}
 	return m, nil

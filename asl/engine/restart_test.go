@@ -38,8 +38,8 @@ var interrupted = map[string]struct{ definition, output string }{
 	},
 	"distributed": {
 		`{"StartAt":"M","States":{"M":{"Type":"Map","ItemsPath":"$.items","ToleratedFailureCount":1,"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},
-			"StartAt":"C","States":{"C":{"Type":"Choice","Choices":[{"Variable":"$","NumericEquals":3,"Next":"F"}],"Default":"W"},"F":{"Type":"Fail","Error":"E","Cause":"C"},"W":{"Type":"Wait","Seconds":1,"End":true}}},"End":true}}}`,
-		`[1,2,{"Error":"E","Cause":"C"},4,5,6,7,8]`,
+			"StartAt":"C","States":{"C":{"Type":"Choice","Choices":[{"Variable":"$","NumericEquals":3,"Next":"F"}],"Default":"W"},"F":{"Type":"Fail","Error":"E","Cause":"C"},"W":{"Type":"Wait","Seconds":1,"End":true}}},"ResultSelector":{"n.$":"States.ArrayLength($)","third.$":"$[2].Error","last.$":"$[7]"},"End":true}}}`,
+		`{"n":8,"third":"E","last":8}`,
 	},
 	"parallel": {
 		`{"StartAt":"P","States":{"P":{"Type":"Parallel","End":true,"Branches":[
@@ -155,6 +155,13 @@ func (w *workers) start(ctx context.Context, e *engine.Engine) error {
 func TestMain(m *testing.M) {
 	if path := os.Getenv("ENGINE_TEST_STORE"); path != "" {
 		if err := victim(path); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if dir := os.Getenv("ENGINE_TEST_MAP"); dir != "" {
+		if err := mapVictim(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -15,6 +15,8 @@ type program struct {
 	rev     *Revision
 	machine *asl.Machine
 	states  map[string]*asl.State
+	// children are the programs of the distributed Maps, by their states' names.
+	children map[string]*program
 }
 
 func (e *Engine) compile(rev *Revision) (*program, error) {
@@ -22,7 +24,7 @@ func (e *Engine) compile(rev *Revision) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &program{rev: rev, machine: m, states: map[string]*asl.State{}}
+	p := &program{rev: rev, machine: m, states: map[string]*asl.State{}, children: map[string]*program{}}
 	p.index(&m.Graph)
 	return p, nil
 }
@@ -30,6 +32,10 @@ func (e *Engine) compile(rev *Revision) (*program, error) {
 func (p *program) index(g *asl.Graph) {
 	for _, s := range g.States {
 		p.states[s.Name] = s
+		if s.Map != nil && s.Map.Processor.Distributed {
+			inner := &asl.Machine{Graph: s.Map.Processor.Graph, Version: p.machine.Version, QueryLanguage: p.machine.QueryLanguage, Timeout: s.Map.Processor.Timeout}
+			p.children[s.Name] = &program{rev: p.rev, machine: inner, states: p.states, children: p.children}
+		}
 		for _, inner := range s.Graphs() {
 			p.index(inner)
 		}
@@ -63,9 +69,6 @@ var (
 // record adds an event to the history. The last place is kept for the event
 // that ends the execution.
 func (x *execution) record(b *branch, ev *Event) int64 {
-	if b.quiet {
-		return b.prev
-	}
 	if x.hist.next >= int64(x.e.cfg.MaxHistory) && !x.express() {
 		x.overflow = true
 		return b.prev
@@ -399,7 +402,7 @@ func (x *execution) stateFailed(b *branch, failure *asl.Error) {
 		if !c.Matches(failure.Name) {
 			continue
 		}
-		x.groupFailed(b, failure)
+		x.groupFailed(b)
 		caught := value.OfObject(
 			value.Field{Key: "Error", Value: value.OfString(failure.Name)},
 			value.Field{Key: "Cause", Value: value.OfString(failure.Cause)},
@@ -414,7 +417,7 @@ func (x *execution) stateFailed(b *branch, failure *asl.Error) {
 		failure = x.located(b, err)
 		break
 	}
-	x.groupFailed(b, failure)
+	x.groupFailed(b)
 	x.branchFailed(b, failure)
 }
 

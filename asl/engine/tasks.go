@@ -24,6 +24,7 @@ type running struct {
 	branch   int64
 	task     task.Task
 	handler  task.Handler
+	run      *mapRunner              // the handler, when it is that of a distributed Map
 	cancel   context.CancelCauseFunc // nil before it starts
 	lastBeat atomic.Int64            // Unix milliseconds
 	// abandoned: nobody waits for the result any more.
@@ -173,9 +174,6 @@ func (x *execution) handOver(b *branch, restarted bool) {
 			Attempt: b.attempt, Restarted: restarted,
 		},
 	}
-	if b.quiet { // quiet branches share the event that entered their Map state
-		r.task.ID = fmt.Sprintf("%s-%d-%d-%x-%d", x.tag(), b.entered, b.id, b.enteredAt, b.attempt)
-	}
 	now := x.now()
 	r.lastBeat.Store(now)
 	if x.running == nil {
@@ -253,6 +251,10 @@ func (x *execution) taskEnded(m *message) {
 	}
 	delete(x.running, r.branch)
 	b.due = 0
+	if r.run != nil {
+		x.mapRunEnded(b, r.run, m.output, m.err)
+		return
+	}
 	f := familyOf(r.task.Resource)
 	ev := Event{Type: f.failed, Has: f.has, ResourceType: f.resourceType, Resource: f.resource}
 	child, isNested := r.handler.(nested)

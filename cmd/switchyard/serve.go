@@ -84,7 +84,7 @@ func onHangup(ctx context.Context, f func()) {
 }
 
 func (c *cli) engineCommand() *cobra.Command {
-	var listen, dir, mocks string
+	var listen, dir, mocks, objects string
 	var logs *logOptions
 	cmd := &cobra.Command{
 		Use:   "engine",
@@ -103,13 +103,14 @@ func (c *cli) engineCommand() *cobra.Command {
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return fmt.Errorf("--data: %w", err)
 			}
-			cfg.Engine.Embedded.Mocks = mocks
+			cfg.Engine.Embedded.Mocks, cfg.Engine.Embedded.Objects = mocks, objects
 			return app.RunEngine(cmd.Context(), listen, dir, cfg, log)
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8083", "`host:port` of the API")
 	cmd.Flags().StringVar(&dir, "data", "engine-data", "`folder` of the executions and builds")
 	cmd.Flags().StringVar(&mocks, "mocks", "", "`file` in the format of MockConfigFile.json, for executions started with #TestCase")
+	cmd.Flags().StringVar(&objects, "objects", "", "`folder` that stands for S3, as BUCKET/KEY: what distributed Maps read and write")
 	logs = logFlags(cmd)
 	return cmd
 }

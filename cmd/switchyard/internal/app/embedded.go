@@ -16,6 +16,7 @@ import (
 
 	"switchyard/asl/api"
 	"switchyard/asl/engine"
+	"switchyard/asl/objects"
 	"switchyard/asl/store"
 	"switchyard/asl/task/build"
 	"switchyard/asl/task/lambda"
@@ -34,6 +35,8 @@ type Embedded struct {
 	builds *build.Handler
 	// credentials are replaced by a reload.
 	credentials *credentials
+	// objects is nil when no folder stands for S3.
+	objects *objects.Dir
 }
 
 // newServer returns a server of the engine's API. Workers that wait for tasks
@@ -72,6 +75,14 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 		}
 		options = append(options, engine.WithMocks(mocks))
 	}
+	var files *objects.Dir
+	if name := cfg.Engine.Embedded.Objects; name != "" {
+		if files, err = objects.Open(cfg.Resolve(name)); err != nil {
+			return nil, fmt.Errorf("engine.embedded.objects: %w", err)
+		}
+		undo.add(files.Close)
+		options = append(options, engine.WithObjects(files))
+	}
 	e, err := engine.New(s, engine.Config{Retention: time.Duration(cfg.Retention.Executions)}, options...)
 	if err != nil {
 		return nil, fmt.Errorf("engine store %s: %w", file, err)
@@ -80,7 +91,7 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	if err != nil {
 		return nil, err
 	}
-	return &Embedded{API: server, engine: e, store: s, builds: builds, credentials: tokens}, nil
+	return &Embedded{API: server, engine: e, store: s, builds: builds, credentials: tokens, objects: files}, nil
 }
 
 // taskHandlers are what runs Task states on this machine, with the data of
@@ -119,7 +130,13 @@ func TaskHandlers(cfg *config.Config, dir string, log *zap.Logger) (options []en
 func (e *Embedded) Run(ctx context.Context) error { return e.engine.Run(ctx) }
 
 // Close gives the data folder back. Run must have returned.
-func (e *Embedded) Close() error { return errors.Join(e.store.Close(), e.builds.Close()) }
+func (e *Embedded) Close() error {
+	err := errors.Join(e.store.Close(), e.builds.Close())
+	if e.objects != nil {
+		err = errors.Join(err, e.objects.Close())
+	}
+	return err
+}
 
 // register makes each state machine of the config exist as its file says, and
 // returns their ARNs by name. Executions that run keep the definition they

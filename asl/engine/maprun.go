@@ -1,0 +1,483 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"switchyard/asl"
+	"switchyard/asl/store"
+	"switchyard/asl/value"
+)
+
+// maxStarting is how many child executions may be on their way to the store at
+// once: enough for one write of the store to carry many.
+const maxStarting = 256
+
+// mapRun works on the items of a distributed Map, each in an execution of its
+// own. It has a goroutine while its Map state is in memory, and nothing of it
+// but its description is stored: which items have been taken, and how they
+// ended, is what the store says of the children, whose names follow from the
+// run and their index. So a child is started once, whatever dies when.
+type mapRun struct {
+	e    *Engine
+	id   string // the last part of its ARN
+	key  string // the Machine of its children in the store
+	spec *mapSpec
+	prog *program // of the children
+	rev  string   // the revision they start with
+	// testCase is nil unless mocks answer for the tasks.
+	testCase *testCase
+
+	mu        sync.Mutex
+	limit     int64
+	tolerance asl.Tolerance
+	started   bitset
+	ended     bitset
+	active    int
+	items     Counts
+	children  Counts
+	// news: something has happened since the run last looked.
+	news   bool
+	asleep bool
+	wake   chan struct{} // capacity 1
+	done   chan struct{} // closed when the run has left this process
+
+	starting []starting
+}
+
+// starting is a child that is on its way to the store.
+type starting struct {
+	batch   batch
+	created chan error
+}
+
+// bitset is a set of small numbers.
+type bitset []uint64
+
+func (s bitset) has(i int) bool { return i>>6 < len(s) && s[i>>6]&(1<<(i&63)) != 0 }
+
+func (s *bitset) add(i int) {
+	for i>>6 >= len(*s) {
+		*s = append(*s, 0)
+	}
+	(*s)[i>>6] |= 1 << (i & 63)
+}
+
+// childName names a child by its index: it begins as the run's ID does, so that
+// a child's ARN leads to its run.
+func childName(run string, index int) string {
+	return fmt.Sprintf("%s%012x", run[:len(run)-12], index+1)
+}
+
+// childIndex is the inverse of childName; -1 when name is no child's.
+func childIndex(name string) int {
+	if len(name) != uuidLength {
+		return -1
+	}
+	n, err := strconv.ParseUint(name[uuidLength-12:], 16, 48)
+	if err != nil {
+		return -1
+	}
+	return int(n) - 1
+}
+
+const uuidLength = 36
+
+// errRunFailed ends a run whose failures are too many.
+var errRunFailed = &asl.Error{Name: asl.ErrExceedToleratedThreshold, Cause: "The specified tolerated failure threshold was exceeded"}
+
+// run works until every item has been dealt with, and gives the result of the
+// Map state. When ctx ends it leaves the children as they are. An error other
+// than an asl.Error says that the store failed; then run is to be repeated.
+func (r *mapRun) run(ctx context.Context) (json.RawMessage, error) {
+	err := r.work(ctx)
+	if ctx.Err() != nil {
+		return nil, errors.Join(context.Cause(ctx), r.settleStarting(ctx, false))
+	}
+	var failure *asl.Error
+	if err != nil {
+		if !errors.As(err, &failure) {
+			return nil, err
+		}
+		if err := r.e.stopChildren(ctx, r.key); err != nil {
+			return nil, err
+		}
+		if err := r.awaitChildren(ctx); err != nil {
+			return nil, err
+		}
+	}
+	output, err := r.results(ctx, failure != nil)
+	if failure != nil {
+		return nil, failure
+	}
+	return output, err
+}
+
+func (r *mapRun) work(ctx context.Context) error {
+	if err := r.recover(ctx); err != nil {
+		return err
+	}
+	if err := r.count(); err != nil {
+		return err
+	}
+	n := 0
+	for b, err := range r.batches() {
+		if err != nil {
+			return errors.Join(err, r.settleStarting(ctx, true))
+		}
+		n++
+		if r.has(b.index) {
+			continue
+		}
+		if err := r.await(ctx, true); err != nil {
+			return err
+		}
+		if err := r.start(ctx, b); err != nil {
+			return err
+		}
+	}
+	if err := r.settleStarting(ctx, true); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.children.Total = int64(n)
+	r.mu.Unlock()
+	return r.await(ctx, false)
+}
+
+// recover learns from the store which children there are.
+func (r *mapRun) recover(ctx context.Context) error {
+	return r.e.eachChild(ctx, r.key, nil, func(x *store.Execution) error {
+		size, err := r.sizeOf(ctx, x)
+		if err != nil {
+			return err
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if x.Status == store.Running {
+			r.begun(childIndex(x.Name), size)
+		} else {
+			r.settled(childIndex(x.Name), size, x.Status)
+		}
+		return nil
+	})
+}
+
+// count goes through the items once, so that what is wrong with them is known
+// before the first child starts, and what their number is.
+func (r *mapRun) count() error {
+	n := int64(len(r.spec.items))
+	if r.spec.read {
+		n = 0
+		for _, err := range r.spec.source {
+			if err != nil {
+				return err
+			}
+			n++
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.items.Total, r.children.Total = n, n
+	if b := r.spec.batcher; b != nil {
+		r.children.Total = 0 // it is not known before all are made
+		if b.maxItems > 0 {
+			r.children.Total = (n + b.maxItems - 1) / b.maxItems
+		}
+	}
+	return nil
+}
+
+// sizeOf is how many items a child works on.
+func (r *mapRun) sizeOf(ctx context.Context, x *store.Execution) (int64, error) {
+	if r.spec.batcher == nil {
+		return 1, nil
+	}
+	var err error
+	if x.Attrs == nil { // it comes from a list
+		if x, err = r.e.store.ExecutionByID(ctx, x.ID); err != nil {
+			return 0, err
+		}
+	}
+	attrs, err := childOf(x)
+	if err != nil {
+		return 0, err
+	}
+	return int64(attrs.Items), nil
+}
+
+// has reports whether the child of this index was started, by an earlier
+// process.
+func (r *mapRun) has(index int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.started.has(index)
+}
+
+// start lets the child for b begin, without waiting until it is durable.
+func (r *mapRun) start(ctx context.Context, b batch) error {
+	x, err := r.child(b)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.begun(b.index, int64(b.items))
+	r.mu.Unlock()
+	created := x.created // x is its worker's from here on
+	if !r.e.admit(x) {
+		<-ctx.Done() // the engine stops
+		return context.Cause(ctx)
+	}
+	r.starting = append(r.starting, starting{b, created})
+	if len(r.starting) >= maxStarting {
+		return r.settleStarting(ctx, true)
+	}
+	return nil
+}
+
+func (r *mapRun) child(b batch) (*execution, error) {
+	attrs := executionAttrs{Child: &childAttrs{State: r.spec.state.Name, Items: b.items, Batch: r.spec.batcher != nil}}
+	if b.item != nil {
+		attrs.Child.Item = json.RawMessage(b.item.context(int64(b.index)).JSON())
+	}
+	if r.testCase != nil {
+		attrs.TestCase = r.testCase.name
+	}
+	body, err := json.Marshal(attrs)
+	if err != nil {
+		return nil, err
+	}
+	rec := &store.Execution{
+		ID: r.e.lastID.Add(1), Machine: r.key, Name: childName(r.id, b.index), Revision: r.rev,
+		Started: r.e.now().UnixMilli(), Input: []byte(b.input.JSON()), Attrs: body,
+	}
+	x := newExecution(r.e, rec, r.prog, b.input)
+	x.testCase = r.testCase
+	return x, nil
+}
+
+// settleStarting waits until the children that were started are durable. With
+// again, those that could not be stored are stored now.
+func (r *mapRun) settleStarting(ctx context.Context, again bool) error {
+	defer func() { r.starting = r.starting[:0] }()
+	for _, s := range r.starting {
+		err := <-s.created
+		for ; err != nil && again; err = <-s.created {
+			if errors.Is(err, store.ErrExists) {
+				if err := r.existing(ctx, s.batch.index); err != nil {
+					return err
+				}
+				break
+			}
+			r.e.log.Error("cannot store a child execution; trying again", zap.String("map_run", r.arn()), zap.Int("index", s.batch.index), zap.Error(err))
+			if err := r.pause(ctx); err != nil {
+				return err
+			}
+			x, err := r.child(s.batch)
+			if err != nil {
+				return err
+			}
+			s.created = x.created
+			if !r.e.admit(x) {
+				<-ctx.Done()
+				return context.Cause(ctx)
+			}
+		}
+	}
+	return nil
+}
+
+// existing deals with a child whose write was said to have failed and had not.
+func (r *mapRun) existing(ctx context.Context, index int) error {
+	x, err := r.e.store.Execution(ctx, r.key, childName(r.id, index))
+	if err != nil {
+		return err
+	}
+	if x.Status == store.Running {
+		r.e.post(x.ID, message{kind: msgTime})
+		return nil
+	}
+	return r.childEnded(ctx, x)
+}
+
+// childEnded takes note of the durable end of a child.
+func (r *mapRun) childEnded(ctx context.Context, x *store.Execution) error {
+	size, err := r.sizeOf(ctx, x)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.settled(childIndex(x.Name), size, x.Status)
+	return nil
+}
+
+func (r *mapRun) pause(ctx context.Context) error {
+	t := time.NewTimer(storeRetry)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// await waits until one more child may run, or, without more, until none runs.
+// It fails when the failures are too many.
+func (r *mapRun) await(ctx context.Context, more bool) error {
+	for {
+		r.mu.Lock()
+		over := r.tolerance.Exceeded(r.items.Failed+r.items.TimedOut+r.items.Aborted, r.items.Total)
+		free := r.active == 0 || more && int64(r.active) < r.limit
+		r.mu.Unlock()
+		if over {
+			return errors.Join(errRunFailed, r.settleStarting(ctx, true))
+		}
+		if free {
+			return ctx.Err()
+		}
+		// Nothing that is needed to go on may be left unanswered.
+		if err := r.settleStarting(ctx, true); err != nil {
+			return err
+		}
+		if err := r.sleep(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitChildren waits until no child runs, however they ended.
+func (r *mapRun) awaitChildren(ctx context.Context) error {
+	for {
+		r.mu.Lock()
+		active := r.active
+		r.mu.Unlock()
+		if active == 0 {
+			return ctx.Err()
+		}
+		if err := r.sleep(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// sleep waits for news. Meanwhile the run does not count as busy: only then
+// does virtual time pass.
+func (r *mapRun) sleep(ctx context.Context) error {
+	r.mu.Lock()
+	if r.news {
+		r.news = false
+		r.mu.Unlock()
+		return ctx.Err()
+	}
+	r.asleep = true
+	r.mu.Unlock()
+	r.e.release()
+	select {
+	case <-r.wake:
+	case <-ctx.Done():
+		r.mu.Lock()
+		woken := !r.asleep
+		r.asleep = false
+		r.mu.Unlock()
+		if woken {
+			<-r.wake
+		} else {
+			r.e.hold()
+		}
+	}
+	r.mu.Lock()
+	r.news = false
+	r.mu.Unlock()
+	return context.Cause(ctx)
+}
+
+// tell wakes the run. Who wakes it counts as busy in its place until it is up.
+// r.mu is held.
+func (r *mapRun) tell() {
+	r.news = true
+	if r.asleep {
+		r.asleep = false
+		r.e.hold()
+		r.wake <- struct{}{}
+	}
+}
+
+// begun and settled keep the accounts, in whatever order they are told of a
+// child, and however often. r.mu is held.
+func (r *mapRun) begun(i int, size int64) {
+	if i < 0 || r.started.has(i) {
+		return
+	}
+	r.started.add(i)
+	r.active++
+	r.children.Running++
+	r.items.Running += size
+}
+
+func (r *mapRun) settled(i int, size int64, status store.Status) {
+	if i < 0 || r.ended.has(i) {
+		return
+	}
+	if r.started.has(i) {
+		r.active--
+		r.children.Running--
+		r.items.Running -= size
+	}
+	r.started.add(i)
+	r.ended.add(i)
+	r.children.add(status, 1)
+	r.items.add(status, size)
+	r.tell()
+}
+
+func (r *mapRun) arn() string { return r.e.mapRunARN(r.key) }
+
+// childAttrs are what a child execution keeps of where it comes from.
+type childAttrs struct {
+	// State is the name of the Map state.
+	State string `json:"state"`
+	// Items is how many items it works on; a Batch has no $$.Map.Item.
+	Items int  `json:"items"`
+	Batch bool `json:"batch,omitempty"`
+	// Item is $$.Map.Item, unless its value is the execution's input.
+	Item json.RawMessage `json:"item,omitempty"`
+}
+
+// isChild tells the Machine of the children of a Map run from a state
+// machine's name, which has no slash.
+func isChild(machine string) bool { return strings.Contains(machine, "/") }
+
+// childOf reads what a child execution keeps of its Map run.
+func childOf(x *store.Execution) (*childAttrs, error) {
+	attrs, err := attrsOf(x)
+	if err != nil {
+		return nil, err
+	}
+	if attrs.Child == nil {
+		return nil, fmt.Errorf("execution %s/%s does not say which Map it belongs to", x.Machine, x.Name)
+	}
+	return attrs.Child, nil
+}
+
+// childItem is $$.Map.Item in a child execution.
+func (x *execution) childItem() (value.Value, bool) {
+	attrs, err := childOf(x.rec)
+	if err != nil || attrs.Batch {
+		return value.Value{}, false
+	}
+	if attrs.Item == nil {
+		return mapItem{value: x.input}.context(int64(childIndex(x.rec.Name))), true
+	}
+	v, err := value.Parse(attrs.Item)
+	return v, err == nil
+}

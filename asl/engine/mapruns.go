@@ -1,0 +1,641 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"switchyard/asl"
+	"switchyard/asl/intrinsic"
+	"switchyard/asl/store"
+	"switchyard/asl/task"
+	"switchyard/asl/value"
+)
+
+// The kinds of document that describe Map runs. The key is the run's ID, which
+// begins with that of its execution.
+const (
+	kindMapRun = "maprun"
+	// kindMapRunOpen lists the runs whose children may still be running.
+	kindMapRunOpen = "maprun-open"
+	// kindMapRunLimits is what UpdateMapRun has set. It is apart from the run
+	// so that neither can overwrite the other.
+	kindMapRunLimits = "maprun-limits"
+)
+
+// The statuses of a Map run.
+const (
+	RunRunning   = "RUNNING"
+	RunSucceeded = "SUCCEEDED"
+	RunFailed    = "FAILED"
+	RunAborted   = "ABORTED"
+)
+
+// Counts are how many items or child executions of a Map run are where.
+type Counts struct {
+	Pending        int64 `json:"pending"`
+	Running        int64 `json:"running"`
+	Succeeded      int64 `json:"succeeded"`
+	Failed         int64 `json:"failed"`
+	TimedOut       int64 `json:"timedOut"`
+	Aborted        int64 `json:"aborted"`
+	Total          int64 `json:"total"`
+	ResultsWritten int64 `json:"resultsWritten"`
+}
+
+func (c *Counts) add(s store.Status, n int64) {
+	switch s {
+	case store.Succeeded:
+		c.Succeeded += n
+	case store.TimedOut:
+		c.TimedOut += n
+	case store.Aborted:
+		c.Aborted += n
+	case store.Running:
+		c.Running += n
+	default:
+		c.Failed += n
+	}
+}
+
+// withPending fills in what has not been started.
+func (c Counts) withPending() Counts {
+	started := c.Running + c.Succeeded + c.Failed + c.TimedOut + c.Aborted
+	c.Total = max(c.Total, started)
+	c.Pending = c.Total - started
+	return c
+}
+
+// MapRun describes a Map run.
+type MapRun struct {
+	// Machine is the Machine, in the store, of the execution that started the
+	// run, Execution its name, and Key the Machine of the run's children.
+	Machine   string `json:"machine"`
+	Execution string `json:"execution"`
+	Key       string `json:"key"`
+	Status    string `json:"status"`
+	Started   int64  `json:"started"` // Unix milliseconds
+	Stopped   int64  `json:"stopped,omitempty"`
+	Batched   bool   `json:"batched,omitempty"`
+
+	MaxConcurrency      int64   `json:"max_concurrency,omitempty"`
+	ToleratedCount      int64   `json:"tolerated_count,omitempty"`
+	ToleratedPercentage float64 `json:"tolerated_percentage,omitempty"`
+
+	Items    Counts `json:"items"`
+	Children Counts `json:"children"`
+
+	ARN          string `json:"-"`
+	ExecutionARN string `json:"-"`
+	MachineARN   string `json:"-"`
+}
+
+// mapSpec is what a distributed Map state works on, evaluated. It follows from
+// the branch's input and variables, so that a restart finds the same.
+type mapSpec struct {
+	state *asl.State
+	// items are those of the state's input; read says that source reads them
+	// from elsewhere.
+	items     []value.Value
+	source    itemSource
+	read      bool
+	params    value.Value // of the ItemReader
+	maxItems  int64
+	batcher   *batcher
+	writer    *resultWriter
+	limit     int64 // MaxConcurrency as it was given; 0 is none
+	tolerance asl.Tolerance
+	// scope is what the ItemSelector sees; item is $$.Map.Item for it.
+	scope intrinsic.Scope
+	item  value.Value
+}
+
+// mapSpec evaluates the Map state's fields but for its tolerance, which is
+// looked at after the first event.
+func (x *execution) mapSpec(b *branch) (*mapSpec, error) {
+	m := b.state.Map
+	s := &mapSpec{state: b.state}
+	effective, err := b.state.InputPath.Apply(x.see(b, b.input))
+	if err != nil {
+		return nil, err
+	}
+	sc := x.see(b, effective)
+	if s.limit, err = m.MaxConcurrency(sc); err != nil {
+		return nil, err
+	}
+	if r := m.ItemReader; r != nil {
+		s.read = true
+	} else if s.items, err = m.Items(sc); err != nil {
+		return nil, err
+	}
+	context, vars := x.contextObject(b), b.vars
+	s.scope = intrinsic.Scope{NewUUID: newUUID}
+	s.scope.Input = effective
+	s.scope.Variable = vars.Get
+	s.scope.Context = func() value.Value {
+		return context.With("Map", value.OfObject(value.Field{Key: "Item", Value: s.item}))
+	}
+	s.source = arraySource(s.items)
+	return s, nil
+}
+
+// complete evaluates the fields of ItemReader, ItemBatcher and ResultWriter.
+func (s *mapSpec) complete(x *execution, b *branch) error {
+	m := b.state.Map
+	sc := x.see(b, s.scope.Input)
+	var err error
+	if s.tolerance, err = m.Tolerance(sc); err != nil {
+		return err
+	}
+	if r := m.ItemReader; r != nil {
+		s.params = value.EmptyObject
+		if r.Parameters != nil {
+			if s.params, err = r.Parameters.Eval(sc); err != nil {
+				return err
+			}
+		}
+		if s.maxItems, err = r.Config.MaxItems(sc); err != nil {
+			return err
+		}
+	}
+	if ib := m.ItemBatcher; ib != nil {
+		s.batcher = &batcher{maxBytes: MaxData}
+		if s.batcher.maxItems, err = ib.MaxItems(sc); err != nil {
+			return err
+		}
+		n, err := ib.MaxBytes(sc)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			s.batcher.maxBytes = min(n, MaxData)
+		}
+		if ib.BatchInput != nil {
+			if s.batcher.common, err = ib.BatchInput.Eval(sc); err != nil {
+				return err
+			}
+			s.batcher.hasCommon = true
+		}
+		s.batcher.empty = int64(len(s.batcher.input(nil).JSON()))
+	}
+	s.writer, err = newResultWriter(m.ResultWriter, sc)
+	return err
+}
+
+// startMapRun begins the run of a distributed Map.
+func (x *execution) startMapRun(b *branch) error {
+	s, err := x.mapSpec(b)
+	if err != nil {
+		return err
+	}
+	x.follow(b, &Event{Type: MapStateStarted, Has: HasLength, Length: int64(len(s.items))})
+	if err := s.complete(x, b); err != nil {
+		return err
+	}
+	id, key := x.mapRunID(b)
+	b.phase, b.startedAt = phaseMapRun, x.now()
+	x.mark(b)
+	x.follow(b, &Event{Type: MapRunStarted, Has: HasARN, ARN: x.e.mapRunARN(key)})
+	x.describeRun(b, s, RunRunning, nil)
+	x.docs = append(x.docs, store.Doc{Kind: kindMapRunOpen, Key: id, Body: []byte("{}")})
+	x.launch(b, s)
+	return nil
+}
+
+// resumeMapRun goes on with a run that an earlier process began.
+func (x *execution) resumeMapRun(b *branch) {
+	s, err := x.mapSpec(b)
+	if err == nil {
+		err = s.complete(x, b)
+	}
+	if err != nil {
+		x.stateFailed(b, x.located(b, err))
+		return
+	}
+	x.launch(b, s)
+}
+
+// launch hands the run over as a task is, once what was said of it is durable.
+func (x *execution) launch(b *branch, s *mapSpec) {
+	id, key := x.mapRunID(b)
+	h := &mapRunner{e: x.e, id: id, key: key, spec: s, prog: x.prog.children[b.state.Name], rev: x.rec.Revision, testCase: x.testCase}
+	if x.running == nil {
+		x.running = map[int64]*running{}
+	}
+	r := &running{exec: x.id, branch: b.id, handler: h, run: h, task: task.Task{ExecutionARN: x.arn(), StateName: b.state.Name}}
+	x.running[b.id] = r
+	x.starts = append(x.starts, r)
+}
+
+// describeRun writes the run's description along with the execution.
+func (x *execution) describeRun(b *branch, s *mapSpec, status string, last *mapRun) {
+	id, key := x.mapRunID(b)
+	d := MapRun{
+		Machine: x.rec.Machine, Execution: x.rec.Name, Key: key, Status: status, Started: b.startedAt, Batched: s.batcher != nil,
+		MaxConcurrency: s.limit, ToleratedCount: s.tolerance.Count(), ToleratedPercentage: s.tolerance.Percentage(),
+	}
+	if !s.read {
+		d.Items.Total = int64(len(s.items))
+		if s.batcher == nil {
+			d.Children.Total = d.Items.Total
+		}
+	}
+	if status != RunRunning {
+		d.Stopped = x.now()
+	}
+	if last != nil {
+		last.mu.Lock()
+		d.Items, d.Children = last.items, last.children
+		last.mu.Unlock()
+	}
+	body, err := json.Marshal(d)
+	if err != nil {
+		x.e.log.Error("cannot describe a map run", zap.String("map_run", x.e.mapRunARN(key)), zap.Error(err))
+		return
+	}
+	x.docs = append(x.docs, store.Doc{Kind: kindMapRun, Key: id, Body: body})
+}
+
+// mapRunEnded goes on with a distributed Map state whose run is over.
+func (x *execution) mapRunEnded(b *branch, h *mapRunner, output []byte, err error) {
+	status := RunSucceeded
+	if err != nil {
+		status = RunFailed
+	}
+	id, _ := x.mapRunID(b)
+	x.describeRun(b, h.spec, status, h.last)
+	x.docs = append(x.docs, store.Doc{Kind: kindMapRunOpen, Key: id})
+	if err != nil {
+		var failure *asl.Error
+		if !errors.As(err, &failure) {
+			failure = &asl.Error{Name: asl.ErrRuntime, Cause: err.Error()}
+		}
+		if failure.Name != asl.ErrExceedToleratedThreshold {
+			failure = x.located(b, failure)
+		}
+		x.follow(b, &Event{Type: MapRunFailed, Has: HasError | HasCause, Error: failure.Name, Cause: failure.Cause})
+		x.stateFailed(b, failure)
+		return
+	}
+	x.follow(b, &Event{Type: MapRunSucceeded})
+	x.record(b, &Event{Type: MapStateSucceeded})
+	b.phase = phaseEnter
+	result, err := value.Parse(output)
+	if err == nil {
+		err = x.complete(b, result)
+	}
+	if err != nil {
+		x.stateFailed(b, x.located(b, err))
+	}
+}
+
+// abortRun says that nobody waits for the run any more. Its children are
+// stopped once that is durable.
+func (x *execution) abortRun(r *running) {
+	b := x.branches[r.branch]
+	if r.run == nil || b == nil || b.phase != phaseMapRun {
+		return
+	}
+	x.follow(b, &Event{Type: MapRunAborted})
+	x.describeRun(b, r.run.spec, RunAborted, nil)
+	x.aborted = append(x.aborted, r.run.id)
+}
+
+// mapRunID gives the ID of the run that a distributed Map state is about to
+// make or has made, and the Machine of its children. Both follow from where the
+// branch is.
+func (x *execution) mapRunID(b *branch) (id, key string) {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %d", x.tag(), b.id, b.entered, b.attempt))
+	digits := fmt.Sprintf("%09x%s", x.id, hex.EncodeToString(sum[:])[:11])
+	id = digits[:8] + "-" + digits[8:12] + "-" + digits[12:16] + "-" + digits[16:20] + "-000000000000"
+	return id, baseMachine(x.rec.Machine) + "/" + mapLabel(b.state) + ":" + id
+}
+
+// mapLabel is the state's Label, or its name where that can be one.
+func mapLabel(s *asl.State) string {
+	switch {
+	case s.Map.Label != "":
+		return s.Map.Label
+	case len(s.Name) <= 40 && !strings.ContainsAny(s.Name, "?*<>{}[]:;,\\|^~$#%&`\"/ \t\r\n"):
+		return s.Name
+	}
+	sum := sha256.Sum256([]byte(s.Name))
+	return hex.EncodeToString(sum[:16])
+}
+
+// mapRunner is the handler of a distributed Map state.
+type mapRunner struct {
+	e       *Engine
+	id, key string
+	spec    *mapSpec
+	prog    *program
+	rev     string
+	// testCase is that of the execution; its children run it too.
+	testCase *testCase
+	last     *mapRun // the run as it ended
+}
+
+// Run implements [task.Handler].
+func (h *mapRunner) Run(ctx context.Context, _ task.Task) (json.RawMessage, error) {
+	for {
+		output, err := h.try(ctx)
+		var known *asl.Error
+		if err == nil || errors.As(err, &known) || ctx.Err() != nil {
+			return output, err
+		}
+		h.e.log.Error("cannot go on with a map run; trying again", zap.String("map_run", h.e.mapRunARN(h.key)), zap.Error(err))
+		if err := h.last.pause(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (h *mapRunner) try(ctx context.Context) (json.RawMessage, error) {
+	s := h.spec
+	if s.read {
+		var err error
+		if s.source, err = h.e.reader(ctx, s.state.Map.ItemReader, s.params, s.maxItems); err != nil {
+			h.last = h.newRun()
+			return nil, err
+		}
+	}
+	r := h.newRun()
+	h.last = r
+	limits, err := h.e.runLimits(ctx, h.id)
+	if err != nil {
+		return nil, err
+	}
+	r.set(limits)
+	h.e.runs.add(r)
+	defer h.e.runs.remove(r)
+	return r.run(ctx)
+}
+
+func (h *mapRunner) newRun() *mapRun {
+	r := &mapRun{
+		e: h.e, id: h.id, key: h.key, spec: h.spec, prog: h.prog, rev: h.rev, testCase: h.testCase,
+		tolerance: h.spec.tolerance, wake: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	r.set(runLimits{MaxConcurrency: &h.spec.limit})
+	return r
+}
+
+// runLimits are what UpdateMapRun may change.
+type runLimits struct {
+	MaxConcurrency      *int64   `json:"max_concurrency,omitempty"`
+	ToleratedCount      *int64   `json:"tolerated_count,omitempty"`
+	ToleratedPercentage *float64 `json:"tolerated_percentage,omitempty"`
+}
+
+func (r *mapRun) set(l runLimits) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l.MaxConcurrency != nil {
+		if r.limit = *l.MaxConcurrency; r.limit == 0 || r.limit > maxChildren {
+			r.limit = maxChildren
+		}
+	}
+	r.tolerance = r.tolerance.With(l.ToleratedCount, l.ToleratedPercentage)
+	r.tell()
+}
+
+func (e *Engine) runLimits(ctx context.Context, id string) (l runLimits, err error) {
+	body, err := e.store.Doc(ctx, kindMapRunLimits, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return l, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(body, &l)
+	}
+	return l, err
+}
+
+// mapRunBook finds the runs that are under way in this process, and remembers
+// those whose children are to be stopped.
+type mapRunBook struct {
+	mu       sync.Mutex
+	byKey    map[string]*mapRun
+	aborted  []string
+	aborting chan struct{} // capacity 1: aborted has grown
+}
+
+func newMapRunBook() *mapRunBook {
+	return &mapRunBook{byKey: map[string]*mapRun{}, aborting: make(chan struct{}, 1)}
+}
+
+func (m *mapRunBook) add(r *mapRun) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.byKey[r.key] = r
+}
+
+func (m *mapRunBook) remove(r *mapRun) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.byKey, r.key)
+	close(r.done)
+}
+
+// abort lets the children of these runs be stopped.
+func (m *mapRunBook) abort(ids []string) {
+	if len(ids) == 0 {
+		return
+	}
+	m.mu.Lock()
+	m.aborted = append(m.aborted, ids...)
+	m.mu.Unlock()
+	select {
+	case m.aborting <- struct{}{}:
+	default:
+	}
+}
+
+func (m *mapRunBook) takeAborted() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ids := m.aborted
+	m.aborted = nil
+	return ids
+}
+
+func (m *mapRunBook) get(key string) *mapRun {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.byKey[key]
+}
+
+// childEnded tells the Map run of x, if it has one, that x has ended durably.
+func (e *Engine) childEnded(x *store.Execution) {
+	if !isChild(x.Machine) {
+		return
+	}
+	if r := e.runs.get(x.Machine); r != nil {
+		if err := r.childEnded(context.Background(), x); err != nil {
+			e.log.Error("cannot account for a child execution", zap.String("execution", e.executionARN(x.Machine, x.Name)), zap.Error(err))
+		}
+	}
+}
+
+// eachChild calls f with every child of a run, the newest first, or with those
+// of one status.
+func (e *Engine) eachChild(ctx context.Context, key string, status *store.Status, f func(*store.Execution) error) error {
+	const page = 1000
+	for before := int64(0); ; {
+		found, err := e.store.Executions(ctx, store.Query{Machine: key, Status: status, Before: before, Limit: page})
+		if err != nil {
+			return err
+		}
+		for _, x := range found {
+			if err := f(x); err != nil {
+				return err
+			}
+			before = x.ID
+		}
+		if len(found) < page {
+			return nil
+		}
+	}
+}
+
+// stopChildren stops every child of a run and returns when they have ended
+// durably. No more of them may be started meanwhile.
+func (e *Engine) stopChildren(ctx context.Context, key string) error {
+	running := store.Running
+	var stopping []chan struct{}
+	flush := func() error {
+		for _, ended := range stopping {
+			select {
+			case <-ended:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		stopping = stopping[:0]
+		return nil
+	}
+	err := e.eachChild(ctx, key, &running, func(x *store.Execution) error {
+		ended := make(chan struct{})
+		e.post(x.ID, message{kind: msgStop, ended: ended})
+		if stopping = append(stopping, ended); len(stopping) == maxStarting {
+			return flush()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+// clearRuns stops, until ctx ends, the children of runs that were aborted:
+// first of those that an earlier process left, then of those whose IDs come in.
+func (e *Engine) clearRuns(ctx context.Context) {
+	todo, err := e.openRuns(ctx)
+	if err != nil && ctx.Err() == nil {
+		e.log.Error("cannot list open map runs", zap.Error(err))
+	}
+	for {
+		for _, id := range todo {
+			for err := e.clearRun(ctx, id); err != nil && ctx.Err() == nil; err = e.clearRun(ctx, id) {
+				e.log.Error("cannot stop the children of a map run; trying again", zap.String("map_run", id), zap.Error(err))
+				t := time.NewTimer(storeRetry)
+				select {
+				case <-t.C:
+				case <-ctx.Done():
+					t.Stop()
+				}
+			}
+		}
+		select {
+		case <-e.runs.aborting:
+			todo = e.runs.takeAborted()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (e *Engine) openRuns(ctx context.Context) (ids []string, err error) {
+	for after := ""; ; {
+		docs, err := e.store.Docs(ctx, kindMapRunOpen, after, 1000)
+		if err != nil || len(docs) == 0 {
+			return ids, err
+		}
+		for _, d := range docs {
+			ids = append(ids, d.Key)
+			after = d.Key
+		}
+	}
+}
+
+// clearRun stops the children of a run that was aborted.
+func (e *Engine) clearRun(ctx context.Context, id string) error {
+	body, err := e.store.Doc(ctx, kindMapRun, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var m MapRun
+	if err := json.Unmarshal(body, &m); err != nil {
+		return fmt.Errorf("decode map run %s: %w", id, err)
+	}
+	if m.Status == RunRunning {
+		return nil
+	}
+	// The run may still be about to end; then it starts no child any more.
+	if r := e.runs.get(m.Key); r != nil {
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	if err := e.stopChildren(ctx, m.Key); err != nil {
+		return err
+	}
+	if err := e.countChildren(ctx, &m); err != nil {
+		return err
+	}
+	if body, err = json.Marshal(m); err != nil {
+		return err
+	}
+	return store.Do(ctx, e.store, &store.Write{Docs: []store.Doc{
+		{Kind: kindMapRun, Key: id, Body: body}, {Kind: kindMapRunOpen, Key: id},
+	}})
+}
+
+// countChildren makes the run's counts what the store says.
+func (e *Engine) countChildren(ctx context.Context, m *MapRun) error {
+	items, children := Counts{Total: m.Items.Total}, Counts{Total: m.Children.Total}
+	err := e.eachChild(ctx, m.Key, nil, func(x *store.Execution) error {
+		n := int64(1)
+		if m.Batched {
+			whole, err := e.store.ExecutionByID(ctx, x.ID)
+			if err != nil {
+				return err
+			}
+			attrs, err := childOf(whole)
+			if err != nil {
+				return err
+			}
+			n = int64(attrs.Items)
+		}
+		children.add(x.Status, 1)
+		items.add(x.Status, n)
+		return nil
+	})
+	if err == nil {
+		m.Items, m.Children = items, children
+	}
+	return err
+}
