@@ -200,11 +200,6 @@ func (a *App) openFaces() error {
 		return err
 	}
 	a.metrics.watchStatuses(a.statuses.Stats)
-	if len(a.cfg.Server.APITokens) == 0 {
-		if _, err := secretFile(a.dir, TokenFile); err != nil {
-			return err
-		}
-	}
 	hooks, calls, err := a.faces(a.cfg)
 	if err != nil {
 		return err
@@ -224,6 +219,11 @@ func (a *App) faces(cfg *config.Config) (*webhook.Handler, *api.API, error) {
 		webhook.WithLogger(a.log), webhook.WithObserver(a.metrics.answered))
 	if err != nil {
 		return nil, nil, err
+	}
+	if len(cfg.Server.APITokens) == 0 {
+		if _, err := secretFile(a.dir, TokenFile); err != nil {
+			return nil, nil, err
+		}
 	}
 	tokens, err := APITokens(cfg)
 	if err != nil {

@@ -366,6 +366,27 @@ func TestReloadGivesBuildsTheNewToken(t *testing.T) {
 	}
 }
 
+// A service that was started with tokens of the config goes on with one of its
+// own, as one that is started without does.
+func TestReloadWithoutTokensMakesOne(t *testing.T) {
+	text := fmt.Sprintf(settings, secret)
+	s := startWith(t, t.TempDir(), strings.Replace(text, "server: {", "server: {api_tokens: [a-token-of-the-config], ", 1), machine)
+	cfg := load(t, s.dir, text, machine)
+	if err := s.Reload(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.client.Executions(t.Context(), dispatch.ExecutionFilter{}); err == nil {
+		t.Error("the old token still opens the API")
+	}
+	tokens, err := app.APITokens(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.NewClient("http://"+s.Addr().String(), tokens[0]).Executions(t.Context(), dispatch.ExecutionFilter{}); err != nil {
+		t.Errorf("the new token: %v", err)
+	}
+}
+
 // What would be taken on in part, or not at all, is refused by name.
 func TestReloadRefusesWhatNeedsARestart(t *testing.T) {
 	s := start(t, t.TempDir())
