@@ -169,8 +169,11 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	if d.running.Swap(true) {
 		return errors.New("dispatch: already running")
 	}
-	if err := d.boot(ctx); err != nil {
-		return ignoreEnd(ctx, err)
+	switch err := d.boot(ctx); {
+	case ctx.Err() != nil:
+		return nil // stopped before it began, which is no failure
+	case err != nil:
+		return err
 	}
 	// The recorder outlives those who hand it results, so that a start that
 	// succeeded in the last moment is written down.
@@ -329,13 +332,6 @@ func backoff(base, limit time.Duration, try int, jitter func() float64) time.Dur
 		d = limit
 	}
 	return d - time.Duration(jitter()*float64(d)/2)
-}
-
-func ignoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 var _ interface {

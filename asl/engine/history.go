@@ -47,7 +47,8 @@ func (h *history) empty() bool { return h.first == h.next }
 func (h *history) add(e *Event) int64 {
 	e.ID = h.next
 	h.next++
-	b := append(h.buf, byte(e.Type))
+	b := h.buf
+	b = append(b, byte(e.Type))
 	b = binary.AppendUvarint(b, uint64(e.ID-e.Prev))
 	b = binary.AppendVarint(b, e.Time-h.time)
 	h.time = e.Time

@@ -120,7 +120,7 @@ func assign(values []driver.Value, dest []any) error {
 		return fmt.Errorf("%d columns for %d destinations", len(values), len(dest))
 	}
 	for i, v := range values {
-		ok := true
+		var ok bool
 		switch d := dest[i].(type) {
 		case *int64:
 			*d, ok = v.(int64)
@@ -140,8 +140,6 @@ func assign(values []driver.Value, dest []any) error {
 				continue
 			}
 			*d, ok = v.([]byte)
-		default:
-			ok = false
 		}
 		if !ok {
 			return fmt.Errorf("column %d: %T does not go into %T", i, v, dest[i])

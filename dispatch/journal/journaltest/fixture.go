@@ -57,9 +57,8 @@ type option func(*dispatch.NewRequest)
 func inEnvironment(env string) option {
 	return func(r *dispatch.NewRequest) { r.Environment, r.State = env, dispatch.StateWaiting }
 }
-func inState(s dispatch.State) option { return func(r *dispatch.NewRequest) { r.State = s } }
-func onRoute(route string) option     { return func(r *dispatch.NewRequest) { r.Route = route } }
-func onRef(ref string) option         { return func(r *dispatch.NewRequest) { r.Ref = ref } }
+func onRoute(route string) option { return func(r *dispatch.NewRequest) { r.Route = route } }
+func onRef(ref string) option     { return func(r *dispatch.NewRequest) { r.Ref = ref } }
 func superseding(r *dispatch.NewRequest) {
 	r.CancelSuperseded = true
 }
