@@ -276,6 +276,7 @@ func TestManualStartRerunAndStop(t *testing.T) {
 	for name, input := range map[string]string{
 		"not JSON":                 `{`,
 		"not an object":            `[]`,
+		"null":                     ` null`,
 		"overrides without branch": `{"override_branches":[{"project":"a"}]}`,
 		"overrides as text":        `{"override_branches":"a"}`,
 	} {

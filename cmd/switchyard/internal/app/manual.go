@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -42,6 +43,9 @@ func starter(machines []string) func(machine string, input []byte) (event.Reques
 		}
 		if err := json.Unmarshal(input, &in); err != nil {
 			return event.Request{}, fmt.Errorf("the input is not the JSON object it should be: %w", err)
+		}
+		if string(bytes.TrimSpace(input)) == "null" { // which Unmarshal takes for any object
+			return event.Request{}, errors.New("the input is not the JSON object it should be: it is null")
 		}
 		if err := checkOverrides(in.OverrideBranches); err != nil {
 			return event.Request{}, err
