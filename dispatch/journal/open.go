@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"modernc.org/sqlite"
 
@@ -24,9 +25,10 @@ type SQLite struct {
 	lock *os.File
 	w    *writer
 	r    *sql.DB
-	// pruned is where the next [SQLite.Prune] goes on looking; only the work
-	// it does in the writer's goroutine touches it.
-	pruned pruneCursor
+	// pruned is where the next [SQLite.Prune] goes on looking. One call at a
+	// time moves it, once its step is on disk.
+	pruning sync.Mutex
+	pruned  pruneCursor
 }
 
 var _ dispatch.Journal = (*SQLite)(nil)

@@ -22,6 +22,8 @@ type pruneCursor struct{ request, delivery int64 }
 // Prune implements [dispatch.Requests]. Numbers grow with time, so looking
 // from the oldest until the first row that is too young needs no index.
 func (j *SQLite) Prune(ctx context.Context, before time.Time) (int, error) {
+	j.pruning.Lock()
+	defer j.pruning.Unlock()
 	removed := 0
 	var cursor pruneCursor
 	err := j.do(ctx, func(c *conn) error {
