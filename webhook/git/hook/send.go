@@ -71,7 +71,7 @@ func (h *Hook) post(ctx context.Context, e entry, body []byte) (reply, error) {
 	switch s := resp.StatusCode; {
 	case s/100 == 2 && decoded && r.Delivery != "":
 		return r, nil
-	case s/100 == 2:
+	case s/100 == 2, r.Error == "" && isProxys(s):
 		return reply{}, fmt.Errorf("it answers %d, but not as Switchyard does: is %s right?", s, keyURL)
 	case s/100 == 3:
 		return reply{}, fmt.Errorf("it answers %d and leads to %q: set %s to the right address", s, resp.Header.Get("Location"), keyURL)
@@ -82,6 +82,19 @@ func (h *Hook) post(ctx context.Context, e entry, body []byte) (reply, error) {
 		r.Error = http.StatusText(resp.StatusCode)
 	}
 	return reply{}, &refusedError{resp.StatusCode, r.Error}
+}
+
+// isProxys reports whether a status without Switchyard's words is that of a
+// proxy that does not reach Switchyard now, as an ingress answers 404 while what
+// is behind it starts anew. Others, such as 413, a proxy would give again, and
+// what waits behind the delivery with it.
+func isProxys(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+		return true
+	default:
+		return false
+	}
 }
 
 // sent is what became of one delivery.

@@ -116,6 +116,8 @@ func TestAnswerOfAnotherServerIsNotTaken(t *testing.T) {
 		"other JSON":        {202, `{"ok":true}`, "not as Switchyard does"},
 		"a redirect":        {302, "", "leads to"},
 		"too many requests": {429, `{"error":"slow down"}`, "slow down"},
+		"a proxy's 404":     {404, "default backend - 404", "not as Switchyard does"},
+		"a proxy's 403":     {403, "<html>Forbidden</html>", "not as Switchyard does"},
 		"request timeout":   {408, "", "408"},
 		"no storage":        {507, "", "507"},
 	} {
