@@ -347,7 +347,7 @@ func (x *execution) resume(b *branch) {
 	case phaseTask:
 		x.again(b)
 	case phaseChildren:
-		x.fill(b)
+		x.refill(b)
 	case phaseQueued:
 		// It stands in line already, unless the write that put it there was
 		// reported failed.

@@ -104,6 +104,19 @@ func (x *execution) fill(b *branch) {
 	}
 }
 
+// refill goes on with a restored group. All branches of a Parallel have records
+// but those that a redrive finds without any history: they begin now.
+func (x *execution) refill(b *branch) {
+	if g := b.group; b.state.Type == asl.TypeParallel && g.next < len(g.results) {
+		var err error
+		if g.effective, err = x.effectiveInput(b); err != nil {
+			x.stateFailed(b, x.located(b, err))
+			return
+		}
+	}
+	x.fill(b)
+}
+
 func (g *group) add(c *branch) {
 	g.active++
 	c.in, c.slot = g, len(g.children)

@@ -472,3 +472,24 @@ func TestStatusEventsTellOfVersionsAndRedrives(t *testing.T) {
 		}
 	})
 }
+
+// A branch fails before the one after it has entered a state: of that one the
+// history knows nothing.
+func TestRedriveBeginsBranchesThatNeverBegan(t *testing.T) {
+	bubble(t, func(t *testing.T, e *engine.Engine) {
+		arn := start(t, e, machine(t, e, "m", `{"StartAt":"P","States":{"P":{"Type":"Parallel","Parameters":{"in.$":"$.n"},"End":true,"Branches":[
+			{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"`+activityARN+`","End":true}}},
+			{"StartAt":"B","States":{"B":{"Type":"Pass","End":true}}}]}}}`), "x", `{"n":1}`)
+		wait(t, e, arn)
+		if got, want := types(t, e, arn), "ExecutionStarted ParallelStateEntered ParallelStateStarted TaskStateEntered ParallelStateFailed ExecutionFailed"; got != want {
+			t.Fatalf("%s\nwant %s", got, want)
+		}
+		activity(t, e) // what was missing
+		redrive(t, e, arn)
+		work := poll(t, e, "w")
+		if err := e.SendTaskSuccess(t.Context(), work.Token, `"yes"`); err != nil {
+			t.Fatal(err)
+		}
+		wantOutput(t, wait(t, e, arn), `["yes",{"in":1}]`)
+	})
+}
