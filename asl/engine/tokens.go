@@ -41,12 +41,16 @@ type taskRef struct {
 	entered int64 // ID of the event that entered the state
 	attempt int
 	// at is when the state was entered, in Unix milliseconds: the states of a
-	// branch without history share an event.
+	// branch without history share an event. Above redriveShift it counts the
+	// redrives, for they neither enter the state anew nor go on with attempts.
 	at int64
 }
 
+// redriveShift leaves room for the times of the next nine thousand years.
+const redriveShift = 48
+
 func (x *execution) ref(b *branch) taskRef {
-	return taskRef{x.id, b.id, b.entered, b.attempt, b.enteredAt}
+	return taskRef{x.id, b.id, b.entered, b.attempt, b.enteredAt | int64(x.attrs.Redrives)<<redriveShift}
 }
 
 // kindSecret is the document that holds the key of the tokens' seals.

@@ -241,3 +241,19 @@ func FuzzToken(f *testing.F) {
 		wantCode(t, err, engine.CodeInvalidToken)
 	})
 }
+
+func TestTokensFromBeforeARedriveAreVoid(t *testing.T) {
+	bubble(t, func(t *testing.T, e *engine.Engine) {
+		activity(t, e)
+		arn := start(t, e, machine(t, e, "m", activityTask), "x", `{}`)
+		late := poll(t, e, "late").Token
+		wait(t, e, arn) // it misses its heartbeat
+		redrive(t, e, arn)
+		now := poll(t, e, "now").Token
+		wantCode(t, e.SendTaskSuccess(t.Context(), late, `"late"`), engine.CodeTaskTimedOut)
+		if err := e.SendTaskSuccess(t.Context(), now, `"now"`); err != nil {
+			t.Fatal(err)
+		}
+		wantOutput(t, wait(t, e, arn), `"now"`)
+	})
+}
