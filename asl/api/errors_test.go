@@ -52,6 +52,8 @@ func TestErrorsOfVersionsAliasesTagsAndExpress(t *testing.T) {
 		{"publish of another revision", "PublishStateMachineVersion", m{"stateMachineArn": machineARN + "other", "revisionId": "r"}, "ConflictException", "Failed to publish the State Machine version for revision r. The current State Machine revision is INITIAL."},
 		{"versions of no machine", "ListStateMachineVersions", m{"stateMachineArn": arn + "o"}, "StateMachineDoesNotExist", arn + "o"},
 		{"versions after a token of another list", "ListStateMachineVersions", m{"stateMachineArn": arn, "nextToken": "bWFjaGluZXMAYQ"}, "InvalidToken", "Invalid Token: 'Invalid token'"},
+		{"deletion of a version as a machine", "DeleteStateMachine", m{"stateMachineArn": arn + ":1"}, "ValidationException", arn + ":1"},
+		{"deletion of an alias as a machine", "DeleteStateMachine", m{"stateMachineArn": arn + ":live"}, "ValidationException", arn + ":live"},
 		{"deletion of a machine as a version", "DeleteStateMachineVersion", m{"stateMachineVersionArn": arn}, "ValidationException", arn},
 		{"deletion of a version that is no ARN", "DeleteStateMachineVersion", m{"stateMachineVersionArn": "n:1"}, "InvalidArn", "Invalid Arn: 'Invalid ARN format: n:1'"},
 		{"deletion of a version in use", "DeleteStateMachineVersion", m{"stateMachineVersionArn": arn + ":1"}, "ConflictException", "Version to be deleted must not be referenced by an alias. Current list of aliases referencing this version: [live]"},

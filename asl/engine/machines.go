@@ -394,16 +394,20 @@ func (e *Engine) UpdateMachine(ctx context.Context, arn string, u MachineUpdate)
 }
 
 // DeleteMachine deletes a state machine with its versions, aliases and tags;
-// one that does not exist is no error. Executions that run go on to their end, and until then the machine is
-// DELETING.
+// one that does not exist is no error. Executions that run go on to their end,
+// and until then the machine is DELETING. The ARN of a version or an alias is
+// refused: it must not take all the others along.
 func (e *Engine) DeleteMachine(ctx context.Context, arn string) error {
-	name, _, err := e.parseMachineARN(arn)
+	name, qualifier, err := e.parseMachineARN(arn)
 	if err != nil {
 		var known *Error
 		if errors.As(err, &known) && known.Code == CodeStateMachineDoesNotExist {
 			return nil
 		}
 		return err
+	}
+	if qualifier != "" {
+		return fail(CodeValidation, "The ARN of a version or an alias does not name a state machine to delete: '%s'", arn)
 	}
 	e.book.write.Lock()
 	defer e.book.write.Unlock()
