@@ -220,7 +220,7 @@ func (e *Engine) CreateActivity(ctx context.Context, name string, tags ...Tag) (
 		}
 		docs = append(docs, doc)
 	}
-	err = store.Do(ctx, e.store, &store.Write{Docs: docs})
+	err = e.keep(ctx, &store.Write{Docs: docs})
 	if err != nil {
 		return nil, internal(fmt.Errorf("create activity %s: %w", name, err))
 	}
@@ -248,7 +248,7 @@ func (e *Engine) DeleteActivity(ctx context.Context, arn string) error {
 	}
 	e.desk.write.Lock()
 	defer e.desk.write.Unlock()
-	if err := store.Do(ctx, e.store, &store.Write{Docs: []store.Doc{{Kind: kindActivity, Key: name}, {Kind: kindTags, Key: arn}}}); err != nil {
+	if err := e.keep(ctx, &store.Write{Docs: []store.Doc{{Kind: kindActivity, Key: name}, {Kind: kindTags, Key: arn}}}); err != nil {
 		return internal(fmt.Errorf("delete activity %s: %w", name, err))
 	}
 	e.desk.mu.Lock()

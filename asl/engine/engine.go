@@ -341,6 +341,12 @@ func (e *Engine) pruneLoop(ctx context.Context) {
 	}
 }
 
+// keep makes w durable, also when ctx ends meanwhile: the store does it then all
+// the same, and what is in memory must follow it.
+func (e *Engine) keep(ctx context.Context, w *store.Write) error {
+	return store.Do(context.WithoutCancel(ctx), e.store, w)
+}
+
 func (e *Engine) now() time.Time { return e.clock.read() }
 
 // clock is the system's, or one that stands still until it is advanced.

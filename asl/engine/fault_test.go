@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
@@ -100,4 +102,85 @@ func TestFailedStartIsAnErrorAndLeavesNothing(t *testing.T) {
 		wantOutput(t, wait(t, e, start(t, e, m, "x", `[1]`)), `[1]`)
 		stop()
 	})
+}
+
+// slow takes a second for each write.
+type slow struct{ store.Store }
+
+func (s slow) Apply(w *store.Write) {
+	time.AfterFunc(time.Second, func() { s.Store.Apply(w) })
+}
+
+func TestRedriveGoesOnWithoutItsCaller(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		store   func(store.Store) store.Store
+		timeout time.Duration
+	}{
+		{"who left", func(s store.Store) store.Store { return slow{s} }, time.Millisecond},
+		{"who was told of a failure", func(s store.Store) store.Store {
+			f := &faulty{Store: s}
+			f.n.Store(2) // the next write is applied and reported failed
+			return f
+		}, time.Hour},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, s := newBroken(`1`), &swapped{Store: store.NewMemory()}
+				e := newEngine(t, s, engine.WithHandler(fn, b))
+				defer run(t, e)()
+				arn := start(t, e, machine(t, e, "m", `{"StartAt":"T","States":{`+failingTask+`}}`), "x", `1`)
+				wait(t, e, arn)
+				b.repair()
+				s.set(row.store)
+				ctx, cancel := context.WithTimeout(t.Context(), row.timeout)
+				defer cancel()
+				_, _ = e.Redrive(ctx, arn, "") // the caller does not learn of it
+				time.Sleep(time.Minute)
+				wantOutput(t, describe(t, e, arn), `1`)
+			})
+		})
+	}
+}
+
+func TestUpdateHoldsWithoutItsCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &swapped{Store: store.NewMemory()}
+		e := newEngine(t, s)
+		defer run(t, e)()
+		m := machine(t, e, "m", `{"StartAt":"P","States":{"P":{"Type":"Pass","Result":1,"End":true}}}`)
+		s.set(func(s store.Store) store.Store { return slow{s} })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		changed := `{"StartAt":"P","States":{"P":{"Type":"Pass","Result":2,"End":true}}}`
+		_, _ = e.UpdateMachine(ctx, m, engine.MachineUpdate{Definition: &changed})
+		if _, err := e.DescribeMachine(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		wantOutput(t, wait(t, e, start(t, e, m, "x", `{}`)), `2`)
+	})
+}
+
+// swapped lets writes take another way from some moment on.
+type swapped struct {
+	store.Store
+	mu  sync.Mutex
+	way store.Store
+}
+
+func (s *swapped) set(way func(store.Store) store.Store) {
+	s.mu.Lock()
+	s.way = way(s.Store)
+	s.mu.Unlock()
+}
+
+func (s *swapped) Apply(w *store.Write) {
+	s.mu.Lock()
+	to := s.way
+	s.mu.Unlock()
+	if to == nil {
+		to = s.Store
+	}
+	to.Apply(w)
 }

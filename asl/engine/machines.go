@@ -309,7 +309,7 @@ func (e *Engine) saveMachine(ctx context.Context, m *Machine, revised bool, more
 		}
 		docs = append(docs, store.Doc{Kind: kindRevision, Key: m.RevisionKey, Body: rev})
 	}
-	if err := store.Do(ctx, e.store, &store.Write{Docs: append(docs, more...)}); err != nil {
+	if err := e.keep(ctx, &store.Write{Docs: append(docs, more...)}); err != nil {
 		e.forget(m.Name)
 		return internal(fmt.Errorf("save state machine %s: %w", m.Name, err))
 	}
@@ -429,7 +429,7 @@ func (e *Engine) DeleteMachine(ctx context.Context, arn string) error {
 		return e.saveMachine(ctx, &m, false, own...)
 	}
 	defer e.forget(name)
-	if err := store.Do(ctx, e.store, &store.Write{Docs: append(own, store.Doc{Kind: kindMachine, Key: name})}); err != nil {
+	if err := e.keep(ctx, &store.Write{Docs: append(own, store.Doc{Kind: kindMachine, Key: name})}); err != nil {
 		return internal(fmt.Errorf("delete state machine %s: %w", name, err))
 	}
 	return nil

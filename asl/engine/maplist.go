@@ -153,7 +153,7 @@ func (e *Engine) UpdateMapRun(ctx context.Context, arn string, u MapRunUpdate) e
 	}
 	body, err := json.Marshal(limits)
 	if err == nil {
-		err = store.Do(ctx, e.store, &store.Write{Docs: []store.Doc{{Kind: kindMapRunLimits, Key: m.ID(), Body: body}}})
+		err = e.keep(ctx, &store.Write{Docs: []store.Doc{{Kind: kindMapRunLimits, Key: m.ID(), Body: body}}})
 	}
 	if err != nil {
 		return internal(fmt.Errorf("update map run %s: %w", arn, err))

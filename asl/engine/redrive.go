@@ -100,6 +100,9 @@ func (e *Engine) Redrive(ctx context.Context, arn, clientToken string) (int64, e
 		return 0, err
 	}
 	if err := e.reopen(ctx, x, &attrs, now, clientToken); err != nil {
+		// The store may have done it all the same. Look later: what runs goes
+		// on, what is closed stays so.
+		e.timers.set(x.ID, e.now().Add(storeRetry).UnixMilli())
 		return 0, internal(fmt.Errorf("redrive execution %s: %w", arn, err))
 	}
 	x.Status, x.Stopped, x.Output, x.Error, x.Cause = store.Running, 0, nil, "", ""
@@ -138,7 +141,7 @@ func (e *Engine) reopen(ctx context.Context, x *store.Execution, attrs *executio
 	h.reset()
 	h.add(&Event{Type: ExecutionRedriven, Prev: last, Time: now, Has: HasLength, Length: int64(attrs.Redrives)})
 	x.Attrs = body
-	return store.Do(ctx, e.store, &store.Write{
+	return e.keep(ctx, &store.Write{
 		Exec: x.ID, Reopen: &store.Reopening{Attrs: body}, Put: records,
 		History: &store.Segment{First: h.first, Last: h.next - 1, Body: h.buf},
 	})
