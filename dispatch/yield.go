@@ -15,8 +15,9 @@ import (
 // did so within calmAfter), the workers behind the journal take turns: one
 // slice of work at a time, and after each a pause of pauseFactor times what the
 // slice took, but never longer than longestPause. That leaves them about an
-// eighth of one processor, and never nothing. At any other time they run
-// freely.
+// eighth of one processor, and never nothing: the bound is well above what
+// seven slices of computing take, and keeps those that wait for a slow engine
+// from being paid for sevenfold. At any other time they run freely.
 type yield struct {
 	arrivals  atomic.Int64
 	busyUntil atomic.Int64 // unix nanoseconds
@@ -30,7 +31,7 @@ const (
 	busyArrivals = 8
 	calmAfter    = 20 * time.Millisecond
 	pauseFactor  = 7
-	longestPause = 25 * time.Millisecond
+	longestPause = 100 * time.Millisecond
 )
 
 func (y *yield) init() { y.turn = make(chan struct{}, 1) }
