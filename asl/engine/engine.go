@@ -322,7 +322,11 @@ func (e *Engine) pruneLoop(ctx context.Context) {
 	for {
 		for {
 			e.pruneMapRuns(ctx)
-			n, err := e.store.Prune(ctx, e.now().Add(-e.cfg.Retention), pruneBatch)
+			before, err := e.pruneBefore(ctx)
+			n := 0
+			if err == nil {
+				n, err = e.store.Prune(ctx, before, pruneBatch)
+			}
 			if err != nil && ctx.Err() == nil {
 				e.log.Warn("cannot prune old executions", zap.Error(err))
 			}

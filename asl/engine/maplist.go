@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -199,6 +200,31 @@ func (e *Engine) ListChildren(ctx context.Context, mapRunARN string, status *sto
 		}
 	}
 	return list, nil
+}
+
+// pruneBefore is when executions must have stopped that may be forgotten. What a
+// Map run has done is what the store says of its children, so while one is open
+// nothing is forgotten that stopped after it had started.
+func (e *Engine) pruneBefore(ctx context.Context) (time.Time, error) {
+	before := e.now().Add(-e.cfg.Retention)
+	open, err := e.openRuns(ctx)
+	for _, id := range open {
+		body, err := e.store.Doc(ctx, kindMapRun, id)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		var m MapRun
+		if err == nil {
+			err = json.Unmarshal(body, &m)
+		}
+		if err != nil {
+			return before, fmt.Errorf("read map run %s: %w", id, err)
+		}
+		if started := time.UnixMilli(m.Started); started.Before(before) {
+			before = started
+		}
+	}
+	return before, err
 }
 
 // pruneMapRuns forgets runs that ended longer than the retention ago.

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -477,6 +479,35 @@ func TestNoSuchMapRun(t *testing.T) {
 			if _, err := e.DescribeExecution(t.Context(), arn); err == nil {
 				t.Errorf("describe %q: no error", arn)
 			}
+		}
+	})
+}
+
+func TestRetentionSparesTheChildrenOfOpenMapRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b := store.NewMemory(), newBroken()
+		begin := func() (*engine.Engine, func()) {
+			e, err := engine.New(s, engine.Config{Retention: time.Hour}, engine.WithHandler(fn, b))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e, run(t, e)
+		}
+		e, stop := begin()
+		other := start(t, e, machine(t, e, "p", `{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}`), "x", `{}`)
+		wait(t, e, other)
+		time.Sleep(time.Minute)
+		arn := start(t, e, machine(t, e, "m", distributed(``, `"StartAt":"T","States":{"T":{"Type":"Task","Resource":"`+fn+`","Next":"W"},"W":{"Type":"Wait","SecondsPath":"$","End":true}}`)), "x", `[1,10000]`)
+		time.Sleep(150 * time.Minute)
+		stop()
+		if _, err := e.DescribeExecution(t.Context(), other); err == nil {
+			t.Error("what stopped before the run is still there")
+		}
+		e, stop = begin()
+		defer stop()
+		wantOutput(t, wait(t, e, arn), `[1,10000]`)
+		if want := map[string]int{"1": 1, "10000": 1}; !maps.Equal(b.calls, want) {
+			t.Errorf("calls %v, want %v", b.calls, want)
 		}
 	})
 }
