@@ -48,7 +48,7 @@ func newWriter(c driver.Conn) (*writer, error) {
 		{&w.reopen, "UPDATE executions SET status = 0, stopped = 0, wake = 0, output = NULL, error = '', cause = '', attrs = ? WHERE id = ?"},
 		{&w.putDoc, "INSERT OR REPLACE INTO docs VALUES (?,?,?)"},
 		{&w.dropDoc, "DELETE FROM docs WHERE kind = ? AND key = ?"},
-		{&w.pruneExec, "DELETE FROM executions WHERE id = ?"},
+		{&w.pruneExec, "DELETE FROM executions WHERE id = ? AND status <> 0"},
 		{&w.prunePayload, "DELETE FROM payloads WHERE exec = ?"},
 		{&w.pruneHistory, "DELETE FROM history WHERE key BETWEEN ? AND ?"},
 	} {
@@ -225,7 +225,20 @@ func (w *writer) finish(exec int64, e *Ending) error {
 	return err
 }
 
+// prune deletes a closed execution. One that was reopened since it was found to
+// be closed stays.
 func (w *writer) prune(exec int64) error {
+	r, err := w.exec(w.pruneExec, exec)
+	if err != nil {
+		return fmt.Errorf("prune execution %d: %w", exec, err)
+	}
+	n, err := r.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("prune execution %d: %w", exec, err)
+	}
+	if n == 0 {
+		return nil
+	}
 	for _, p := range []struct {
 		s    stmt
 		args []driver.Value
@@ -233,7 +246,6 @@ func (w *writer) prune(exec int64) error {
 		{w.pruneHistory, []driver.Value{historyKey(exec, 0), historyKey(exec, MaxEventID)}},
 		{w.dropAll, []driver.Value{recordKey(exec, 0), recordKey(exec, MaxRecordID)}},
 		{w.prunePayload, []driver.Value{exec}},
-		{w.pruneExec, []driver.Value{exec}},
 	} {
 		if _, err := w.exec(p.s, p.args...); err != nil {
 			return fmt.Errorf("prune execution %d: %w", exec, err)
