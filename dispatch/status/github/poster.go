@@ -27,6 +27,9 @@ const (
 	defaultBaseURL = "https://api.github.com/"
 	// maxDescription is what GitHub takes, in characters.
 	maxDescription = 140
+	// notFoundPatience is how long a repository that is not found is taken for
+	// one that the token may not see yet.
+	notFoundPatience = 24 * time.Hour
 	// maxError bounds what is kept of an error's text, in characters.
 	maxError = 500
 )
@@ -136,7 +139,7 @@ func (p *Poster) Post(ctx context.Context, s dispatch.Status, targetURL string) 
 	if p.app != nil {
 		var err error
 		if client, err = p.app.client(ctx, owner, repo); err != nil {
-			return p.classify(ctx, fmt.Sprintf("authorise github app for %s", s.Repository), err)
+			return p.classify(ctx, s.WantedAt, fmt.Sprintf("authorise github app for %s", s.Repository), err)
 		}
 	}
 	wanted := &github.RepoStatus{
@@ -152,15 +155,16 @@ func (p *Poster) Post(ctx context.Context, s dispatch.Status, targetURL string) 
 		if p.app != nil && response != nil {
 			p.app.doubt(s.Repository, response.StatusCode)
 		}
-		return p.classify(ctx, fmt.Sprintf("github status of %s at %s", s.SHA, s.Repository), err)
+		return p.classify(ctx, s.WantedAt, fmt.Sprintf("github status of %s at %s", s.SHA, s.Repository), err)
 	}
 	return nil
 }
 
 func isDots(s string) bool { return s == "." || s == ".." }
 
-// classify gives err its verdict and drops go-github's types.
-func (p *Poster) classify(ctx context.Context, op string, err error) error {
+// classify gives err, of a status that has been wanted since then, its verdict
+// and drops go-github's types.
+func (p *Poster) classify(ctx context.Context, since time.Time, op string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", op, ctx.Err())
 	}
@@ -194,7 +198,13 @@ func (p *Poster) classify(ctx context.Context, op string, err error) error {
 			return &dispatch.ThrottledError{After: after, Err: plain}
 		}
 		return plain
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusGone, http.StatusUnprocessableEntity, http.StatusUnavailableForLegalReasons:
+	case http.StatusNotFound:
+		// Also what GitHub says to a token that may not see the repository.
+		if p.now().Sub(since) > notFoundPatience {
+			return &dispatch.PermanentError{Err: plain}
+		}
+		return plain
+	case http.StatusBadRequest, http.StatusGone, http.StatusUnprocessableEntity, http.StatusUnavailableForLegalReasons:
 		return &dispatch.PermanentError{Err: plain}
 	default:
 		// 401 and 403 too: an operator mends a token or its permissions, and

@@ -24,6 +24,25 @@ import (
 
 const sha = "9fceb02d0ae598e95dc970b74767f19372d61af8"
 
+func wantedSince(t time.Time) dispatch.Status {
+	s := wanted()
+	s.WantedAt = t
+	return s
+}
+
+func TestRepositoryThatStaysUnknownIsGivenUp(t *testing.T) {
+	now := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+	fake := newFake(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	p := newPoster(t, Config{BaseURL: fake.URL, Token: "t"}, WithClock(func() time.Time { return now }))
+	permanent := new(dispatch.PermanentError)
+	if err := p.Post(t.Context(), wantedSince(now.Add(-23*time.Hour)), ""); err == nil || errors.As(err, &permanent) {
+		t.Errorf("after 23 hours: %v", err)
+	}
+	if err := p.Post(t.Context(), wantedSince(now.Add(-25*time.Hour)), ""); !errors.As(err, &permanent) {
+		t.Errorf("after 25 hours: %v", err)
+	}
+}
+
 func wanted() dispatch.Status {
 	return dispatch.Status{Source: "github", Repository: "acme/api", SHA: sha, Context: "switchyard/build", State: dispatch.StatusSuccess, Description: "succeeded in 12 s"}
 }
@@ -167,7 +186,7 @@ func TestPosterErrorsCarryVerdict(t *testing.T) {
 	}{
 		{"unknown commit", 422, nil, `{"message":"No commit found for SHA: ` + sha + `"}`, "permanent", 0},
 		{"too many statuses", 422, nil, `{"message":"Validation Failed","errors":[{"message":"This SHA and context has reached the maximum number of statuses."}]}`, "permanent", 0},
-		{"unknown repository", 404, nil, `{"message":"Not Found"}`, "permanent", 0},
+		{"unknown repository, or one the token may not see", 404, nil, `{"message":"Not Found"}`, "retryable", 0},
 		{"gone", 410, nil, `{}`, "permanent", 0},
 		{"not understood", 400, nil, `{"message":"Problems parsing JSON"}`, "permanent", 0},
 		{"primary limit", 403, map[string]string{"X-RateLimit-Limit": "5000", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}, `{"message":"API rate limit exceeded"}`, "throttled", 7*time.Minute + time.Second},
@@ -195,7 +214,7 @@ func TestPosterErrorsCarryVerdict(t *testing.T) {
 				fmt.Fprint(w, row.body)
 			})
 			p := newPoster(t, Config{BaseURL: fake.URL, Token: "t"}, WithClock(func() time.Time { return now }))
-			err := p.Post(t.Context(), wanted(), "")
+			err := p.Post(t.Context(), wantedSince(now), "")
 			if err == nil {
 				t.Fatal("no error")
 			}
