@@ -117,12 +117,6 @@ func WithCredentials(f CredentialsFunc) Option {
 	return func(h *Handler) { h.credentials = f }
 }
 
-// WithLogLink sets the link to a build's log that results carry. Default: the
-// file's URL.
-func WithLogLink(f func(executionName, taskID string) string) Option {
-	return func(h *Handler) { h.logLink = f }
-}
-
 // WithNow sets the clock for times that are recorded.
 func WithNow(now func() time.Time) Option {
 	return func(h *Handler) { h.now = now }
@@ -133,7 +127,6 @@ type Handler struct {
 	cfg         Config
 	log         *zap.Logger
 	credentials CredentialsFunc
-	logLink     func(executionName, taskID string) string
 	now         func() time.Time
 
 	slots   *semaphore.Weighted
@@ -163,9 +156,6 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 		slots:       semaphore.NewWeighted(int64(cfg.MaxParallel)),
 	}
 	h.logs = logs{root: filepath.Join(cfg.DataDir, "logs"), open: make(map[string]*logFile)}
-	h.logLink = func(executionName, taskID string) string {
-		return "file://" + filepath.ToSlash(h.logs.path(executionName, taskID))
-	}
 	for _, o := range opts {
 		o(h)
 	}

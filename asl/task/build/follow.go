@@ -59,7 +59,7 @@ func (h *Handler) Logs(executionName string) ([]LogInfo, error) {
 // OpenLog opens the log of one build, by its execution's name and a TaskID of
 // [Handler.Logs]. The error is fs.ErrNotExist when there is none. The bytes
 // are as the build wrote them: escape them where they are shown.
-func (h *Handler) OpenLog(executionName, taskID string) (io.ReadCloser, error) {
+func (h *Handler) OpenLog(executionName, taskID string) (io.ReadSeekCloser, error) {
 	path := filepath.Join(h.logs.root, pathName(executionName), logName(taskID))
 	f, err := os.Open(path)
 	if err != nil {

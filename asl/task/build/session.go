@@ -63,7 +63,7 @@ func (h *Handler) run(ctx context.Context, t task.Task, req *request, lf *logFil
 		ExportedEnvironmentVariables: []nameValue{},
 		Environment:                  environmentResult{Type: "LOCAL", EnvironmentVariables: append([]variable{}, req.env...)},
 		Logs: logsResult{
-			DeepLink:   h.logLink(t.ExecutionName, t.ID),
+			DeepLink:   "file://" + filepath.ToSlash(h.logs.path(t.ExecutionName, t.ID)),
 			GroupName:  t.ExecutionName,
 			StreamName: t.ID,
 		},

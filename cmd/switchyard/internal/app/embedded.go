@@ -174,23 +174,30 @@ func (e *Embedded) followLog(ctx context.Context, execution string, w io.Writer)
 	return err
 }
 
-// copyLog copies what an execution's builds have printed so far.
+// shownLog is more than a page shows of the end of one log, in bytes.
+const shownLog = 256 << 10
+
+// copyLog copies the end of what each of an execution's builds has printed so
+// far: a page that reloads must not read all of a long log each time.
 func (e *Embedded) copyLog(_ context.Context, execution string, w io.Writer) error {
 	logs, err := e.builds.Logs(execution)
 	for _, l := range logs {
 		if err == nil {
-			err = e.copyOne(execution, l.TaskID, w)
+			err = e.copyEnd(execution, l, w)
 		}
 	}
 	return err
 }
 
-func (e *Embedded) copyOne(execution, task string, w io.Writer) error {
-	r, err := e.builds.OpenLog(execution, task)
+func (e *Embedded) copyEnd(execution string, log build.LogInfo, w io.Writer) error {
+	r, err := e.builds.OpenLog(execution, log.TaskID)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	if _, err := r.Seek(max(0, log.Size-shownLog), io.SeekStart); err != nil {
+		return err
+	}
 	_, err = io.Copy(w, r)
 	return err
 }

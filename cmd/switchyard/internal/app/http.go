@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"go.uber.org/zap"
+
 	"switchyard/webhook"
 )
 
@@ -38,7 +40,8 @@ func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, err := a.dispatcher.Depth(ctx); err != nil {
-		http.Error(w, "the journal does not answer: "+err.Error(), http.StatusServiceUnavailable)
+		a.log.Warn("not ready: the journal does not answer", zap.Error(err))
+		http.Error(w, "the journal does not answer; the log says why", http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ready")
