@@ -38,6 +38,8 @@ bench: ## the measures of docs/benchmarks.md
 	$(GO) run ./bench/ingest
 	$(GO) run ./bench/fanout
 	$(GO) run ./bench/crash
+	$(GO) run ./bench/engine
+	$(GO) run ./bench/restart
 
 image:
 	docker build --build-arg VERSION=$(VERSION) -t switchyard:$(VERSION) .
