@@ -26,10 +26,14 @@ type redriveToken struct {
 }
 
 // notRedrivable says why an execution cannot be redriven; "" when it can. The
-// texts are Step Functions'.
+// texts are Step Functions', but for children: there a Map run is redriven, here
+// it begins anew.
 func (e *Engine) notRedrivable(ctx context.Context, x *store.Execution) (string, error) {
 	if x.Status == store.Running || x.Status == store.Succeeded {
 		return "Execution is " + x.Status.String() + " and cannot be redriven", nil
+	}
+	if isChild(x.Machine) {
+		return "Execution was started by a Map Run: redrive the execution that started the Map Run", nil
 	}
 	m, err := e.machine(ctx, x.Machine)
 	if err != nil {
@@ -68,8 +72,9 @@ func (e *Engine) lastEvent(ctx context.Context, id int64) (int64, error) {
 
 // Redrive lets an execution that failed, timed out or was aborted go on from
 // the states in which it ended, and returns, once that is durable, when it was
-// redriven, in Unix milliseconds. What had succeeded is not done again. With
-// the client token of an earlier redrive it only returns that one's time.
+// redriven, in Unix milliseconds. What had succeeded is not done again, but for
+// the items of a distributed Map that failed: it has a new run. With the client
+// token of an earlier redrive it only returns that one's time.
 func (e *Engine) Redrive(ctx context.Context, arn, clientToken string) (int64, error) {
 	// Two redrives at once would both see the execution closed.
 	e.redrives.Lock()
