@@ -519,7 +519,7 @@ func TestRedriveOfADistributedMapHasANewRun(t *testing.T) {
 		wantFailure(t, wait(t, e, arn), store.Failed, "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded")
 		for _, child := range children(t, e, mapRuns(t, e, arn)[0].ARN) {
 			want := "Execution is SUCCEEDED and cannot be redriven"
-			if child.Status == store.Failed {
+			if child.Status != store.Succeeded { // or aborted, when the other one failed first
 				want = "Execution was started by a Map Run: redrive the execution that started the Map Run"
 			}
 			_, err := e.Redrive(t.Context(), child.ARN, "")
