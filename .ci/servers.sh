@@ -1,8 +1,12 @@
-# Sourced by .ci/run: installs and names the servers that we did not write.
-venv="$bin/moto"
-if [ ! -x "$venv/bin/moto_server" ]; then
-  python3 -m venv "$venv" 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null && python3 -m venv "$venv"; }
-  "$venv/bin/pip" install -q 'moto[server]'
-fi
-export MOTO_SERVER="$venv/bin/moto_server"
-command -v aws >/dev/null || { apt-get update -qq && apt-get install -y -qq awscli >/dev/null; }
+# Sourced by .ci/run: installs and names the programs that we did not write.
+# Each has an environment of its own, since they pin the same libraries.
+python_env() { # DIR PACKAGE
+  [ -x "$1/bin/pip" ] || python3 -m venv "$1" 2>/dev/null ||
+    { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null && python3 -m venv "$1"; }
+  "$1/bin/pip" install -q "$2"
+}
+[ -x "$bin/moto/bin/moto_server" ] || python_env "$bin/moto" 'moto[server]'
+export MOTO_SERVER="$bin/moto/bin/moto_server"
+# Debian 12's awscli (2.9) has no commands for aliases of state machines yet.
+[ -x "$bin/awscli/bin/aws" ] || python_env "$bin/awscli" awscli
+export SWITCHYARD_AWS_CLI="$bin/awscli/bin/aws"
