@@ -169,10 +169,13 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	if d.running.Swap(true) {
 		return errors.New("dispatch: already running")
 	}
-	switch err := d.boot(ctx); {
-	case ctx.Err() != nil:
+	err := d.boot(ctx)
+	select {
+	case <-ctx.Done():
 		return nil // stopped before it began, which is no failure
-	case err != nil:
+	default:
+	}
+	if err != nil {
 		return err
 	}
 	// The recorder outlives those who hand it results, so that a start that
