@@ -41,13 +41,7 @@ func (c *cli) deliveriesListCommand() *cobra.Command {
 			rows = append(rows, []string{d.ID, stamp(d.ReceivedAt), string(d.Kind), d.Repository, shortRef(d.Ref),
 				fmt.Sprint(d.Commits), fmt.Sprint(d.Requested), fmt.Sprint(d.Ignored), string(d.State)})
 		}
-		if err := c.out.table([]string{"delivery", "received", "event", "repository", "branch", "commits", "executions", "ignored", "state"}, rows); err != nil {
-			return err
-		}
-		if page.Next != 0 {
-			fmt.Fprintf(c.stderr, "There are more: --before %d\n", page.Next)
-		}
-		return nil
+		return c.page([]string{"delivery", "received", "event", "repository", "branch", "commits", "executions", "ignored", "state"}, rows, page.Next)
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&f.Source, "source", "", "only this `source`")

@@ -50,13 +50,7 @@ func (c *cli) executionsListCommand() *cobra.Command {
 			e := &page.Executions[i]
 			rows = append(rows, []string{e.ID, short(e.SHA), e.Title, shortRef(e.Ref), e.Environment, string(e.State), took(e)})
 		}
-		if err := c.out.table([]string{"execution", "commit", "title", "branch", "environment", "state", "time"}, rows); err != nil {
-			return err
-		}
-		if page.Next != 0 {
-			fmt.Fprintf(c.stderr, "There are more: --before %d\n", page.Next)
-		}
-		return nil
+		return c.page([]string{"execution", "commit", "title", "branch", "environment", "state", "time"}, rows, page.Next)
 	}
 	fs := cmd.Flags()
 	fs.StringSliceVar(&states, "state", nil, "only these `states`: "+joinStates())
@@ -212,6 +206,17 @@ func (c *cli) executionsRedriveCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// page writes one page of a list, and how to see the next one, if there is one.
+func (c *cli) page(headings []string, rows [][]string, next int64) error {
+	if err := c.out.table(headings, rows); err != nil {
+		return err
+	}
+	if next != 0 {
+		fmt.Fprintf(c.stderr, "There are more: --before %d\n", next)
+	}
+	return nil
 }
 
 // facts writes names and values under one another, leaving out what is empty.
