@@ -30,14 +30,6 @@ type Config struct {
 	Timeout time.Duration
 }
 
-// Option replaces what wiring or a test provides.
-type Option func(*Endpoint)
-
-// WithTransport sets how calls are made. Default: http.DefaultTransport.
-func WithTransport(rt nethttp.RoundTripper) Option {
-	return func(e *Endpoint) { e.client.Transport = rt }
-}
-
 // Endpoint is a function behind a URL. It is safe for concurrent use.
 type Endpoint struct {
 	cfg    Config
@@ -51,7 +43,7 @@ var _ lambda.Function = (*Endpoint)(nil)
 const maxRedirects = 3
 
 // New checks the configuration; it calls nothing.
-func New(cfg Config, opts ...Option) (*Endpoint, error) {
+func New(cfg Config) (*Endpoint, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, errors.New("http: URL must be http:// or https:// with a host")
@@ -78,9 +70,6 @@ func New(cfg Config, opts ...Option) (*Endpoint, error) {
 			return fmt.Errorf("more than %d redirects", maxRedirects)
 		}
 		return nil
-	}
-	for _, o := range opts {
-		o(e)
 	}
 	return e, nil
 }
