@@ -27,7 +27,11 @@ func gitServer(t *testing.T, r *repo, password string) (url string) {
 		Env:  []string{"GIT_PROJECT_ROOT=" + filepath.Dir(r.bare), "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=/dev/null"},
 	}
 	if _, err := os.Stat(backend.Path); err != nil {
-		t.Skip("git-http-backend is not installed")
+		const help = "git-http-backend, which comes with git, is not installed"
+		if os.Getenv("SWITCHYARD_REQUIRE_SERVERS") == "1" {
+			t.Fatal(help)
+		}
+		t.Skip(help)
 	}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if _, got, _ := req.BasicAuth(); got != password {
