@@ -32,7 +32,8 @@ type Event struct {
 	DeliveryID string `json:"delivery_id"`
 	Kind       Kind   `json:"kind"`
 	// Action refines a pull request event: opened, synchronize, reopened,
-	// ready_for_review, closed or labeled. Empty otherwise.
+	// ready_for_review, edited (its base changed), closed or labeled. Empty
+	// otherwise.
 	Action     string     `json:"action,omitempty"`
 	Repository Repository `json:"repository"`
 	// Ref is the full name of the ref the commits are on: refs/heads/… or
@@ -46,11 +47,17 @@ type Event struct {
 	// Commits lists what the event brought, oldest first. For a pull request
 	// it is the head commit alone, for a deletion the last commit of the ref.
 	Commits []Commit `json:"commits,omitempty"`
-	// Truncated says that the host listed only a part of the commits, so that
-	// those left out can be recorded as such.
-	Truncated   bool     `json:"truncated,omitempty"`
+	// Truncated says that the host listed only a part of the commits: the rest
+	// is asked for at the host's API, or recorded as left out.
+	Truncated bool `json:"truncated,omitempty"`
+	// Total is how many commits the host says the push has, 0 when it does not
+	// say.
+	Total       int      `json:"total,omitempty"`
 	PullRequest *PullReq `json:"pull_request,omitempty"`
 	Sender      string   `json:"sender,omitempty"`
+	// Digest is the SHA-256 of the delivery's raw body in hex, empty when it is
+	// not known. It tells two deliveries apart that carry the same ID.
+	Digest string `json:"-"`
 }
 
 // Branch is the short name of the event's branch, or "" when the ref is not a
@@ -58,6 +65,14 @@ type Event struct {
 func (e *Event) Branch() string {
 	if b, ok := strings.CutPrefix(e.Ref, "refs/heads/"); ok {
 		return b
+	}
+	return ""
+}
+
+// Tag is the short name of the event's tag, or "" when the ref is not a tag.
+func (e *Event) Tag() string {
+	if t, ok := strings.CutPrefix(e.Ref, "refs/tags/"); ok {
+		return t
 	}
 	return ""
 }
@@ -77,6 +92,10 @@ type Repository struct {
 type Commit struct {
 	SHA     string `json:"sha"`
 	Message string `json:"message,omitempty"`
+	// MessageKnown tells an empty message from one that the host left out, as
+	// pull request events do. Events recorded before it existed lack it; see
+	// [Commit.KnowsMessage].
+	MessageKnown bool `json:"message_known,omitempty"`
 	// Author is the login where the host knows one, else the name.
 	Author      string `json:"author,omitempty"`
 	AuthorEmail string `json:"author_email,omitempty"`
@@ -89,12 +108,18 @@ type Commit struct {
 	PathsKnown bool     `json:"paths_known,omitempty"`
 }
 
+// KnowsMessage reports whether Message is what the commit says, and not merely
+// empty because nobody told.
+func (c *Commit) KnowsMessage() bool { return c.MessageKnown || c.Message != "" }
+
 // PullReq is what a pull request event adds.
 type PullReq struct {
 	Number int `json:"number"`
 	// Base is the short name of the branch to be merged into.
-	Base    string   `json:"base"`
-	BaseSHA string   `json:"base_sha,omitempty"`
+	Base    string `json:"base"`
+	BaseSHA string `json:"base_sha,omitempty"`
+	// OldBase is the base before an action edited that changed it.
+	OldBase string   `json:"old_base,omitempty"`
 	Title   string   `json:"title,omitempty"`
 	Author  string   `json:"author,omitempty"`
 	Labels  []string `json:"labels,omitempty"`
@@ -109,11 +134,11 @@ type PullReq struct {
 	HeadRepo string `json:"head_repo,omitempty"`
 }
 
-// Request is one commit × one route: an execution that must be started.
+// Request is one commit × one route × the environment that the route gives it:
+// an execution that must be started.
 //
-// ID and Input are functions of repository, commit and route alone: the same
-// request is recognised wherever it comes from, and Step Functions accepts a
-// repeated name only with the same input.
+// ID is a function of source, repository, commit, route and environment, so
+// the same request is recognised wherever it comes from.
 type Request struct {
 	// ID is the execution's name: 1–80 characters of [0-9A-Za-z_-].
 	ID    string `json:"id"`
@@ -128,13 +153,34 @@ type Request struct {
 	Kind        Kind   `json:"kind"`
 	PullRequest int    `json:"pull_request,omitempty"`
 	Commit      Commit `json:"commit"`
+	// HeadRepository is where a pull request's head is, when that is another
+	// repository than Repository; empty otherwise.
+	HeadRepository string `json:"head_repository,omitempty"`
+	// Teardown is true for what the end of a branch or pull request starts. It
+	// never supersedes a build and is never superseded by one.
+	Teardown bool `json:"teardown,omitempty"`
+	// Former is how the request was known before its environment was part of
+	// its identity; nil when it never was.
+	Former *FormerIdentity `json:"-"`
 	// Input is the execution input, a JSON object of at most 262,144 bytes.
 	Input []byte `json:"-"`
-	// CancelSuperseded asks that older executions of the same route and ref
-	// are stopped once this one exists.
+	// CancelSuperseded asks that older executions of the same route, source,
+	// repository, head repository, ref, kind and pull request are stopped once
+	// this one exists.
 	CancelSuperseded bool `json:"cancel_superseded,omitempty"`
+	// Revisit asks for another attempt where a push moves its branch back to a
+	// commit that was requested before.
+	Revisit bool `json:"revisit,omitempty"`
 	// Reason says, for a person, why the request exists.
 	Reason string `json:"reason"`
+}
+
+// FormerIdentity is the name and environment that a version before the
+// environment became part of the identity gave the same request. A journal that
+// holds a request with both counts it as this one.
+type FormerIdentity struct {
+	ID          string
+	Environment string
 }
 
 // Ignored records why a route, or a commit of it, starts nothing.
@@ -150,6 +196,18 @@ type Ignored struct {
 type Plan struct {
 	Requests []Request
 	Ignored  []Ignored
+	// Lacks lists commits of which a route had to decide without their message
+	// or paths, since the event did not tell. Whoever can find out does so and
+	// plans again.
+	Lacks []Lack
+}
+
+// Lack is what a plan would have needed to know of a commit.
+type Lack struct {
+	Route   string
+	Commit  string
+	Message bool
+	Paths   bool
 }
 
 // Receipt tells a source what became of its delivery.
@@ -158,6 +216,8 @@ type Receipt struct {
 	Delivery string
 	// Executions are the names of the executions the delivery asks for.
 	Executions []string
+	// New is how many of them nobody had asked for before.
+	New int
 	// Ignored says why there are none; empty when there are some.
 	Ignored string
 	// Duplicate is true when the delivery was already known.

@@ -1,0 +1,28 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+
+	"switchyard/internal/event"
+)
+
+// Host is asked for what a delivery left out, at the API of the git host that
+// sent it. It is safe for concurrent use, and every call returns when ctx ends.
+//
+// Errors: one that wraps [ErrCannotAsk] says that nobody can be asked; a
+// [*PermanentError] that the host will not tell, whoever asks again; a
+// [*ThrottledError] that the host asks for fewer calls; anything else is
+// retried with backoff.
+type Host interface {
+	// Commits returns all commits that a push brought to its ref, oldest
+	// first, with the host's word on message and author where it has one, and
+	// paths where they come along.
+	Commits(ctx context.Context, push *event.Event) ([]event.Commit, error)
+	// Commit returns one commit with its message and the paths it changed.
+	Commit(ctx context.Context, source, repository, sha string) (event.Commit, error)
+}
+
+// ErrCannotAsk is wrapped by a [Host] that has no access to a source's API.
+// The text says what is missing, for example a token.
+var ErrCannotAsk = errors.New("the host's API cannot be asked")
