@@ -15,6 +15,9 @@ type Wait struct {
 	timestampPath Expression
 }
 
+// Absolute reports whether the state ends at a time, and not after one.
+func (w *Wait) Absolute() bool { return w.timestampPath != nil || !w.at.IsZero() }
+
 // noWaitValue says that the path in a field selects nothing.
 func noWaitValue(field string) func(*jsonpath.Path, *jsonpath.NotFoundError) error {
 	return func(p *jsonpath.Path, _ *jsonpath.NotFoundError) error {

@@ -162,7 +162,7 @@ func WithRandom(f func() float64) Option { return func(e *Engine) { e.random = f
 // whenever no execution and no task has anything to do. An hour's Wait takes
 // no time then.
 func WithVirtualTime(start time.Time) Option {
-	return func(e *Engine) { e.clock = &clock{virtual: true, now: start.UnixMilli()} }
+	return func(e *Engine) { e.clock = newVirtualClock(start) }
 }
 
 // WithRest calls f, while time is virtual, whenever no execution has anything
@@ -177,7 +177,7 @@ func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		store: s, cfg: cfg, log: zap.NewNop(), clock: &clock{}, random: randomFloat,
+		store: s, cfg: cfg, log: zap.NewNop(), clock: newClock(), random: randomFloat,
 		arnPrefix: "arn:aws:states:" + cfg.Region + ":" + cfg.Account + ":",
 		book:      newMachineBook(), desk: newActivityDesk(), timers: newTimers(), queue: newRunQueue(), events: &broadcast{}, runs: newMapRunBook(),
 		tasks: taskSet{running: map[*running]struct{}{}},
@@ -188,6 +188,9 @@ func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
 	}
 	if err := sortHandlers(e.handlers); err != nil {
 		return nil, err
+	}
+	if err := e.readClock(context.Background()); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
 	}
 	last, err := s.LastID(context.Background())
 	if err != nil {
@@ -204,7 +207,7 @@ func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
 	// executions and wakes them.
 	err = s.Running(context.Background(), func(id, wake int64) error {
 		if wake != store.Never {
-			e.timers.set(id, wake)
+			e.timers.set(id, e.clock.firstLook(wake))
 		}
 		return nil
 	})
@@ -236,6 +239,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	loops.Go(func() { e.timeLoop(ctx) })
 	loops.Go(func() { e.pruneLoop(ctx) })
+	loops.Go(func() { e.clockLoop(ctx) })
 	loops.Go(func() { e.stopOrphans(ctx) })
 	loops.Go(func() { e.clearRuns(ctx) })
 	<-ctx.Done()
@@ -349,28 +353,4 @@ func (e *Engine) pruneLoop(ctx context.Context) {
 // the same, and what is in memory must follow it.
 func (e *Engine) keep(ctx context.Context, w *store.Write) error {
 	return store.Do(context.WithoutCancel(ctx), e.store, w)
-}
-
-func (e *Engine) now() time.Time { return e.clock.read() }
-
-// clock is the system's, or one that stands still until it is advanced.
-type clock struct {
-	virtual bool
-	mu      sync.Mutex
-	now     int64 // Unix milliseconds
-}
-
-func (c *clock) read() time.Time {
-	if !c.virtual {
-		return time.Now()
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.UnixMilli(c.now)
-}
-
-func (c *clock) advance(to int64) {
-	c.mu.Lock()
-	c.now = max(c.now, to)
-	c.mu.Unlock()
 }

@@ -69,6 +69,11 @@ type execution struct {
 	wake     int64 // as the store has it
 	newWake  int64
 
+	// handling are the messages of this turn that are not done with, the one at
+	// hand first; condemned says that a turn has panicked.
+	handling  []message
+	condemned bool
+
 	// scope is what expressions see; it is filled for the branch at hand.
 	scope asl.Scope
 	at    *branch
@@ -126,7 +131,7 @@ func (x *execution) setup(rec *store.Execution, prog *program, input value.Value
 	x.scope.NewUUID = newUUID
 	x.scope.Variable = func(name string) (value.Value, bool) { return x.at.vars.Get(name) }
 	if t := x.timeLimit(); t > 0 {
-		x.wait(nil, max(rec.Started, x.attrs.Redriven)+t.Milliseconds())
+		x.wait(nil, x.e.clock.since(x.id, max(rec.Started, x.attrs.Redriven), x.now())+t.Milliseconds())
 	}
 }
 
@@ -200,8 +205,8 @@ func (x *execution) forget(force bool) bool {
 	return true
 }
 
-// run advances x: one turn of a worker.
-func (x *execution) run(ctx context.Context) {
+// turn advances x: what a worker does with it at a time.
+func (x *execution) turn(ctx context.Context) {
 	if x.rec == nil && !x.load(ctx) {
 		return
 	}
@@ -234,8 +239,10 @@ func (x *execution) run(ctx context.Context) {
 	x.inbox = nil
 	x.mu.Unlock()
 	for i := range inbox {
+		x.handling = inbox[i:]
 		x.handle(&inbox[i])
 	}
+	x.handling = nil
 	if !x.e.stopping.Load() {
 		x.advance()
 	}

@@ -115,10 +115,19 @@ func (r *mapRun) run(ctx context.Context) (json.RawMessage, error) {
 		}
 	}
 	output, err := r.results(ctx, failure != nil)
-	if failure != nil {
-		return nil, failure
+	var unwritten *asl.Error
+	switch {
+	case failure == nil:
+		return output, err
+	case errors.As(err, &unwritten):
+		// What failed the run is what its execution is about. That the results
+		// of the children are missing too has to be said beside it.
+		r.e.log.Warn("the results of a failed map run could not be written", zap.String("map_run", r.arn()), zap.Error(unwritten))
+		failure = &asl.Error{Name: failure.Name, Cause: strings.TrimSuffix(failure.Cause, ".") + ". Its results could not be written: " + unwritten.Cause}
+	case err != nil:
+		return nil, err
 	}
-	return output, err
+	return nil, failure
 }
 
 func (r *mapRun) work(ctx context.Context) error {

@@ -290,10 +290,13 @@ func (x *execution) startWait(b *branch) error {
 	if err != nil {
 		return err
 	}
-	until, err := b.state.Wait.Until(x.see(b, v), time.UnixMilli(b.enteredAt))
+	// A Timestamp is the system's time, which need not be the engine's.
+	drift := x.e.clock.drift()
+	until, err := b.state.Wait.Until(x.see(b, v), time.UnixMilli(b.enteredAt).Add(drift))
 	if err != nil {
 		return err
 	}
+	until = until.Add(-drift)
 	b.phase = phaseWait
 	due := until.UnixMilli()
 	if until.Nanosecond()%int(time.Millisecond) != 0 {
@@ -453,6 +456,7 @@ func (x *execution) finish(status store.Status, event EventType, output []byte, 
 	if cause != "" {
 		ev.Has |= HasCause
 	}
+	ev.Prev = x.hist.next - 1
 	if root := x.branches[rootID]; root != nil {
 		ev.Prev = root.prev
 	}

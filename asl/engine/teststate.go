@@ -253,6 +253,9 @@ func (e *Engine) TestState(ctx context.Context, in StateTest) (*StateResult, err
 	if ended.Status == store.TimedOut {
 		t.out.Status, t.out.Error = StateFailed, asl.ErrTimeout
 	}
+	if ended.Status == store.Failed && t.out.Status == "" { // it did not come to an end by itself
+		t.out.Status, t.out.Error, t.out.Cause = StateFailed, ended.Error, ended.Cause
+	}
 	t.tidy(x, s, input)
 	return &t.out, nil
 }
