@@ -102,7 +102,7 @@ func (d *Dispatcher) recall(ctx context.Context, id string, r *rules) (event.Rec
 	}
 	var ignored []event.Ignored
 	for i := range known.Executions {
-		if known.Executions[i].Attempt == 1 {
+		if !known.Executions[i].Rerun {
 			receipt.Executions = append(receipt.Executions, known.Executions[i].ID)
 		}
 	}

@@ -78,7 +78,8 @@ type Execution struct {
 	// of "x" is "x-r2", with base "x" and attempt 2.
 	Base    string `json:"base"`
 	Attempt int    `json:"attempt"`
-	// Delivery is the ID of the delivery that asked first.
+	// Delivery is the ID of the delivery that asked first; a rerun has that of
+	// the attempt before.
 	Delivery     string     `json:"delivery"`
 	Route        string     `json:"route"`
 	StateMachine string     `json:"state_machine"`
@@ -95,6 +96,13 @@ type Execution struct {
 	// Reason says why the request exists.
 	Reason           string `json:"reason"`
 	CancelSuperseded bool   `json:"cancel_superseded,omitempty"`
+	// HeadRepository is where a pull request's head is, when that is another
+	// repository.
+	HeadRepository string `json:"head_repository,omitempty"`
+	// Teardown is true for what the end of a branch or pull request asked for.
+	Teardown bool `json:"teardown,omitempty"`
+	// Rerun is true for an attempt that a person asked for, and not Delivery.
+	Rerun bool `json:"rerun,omitempty"`
 
 	State State `json:"state"`
 	// StopReason is why its end was asked for, empty when it was not, and

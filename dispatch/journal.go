@@ -41,13 +41,16 @@ type Appender interface {
 	// event, at most limit.
 	Pending(ctx context.Context, limit int) ([]PendingDelivery, error)
 	// Expand records what routing made of deliveries, in the order in which
-	// Pending returned them: their requests, unless one with the same ID
-	// exists, and the reasons for those left out. A request that another
-	// delivery has asked for already is recorded as [AlreadyRequested]. A new
-	// request with CancelSuperseded ends what older deliveries asked for on the
-	// same route, repository and ref, as [Superseding] says. An expansion of a
-	// delivery that is not pending changes nothing. It returns what changed, in
-	// order.
+	// Pending returned them: their requests, and the reasons for those left
+	// out. An expansion of a delivery that is not pending changes nothing. It
+	// returns what changed, in order.
+	//
+	// A request exists already when one has its ID, or when one has the ID of
+	// its Former identity and that environment or its own. It is not made again
+	// then, but recorded as [AlreadyRequested] where another delivery asked.
+	//
+	// A new request with CancelSuperseded ends what older deliveries asked for
+	// in its lane, as [Superseding] says.
 	Expand(ctx context.Context, expansions []Expansion) ([]Change, error)
 }
 
@@ -174,9 +177,13 @@ func AlreadyRequested(route, sha, id, delivery string) Ignored {
 	}
 }
 
-// Superseding is how a newer request ends an older one of the same route,
-// repository and ref, where the route asks for it. One that waits becomes
-// superseded; one that is ready or running is marked to be stopped.
+// Superseding is how a newer request ends an older one in its lane, where the
+// route asks for it. One that waits becomes superseded; one that is ready or
+// running is marked to be stopped.
+//
+// A lane is one route, source, repository, head repository, ref, kind, pull
+// request, and teardown or none: a fork's main never stops that of the
+// repository, nor a build a teardown.
 //
 // Older is what an older delivery asked for, in order of arrival. So the
 // commits of one push never supersede one another, since every commit of a

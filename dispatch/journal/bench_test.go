@@ -189,7 +189,7 @@ func fill(b *testing.B, j *SQLite, n int) {
 			e.Requests = append(e.Requests, dispatch.NewRequest{Request: r, State: dispatch.StateReady, DueAt: time.Now()})
 		}
 		if err := j.w.do(ctx, func(c *conn) error {
-			if _, err := expandOne(c, &e); err != nil {
+			if err := (&expanding{Expansion: &e, c: c}).expand(); err != nil {
 				return err
 			}
 			_, err := c.exec(`UPDATE requests SET state = 'succeeded', stopped_at = 1 WHERE state = 'ready'`)

@@ -1,0 +1,242 @@
+package journal
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"slices"
+	"time"
+
+	"switchyard/dispatch"
+)
+
+// Expand implements [dispatch.Appender].
+func (j *SQLite) Expand(ctx context.Context, expansions []dispatch.Expansion) ([]dispatch.Change, error) {
+	var changes []dispatch.Change
+	err := j.do(ctx, func(c *conn) error {
+		changes = nil
+		for i := range expansions {
+			x := expanding{Expansion: &expansions[i], c: c}
+			if err := x.expand(); err != nil {
+				return fmt.Errorf("expand delivery %d: %w", expansions[i].Delivery, err)
+			}
+			changes = append(changes, x.changes...)
+		}
+		return nil
+	})
+	return changes, err
+}
+
+// expanding is the expansion of one delivery, in the writer's transaction.
+type expanding struct {
+	*dispatch.Expansion
+	c       *conn
+	changes []dispatch.Change
+	ignored []dispatch.Ignored
+	lanes   []newestIn
+}
+
+func (x *expanding) expand() error {
+	pending, err := x.take()
+	if err != nil || !pending {
+		return err
+	}
+	x.ignored = x.Ignored
+	for i := range x.Requests {
+		if err := x.request(&x.Requests[i]); err != nil {
+			return fmt.Errorf("request %s: %w", x.Requests[i].ID, err)
+		}
+	}
+	for i := range x.lanes {
+		older, err := supersede(x.c, &x.lanes[i], x.Delivery, x.At)
+		if err != nil {
+			return err
+		}
+		x.changes = append(x.changes, older...)
+	}
+	return recordIgnored(x.c, x.Delivery, x.ignored)
+}
+
+// take marks the delivery as expanded. It reports false when it was not
+// pending: the expansion was applied before.
+func (x *expanding) take() (pending bool, err error) {
+	reopened, err := x.c.exec(`DELETE FROM reopened WHERE delivery = ?`, x.Delivery)
+	if err != nil || reopened > 0 {
+		return err == nil, err
+	}
+	// Only the oldest that is not expanded: the mark says "up to here".
+	n, err := x.c.exec(`UPDATE progress SET expanded = ?1 WHERE expanded < ?1 AND
+		?1 = (SELECT min(seq) FROM deliveries WHERE seq > (SELECT expanded FROM progress))`, x.Delivery)
+	if err != nil || n > 0 {
+		return err == nil, err
+	}
+	return false, notNext(x.c, x.Delivery)
+}
+
+// notNext says why a delivery could not be marked as expanded: because it is
+// (no error; the expansion was applied before), or because it skips others.
+func notNext(c *conn, delivery int64) error {
+	var expanded int64
+	if err := c.query(`SELECT expanded FROM progress`, func(s scan) error { return s(&expanded) }); err != nil {
+		return err
+	}
+	if delivery <= expanded {
+		return nil
+	}
+	return fmt.Errorf("it is not the next after %d", expanded)
+}
+
+// request records a request, or why it is none of this delivery's.
+func (x *expanding) request(r *dispatch.NewRequest) error {
+	found, err := x.former(r)
+	if err != nil {
+		return err
+	}
+	if found == nil {
+		seq, err := x.insert(r, r.ID, r.ID, 1)
+		if err != nil || seq != 0 {
+			return err
+		}
+		if found, err = x.find(heldQuery, r.ID); err != nil {
+			return err
+		}
+	}
+	if found.delivery != x.Delivery {
+		x.ignored = append(x.ignored[:len(x.ignored):len(x.ignored)], dispatch.AlreadyRequested(r.Route, r.Commit.SHA, found.id, found.deliveryID))
+	}
+	return nil
+}
+
+// held is a request that exists.
+type held struct {
+	seq        int64
+	id         string
+	delivery   int64
+	deliveryID string
+}
+
+const (
+	heldQuery = `SELECT r.seq, r.id, r.delivery, coalesce(d.source || ':' || d.delivery_id, 'no longer kept')
+		FROM requests r LEFT JOIN deliveries d ON d.seq = r.delivery WHERE r.id = ?`
+	// A name from before environments were part of it stands for the same
+	// request only where the environment is the same.
+	formerQuery = heldQuery + ` AND r.environment IN (?, ?)`
+)
+
+// find runs one of the queries above; nil when there is no such request.
+func (x *expanding) find(query string, args ...driver.Value) (*held, error) {
+	var found *held
+	err := x.c.query(query, func(s scan) error {
+		found = &held{}
+		return s(&found.seq, &found.id, &found.delivery, &found.deliveryID)
+	}, args...)
+	return found, err
+}
+
+// former finds what a version that named requests otherwise made of the same.
+func (x *expanding) former(r *dispatch.NewRequest) (*held, error) {
+	if r.Former == nil {
+		return nil, nil //nolint:nilnil // there is none, which is no error
+	}
+	return x.find(formerQuery, r.Former.ID, r.Former.Environment, r.Environment)
+}
+
+// insert adds an attempt at a request, and returns 0 when the ID is taken.
+func (x *expanding) insert(r *dispatch.NewRequest, id, base string, attempt int) (int64, error) {
+	seq, err := x.c.insert(`INSERT INTO requests (id, base, attempt, delivery, route, state_machine, environment, source, repository, ref,
+			kind, pull_request, sha, title, author, reason, cancel_superseded, reports, state, due_at, created_at, head_repository, teardown)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+		id, base, int64(attempt), x.Delivery, r.Route, r.StateMachine, r.Environment, r.Source, r.Repository, r.Ref,
+		string(r.Kind), int64(r.PullRequest), r.Commit.SHA, dispatch.TitleOf(r.Commit.Message), r.Commit.Author, r.Reason,
+		r.CancelSuperseded, r.Status != nil, string(r.State), millis(r.DueAt), millis(x.At), r.HeadRepository, r.Teardown)
+	if err != nil || seq == 0 {
+		return 0, err
+	}
+	if _, err := x.c.exec(`INSERT INTO inputs VALUES (?, ?)`, seq, r.Input); err != nil {
+		return 0, err
+	}
+	if r.Status != nil {
+		if err := wantStatus(x.c, seq, *r.Status, x.At); err != nil {
+			return 0, err
+		}
+	}
+	x.changes = append(x.changes, dispatch.Change{ID: id, State: r.State, Environment: r.Environment})
+	if r.CancelSuperseded {
+		x.lanes = newest(x.lanes, r, id)
+	}
+	return seq, nil
+}
+
+func recordIgnored(c *conn, delivery int64, ignored []dispatch.Ignored) error {
+	if len(ignored) == 0 {
+		_, err := c.exec(`DELETE FROM ignored WHERE delivery = ?`, delivery)
+		return err
+	}
+	text, err := encodeReasons(ignored)
+	if err != nil {
+		return err
+	}
+	_, err = c.exec(`INSERT INTO ignored VALUES (?, ?, ?) ON CONFLICT (delivery) DO UPDATE SET count = excluded.count, reasons = excluded.reasons`,
+		delivery, int64(len(ignored)), text)
+	return err
+}
+
+// lane is where a newer request takes the place of older ones: what differs in
+// any of this never stops one another.
+type lane struct {
+	route, source, repository, ref, headRepository, kind string
+	pullRequest                                          int
+	teardown                                             bool
+}
+
+// newestIn is the newest request of a lane in one delivery.
+type newestIn struct {
+	lane
+	newer string
+}
+
+// newest notes the attempt id at r as the newest of its lane.
+func newest(lanes []newestIn, r *dispatch.NewRequest, id string) []newestIn {
+	l := lane{r.Route, r.Source, r.Repository, r.Ref, r.HeadRepository, string(r.Kind), r.PullRequest, r.Teardown}
+	for i := range lanes {
+		if lanes[i].lane == l {
+			lanes[i].newer = id
+			return lanes
+		}
+	}
+	return append(lanes, newestIn{l, id})
+}
+
+// supersede ends what older deliveries asked for in a lane. What the same
+// delivery asked for stays: every commit of a push runs.
+func supersede(c *conn, l *newestIn, delivery int64, at time.Time) ([]dispatch.Change, error) {
+	reason, status := dispatch.Superseding(l.newer)
+	const older = ` WHERE route = ?1 AND source = ?2 AND repository = ?3 AND ref = ?4 AND head_repository = ?5 AND kind = ?6
+		AND pull_request = ?7 AND teardown = ?8 AND delivery < ?9 AND cancel_superseded = 1 AND state IN ('waiting', 'ready', 'running')`
+	in := []driver.Value{l.route, l.source, l.repository, l.ref, l.headRepository, l.kind, int64(l.pullRequest), l.teardown, delivery}
+	_, err := c.exec(`UPDATE requests SET stop_reason = ?10, superseded_by = ?11, due_at = iif(state = 'running', ?12, due_at)`+older+` AND stop_reason = ''`,
+		append(in, reason, l.newer, millis(at))...)
+	if err != nil {
+		return nil, err
+	}
+	var waiting []int64
+	err = c.query(`SELECT seq FROM requests`+older+` AND state = 'waiting'`, func(s scan) error {
+		var seq int64
+		err := s(&seq)
+		waiting = append(waiting, seq)
+		return err
+	}, in...)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(waiting)
+	var changes []dispatch.Change
+	for _, seq := range waiting {
+		more, err := end(c, &dispatch.EndRecord{Seq: seq, State: dispatch.StateSuperseded, StoppedAt: at, Status: status}, at)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, more...)
+	}
+	return changes, nil
+}
