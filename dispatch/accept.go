@@ -17,9 +17,9 @@ const retryAfter = 5 * time.Second
 
 // Accept makes ev durable and says which executions it asks for. Nil means
 // that ev survives a crash and will be worked off. Any error that the journal
-// causes is an [*UnavailableError]: the delivery is not ours then, or, when
-// only the report of its commit was lost, will be recognised when it comes
-// again.
+// causes is an [*UnavailableError], which says whether the delivery may have
+// been taken all the same; one that was is worked off, and recognised when it
+// comes again.
 //
 // A delivery known by source and delivery ID is not recorded again: the answer
 // is the same, and what is unfinished of it goes on.
@@ -49,7 +49,7 @@ func (d *Dispatcher) accept(ctx context.Context, ev event.Event) (event.Receipt,
 	leave, waiting := d.yield.arrive()
 	defer leave()
 	if waiting > r.cfg.MaxPending {
-		return event.Receipt{}, &UnavailableError{RetryAfter: time.Second, Err: fmt.Errorf("%d deliveries wait for the journal already", waiting-1)}
+		return event.Receipt{}, &UnavailableError{RetryAfter: time.Second, Untouched: true, Err: fmt.Errorf("%d deliveries wait for the journal already", waiting-1)}
 	}
 	text, err := json.Marshal(&ev)
 	if err != nil {
@@ -71,7 +71,13 @@ func (d *Dispatcher) append(ctx context.Context, ev *event.Event, text []byte, r
 }
 
 // keep appends an event to the journal, and reports whether it was there.
+//
+// The workers are woken whatever came of it: a delivery that is known sets off
+// again what stopped, and one whose writing is reported as failed, or whose
+// sender has gone, may be on disk all the same, now or in a moment.
 func (d *Dispatcher) keep(ctx context.Context, ev *event.Event, text []byte) (existed bool, err error) {
+	defer wake(d.startSoon)
+	defer wake(d.expandSoon)
 	appended, err := d.journal.Append(ctx, NewDelivery{
 		Source: ev.Source, DeliveryID: ev.DeliveryID, Kind: ev.Kind, Repository: ev.Repository.FullName,
 		Ref: ev.Ref, Commits: len(ev.Commits), ReceivedAt: d.now(), Event: text, Traceparent: d.tracer.Inject(ctx),
@@ -79,9 +85,6 @@ func (d *Dispatcher) keep(ctx context.Context, ev *event.Event, text []byte) (ex
 	if err != nil {
 		return false, &UnavailableError{RetryAfter: retryAfter, Err: fmt.Errorf("append delivery %s: %w", DeliveryID(ev.Source, ev.DeliveryID), err)}
 	}
-	// Also for a delivery that is known: whatever stopped is set off again.
-	wake(d.expandSoon)
-	wake(d.startSoon)
 	return appended.Existed, nil
 }
 

@@ -24,11 +24,13 @@ func (d *Dispatcher) admitAll() { d.slotMayBeFree(everyEnvironment) }
 // admit hands free slots of environments to the requests that wait for them,
 // oldest first. Environments don't wait for one another.
 func (d *Dispatcher) admit(ctx context.Context) {
+	var idle lookout
 	for {
-		select {
-		case <-ctx.Done():
+		if !idle.wait(ctx, d.admitSoon) {
+			d.admitAll() // nobody called
+		}
+		if ctx.Err() != nil {
 			return
-		case <-d.admitSoon:
 		}
 		d.dirtyMu.Lock()
 		dirty := slices.Sorted(maps.Keys(d.dirty))

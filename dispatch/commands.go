@@ -43,7 +43,7 @@ func (d *Dispatcher) Start(ctx context.Context, req event.Request, by string) (e
 	case err == nil:
 		receipt.Duplicate = true
 	case !errors.Is(err, ErrNotFound):
-		return event.Receipt{}, &UnavailableError{RetryAfter: retryAfter, Err: fmt.Errorf("read request %s: %w", req.ID, err)}
+		return event.Receipt{}, &UnavailableError{RetryAfter: retryAfter, Untouched: true, Err: fmt.Errorf("read request %s: %w", req.ID, err)}
 	}
 	existed, err := d.keep(ctx, &ev, text)
 	if err != nil {
@@ -74,12 +74,10 @@ func validName(name string) bool {
 func (d *Dispatcher) Stop(ctx context.Context, id, by string) error {
 	reason := "stopped by " + by
 	changes, err := d.journal.RequestStop(ctx, id, StopRequest{Reason: reason, At: d.now(), Status: stoppedStatus(reason)})
+	d.changed(changes, err)
 	if err != nil {
-		return fmt.Errorf("stop %s: %w", id, err)
+		return fmt.Errorf("stop %s: %w", id, unavailable(err))
 	}
-	d.publish(changes)
-	wake(d.stopSoon)
-	wake(d.startSoon)
 	return nil
 }
 
@@ -91,10 +89,10 @@ func (d *Dispatcher) Rerun(ctx context.Context, id, by string) (string, error) {
 		return "", fmt.Errorf("rerun %s: %w", id, err)
 	}
 	again, changes, err := d.journal.Rerun(ctx, id, "rerun of "+id+" by "+by, d.resume(x.Environment))
+	d.changed(changes, err)
 	if err != nil {
-		return "", fmt.Errorf("rerun %s: %w", id, err)
+		return "", fmt.Errorf("rerun %s: %w", id, unavailable(err))
 	}
-	d.publish(changes)
 	return again, nil
 }
 
@@ -106,11 +104,36 @@ func (d *Dispatcher) Redrive(ctx context.Context, id string) error {
 		return fmt.Errorf("redrive %s: %w", id, err)
 	}
 	changes, err := d.journal.Redrive(ctx, id, d.resume(x.Environment))
+	d.changed(changes, err)
 	if err != nil {
-		return fmt.Errorf("redrive %s: %w", id, err)
+		return fmt.Errorf("redrive %s: %w", id, unavailable(err))
 	}
-	d.publish(changes)
 	return nil
+}
+
+// changed sets off what follows a command. One that is reported as failed may
+// have been applied all the same.
+func (d *Dispatcher) changed(changes []Change, err error) {
+	d.publish(changes)
+	wake(d.stopSoon)
+	wake(d.startSoon)
+	if err != nil && !decided(err) {
+		d.wakeAll()
+	}
+}
+
+// decided reports whether an error of the journal is its answer, and not a
+// write of which nobody knows whether it was applied.
+func decided(err error) bool {
+	return errors.Is(err, ErrNotFound) || errors.Is(err, ErrFinished) || errors.Is(err, ErrUnfinished) || errors.Is(err, ErrNotDead)
+}
+
+// unavailable marks a write that may or may not have been applied.
+func unavailable(err error) error {
+	if decided(err) {
+		return err
+	}
+	return &UnavailableError{RetryAfter: retryAfter, Err: err}
 }
 
 func (d *Dispatcher) resume(environment string) Resume {
@@ -126,10 +149,11 @@ func (d *Dispatcher) Replay(ctx context.Context, id string) (event.Receipt, erro
 	if err != nil {
 		return event.Receipt{}, fmt.Errorf("replay %s: %w", id, err)
 	}
-	if err := d.journal.Reopen(ctx, id); err != nil {
-		return event.Receipt{}, fmt.Errorf("replay %s: %w", id, err)
-	}
+	err = d.journal.Reopen(ctx, id)
 	wake(d.expandSoon)
+	if err != nil {
+		return event.Receipt{}, fmt.Errorf("replay %s: %w", id, unavailable(err))
+	}
 	if known.Source == ManualSource {
 		return event.Receipt{Delivery: id, Executions: []string{known.DeliveryID}}, nil
 	}

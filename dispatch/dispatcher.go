@@ -219,6 +219,9 @@ func (d *Dispatcher) persist(ctx context.Context, what string, step func() error
 		if err == nil {
 			if try > 0 {
 				d.log.Info("the journal works again", zap.String("step", what))
+				// A try that was reported as failed may have been applied; this
+				// one then changed nothing, and does not say what follows.
+				d.wakeAll()
 			}
 			return nil
 		}
@@ -303,6 +306,14 @@ func (c Config) resume(environment string) State {
 		return StateWaiting
 	}
 	return StateReady
+}
+
+// wakeAll has every worker look at the journal again.
+func (d *Dispatcher) wakeAll() {
+	wake(d.expandSoon)
+	wake(d.startSoon)
+	wake(d.stopSoon)
+	d.admitAll()
 }
 
 func wake(c chan struct{}) {

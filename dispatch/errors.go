@@ -38,17 +38,27 @@ type ThrottledError struct {
 func (e *ThrottledError) Error() string { return e.Err.Error() }
 func (e *ThrottledError) Unwrap() error { return e.Err }
 
-// UnavailableError says that a delivery could not be made durable now. The
-// caller answers 503; the delivery is not ours.
+// UnavailableError says that a delivery could not be confirmed as durable now.
+// The caller answers 503, and the sender is to send it again.
 type UnavailableError struct {
 	RetryAfter time.Duration
-	Err        error
+	// Untouched is true when nothing was written. Otherwise the delivery may
+	// have been taken: a write whose report was lost, or that nobody waited
+	// for any more, counts.
+	Untouched bool
+	Err       error
 }
 
 func (e *UnavailableError) Error() string {
-	return fmt.Sprintf("journal cannot take the delivery now: %v", e.Err)
+	if e.Untouched {
+		return fmt.Sprintf("the journal cannot be used now: %v", e.Err)
+	}
+	return fmt.Sprintf("the journal could not confirm the change: %v", e.Err)
 }
 func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// NotTaken is how the webhook handler learns what to tell the sender.
+func (e *UnavailableError) NotTaken() bool { return e.Untouched }
 
 // RetryIn is how the webhook handler learns when the delivery may come again.
 func (e *UnavailableError) RetryIn() time.Duration { return e.RetryAfter }

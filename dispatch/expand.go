@@ -22,6 +22,7 @@ const (
 // expand turns pending deliveries into requests, oldest first. It is the only
 // way from a delivery to an execution, at start-up and at any other time.
 func (d *Dispatcher) expand(ctx context.Context) {
+	var idle lookout
 	for {
 		n, err := d.expandSome(ctx)
 		switch {
@@ -30,13 +31,10 @@ func (d *Dispatcher) expand(ctx context.Context) {
 		case err != nil: // persist has logged it and tried long enough
 			continue
 		case n > 0:
+			idle.reset()
 			continue
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-d.expandSoon:
-		}
+		idle.wait(ctx, d.expandSoon)
 	}
 }
 

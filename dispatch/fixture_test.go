@@ -176,26 +176,33 @@ type service struct {
 	t      *testing.T
 	path   string
 	j      *journal.SQLite
-	engine *engine
+	engine *engine // nil when it is another
 	stop   func()
 }
 
 // run starts a dispatcher on the journal at path.
 
-func run(t *testing.T, path string, e *engine, p dispatch.Planner, cfg dispatch.Config) *service {
+func run(t *testing.T, path string, e *engine, p dispatch.Planner, cfg dispatch.Config, opts ...dispatch.Option) *service {
+	t.Helper()
+	return runOn(t, path, func(j dispatch.Journal) dispatch.Journal { return j }, e, p, cfg, opts...)
+}
+
+// runOn puts something between the dispatcher and its journal.
+func runOn(t *testing.T, path string, between func(dispatch.Journal) dispatch.Journal, e dispatch.Engine, p dispatch.Planner, cfg dispatch.Config, opts ...dispatch.Option) *service {
 	t.Helper()
 	j, err := journal.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := dispatch.New(j, e, p, cfg, dispatch.WithJitter(func() float64 { return 0.5 }))
+	d, err := dispatch.New(between(j), e, p, cfg, append([]dispatch.Option{dispatch.WithJitter(func() float64 { return 0.5 })}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
-	s := &service{Dispatcher: d, t: t, path: path, j: j, engine: e}
+	s := &service{Dispatcher: d, t: t, path: path, j: j}
+	s.engine, _ = e.(*engine)
 	s.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -92,6 +92,7 @@ func (d *Dispatcher) start(ctx context.Context) {
 	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var idle lookout
 	for ctx.Err() == nil {
 		wait := d.pace.pause()
 		if wait > 0 {
@@ -102,8 +103,11 @@ func (d *Dispatcher) start(ctx context.Context) {
 			}
 			wait = s.launch(ctx)
 		}
-		if wait == 0 && len(s.queue) == 0 && !s.nextDue.IsZero() {
-			wait = max(s.nextDue.Sub(d.now()), time.Millisecond)
+		if wait == 0 && len(s.queue) == 0 {
+			wait = idle.pause()
+			if !s.nextDue.IsZero() {
+				wait = min(wait, max(s.nextDue.Sub(d.now()), time.Millisecond))
+			}
 		}
 		timer.Stop()
 		if wait > 0 {
@@ -114,6 +118,7 @@ func (d *Dispatcher) start(ctx context.Context) {
 		case <-s.returned:
 			s.active--
 		case <-d.startSoon:
+			idle.reset()
 			s.more = true
 		case <-timer.C:
 			s.more = s.more || len(s.queue) == 0

@@ -115,6 +115,7 @@ func (d *Dispatcher) describe(ctx context.Context, arn string) (event.Outcome, e
 func (d *Dispatcher) stop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var idle lookout
 	for ctx.Err() == nil {
 		var page []Execution
 		var next time.Time
@@ -126,13 +127,15 @@ func (d *Dispatcher) stop(ctx context.Context) {
 			d.stopSome(ctx, page)
 			continue
 		}
-		timer.Stop()
+		wait := idle.pause()
 		if !next.IsZero() {
-			timer.Reset(max(next.Sub(d.now()), time.Millisecond))
+			wait = min(wait, max(next.Sub(d.now()), time.Millisecond))
 		}
+		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
 		case <-d.stopSoon:
+			idle.reset()
 		case <-timer.C:
 		}
 	}

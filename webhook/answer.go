@@ -74,7 +74,12 @@ func busy(text string) answer {
 // unavailable answers for a Sink that failed. Its error is for the log: it may
 // name files of this machine.
 func unavailable(err error) answer {
-	a := refuse(http.StatusServiceUnavailable, OutcomeUnavailable, "the delivery could not be written to disk and is not taken: send it again")
+	text := "it could not be confirmed that the delivery is on disk; it may have been taken: send it again, it does not run twice"
+	var kept interface{ NotTaken() bool }
+	if errors.As(err, &kept) && kept.NotTaken() {
+		text = "too many deliveries wait for the disk, and this one is not taken: send it again"
+	}
+	a := refuse(http.StatusServiceUnavailable, OutcomeUnavailable, text)
 	a.retryAfter = defaultRetrySeconds
 	var hint interface{ RetryIn() time.Duration }
 	if errors.As(err, &hint) && hint.RetryIn() > 0 {

@@ -68,7 +68,12 @@ func takes(_ context.Context, ev event.Event) (event.Receipt, error) {
 	return event.Receipt{Delivery: ev.DeliveryID, Executions: []string{"api-aaa"}}, nil
 }
 
-type unavailable struct{ after time.Duration }
+type unavailable struct {
+	after    time.Duration
+	notTaken bool
+}
+
+func (e *unavailable) NotTaken() bool { return e.notTaken }
 
 func (e *unavailable) Error() string          { return "disk full: /var/lib/switchyard" }
 func (e *unavailable) RetryIn() time.Duration { return e.after }
@@ -134,8 +139,10 @@ func TestHandlerAnswers(t *testing.T) {
 		"below a source":         {request: request("POST", "/webhooks/fake/x", "good", nil), status: 404, outcome: webhook.OutcomeUnknown, body: "/webhooks/NAME"},
 		"another path":           {request: request("POST", "/fake", "good", nil), status: 404, outcome: webhook.OutcomeUnknown, body: "/webhooks/NAME"},
 		"journal cannot write":   {request: post("good", "{}"), sink: fails(errors.New("disk full: /var/lib/switchyard")), status: 503, outcome: webhook.OutcomeUnavailable, body: "send it again", header: map[string]string{"Retry-After": "5"}},
-		"journal says when":      {request: post("good", "{}"), sink: fails(fmt.Errorf("append: %w", &unavailable{1500 * time.Millisecond})), status: 503, outcome: webhook.OutcomeUnavailable, body: "send it again", header: map[string]string{"Retry-After": "2"}},
-		"journal does not know":  {request: post("good", "{}"), sink: fails(&unavailable{}), status: 503, outcome: webhook.OutcomeUnavailable, body: "send it again", header: map[string]string{"Retry-After": "5"}},
+		"journal says when":      {request: post("good", "{}"), sink: fails(fmt.Errorf("append: %w", &unavailable{after: 1500 * time.Millisecond})), status: 503, outcome: webhook.OutcomeUnavailable, body: "send it again", header: map[string]string{"Retry-After": "2"}},
+		"journal does not know":  {request: post("good", "{}"), sink: fails(&unavailable{}), status: 503, outcome: webhook.OutcomeUnavailable, body: "may have been taken: send it again", header: map[string]string{"Retry-After": "5"}},
+		"its context ended":      {request: post("good", "{}"), sink: fails(context.DeadlineExceeded), status: 503, outcome: webhook.OutcomeUnavailable, body: "may have been taken: send it again"},
+		"journal wrote nothing":  {request: post("good", "{}"), sink: fails(&unavailable{notTaken: true}), status: 503, outcome: webhook.OutcomeUnavailable, body: "is not taken: send it again"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			source, sink := row.source, row.sink

@@ -28,9 +28,11 @@ type Source interface {
 }
 
 // Sink takes ownership of ev. Nil promises that ev survives a crash; on error
-// the handler answers 503 and the delivery is not ours. An error that has the
-// method RetryIn() [time.Duration] says when to come again; otherwise it is
-// 5 s. Safe for concurrent use.
+// the handler answers 503, and the sender is to send the delivery again. An
+// error that has the method RetryIn() [time.Duration] says when; otherwise it
+// is 5 s. One whose method NotTaken() bool returns true says that nothing was
+// written; after any other the delivery may have been taken, and the sender is
+// told so. Safe for concurrent use.
 type Sink interface {
 	Accept(ctx context.Context, ev event.Event) (event.Receipt, error)
 }

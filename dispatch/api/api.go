@@ -174,7 +174,10 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status, text = http.StatusBadRequest, err.Error()
 	case errors.As(err, &unavailable):
 		w.Header().Set("Retry-After", fmt.Sprint(max(1, int(unavailable.RetryAfter.Seconds()))))
-		status, text = http.StatusServiceUnavailable, "the journal cannot write now; nothing was changed, try again"
+		status, text = http.StatusServiceUnavailable, "the journal could not confirm the change; it may have been made: look, and try again"
+		if unavailable.Untouched {
+			text = "the journal cannot be used now; nothing was changed, try again"
+		}
 		a.log.Error("journal cannot write", zap.Error(err))
 	default:
 		a.log.Error("request failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
