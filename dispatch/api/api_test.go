@@ -176,6 +176,25 @@ func TestErrorsCarryTheRightStatus(t *testing.T) {
 		{"before not a number", "GET", "/api/v1/deliveries?before=x", "", nil, 400, "before"},
 		{"a misspelt by", "POST", "/api/v1/executions/x/stop?who=ada", "", nil, 400, "by"},
 		{"a long by", "POST", "/api/v1/executions/x/rerun?by=" + strings.Repeat("x", 101), "", nil, 400, "100 bytes"},
+		{"a separator that is none", "GET", "/api/v1/executions?repository=a;b", "", nil, 400, "parameter repository"},
+		{"a bare semicolon", "GET", "/api/v1/executions?repository=a&;", "", nil, 400, "malformed"},
+		{"a semicolon in a name", "GET", "/api/v1/deliveries?repository;x=a", "", nil, 400, "repository;x"},
+		{"a broken escape", "GET", "/api/v1/deliveries?source=%zz", "", nil, 400, "parameter source"},
+		{"a broken escape in a name", "GET", "/api/v1/deliveries?so%urce=x", "", nil, 400, "so%urce"},
+		{"an empty filter", "GET", "/api/v1/executions?route=", "", nil, 400, "route is empty"},
+		{"a filter without a value", "GET", "/api/v1/deliveries?repository", "", nil, 400, "repository is empty"},
+		{"a filter given twice", "GET", "/api/v1/executions?environment=a&environment=b", "", nil, 400, "environment is given twice"},
+		{"an empty state", "GET", "/api/v1/executions?state=running&state=", "", nil, 400, "state is empty"},
+		{"a negative limit", "GET", "/api/v1/executions?limit=-1", "", nil, 400, "from 1 to 1000"},
+		{"a fraction", "GET", "/api/v1/executions?before=1.5", "", nil, 400, "before"},
+		{"a limit too long for a number", "GET", "/api/v1/deliveries?limit=99999999999999999999", "", nil, 400, "limit"},
+		{"one execution with a parameter", "GET", "/api/v1/executions/x?output=false", "", nil, 400, "takes none"},
+		{"one delivery with a parameter", "GET", "/api/v1/deliveries/x?full=1", "", nil, 400, "takes none"},
+		{"a log with a parameter", "GET", "/api/v1/executions/x/log?tail=5", "", nil, 400, "takes none"},
+		{"replay with a misspelt parameter", "POST", "/api/v1/deliveries/x/replay?b=ada", "", nil, 400, "by"},
+		{"redrive with a misspelt parameter", "POST", "/api/v1/executions/x/redrive?b=ada", "", nil, 400, "by"},
+		{"an empty by", "POST", "/api/v1/executions/x/stop?by=", "", nil, 400, "by is empty"},
+		{"by in a broken escape", "POST", "/api/v1/executions?by=%", "{}", nil, 400, "parameter by"},
 		{"no logs here", "GET", "/api/v1/executions/x/log", "", nil, 404, "CloudWatch"},
 	}
 	for _, row := range rows {
@@ -187,6 +206,9 @@ func TestErrorsCarryTheRightStatus(t *testing.T) {
 			}
 			if strings.Contains(text, "secret detail") {
 				t.Error("the answer tells a caller what only the log should say")
+			}
+			if len(f.did) > 0 && row.err == nil {
+				t.Errorf("it did %v", f.did)
 			}
 			var body struct{ Error string }
 			if err := json.Unmarshal([]byte(text), &body); err != nil || body.Error == "" {

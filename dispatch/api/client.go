@@ -41,12 +41,14 @@ func (c *Client) Executions(ctx context.Context, f dispatch.ExecutionFilter) (pa
 	set(q, "sha", f.SHA)
 	set(q, "delivery", f.Delivery)
 	paging(q, f.Before, f.Limit)
-	return page, c.call(ctx, http.MethodGet, "executions?"+q.Encode(), nil, &page)
+	err = c.call(ctx, http.MethodGet, "executions?"+q.Encode(), nil, &page)
+	return page, err
 }
 
 // Execution returns one execution with input and output.
 func (c *Client) Execution(ctx context.Context, id string) (e dispatch.Execution, err error) {
-	return e, c.call(ctx, http.MethodGet, "executions/"+url.PathEscape(id), nil, &e)
+	err = c.call(ctx, http.MethodGet, "executions/"+url.PathEscape(id), nil, &e)
+	return e, err
 }
 
 // Deliveries lists deliveries, newest first.
@@ -55,30 +57,33 @@ func (c *Client) Deliveries(ctx context.Context, f dispatch.DeliveryFilter) (pag
 	set(q, "source", f.Source)
 	set(q, "repository", f.Repository)
 	paging(q, f.Before, f.Limit)
-	return page, c.call(ctx, http.MethodGet, "deliveries?"+q.Encode(), nil, &page)
+	err = c.call(ctx, http.MethodGet, "deliveries?"+q.Encode(), nil, &page)
+	return page, err
 }
 
 // Delivery returns one delivery with its event and what it became.
 func (c *Client) Delivery(ctx context.Context, id string) (d dispatch.DeliveryDetail, err error) {
-	return d, c.call(ctx, http.MethodGet, "deliveries/"+url.PathEscape(id), nil, &d)
+	err = c.call(ctx, http.MethodGet, "deliveries/"+url.PathEscape(id), nil, &d)
+	return d, err
 }
 
 // Start starts an execution of stateMachine by hand and returns its ID. The
 // name may be empty where the service has one state machine only.
 func (c *Client) Start(ctx context.Context, stateMachine string, input []byte, by string) (string, error) {
-	q := url.Values{"by": {by}}
+	q := url.Values{}
+	set(q, "by", by)
 	set(q, "state_machine", stateMachine)
 	return c.one(ctx, "executions?"+q.Encode(), input)
 }
 
 // Rerun runs a finished execution again and returns the new attempt's ID.
 func (c *Client) Rerun(ctx context.Context, id, by string) (string, error) {
-	return c.one(ctx, "executions/"+url.PathEscape(id)+"/rerun?"+url.Values{"by": {by}}.Encode(), nil)
+	return c.one(ctx, onBehalf("executions/"+url.PathEscape(id)+"/rerun", by), nil)
 }
 
 // Stop asks for an execution's end.
 func (c *Client) Stop(ctx context.Context, id, by string) error {
-	return c.call(ctx, http.MethodPost, "executions/"+url.PathEscape(id)+"/stop?"+url.Values{"by": {by}}.Encode(), nil, nil)
+	return c.call(ctx, http.MethodPost, onBehalf("executions/"+url.PathEscape(id)+"/stop", by), nil, nil)
 }
 
 // Redrive tries again to start an execution that the engine refused.
@@ -89,7 +94,8 @@ func (c *Client) Redrive(ctx context.Context, id string) error {
 // Replay routes a delivery again, starts what is missing, and says what it
 // asks for now.
 func (c *Client) Replay(ctx context.Context, id string) (a Accepted, err error) {
-	return a, c.call(ctx, http.MethodPost, "deliveries/"+url.PathEscape(id)+"/replay", nil, &a)
+	err = c.call(ctx, http.MethodPost, "deliveries/"+url.PathEscape(id)+"/replay", nil, &a)
+	return a, err
 }
 
 // Log copies an execution's build log to w until its builds have ended.
@@ -159,6 +165,14 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 	return nil, fmt.Errorf("%s answered %s; is it a Switchyard service?", c.base, resp.Status)
 }
 
+// onBehalf adds to a path who is behind the call.
+func onBehalf(path, by string) string {
+	if by == "" {
+		return path
+	}
+	return path + "?" + url.Values{"by": {by}}.Encode()
+}
+
 func set(q url.Values, key, value string) {
 	if value != "" {
 		q.Set(key, value)
@@ -166,10 +180,10 @@ func set(q url.Values, key, value string) {
 }
 
 func paging(q url.Values, before int64, limit int) {
-	if before > 0 {
+	if before != 0 {
 		q.Set("before", strconv.FormatInt(before, 10))
 	}
-	if limit > 0 {
+	if limit != 0 {
 		q.Set("limit", strconv.Itoa(limit))
 	}
 }

@@ -8,11 +8,13 @@ import (
 )
 
 func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	f := dispatch.DeliveryFilter{Source: q.Get("source"), Repository: q.Get("repository")}
-	var err error
-	f.Before, f.Limit, err = page(q, unknownKeys(q, "source", "repository", "before", "limit"))
+	q, err := parameters(r, "source", "repository", "before", "limit")
 	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	f := dispatch.DeliveryFilter{Source: q.Get("source"), Repository: q.Get("repository")}
+	if f.Before, f.Limit, err = page(q); err != nil {
 		a.fail(w, r, err)
 		return
 	}
@@ -28,6 +30,10 @@ func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) showDelivery(w http.ResponseWriter, r *http.Request) {
+	if _, err := parameters(r); err != nil {
+		a.fail(w, r, err)
+		return
+	}
 	d, err := a.d.Delivery(r.Context(), r.PathValue("id"))
 	if err != nil {
 		a.fail(w, r, fmt.Errorf("delivery %s: %w", r.PathValue("id"), err))
@@ -37,6 +43,10 @@ func (a *API) showDelivery(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) replayDelivery(w http.ResponseWriter, r *http.Request) {
+	if _, err := byWhom(r); err != nil {
+		a.fail(w, r, err)
+		return
+	}
 	receipt, err := a.d.Replay(r.Context(), r.PathValue("id"))
 	if err != nil {
 		a.fail(w, r, err)

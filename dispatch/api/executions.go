@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"slices"
-	"strconv"
 
 	"switchyard/dispatch"
 )
@@ -16,6 +13,16 @@ import (
 const maxInput = 262_144
 
 func (a *API) startExecution(w http.ResponseWriter, r *http.Request) {
+	q, err := parameters(r, "by", "state_machine")
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	by, err := caller(q)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
 	input, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxInput))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		a.fail(w, r, &httpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("an execution input has at most %d bytes", maxInput)})
@@ -25,12 +32,7 @@ func (a *API) startExecution(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, &httpError{http.StatusBadRequest, "the body ended early"})
 		return
 	}
-	by, err := byWhom(r, "state_machine")
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	request, err := a.start(r.URL.Query().Get("state_machine"), input)
+	request, err := a.start(q.Get("state_machine"), input)
 	if err != nil {
 		a.fail(w, r, &httpError{http.StatusBadRequest, err.Error()})
 		return
@@ -44,20 +46,15 @@ func (a *API) startExecution(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) listExecutions(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	err := unknownKeys(q, "state", "repository", "route", "environment", "ref", "sha", "delivery", "before", "limit")
-	f := dispatch.ExecutionFilter{
-		Repository: q.Get("repository"), Route: q.Get("route"), Environment: q.Get("environment"),
-		Ref: q.Get("ref"), SHA: q.Get("sha"), Delivery: q.Get("delivery"),
+	q, err := parameters(r, append(filterParameters(), "before", "limit")...)
+	if err != nil {
+		a.fail(w, r, err)
+		return
 	}
-	for _, s := range q["state"] {
-		state := dispatch.State(s)
-		if !slices.Contains(dispatch.States(), state) {
-			err = errors.Join(err, &httpError{http.StatusBadRequest, fmt.Sprintf("state %q is none of %v", s, dispatch.States())})
-		}
-		f.States = append(f.States, state)
+	f, err := executionFilter(q)
+	if err == nil {
+		f.Before, f.Limit, err = page(q)
 	}
-	f.Before, f.Limit, err = page(q, err)
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -74,6 +71,10 @@ func (a *API) listExecutions(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) showExecution(w http.ResponseWriter, r *http.Request) {
+	if _, err := parameters(r); err != nil {
+		a.fail(w, r, err)
+		return
+	}
 	e, err := a.d.Execution(r.Context(), r.PathValue("id"))
 	if err != nil {
 		a.fail(w, r, fmt.Errorf("execution %s: %w", r.PathValue("id"), err))
@@ -86,6 +87,10 @@ func (a *API) showExecution(w http.ResponseWriter, r *http.Request) {
 // content type keeps a browser from reading more than text into them.
 func (a *API) followLog(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
+	if _, err := parameters(r); err != nil {
+		a.fail(w, r, err)
+		return
+	}
 	if _, err := a.d.Execution(r.Context(), id); err != nil {
 		a.fail(w, r, fmt.Errorf("execution %s: %w", id, err))
 		return
@@ -135,57 +140,15 @@ func (a *API) rerunExecution(w http.ResponseWriter, r *http.Request) {
 
 func (a *API) redriveExecution(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
-	if err := a.d.Redrive(r.Context(), id); err != nil {
+	_, err := byWhom(r)
+	if err == nil {
+		err = a.d.Redrive(r.Context(), id)
+	}
+	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
 	answer(w, http.StatusAccepted, map[string]any{"executions": []string{id}})
-}
-
-// byWhom reads who is behind a POST from its query; more are the parameters
-// that the call has besides.
-func byWhom(r *http.Request, more ...string) (string, error) {
-	q := r.URL.Query()
-	if err := unknownKeys(q, append(more, "by")...); err != nil {
-		return "", err
-	}
-	by := q.Get("by")
-	switch {
-	case by == "":
-		return "hand", nil
-	case len(by) > 100:
-		return "", &httpError{http.StatusBadRequest, "by has more than 100 bytes"}
-	}
-	return by, nil
-}
-
-// unknownKeys refuses query parameters that nobody would read: a misspelt
-// filter must not list everything.
-func unknownKeys(q url.Values, known ...string) error {
-	for key := range q {
-		if !slices.Contains(known, key) {
-			return &httpError{http.StatusBadRequest, fmt.Sprintf("query parameter %q is none of %v", key, known)}
-		}
-	}
-	return nil
-}
-
-// page reads the cursor and the size of a page; it passes on an earlier error.
-func page(q url.Values, err error) (before int64, limit int, _ error) {
-	number := func(key string, most int64) int64 {
-		text := q.Get(key)
-		if text == "" || err != nil {
-			return 0
-		}
-		n, bad := strconv.ParseInt(text, 10, 64)
-		if bad != nil || n < 1 || n > most {
-			err = &httpError{http.StatusBadRequest, fmt.Sprintf("%s=%q is not a number from 1 to %d", key, text, most)}
-		}
-		return n
-	}
-	const maxInt64 = 1<<63 - 1
-	before, limit = number("before", maxInt64), int(number("limit", 1000))
-	return before, limit, err
 }
 
 // flushWriter sends each write at once.

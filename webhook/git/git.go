@@ -167,7 +167,8 @@ func (s *Source) Decode(h http.Header, body []byte) (event.Event, error) {
 		}
 		return ev, fmt.Errorf("payload: %w", err)
 	}
-	return ev, p.fill(&ev)
+	err = p.fill(&ev)
+	return ev, err
 }
 
 // fill checks the payload and makes it the event.
