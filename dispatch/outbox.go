@@ -45,16 +45,29 @@ type Status struct {
 	WantedAt time.Time
 }
 
+// StatusQuery says which statuses are asked for.
+type StatusQuery struct {
+	Source string
+	// Now is the time by which they are due.
+	Now time.Time
+	// Except names repositories to leave out. However many statuses of them
+	// wait, they take no place in the answer.
+	Except []string
+	// Limit is how many are returned at most.
+	Limit int
+}
+
 // Outbox is the queue of commit statuses to be posted. It is part of the
 // journal: a status is recorded in the same transaction as the change it
 // tells of. It is safe for concurrent use; one worker per source should
 // consume it, because NextStatuses hands out the same row again until it is
 // posted or has failed.
 type Outbox interface {
-	// NextStatuses returns what is due to be posted to source, at most limit:
+	// NextStatuses returns what is due to be posted: final states before
+	// pending ones, since people and other machines wait for them, and of each
 	// the statuses of the requests that came last first, so that the newest
 	// commit of a branch does not wait for the rest of its push.
-	NextStatuses(ctx context.Context, source string, now time.Time, limit int) ([]Status, error)
+	NextStatuses(ctx context.Context, q StatusQuery) ([]Status, error)
 	// StatusPosted records that the git host has s.
 	StatusPosted(ctx context.Context, s Status) error
 	// StatusFailed records that s could not be posted, and why. It is due again

@@ -132,7 +132,7 @@ func TestRefusedStartIsDeadUntilRedriven(t *testing.T) {
 		if x := s.get("a-r"); x.Error != "Switchyard.StartRefused" || x.Cause != "state machine deploy does not exist" {
 			t.Errorf("%+v", x)
 		}
-		statuses, err := s.j.NextStatuses(t.Context(), "github", time.Now(), 10)
+		statuses, err := s.j.NextStatuses(t.Context(), dispatch.StatusQuery{Source: "github", Now: time.Now(), Limit: 10})
 		if err != nil || len(statuses) != 1 || statuses[0].State != dispatch.StatusError || !strings.Contains(statuses[0].Description, "does not exist") {
 			t.Errorf("statuses %+v, %v", statuses, err)
 		}

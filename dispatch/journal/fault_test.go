@@ -161,7 +161,7 @@ func steps(t *testing.T, j *SQLite) (repeats int) {
 		return err
 	})
 	retry("status", func() error {
-		s, err := j.NextStatuses(ctx, "github", now, 1)
+		s, err := j.NextStatuses(ctx, dispatch.StatusQuery{Source: "github", Now: now, Limit: 1})
 		if err != nil || len(s) == 0 {
 			return err
 		}

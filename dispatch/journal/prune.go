@@ -81,7 +81,7 @@ func pruneRequests(c *conn, before int64, cursor *int64) (int, error) {
 	}
 	for _, seq := range gone {
 		_, err := c.exec(`DELETE FROM statuses WHERE (source, repository, sha, context) =
-			(SELECT source, repository, sha, ?2 || route FROM requests WHERE seq = ?1) AND request = ?1`, seq, dispatch.StatusContext(""))
+			(SELECT source, repository, sha, ?2 || route FROM requests WHERE seq = ?1) AND request IN (?1, ?1 + ?3)`, seq, dispatch.StatusContext(""), int64(finalFirst))
 		if err != nil {
 			return 0, err
 		}

@@ -2,27 +2,44 @@ package journal
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"switchyard/dispatch"
 )
 
+// finalFirst lifts a final status over all pending ones in the order of the
+// outbox, which is that of the column request: it is added to the request's
+// number. So the index of the outbox serves both, with no look at the many
+// pending rows that a long push leaves.
+const finalFirst = 1 << 40
+
 // wantStatus puts the status of a request into the outbox, in place of an
 // older one that was not posted.
 func wantStatus(c *conn, request int64, s dispatch.StatusChange, at time.Time) error {
+	lift := int64(0)
+	if s.State != dispatch.StatusPending {
+		lift = finalFirst
+	}
 	_, err := c.exec(`INSERT OR REPLACE INTO statuses (source, repository, sha, context, request, execution, ref, state, description, due_at, wanted_at)
-		SELECT source, repository, sha, ?2 || route, seq, id, ref, ?3, ?4, ?5, ?5 FROM requests WHERE seq = ?1 AND reports = 1`,
-		request, dispatch.StatusContext(""), string(s.State), s.Description, millis(at))
+		SELECT source, repository, sha, ?2 || route, seq + ?6, id, ref, ?3, ?4, ?5, ?5 FROM requests WHERE seq = ?1 AND reports = 1`,
+		request, dispatch.StatusContext(""), string(s.State), s.Description, millis(at), lift)
 	return err
 }
 
 const nextStatusesQuery = `SELECT version, source, repository, sha, context, execution, ref, state, description, tries, wanted_at
-	FROM statuses WHERE source = ? AND due_at <= ? ORDER BY request DESC LIMIT ?`
+	FROM statuses WHERE source = ? AND due_at <= ? AND repository NOT IN (SELECT value FROM json_each(?)) ORDER BY request DESC LIMIT ?`
 
 // NextStatuses implements [dispatch.Outbox].
-func (j *SQLite) NextStatuses(ctx context.Context, source string, now time.Time, limit int) ([]dispatch.Status, error) {
+func (j *SQLite) NextStatuses(ctx context.Context, q dispatch.StatusQuery) ([]dispatch.Status, error) {
+	// Not null for none: nothing is known to be outside of a set with NULL.
+	except, err := json.Marshal(append([]string{}, q.Except...))
+	if err != nil {
+		return nil, fmt.Errorf("encode repositories to leave out: %w", err)
+	}
 	var next []dispatch.Status
-	err := j.read(ctx, func(s scan) error {
+	err = j.read(ctx, func(s scan) error {
 		var st dispatch.Status
 		var state string
 		var wanted int64
@@ -30,7 +47,7 @@ func (j *SQLite) NextStatuses(ctx context.Context, source string, now time.Time,
 		st.State, st.WantedAt = dispatch.StatusState(state), timeOf(wanted)
 		next = append(next, st)
 		return err
-	}, nextStatusesQuery, source, millis(now), limit)
+	}, nextStatusesQuery, q.Source, millis(q.Now), string(except), q.Limit)
 	return next, err
 }
 

@@ -41,21 +41,32 @@ func (o *memOutbox) want(seq int64, s dispatch.Status) {
 	o.rows[key] = &memRow{Status: s, seq: seq}
 }
 
-func (o *memOutbox) NextStatuses(ctx context.Context, source string, now time.Time, limit int) ([]dispatch.Status, error) {
+func (o *memOutbox) NextStatuses(ctx context.Context, q dispatch.StatusQuery) ([]dispatch.Status, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := errors.Join(ctx.Err(), o.fail["next"]); err != nil {
 		return nil, err
 	}
-	var due []*memRow
-	for _, r := range o.rows {
-		if r.Source == source && !r.done && r.refused == "" && !r.due.After(now) {
-			due = append(due, r)
+	rank := func(r *memRow) int64 {
+		if r.State == dispatch.StatusPending {
+			return r.seq
 		}
+		return r.seq + 1<<40
 	}
-	slices.SortFunc(due, func(a, b *memRow) int { return cmp.Compare(b.seq, a.seq) })
+	var due []*memRow // the first few, in order
+	for _, r := range o.rows {
+		if r.Source != q.Source || r.done || r.refused != "" || r.due.After(q.Now) || slices.Contains(q.Except, r.Repository) {
+			continue
+		}
+		if len(due) == q.Limit && rank(r) < rank(due[len(due)-1]) {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(due, rank(r), func(d *memRow, of int64) int { return cmp.Compare(of, rank(d)) })
+		due = slices.Insert(due, at, r)
+		due = due[:min(q.Limit, len(due))]
+	}
 	var out []dispatch.Status
-	for _, r := range due[:min(limit, len(due))] {
+	for _, r := range due {
 		out = append(out, r.Status)
 	}
 	return out, nil

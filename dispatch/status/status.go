@@ -23,9 +23,10 @@ type Poster interface {
 	// Posting the same again must do no harm: after a crash it is posted again.
 	//
 	// Errors: a [*dispatch.PermanentError] cannot be repaired by trying again,
-	// such as a commit that the host does not have; a [*dispatch.ThrottledError]
-	// says that the host asks for fewer calls, and holds back everything for
-	// the source; anything else is tried again with backoff.
+	// such as a commit that the host does not have; a [*RefusedError] can only
+	// be repaired by a person; an [*UnauthorizedError] and a
+	// [*dispatch.ThrottledError], by which the host asks for fewer calls, hold
+	// back everything for the source; anything else is tried again with backoff.
 	Post(ctx context.Context, s dispatch.Status, targetURL string) error
 	// Limits says how fast the host may be told. It is asked before each post.
 	Limits() Limits
@@ -40,6 +41,16 @@ type Limits struct {
 	PerHour   int
 	// Concurrent bounds the posts under way at once.
 	Concurrent int
+}
+
+// share is a part of the limits, of each that is set at least one post.
+func (l Limits) share(part, of int) Limits {
+	for _, n := range []*int{&l.PerMinute, &l.PerHour} {
+		if *n > 0 {
+			*n = max(*n*part/of, 1)
+		}
+	}
+	return l
 }
 
 // Line returns s as a single line of at most limit characters: control

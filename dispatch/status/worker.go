@@ -155,10 +155,13 @@ func (w *Worker) snapshot() []*lane {
 // began. How many wait is the journal's to say.
 type Stats struct {
 	Source string
-	// Posted were taken by the host; Refused never will be; Failed counts the
-	// tries that are repeated; Throttled those that the host turned away for
-	// being too many.
+	// Posted were taken by the host; Refused were not, and will not be as
+	// things are; Failed counts the tries that are repeated; Throttled those
+	// that the host turned away for being too many.
 	Posted, Refused, Failed, Throttled uint64
+	// Held counts the repositories that are left alone for now, since what was
+	// posted to them was refused or failed.
+	Held int
 	// PausedUntil is when the source is told anything again, the zero time
 	// when nothing holds it back but its limits.
 	PausedUntil time.Time
@@ -175,10 +178,10 @@ func (w *Worker) Stats() []Stats {
 }
 
 // backoff is the wait after the given number of failures, from 1: doubled each
-// time, and drawn from its upper half so that rows that failed together are
+// time up to most, and drawn from its upper half so that rows that failed together are
 // not tried together.
-func (w *Worker) backoff(failures int, least time.Duration) time.Duration {
-	wait := w.cfg.MaxBackoff
+func (w *Worker) backoff(failures int, least, most time.Duration) time.Duration {
+	wait := most
 	if doublings := failures - 1; doublings < 30 {
 		if d := least << doublings; d > 0 {
 			wait = min(wait, d)

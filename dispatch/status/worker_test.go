@@ -118,9 +118,9 @@ func TestWorkerTellsNewestFirstAndOnlyTheNewestState(t *testing.T) {
 		pass(10 * time.Minute)
 		want := []posted{
 			{0, "2", dispatch.StatusPending, ""},
-			{1 * time.Minute, "3", dispatch.StatusPending, ""},
-			{2 * time.Minute, "1", dispatch.StatusPending, ""},
-			{3 * time.Minute, "0", dispatch.StatusSuccess, ""},
+			{1 * time.Minute, "0", dispatch.StatusSuccess, ""},
+			{2 * time.Minute, "3", dispatch.StatusPending, ""},
+			{3 * time.Minute, "1", dispatch.StatusPending, ""},
 		}
 		if diff := cmp.Diff(want, poster.seen()); diff != "" {
 			t.Errorf("posts (-want +got):\n%s", diff)
@@ -164,7 +164,7 @@ func TestWorkerBacksOff(t *testing.T) {
 		if r := outbox.row(row("a", "")); r.Tries != 6 || r.refused != "" || r.done {
 			t.Errorf("row = %+v, want it waiting after 6 tries", r)
 		}
-		if got := w.Stats()[0]; got.Failed != 6 || got.PausedUntil.IsZero() {
+		if got := w.Stats()[0]; got.Failed != 6 || got.Held != 1 {
 			t.Errorf("stats = %+v", got)
 		}
 	})
@@ -176,7 +176,7 @@ func TestWorkerBacksOffWithJitter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for failures, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 6: 30 * time.Second, 64: 30 * time.Second, 1 << 30: 30 * time.Second} {
-		if got := w.backoff(failures, w.cfg.MinBackoff); got != want {
+		if got := w.backoff(failures, w.cfg.MinBackoff, w.cfg.MaxBackoff); got != want {
 			t.Errorf("least backoff after %d failures = %v, want %v", failures, got, want)
 		}
 	}
@@ -368,8 +368,10 @@ func TestWorkerHangingHostTimesOut(t *testing.T) {
 func TestWorkerInterruptedIsNotFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outbox := newOutbox()
-		outbox.want(1, row("hangs", dispatch.StatusSuccess))
-		outbox.want(2, row("through", dispatch.StatusSuccess))
+		hangs, through := row("hangs", dispatch.StatusSuccess), row("through", dispatch.StatusSuccess)
+		through.Repository = "acme/web" // of each repository one is posted at first
+		outbox.want(1, hangs)
+		outbox.want(2, through)
 		poster := &fakePoster{limits: Limits{Concurrent: 2}, answer: func(ctx context.Context, s dispatch.Status) error {
 			<-ctx.Done()
 			if s.SHA == "through" {
@@ -386,10 +388,13 @@ func TestWorkerInterruptedIsNotFailed(t *testing.T) {
 		if err := w.Run(ctx); err != nil {
 			t.Errorf("Run = %v, want nil", err)
 		}
-		if r := outbox.row(row("hangs", "")); r.Tries != 0 || r.done || r.refused != "" {
+		if n := len(poster.seen()); n != 2 {
+			t.Errorf("%d posts were under way, want both", n)
+		}
+		if r := outbox.row(hangs); r.Tries != 0 || r.done || r.refused != "" {
 			t.Errorf("interrupted row = %+v, want it untouched", r)
 		}
-		if r := outbox.row(row("through", "")); !r.done {
+		if r := outbox.row(through); !r.done {
 			t.Errorf("row that got through = %+v, want it recorded", r)
 		}
 	})

@@ -98,7 +98,7 @@ func prune(t *testing.T, f *fixture) {
 		kept = append(kept, d.ID)
 	}
 	f.diff("deliveries", []string{fresh, reopened, old}, kept)
-	statuses, err := f.j.NextStatuses(t.Context(), "github", f.now, 10)
+	statuses, err := f.j.NextStatuses(t.Context(), dispatch.StatusQuery{Source: "github", Now: f.now, Limit: 10})
 	f.must(err)
 	f.diff("statuses", 0, len(statuses))
 }

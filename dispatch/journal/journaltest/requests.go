@@ -151,7 +151,7 @@ func supersede(t *testing.T, f *fixture) {
 	f.must(err)
 	f.diff("to stop", []string{"running"}, idsOf(stopping))
 	f.diff("a start meanwhile says so", []dispatch.Change{{ID: "ready", State: dispatch.StateRunning, StopRequested: true}}, f.start("ready"))
-	statuses, err := f.j.NextStatuses(t.Context(), "github", f.now, 10)
+	statuses, err := f.j.NextStatuses(t.Context(), dispatch.StatusQuery{Source: "github", Now: f.now, Limit: 10})
 	f.must(err)
 	if len(statuses) != 1 || statuses[0].State != status.State || statuses[0].Description != status.Description {
 		t.Errorf("statuses %+v, want %+v", statuses, status)

@@ -10,7 +10,7 @@ import (
 func statusesCoalesce(t *testing.T, f *fixture) {
 	f.push(f.request("x", reporting))
 	next := func(at time.Time) []dispatch.Status {
-		s, err := f.j.NextStatuses(t.Context(), "github", at, 10)
+		s, err := f.j.NextStatuses(t.Context(), dispatch.StatusQuery{Source: "github", Now: at, Limit: 10})
 		f.must(err)
 		return s
 	}
@@ -52,17 +52,27 @@ func statusesCoalesce(t *testing.T, f *fixture) {
 func statusesNewestFirst(t *testing.T, f *fixture) {
 	f.push(f.request("a", reporting), f.request("b", reporting))
 	f.push(f.request("c", reporting), f.request("elsewhere", reporting, func(r *dispatch.NewRequest) { r.Source = "gitea" }))
-	f.finish("a", dispatch.StateSucceeded) // a newer state, but not a newer commit
-	statuses, err := f.j.NextStatuses(t.Context(), "github", f.now, 2)
-	f.must(err)
-	var got []string
-	for _, s := range statuses {
-		got = append(got, s.Execution)
+	next := func(limit int, except ...string) []string {
+		statuses, err := f.j.NextStatuses(t.Context(), dispatch.StatusQuery{Source: "github", Now: f.now, Except: except, Limit: limit})
+		f.must(err)
+		var ids []string
+		for _, s := range statuses {
+			ids = append(ids, s.Execution)
+		}
+		return ids
 	}
-	f.diff("order", []string{"c", "b"}, got)
+	f.diff("all pending", []string{"c", "b"}, next(2))
 	depth, err := f.j.Unfinished(t.Context())
 	f.must(err)
 	f.diff("depth", int64(4), depth.Statuses)
+	f.finish("a", dispatch.StateSucceeded)
+	f.diff("a final one", []string{"a", "c", "b"}, next(3))
+	f.finish("b", dispatch.StateFailed)
+	f.diff("two final ones", []string{"b", "a", "c"}, next(3))
+	// What waits for other repositories does not stand in the way.
+	f.push(f.request("d", reporting, func(r *dispatch.NewRequest) { r.Repository = "acme/web" }))
+	f.diff("without a repository", []string{"d"}, next(1, "acme/api"))
+	f.diff("without both", []string(nil), next(9, "acme/api", "acme/web"))
 }
 
 func statusesOnlyWhereWanted(t *testing.T, f *fixture) {
@@ -70,7 +80,7 @@ func statusesOnlyWhereWanted(t *testing.T, f *fixture) {
 	f.finish("x", dispatch.StateFailed)
 	_, _, err := f.j.Rerun(t.Context(), "x", "again", dispatch.Resume{State: dispatch.StateReady, At: f.now, Status: dispatch.StatusChange{State: dispatch.StatusPending}})
 	f.must(err)
-	statuses, err := f.j.NextStatuses(t.Context(), "github", f.now, 10)
+	statuses, err := f.j.NextStatuses(t.Context(), dispatch.StatusQuery{Source: "github", Now: f.now, Limit: 10})
 	f.must(err)
 	f.diff("statuses", 0, len(statuses))
 }

@@ -193,9 +193,16 @@ func (p *Poster) classify(ctx context.Context, since time.Time, op string, err e
 	switch code := answer.Response.StatusCode; code {
 	case http.StatusTooManyRequests:
 		return &dispatch.ThrottledError{After: after, Err: plain}
+	case http.StatusUnauthorized:
+		return &status.UnauthorizedError{Err: plain}
 	case http.StatusForbidden, http.StatusServiceUnavailable:
 		if limited {
 			return &dispatch.ThrottledError{After: after, Err: plain}
+		}
+		if code == http.StatusForbidden {
+			// An operator mends the token's permissions, and the statuses
+			// should still be there then.
+			return &status.RefusedError{Err: plain}
 		}
 		return plain
 	case http.StatusNotFound:
@@ -203,12 +210,13 @@ func (p *Poster) classify(ctx context.Context, since time.Time, op string, err e
 		if p.now().Sub(since) > notFoundPatience {
 			return &dispatch.PermanentError{Err: plain}
 		}
-		return plain
+		return &status.RefusedError{Err: plain}
 	case http.StatusBadRequest, http.StatusGone, http.StatusUnprocessableEntity, http.StatusUnavailableForLegalReasons:
 		return &dispatch.PermanentError{Err: plain}
 	default:
-		// 401 and 403 too: an operator mends a token or its permissions, and
-		// the statuses should still be there then.
+		if code >= 400 && code < 500 {
+			return &status.RefusedError{Err: plain}
+		}
 		return plain
 	}
 }
@@ -216,8 +224,12 @@ func (p *Poster) classify(ctx context.Context, since time.Time, op string, err e
 // retryAfter reads how long the host wants to be left alone; false when it
 // does not say that the limits are the matter.
 func (p *Poster) retryAfter(h http.Header) (time.Duration, bool) {
-	if seconds, err := strconv.Atoi(h.Get("Retry-After")); err == nil && seconds >= 0 {
+	after := h.Get("Retry-After")
+	if seconds, err := strconv.Atoi(after); err == nil && seconds >= 0 {
 		return time.Duration(seconds) * time.Second, true
+	}
+	if at, err := http.ParseTime(after); err == nil {
+		return p.until(at), true
 	}
 	if h.Get("X-RateLimit-Remaining") != "0" {
 		return 0, false

@@ -181,12 +181,12 @@ func TestPosterErrorsCarryVerdict(t *testing.T) {
 		status int
 		header map[string]string
 		body   string
-		want   string // permanent, throttled or retryable
+		want   string // permanent, refused, unauthorized, throttled or retryable
 		after  time.Duration
 	}{
 		{"unknown commit", 422, nil, `{"message":"No commit found for SHA: ` + sha + `"}`, "permanent", 0},
 		{"too many statuses", 422, nil, `{"message":"Validation Failed","errors":[{"message":"This SHA and context has reached the maximum number of statuses."}]}`, "permanent", 0},
-		{"unknown repository, or one the token may not see", 404, nil, `{"message":"Not Found"}`, "retryable", 0},
+		{"unknown repository, or one the token may not see", 404, nil, `{"message":"Not Found"}`, "refused", 0},
 		{"gone", 410, nil, `{}`, "permanent", 0},
 		{"not understood", 400, nil, `{"message":"Problems parsing JSON"}`, "permanent", 0},
 		{"primary limit", 403, map[string]string{"X-RateLimit-Limit": "5000", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}, `{"message":"API rate limit exceeded"}`, "throttled", 7*time.Minute + time.Second},
@@ -197,10 +197,12 @@ func TestPosterErrorsCarryVerdict(t *testing.T) {
 		{"too many requests", 429, map[string]string{"Retry-After": "5"}, `{}`, "throttled", 5 * time.Second},
 		{"too many requests, no time", 429, nil, `<html>`, "throttled", 0},
 		{"maintenance with a time", 503, map[string]string{"Retry-After": "120"}, `{}`, "throttled", 2 * time.Minute},
+		{"maintenance with a date", 503, map[string]string{"Retry-After": now.Add(time.Minute).UTC().Format(http.TimeFormat)}, `{}`, "throttled", time.Minute + time.Second},
+		{"not allowed", 405, nil, `{}`, "refused", 0},
 		{"unavailable", 503, nil, `<html>`, "retryable", 0},
 		{"bad gateway", 502, nil, `<html>`, "retryable", 0},
-		{"bad credentials", 401, nil, `{"message":"Bad credentials"}`, "retryable", 0},
-		{"no permission", 403, nil, `{"message":"Resource not accessible by integration"}`, "retryable", 0},
+		{"bad credentials", 401, nil, `{"message":"Bad credentials"}`, "unauthorized", 0},
+		{"no permission", 403, nil, `{"message":"Resource not accessible by integration"}`, "refused", 0},
 		{"accepted only", 202, nil, ``, "retryable", 0},
 		{"not JSON", 201, nil, `<html>`, "retryable", 0},
 	}
@@ -224,6 +226,10 @@ func TestPosterErrorsCarryVerdict(t *testing.T) {
 			switch {
 			case errors.As(err, &permanent):
 				got = "permanent"
+			case errors.As(err, new(*status.RefusedError)):
+				got = "refused"
+			case errors.As(err, new(*status.UnauthorizedError)):
+				got = "unauthorized"
 			case errors.As(err, &throttled):
 				got, after = "throttled", throttled.After
 			}

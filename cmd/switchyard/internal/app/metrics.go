@@ -128,19 +128,25 @@ func (m *metrics) counter(name, help string, read func() float64) {
 
 // statusPosts counts commit statuses, read when Prometheus asks.
 type statusPosts struct {
-	read  func() []status.Stats
-	posts *prometheus.Desc
+	read        func() []status.Stats
+	posts, held *prometheus.Desc
 }
 
 func (m *metrics) watchStatuses(read func() []status.Stats) {
-	m.registry.MustRegister(&statusPosts{read: read, posts: prometheus.NewDesc("switchyard_status_posts_total",
-		"Commit statuses by source and outcome: posted, refused for good, failed or throttled and tried again.", []string{"source", "outcome"}, nil)})
+	m.registry.MustRegister(&statusPosts{
+		read: read,
+		posts: prometheus.NewDesc("switchyard_status_posts_total",
+			"Commit statuses by source and outcome: posted, refused, failed or throttled and tried again.", []string{"source", "outcome"}, nil),
+		held: prometheus.NewDesc("switchyard_status_held_repositories",
+			"Repositories whose statuses the host refuses or fails to take, and which are left alone for now.", []string{"source"}, nil),
+	})
 }
 
-func (s *statusPosts) Describe(c chan<- *prometheus.Desc) { c <- s.posts }
+func (s *statusPosts) Describe(c chan<- *prometheus.Desc) { c <- s.posts; c <- s.held }
 
 func (s *statusPosts) Collect(c chan<- prometheus.Metric) {
 	for _, source := range s.read() {
+		c <- prometheus.MustNewConstMetric(s.held, prometheus.GaugeValue, float64(source.Held), source.Source)
 		for outcome, n := range map[string]uint64{
 			"posted": source.Posted, "refused": source.Refused, "failed": source.Failed, "throttled": source.Throttled,
 		} {
