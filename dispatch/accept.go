@@ -59,33 +59,70 @@ func (d *Dispatcher) accept(ctx context.Context, ev event.Event) (event.Receipt,
 }
 
 func (d *Dispatcher) append(ctx context.Context, ev *event.Event, text []byte, r *rules) (event.Receipt, error) {
-	existed, err := d.keep(ctx, ev, text)
+	// Planned before it is written: it must be known what it asks for by the
+	// time it may be expanded.
+	plan := r.planner.Plan(*ev)
+	move := moveOf(ev)
+	foreseen, err := d.foresee(ctx, plan.Requests, move)
 	if err != nil {
-		return event.Receipt{}, err
+		// What the answer says of them is not worth refusing the delivery.
+		d.log.Warn("the journal could not be asked which executions are new", zap.String("delivery_id", DeliveryID(ev.Source, ev.DeliveryID)), zap.Error(err))
 	}
-	id := DeliveryID(ev.Source, ev.DeliveryID)
-	if existed {
-		return d.recall(ctx, id, r)
+	appended, id, err := d.keepApart(ctx, ev, text)
+	if err != nil || appended.Existed {
+		d.outlook.done(idsOf(plan.Requests), move, false)
 	}
-	return receiptOf(id, r.planner.Plan(*ev)), nil
+	var receipt event.Receipt
+	switch {
+	case err != nil:
+		return receipt, err
+	case appended.Existed:
+		receipt, err = d.recall(ctx, id, r)
+	default:
+		receipt = receiptOf(id, foreseen, plan.Ignored)
+	}
+	if own := DeliveryID(ev.Source, ev.DeliveryID); id != own && err == nil {
+		receipt.Note = fmt.Sprintf("the delivery ID %s was known with another body; this one is kept as %s", own, id)
+	}
+	return receipt, err
 }
 
-// keep appends an event to the journal, and reports whether it was there.
+// keepApart appends an event, under an ID of its own where the host's is that
+// of a delivery with another body: what it asks for must not be taken for done.
+func (d *Dispatcher) keepApart(ctx context.Context, ev *event.Event, text []byte) (appended Appended, id string, err error) {
+	id = DeliveryID(ev.Source, ev.DeliveryID)
+	if appended, err = d.keep(ctx, ev, text); err != nil || !appended.Differs {
+		return appended, id, err
+	}
+	const digits = 12
+	other := *ev
+	other.DeliveryID += "#" + ev.Digest[:min(digits, len(ev.Digest))]
+	own := DeliveryID(other.Source, other.DeliveryID)
+	if text, err = json.Marshal(&other); err != nil {
+		return appended, own, fmt.Errorf("encode event of delivery %s: %w", own, err)
+	}
+	if appended, err = d.keep(ctx, &other, text); err == nil && !appended.Existed {
+		d.log.Warn("a delivery ID was sent again with another body; both deliveries are kept", zap.String("delivery_id", id), zap.String("kept_as", own))
+	}
+	return appended, own, err
+}
+
+// keep appends an event to the journal.
 //
 // The workers are woken whatever came of it: a delivery that is known sets off
 // again what stopped, and one whose writing is reported as failed, or whose
 // sender has gone, may be on disk all the same, now or in a moment.
-func (d *Dispatcher) keep(ctx context.Context, ev *event.Event, text []byte) (existed bool, err error) {
+func (d *Dispatcher) keep(ctx context.Context, ev *event.Event, text []byte) (Appended, error) {
 	defer wake(d.startSoon)
 	defer wake(d.expandSoon)
 	appended, err := d.journal.Append(ctx, NewDelivery{
 		Source: ev.Source, DeliveryID: ev.DeliveryID, Kind: ev.Kind, Repository: ev.Repository.FullName,
-		Ref: ev.Ref, Commits: len(ev.Commits), ReceivedAt: d.now(), Event: text, Traceparent: d.tracer.Inject(ctx),
+		Ref: ev.Ref, Commits: len(ev.Commits), ReceivedAt: d.now(), Event: text, Traceparent: d.tracer.Inject(ctx), Digest: ev.Digest,
 	})
 	if err != nil {
-		return false, &UnavailableError{RetryAfter: retryAfter, Err: fmt.Errorf("append delivery %s: %w", DeliveryID(ev.Source, ev.DeliveryID), err)}
+		return Appended{}, &UnavailableError{RetryAfter: retryAfter, Err: fmt.Errorf("append delivery %s: %w", DeliveryID(ev.Source, ev.DeliveryID), err)}
 	}
-	return appended.Existed, nil
+	return appended, nil
 }
 
 // recall answers a repeated delivery from the journal: what it was answered
@@ -98,22 +135,27 @@ func (d *Dispatcher) recall(ctx context.Context, id string, r *rules) (event.Rec
 	}
 	d.log.Debug("delivery known already", zap.String("delivery_id", id))
 	receipt := event.Receipt{Delivery: id, Duplicate: true}
-	if known.State == DeliveryPending {
-		receipt = receiptOf(id, r.planner.Plan(known.Event))
-		receipt.Duplicate = true
+	if known.State != DeliveryExpanded {
+		plan := r.planner.Plan(known.Event)
+		if receipt.Executions = idsOf(plan.Requests); len(plan.Requests) == 0 {
+			receipt.Ignored = summary(plan.Ignored)
+		}
 		return receipt, nil
 	}
 	var ignored []event.Ignored
+	own := map[string]bool{}
 	for i := range known.Executions {
-		if !known.Executions[i].Rerun {
-			receipt.Executions = append(receipt.Executions, known.Executions[i].ID)
+		if x := &known.Executions[i]; !x.Rerun {
+			own[x.ID] = true
+			receipt.Executions = append(receipt.Executions, x.ID)
 		}
 	}
 	for _, i := range known.Reasons {
-		if i.Execution != "" {
-			receipt.Executions = append(receipt.Executions, i.Execution)
-		} else {
+		switch {
+		case i.Execution == "":
 			ignored = append(ignored, i.Ignored)
+		case !own[i.Execution]:
+			receipt.Executions = append(receipt.Executions, i.Execution)
 		}
 	}
 	if len(receipt.Executions) == 0 {
@@ -125,15 +167,17 @@ func (d *Dispatcher) recall(ctx context.Context, id string, r *rules) (event.Rec
 // DeliveryID is the ID under which the journal keeps a source's delivery.
 func DeliveryID(source, deliveryID string) string { return source + ":" + deliveryID }
 
-func receiptOf(id string, p event.Plan) event.Receipt {
+func receiptOf(id string, executions []Foreseen, ignored []event.Ignored) event.Receipt {
 	receipt := event.Receipt{Delivery: id}
-	if len(p.Requests) == 0 {
-		receipt.Ignored = summary(p.Ignored)
+	if len(executions) == 0 {
+		receipt.Ignored = summary(ignored)
 		return receipt
 	}
-	receipt.Executions = make([]string, len(p.Requests))
-	for i := range p.Requests {
-		receipt.Executions[i] = p.Requests[i].ID
+	receipt.Executions = make([]string, len(executions))
+	for i, x := range executions {
+		if receipt.Executions[i] = x.ID; x.New {
+			receipt.New++
+		}
 	}
 	return receipt
 }

@@ -13,9 +13,9 @@ import (
 const maxInput = 262_144
 
 // Start starts a request that no route made, on behalf of by. It is recorded
-// as a delivery of [ManualSource] and takes the same way as all others. A
-// commit and route that were started before are not started again: the receipt
-// says so with Duplicate, and [Dispatcher.Rerun] is what does it.
+// as a delivery of [ManualSource] and takes the same way as all others. What was
+// started before is not started again: the receipt says so with Duplicate, and
+// [Dispatcher.Rerun] is what does it.
 func (d *Dispatcher) Start(ctx context.Context, req event.Request, by string) (event.Receipt, error) {
 	switch {
 	case !validName(req.ID):
@@ -38,18 +38,24 @@ func (d *Dispatcher) Start(ctx context.Context, req event.Request, by string) (e
 	if err != nil {
 		return event.Receipt{}, fmt.Errorf("encode request %s: %w", req.ID, err)
 	}
-	receipt := event.Receipt{Delivery: DeliveryID(ManualSource, req.ID), Executions: []string{req.ID}}
-	switch _, err := d.journal.Execution(ctx, req.ID); {
-	case err == nil:
-		receipt.Duplicate = true
-	case !errors.Is(err, ErrNotFound):
-		return event.Receipt{}, &UnavailableError{RetryAfter: retryAfter, Untouched: true, Err: fmt.Errorf("read request %s: %w", req.ID, err)}
+	foreseen, err := d.foresee(ctx, []event.Request{req}, nil)
+	var appended Appended
+	if err == nil {
+		appended, err = d.keep(ctx, &ev, text)
+	} else {
+		err = &UnavailableError{RetryAfter: retryAfter, Untouched: true, Err: fmt.Errorf("read request %s: %w", req.ID, err)}
 	}
-	existed, err := d.keep(ctx, &ev, text)
+	if err != nil || appended.Existed {
+		d.outlook.done([]string{req.ID}, nil, false)
+	}
 	if err != nil {
 		return event.Receipt{}, err
 	}
-	receipt.Duplicate = receipt.Duplicate || existed
+	receipt := receiptOf(DeliveryID(ManualSource, req.ID), foreseen, nil)
+	if appended.Existed {
+		receipt.New = 0
+	}
+	receipt.Duplicate = receipt.New == 0
 	return receipt, nil
 }
 
@@ -149,15 +155,26 @@ func (d *Dispatcher) Replay(ctx context.Context, id string) (event.Receipt, erro
 	if err != nil {
 		return event.Receipt{}, fmt.Errorf("replay %s: %w", id, err)
 	}
+	plan := event.Plan{Requests: []event.Request{{ID: known.DeliveryID}}}
+	if known.Source != ManualSource {
+		plan = d.rules.Load().planner.Plan(known.Event)
+	}
+	receipt := event.Receipt{Delivery: id, Executions: idsOf(plan.Requests)}
+	if known.State == DeliveryExpanded {
+		foreseen, err := d.foresee(ctx, plan.Requests, nil)
+		if err != nil {
+			d.outlook.done(receipt.Executions, nil, false)
+			return event.Receipt{}, fmt.Errorf("replay %s: %w", id, err)
+		}
+		receipt = receiptOf(id, foreseen, plan.Ignored)
+	}
 	err = d.journal.Reopen(ctx, id)
 	wake(d.expandSoon)
 	if err != nil {
+		d.outlook.done(idsOf(plan.Requests), nil, false)
 		return event.Receipt{}, fmt.Errorf("replay %s: %w", id, unavailable(err))
 	}
-	if known.Source == ManualSource {
-		return event.Receipt{Delivery: id, Executions: []string{known.DeliveryID}}, nil
-	}
-	return receiptOf(id, d.rules.Load().planner.Plan(known.Event)), nil
+	return receipt, nil
 }
 
 // Executions lists executions, newest first.

@@ -31,6 +31,7 @@ type Dispatcher struct {
 	rules atomic.Pointer[rules]
 
 	yield   yield
+	outlook outlook
 	pace    *pace
 	feed    feed
 	starts  inFlight
@@ -135,6 +136,7 @@ func New(j Journal, e Engine, p Planner, cfg Config, opts ...Option) (*Dispatche
 		dirty: map[string]struct{}{},
 	}
 	d.yield.init()
+	d.outlook.init()
 	for _, o := range opts {
 		o(d)
 	}
@@ -186,7 +188,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		d.record(ctx, idle)
 	}()
 	var workers sync.WaitGroup
-	for _, work := range []func(context.Context){d.expand, d.start, d.admit, d.stop, d.poll, d.prune} {
+	for _, work := range []func(context.Context){d.expand, d.start, d.admit, d.stop, d.poll, d.prune, d.recallIDs} {
 		workers.Go(func() { work(ctx) })
 	}
 	workers.Wait()

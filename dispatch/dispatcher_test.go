@@ -17,7 +17,7 @@ func TestAcceptedCommitsRunToTheirEnd(t *testing.T) {
 		s := run(t, path, newEngine(), oneRoute, dispatch.Config{})
 		defer s.stop()
 		got := s.accept(push("d1", "a", "b"))
-		if d := cmp.Diff(event.Receipt{Delivery: "github:d1", Executions: []string{"a-r", "b-r"}}, got); d != "" {
+		if d := cmp.Diff(event.Receipt{Delivery: "github:d1", Executions: []string{"a-r", "b-r"}, New: 2}, got); d != "" {
 			t.Errorf("receipt (-want +got):\n%s", d)
 		}
 		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning, "b-r": dispatch.StateRunning})
@@ -46,7 +46,7 @@ func TestRepeatedDeliveryAnswersTheSame(t *testing.T) {
 			t.Fatal(err)
 		}
 		again := s.accept(push("d1", "a", "b"))
-		first.Duplicate = true
+		first.Duplicate, first.New = true, 0
 		if d := cmp.Diff(first, again); d != "" {
 			t.Errorf("repeat (-want +got):\n%s", d)
 		}

@@ -84,6 +84,13 @@ func (d *Dispatcher) expandSlice(ctx context.Context, pending []PendingDelivery)
 	if err != nil {
 		return 0, err
 	}
+	for i := range slice {
+		ids := make([]string, len(slice[i].Requests))
+		for n := range ids {
+			ids[n] = slice[i].Requests[n].ID
+		}
+		d.outlook.done(ids, slice[i].Move, true)
+	}
 	for i := range changes {
 		if !changes[i].State.Finished() {
 			d.stats.requested.Add(1)
@@ -106,6 +113,9 @@ func (d *Dispatcher) expansion(p *PendingDelivery, r *rules) Expansion {
 		d.log.Error("the journal's record of a delivery cannot be read", zap.String("delivery_id", p.ID), zap.Error(err))
 		e.Ignored = []Ignored{{Ignored: event.Ignored{Reason: fmt.Sprintf("the journal's record of it cannot be read: %v", err)}}}
 		return e
+	}
+	if !p.Reopened {
+		e.Move = moveOf(&ev)
 	}
 	plan := planOf(r.planner, &ev, p.Event)
 	for _, i := range plan.Ignored {

@@ -33,7 +33,8 @@ type Journal interface {
 type Appender interface {
 	// Append makes a delivery durable. Concurrent calls share one commit, and
 	// are served before all other writes. A delivery that is known by source
-	// and delivery ID is not appended again.
+	// and delivery ID is not appended again; whether its body was another is
+	// told by [Appended].
 	Append(ctx context.Context, d NewDelivery) (Appended, error)
 	// Reopen makes an expanded delivery pending again.
 	Reopen(ctx context.Context, id string) error
@@ -48,6 +49,15 @@ type Appender interface {
 	// A request exists already when one has its ID, or when one has the ID of
 	// its Former identity and that environment or its own. It is not made again
 	// then, but recorded as [AlreadyRequested] where another delivery asked.
+	//
+	// Two moves of a ref are exceptions, and add the next attempt, under this
+	// delivery and with its input, even while the one before has not ended. One
+	// is a push that leads its ref (see [Move.Leads]) back to a commit that an
+	// earlier push had brought to the same ref: the request of that commit runs
+	// again if it says Revisit, and is recorded as [MovedBack] if not. The other
+	// is a deletion of a ref for which pushes have asked for something since the
+	// same commit's deletion was last requested: what they set up is torn down.
+	// The tip of a ref is what the last expanded Move left.
 	//
 	// A new request with CancelSuperseded ends what older deliveries asked for
 	// in its lane, as [Superseding] says.
@@ -100,6 +110,13 @@ type Reader interface {
 	Deliveries(ctx context.Context, f DeliveryFilter) (DeliveryPage, error)
 	// Delivery returns one delivery, by ID, or [ErrNotFound].
 	Delivery(ctx context.Context, id string) (DeliveryDetail, error)
+	// Foresee says which of the requests [Appender.Expand] would find, if a
+	// delivery that makes this move (nil for none) was expanded now. tip stands
+	// for the one that is known of the ref, unless it is nil.
+	Foresee(ctx context.Context, requests []*event.Request, move *Move, tip *string) ([]Foreseen, error)
+	// RequestIDs returns the IDs of requests with a higher Seq than after, in
+	// order, at most limit, and the Seq of the last.
+	RequestIDs(ctx context.Context, after int64, limit int) (ids []string, last int64, err error)
 	// WaitingEnvironments lists the environments that have requests waiting.
 	WaitingEnvironments(ctx context.Context) ([]string, error)
 	// Unfinished counts the requests of each unfinished state, the deliveries
@@ -128,13 +145,27 @@ type NewDelivery struct {
 	// Event is the event as JSON.
 	Event       []byte
 	Traceparent string
+	// Digest is the SHA-256 of the delivery's body in hex, "" when it is not
+	// known.
+	Digest string
 }
 
 // Appended is where a delivery is in the journal.
 type Appended struct {
 	Seq int64
-	// Existed is true when the delivery was known already.
-	Existed bool
+	// Existed is true when the delivery was known already, and Differs when its
+	// body was another then, by its digest. One that is not known differs from
+	// none.
+	Existed, Differs bool
+}
+
+// Foreseen is what expanding a request would come to.
+type Foreseen struct {
+	// ID names the execution that stands for the request: the one that exists,
+	// or the one that is to be made.
+	ID string
+	// New is true for one that is to be made.
+	New bool
 }
 
 // PendingDelivery is a delivery to be expanded.
@@ -152,7 +183,10 @@ type Expansion struct {
 	Delivery int64
 	Requests []NewRequest
 	Ignored  []Ignored
-	At       time.Time
+	// Move is what the delivery did to its ref; nil when it moved none, or was
+	// expanded before.
+	Move *Move
+	At   time.Time
 }
 
 // NewRequest is a request to be recorded.
@@ -166,15 +200,6 @@ type NewRequest struct {
 	// this request, now or later: a StatusChange that comes with one of the
 	// other records applies only to requests that came with one.
 	Status *StatusChange
-}
-
-// AlreadyRequested is the reason recorded with a delivery for a commit that
-// another delivery has brought to the route before.
-func AlreadyRequested(route, sha, id, delivery string) Ignored {
-	return Ignored{
-		Ignored:   event.Ignored{Route: route, Commit: sha, Reason: "already requested by delivery " + delivery},
-		Execution: id,
-	}
 }
 
 // Superseding is how a newer request ends an older one in its lane, where the

@@ -26,10 +26,14 @@ type (
 	acceptedBody struct {
 		Delivery   string   `json:"delivery"`
 		Executions []string `json:"executions"`
+		// New is how many of them nobody had asked for before.
+		New  int    `json:"new"`
+		Note string `json:"note,omitempty"`
 	}
 	ignoredBody struct {
 		Delivery string `json:"delivery"`
 		Ignored  string `json:"ignored"`
+		Note     string `json:"note,omitempty"`
 	}
 	errorBody struct {
 		Error string `json:"error"`
@@ -38,7 +42,7 @@ type (
 
 func accepted(r event.Receipt) answer {
 	if r.Ignored != "" {
-		return ignore(r.Delivery, r.Ignored)
+		return ignore(r.Delivery, r.Ignored, r.Note)
 	}
 	a := answer{status: http.StatusAccepted, outcome: OutcomeAccepted}
 	if r.Duplicate {
@@ -48,12 +52,12 @@ func accepted(r event.Receipt) answer {
 	if names == nil {
 		names = []string{}
 	}
-	a.body = acceptedBody{r.Delivery, names}
+	a.body = acceptedBody{r.Delivery, names, r.New, r.Note}
 	return a
 }
 
-func ignore(delivery, reason string) answer {
-	return answer{status: http.StatusOK, outcome: OutcomeIgnored, body: ignoredBody{delivery, reason}}
+func ignore(delivery, reason, note string) answer {
+	return answer{status: http.StatusOK, outcome: OutcomeIgnored, body: ignoredBody{delivery, reason, note}}
 }
 
 const defaultRetrySeconds = 5
@@ -90,7 +94,7 @@ func unavailable(err error) answer {
 
 func (a answer) write(w http.ResponseWriter) {
 	text, err := json.Marshal(a.body)
-	if err != nil { // structs of strings always encode
+	if err != nil { // structs of strings and numbers always encode
 		panic(err)
 	}
 	h := w.Header()

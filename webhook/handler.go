@@ -2,6 +2,8 @@ package webhook
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -75,10 +77,13 @@ func WithObserver(f func(source, outcome string, took time.Duration)) Option {
 
 // Handler serves POST /webhooks/{source}.
 //
-//	202 {"delivery": ID, "executions": [name, …]}   on disk; these will start
-//	200 {"delivery": ID, "ignored": reason}         genuine, but asks for nothing
-//	503 {"error": text} and Retry-After             not ours: send it again
-//	400, 401, 404, 405, 408, 413, 415, 500          {"error": what and how to fix it}
+//	202 {"delivery": ID, "executions": [name, …], "new": n}   on disk; these will start
+//	200 {"delivery": ID, "ignored": reason}                   genuine, but asks for nothing
+//	503 {"error": text} and Retry-After                       not ours: send it again
+//	400, 401, 404, 405, 408, 413, 415, 500                    {"error": what and how to fix it}
+//
+// new is how many of the executions nobody had asked for before. A note says
+// what else the sender should know.
 //
 // It is safe for concurrent use.
 type Handler struct {
@@ -205,7 +210,12 @@ func (h *Handler) open(src Source, header http.Header, body []byte) (ev event.Ev
 	if err := src.Verify(header, body); err != nil {
 		return event.Event{}, unsignedError{err}
 	}
-	return src.Decode(header, body)
+	if ev, err = src.Decode(header, body); err != nil {
+		return ev, err
+	}
+	sum := sha256.Sum256(body)
+	ev.Digest = hex.EncodeToString(sum[:])
+	return ev, nil
 }
 
 // unread answers a request whose body could not be read.
@@ -239,7 +249,7 @@ func (h *Handler) unopened(r *http.Request, name string, ev event.Event, err err
 	switch {
 	case errors.As(err, &ignored):
 		h.log.Info("delivery ignored", zap.String("source", name), zap.String("delivery_id", shown(ev.DeliveryID)), zap.String("reason", safetext.Line(ignored.Reason)))
-		return ignore(ev.DeliveryID, ignored.Reason)
+		return ignore(ev.DeliveryID, ignored.Reason, "")
 	case errors.As(err, &unsigned):
 		h.log.Warn("delivery refused", zap.String("source", name), zap.String("remote", r.RemoteAddr), zap.Int("status", http.StatusUnauthorized), zap.String("reason", safetext.Line(err.Error())))
 		return refuse(http.StatusUnauthorized, OutcomeUnsigned, err.Error())
@@ -264,7 +274,7 @@ func (h *Handler) accept(ctx context.Context, ev event.Event) answer {
 		return unavailable(err)
 	}
 	if ce := h.log.Check(zap.InfoLevel, "delivery accepted"); ce != nil {
-		ce.Write(append(fields(&ev), zap.Int("commits", len(ev.Commits)), zap.Int("executions", len(receipt.Executions)),
+		ce.Write(append(fields(&ev), zap.Int("commits", len(ev.Commits)), zap.Int("executions", len(receipt.Executions)), zap.Int("new", receipt.New),
 			zap.Bool("duplicate", receipt.Duplicate), zap.String("ignored", shown(receipt.Ignored)))...)
 	}
 	return accepted(receipt)

@@ -65,7 +65,7 @@ func (f sinkFunc) Accept(ctx context.Context, ev event.Event) (event.Receipt, er
 }
 
 func takes(_ context.Context, ev event.Event) (event.Receipt, error) {
-	return event.Receipt{Delivery: ev.DeliveryID, Executions: []string{"api-aaa"}}, nil
+	return event.Receipt{Delivery: ev.DeliveryID, Executions: []string{"api-aaa"}, New: 1}, nil
 }
 
 type unavailable struct {
@@ -112,12 +112,21 @@ func TestHandlerAnswers(t *testing.T) {
 		body    string // exact where it starts with {, else a part of the error
 		header  map[string]string
 	}{
-		"accepted": {request: post("good", "{}"), status: 202, outcome: webhook.OutcomeAccepted, body: `{"delivery":"d-1","executions":["api-aaa"]}`},
-		"accepted, nothing yet": {request: post("good", "{}"), status: 202, outcome: webhook.OutcomeAccepted, body: `{"delivery":"d-1","executions":[]}`,
+		"accepted": {request: post("good", "{}"), status: 202, outcome: webhook.OutcomeAccepted, body: `{"delivery":"d-1","executions":["api-aaa"],"new":1}`},
+		"accepted, nothing yet": {request: post("good", "{}"), status: 202, outcome: webhook.OutcomeAccepted, body: `{"delivery":"d-1","executions":[],"new":0}`,
 			sink: func(context.Context, event.Event) (event.Receipt, error) { return event.Receipt{Delivery: "d-1"}, nil }},
-		"seen before": {request: post("good", "{}"), status: 202, outcome: webhook.OutcomeDuplicate, body: `{"delivery":"d-1","executions":["api-aaa"]}`,
+		"seen before": {request: post("good", "{}"), status: 202, outcome: webhook.OutcomeDuplicate, body: `{"delivery":"d-1","executions":["api-aaa"],"new":0}`,
 			sink: func(context.Context, event.Event) (event.Receipt, error) {
 				return event.Receipt{Delivery: "d-1", Executions: []string{"api-aaa"}, Duplicate: true}, nil
+			}},
+		"with a note": {request: post("good", "{}"), status: 202, outcome: webhook.OutcomeAccepted, body: `{"delivery":"d-1#1","executions":["api-aaa"],"new":1,"note":"another body"}`,
+			sink: func(context.Context, event.Event) (event.Receipt, error) {
+				return event.Receipt{Delivery: "d-1#1", Executions: []string{"api-aaa"}, New: 1, Note: "another body"}, nil
+			}},
+		"the body's digest": {request: post("good", `{"a":1}`), status: 200, outcome: webhook.OutcomeIgnored,
+			body: `{"delivery":"d-1","ignored":"015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"}`, // sha256sum of it
+			sink: func(_ context.Context, ev event.Event) (event.Receipt, error) {
+				return event.Receipt{Delivery: "d-1", Ignored: ev.Digest}, nil
 			}},
 		"ignored by the source": {request: post("good", "{}"), source: decodes(&webhook.Ignored{Reason: "ping"}), status: 200, outcome: webhook.OutcomeIgnored, body: `{"delivery":"d-1","ignored":"ping"}`},
 		"ignored by the routes": {request: post("good", "{}"), status: 200, outcome: webhook.OutcomeIgnored, body: `{"delivery":"d-1","ignored":"no route matches"}`,
@@ -201,7 +210,7 @@ func TestHandlerVerifiesBeforeItDecodes(t *testing.T) {
 
 func TestHandlerHandsOverTheEventOfTheSource(t *testing.T) {
 	want := push()
-	want.Source = "fake"
+	want.Source, want.Digest = "fake", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" // of the last body, an empty one
 	var got event.Event
 	src := &fakeSource{}
 	h := newHandler(t, func(ctx context.Context, ev event.Event) (event.Receipt, error) { got = ev; return takes(ctx, ev) }, src, webhook.Config{})
@@ -402,7 +411,7 @@ func TestHandlerLogsNoBodyAndNoControlCharacter(t *testing.T) {
 		t.Fatalf("%d lines of an accepted delivery", len(accepted))
 	}
 	want := map[string]any{"source": "fake", "delivery_id": "d-1", "repo": "acme/api", "ref": `refs/heads/\x1b[31mred\nline`,
-		"commits": int64(1), "executions": int64(1), "duplicate": false, "ignored": ""}
+		"commits": int64(1), "executions": int64(1), "new": int64(1), "duplicate": false, "ignored": ""}
 	if diff := cmp.Diff(want, accepted[0].ContextMap()); diff != "" {
 		t.Error(diff)
 	}

@@ -189,12 +189,14 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 type Accepted struct {
 	Delivery   string   `json:"delivery,omitempty"`
 	Executions []string `json:"executions"`
+	// New is how many of them nobody had asked for before.
+	New int `json:"new"`
 	// Ignored says why there are none.
 	Ignored string `json:"ignored,omitempty"`
 }
 
 func answerTo(r event.Receipt) Accepted {
-	a := Accepted{Delivery: r.Delivery, Executions: r.Executions, Ignored: r.Ignored}
+	a := Accepted{Delivery: r.Delivery, Executions: r.Executions, New: r.New, Ignored: r.Ignored}
 	if a.Executions == nil {
 		a.Executions = []string{}
 	}

@@ -34,6 +34,7 @@ type expanding struct {
 	changes []dispatch.Change
 	ignored []dispatch.Ignored
 	lanes   []newestIn
+	move    *moving
 }
 
 func (x *expanding) expand() error {
@@ -42,6 +43,9 @@ func (x *expanding) expand() error {
 		return err
 	}
 	x.ignored = x.Ignored
+	if x.move, err = lookAt(x.c.ask, x.Move); err != nil {
+		return err
+	}
 	for i := range x.Requests {
 		if err := x.request(&x.Requests[i]); err != nil {
 			return fmt.Errorf("request %s: %w", x.Requests[i].ID, err)
@@ -53,6 +57,9 @@ func (x *expanding) expand() error {
 			return err
 		}
 		x.changes = append(x.changes, older...)
+	}
+	if err := x.move.save(x.c, millis(x.At)); err != nil {
+		return err
 	}
 	return recordIgnored(x.c, x.Delivery, x.ignored)
 }
@@ -88,57 +95,66 @@ func notNext(c *conn, delivery int64) error {
 
 // request records a request, or why it is none of this delivery's.
 func (x *expanding) request(r *dispatch.NewRequest) error {
-	found, err := x.former(r)
-	if err != nil {
-		return err
+	var found *held
+	var err error
+	if r.Former != nil {
+		if found, err = findHeld(x.c.ask, formerQuery, r.Former.ID, r.Former.Environment, r.Environment); err != nil {
+			return err
+		}
 	}
 	if found == nil {
 		seq, err := x.insert(r, r.ID, r.ID, 1)
 		if err != nil || seq != 0 {
 			return err
 		}
-		if found, err = x.find(heldQuery, r.ID); err != nil {
+		if found, err = findHeld(x.c.ask, heldQuery, r.ID); err != nil {
 			return err
 		}
 	}
-	if found.delivery != x.Delivery {
-		x.ignored = append(x.ignored[:len(x.ignored):len(x.ignored)], dispatch.AlreadyRequested(r.Route, r.Commit.SHA, found.id, found.deliveryID))
+	return x.exists(r, found)
+}
+
+// exists records what becomes of a request that was made before.
+func (x *expanding) exists(r *dispatch.NewRequest, found *held) error {
+	own, err := x.asked(found)
+	if err != nil || own {
+		return err
 	}
+	do, landed, err := x.move.judge(&r.Request, found)
+	if err != nil {
+		return err
+	}
+	if !landed {
+		if _, err := x.c.exec(`INSERT INTO landings VALUES (?, ?)`, found.seq, x.Move.Ref); err != nil {
+			return err
+		}
+	}
+	x.move.asks(found.seq)
+	why := dispatch.AlreadyRequested
+	switch do {
+	case again:
+		_, attempt, err := lastAttempt(x.c.ask, found)
+		if err != nil {
+			return err
+		}
+		_, err = x.insert(r, dispatch.AttemptID(found.base, attempt), found.base, attempt)
+		return err
+	case movedBack:
+		why = dispatch.MovedBack
+	}
+	x.ignored = append(x.ignored[:len(x.ignored):len(x.ignored)], why(r.Route, r.Commit.SHA, found.id, found.deliveryID))
 	return nil
 }
 
-// held is a request that exists.
-type held struct {
-	seq        int64
-	id         string
-	delivery   int64
-	deliveryID string
-}
-
-const (
-	heldQuery = `SELECT r.seq, r.id, r.delivery, coalesce(d.source || ':' || d.delivery_id, 'no longer kept')
-		FROM requests r LEFT JOIN deliveries d ON d.seq = r.delivery WHERE r.id = ?`
-	// A name from before environments were part of it stands for the same
-	// request only where the environment is the same.
-	formerQuery = heldQuery + ` AND r.environment IN (?, ?)`
-)
-
-// find runs one of the queries above; nil when there is no such request.
-func (x *expanding) find(query string, args ...driver.Value) (*held, error) {
-	var found *held
-	err := x.c.query(query, func(s scan) error {
-		found = &held{}
-		return s(&found.seq, &found.id, &found.delivery, &found.deliveryID)
-	}, args...)
-	return found, err
-}
-
-// former finds what a version that named requests otherwise made of the same.
-func (x *expanding) former(r *dispatch.NewRequest) (*held, error) {
-	if r.Former == nil {
-		return nil, nil //nolint:nilnil // there is none, which is no error
+// asked reports whether this delivery made the request that was found, or an
+// attempt at it.
+func (x *expanding) asked(found *held) (own bool, err error) {
+	if found.delivery == x.Delivery {
+		return true, nil
 	}
-	return x.find(formerQuery, r.Former.ID, r.Former.Environment, r.Environment)
+	err = x.c.ask(func(s scan) error { var one int; own = true; return s(&one) },
+		`SELECT 1 FROM requests WHERE delivery = ? AND base = ? LIMIT 1`, x.Delivery, found.base)
+	return own, err
 }
 
 // insert adds an attempt at a request, and returns 0 when the ID is taken.
@@ -160,6 +176,7 @@ func (x *expanding) insert(r *dispatch.NewRequest, id, base string, attempt int)
 			return 0, err
 		}
 	}
+	x.move.asks(seq)
 	x.changes = append(x.changes, dispatch.Change{ID: id, State: r.State, Environment: r.Environment})
 	if r.CancelSuperseded {
 		x.lanes = newest(x.lanes, r, id)

@@ -304,14 +304,15 @@ func (w *writer) insert(c *conn, appends []*appending) error {
 			continue
 		}
 		d := a.d
-		n, err := c.exec(`INSERT INTO deliveries (seq, source, delivery_id, kind, repository, ref, commits, received_at, traceparent, event)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, delivery_id) DO NOTHING`,
-			w.seq+1, d.Source, d.DeliveryID, string(d.Kind), d.Repository, d.Ref, int64(d.Commits), millis(d.ReceivedAt), d.Traceparent, d.Event)
+		n, err := c.exec(`INSERT INTO deliveries (seq, source, delivery_id, kind, repository, ref, commits, received_at, traceparent, event, digest)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, delivery_id) DO NOTHING`,
+			w.seq+1, d.Source, d.DeliveryID, string(d.Kind), d.Repository, d.Ref, int64(d.Commits), millis(d.ReceivedAt), d.Traceparent, d.Event, d.Digest)
 		if err != nil {
 			return err
 		}
 		if a.at.Existed = n == 0; a.at.Existed {
-			err := c.query(`SELECT seq FROM deliveries WHERE source = ? AND delivery_id = ?`, func(s scan) error { return s(&a.at.Seq) }, d.Source, d.DeliveryID)
+			err := c.query(`SELECT seq, digest <> '' AND ?3 <> '' AND digest <> ?3 FROM deliveries WHERE source = ?1 AND delivery_id = ?2`,
+				func(s scan) error { return s(&a.at.Seq, &a.at.Differs) }, d.Source, d.DeliveryID, d.Digest)
 			if err != nil {
 				return err
 			}

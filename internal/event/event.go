@@ -222,6 +222,8 @@ type Receipt struct {
 	Ignored string
 	// Duplicate is true when the delivery was already known.
 	Duplicate bool
+	// Note says what the sender should know besides, or is empty.
+	Note string
 }
 
 // ExecutionStatus is Step Functions' word for where an execution is.

@@ -155,3 +155,20 @@ func reopen(t *testing.T, f *fixture) {
 		t.Errorf("unknown delivery: %v", err)
 	}
 }
+
+func appendTellsBodiesApart(t *testing.T, f *fixture) {
+	add := func(id, digest string) dispatch.Appended {
+		d := delivery(id, f.now)
+		d.Digest = digest
+		at, err := f.j.Append(t.Context(), d)
+		f.must(err)
+		at.Seq = 0
+		return at
+	}
+	f.diff("first", dispatch.Appended{}, add("a", "d1"))
+	f.diff("the same body", dispatch.Appended{Existed: true}, add("a", "d1"))
+	f.diff("another body", dispatch.Appended{Existed: true, Differs: true}, add("a", "d2"))
+	f.diff("an unknown body", dispatch.Appended{Existed: true}, add("a", ""))
+	f.diff("from before digests", dispatch.Appended{}, add("b", ""))
+	f.diff("which is all that is known", dispatch.Appended{Existed: true}, add("b", "d1"))
+}

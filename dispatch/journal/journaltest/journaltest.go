@@ -16,6 +16,7 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Journal) {
 		run  func(*testing.T, *fixture)
 	}{
 		{"AppendRecognisesDeliveries", appendRecognises},
+		{"AppendTellsBodiesApart", appendTellsBodiesApart},
 		{"AppendIsSafeForConcurrentUse", appendConcurrently},
 		{"PendingKeepsOrder", pendingKeepsOrder},
 		{"ExpandRefusesToSkip", expandRefusesToSkip},
@@ -23,6 +24,10 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Journal) {
 		{"FirstRequestWins", firstRequestWins},
 		{"ReopenExpandsAgain", reopen},
 		{"FormerIdentityCounts", formerIdentity},
+		{"RevisitsRunAgain", revisits},
+		{"OnlyARefsOwnCommitsRevisit", ownCommits},
+		{"RevisitsHappenOnce", revisitOnce},
+		{"DeletedAndPushedAgain", recreated},
 		{"DueIsFirstInFirstOut", dueOrder},
 		{"RequestsReachTheirEnd", lifecycle},
 		{"RecordsOutOfPlaceChangeNothing", outOfPlace},

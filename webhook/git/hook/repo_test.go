@@ -89,8 +89,10 @@ func (s *server) Accept(_ context.Context, ev event.Event) (event.Receipt, error
 	r := event.Receipt{Delivery: ev.DeliveryID}
 	for _, c := range ev.Commits {
 		r.Executions = append(r.Executions, "api-"+c.SHA[:12])
+		r.New++
 	}
 	if s.calls[ev.DeliveryID] == 1 {
+		ev.Digest = ""
 		s.events = append(s.events, ev)
 	}
 	return r, nil

@@ -25,9 +25,12 @@ import (
 type reply struct {
 	Delivery   string   `json:"delivery"`
 	Executions []string `json:"executions"`
-	Ignored    string   `json:"ignored"`
-	URL        string   `json:"url"`
-	Error      string   `json:"error"`
+	// New is how many of them nobody had asked for before; nil from a version
+	// that does not say.
+	New     *int   `json:"new"`
+	Ignored string `json:"ignored"`
+	URL     string `json:"url"`
+	Error   string `json:"error"`
 }
 
 // refusedError is an answer that sending again will not change.
@@ -216,9 +219,9 @@ func (h *Hook) tell(say teller, s sent) {
 		say.line("%s: nothing to start: %s", branch, safetext.Cut(s.reply.Ignored, 300))
 		return
 	case isZero(s.payload.After):
-		say.line("%s deleted: %s", branch, count(len(s.reply.Executions), "execution", "executions"))
+		say.line("%s deleted: %s", branch, s.reply.started())
 	default:
-		say.line("%s: %s, %s", branch, count(len(s.payload.Commits), "commit", "commits"), count(len(s.reply.Executions), "execution", "executions"))
+		say.line("%s: %s, %s", branch, count(len(s.payload.Commits), "commit", "commits"), s.reply.started())
 	}
 	for i, name := range s.reply.Executions {
 		if i == shownNames && len(s.reply.Executions) > shownNames+1 {

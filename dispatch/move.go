@@ -1,0 +1,47 @@
+package dispatch
+
+import "switchyard/internal/event"
+
+// Move is what a push or a deletion did to its ref.
+type Move struct {
+	Source, Repository, Ref string
+	// Before and After are as in [event.Event].
+	Before, After string
+}
+
+// moveOf is what an event did to a ref, nil when it moved none or does not say
+// where to.
+func moveOf(ev *event.Event) *Move {
+	switch {
+	case ev.Source == ManualSource:
+		return nil
+	case ev.Kind == event.Push && ev.After != "", ev.Kind == event.Delete && ev.After == "":
+	default:
+		return nil
+	}
+	return &Move{Source: ev.Source, Repository: ev.Repository.FullName, Ref: ev.Ref, Before: ev.Before, After: ev.After}
+}
+
+// Leads reports whether a push led a ref from the tip that is known to another
+// commit. It does not when another webhook has told of the same push, or when
+// deliveries came out of order. The tip of a ref that was deleted is "".
+func (m *Move) Leads(tip string) bool {
+	return m.After != "" && m.After != tip && (m.Before == "" || m.Before == tip)
+}
+
+// AlreadyRequested is the reason recorded with a delivery for a commit that
+// another delivery has brought to the route before.
+func AlreadyRequested(route, sha, id, delivery string) Ignored {
+	return Ignored{
+		Ignored:   event.Ignored{Route: route, Commit: sha, Reason: "already requested by delivery " + delivery},
+		Execution: id,
+	}
+}
+
+// MovedBack is [AlreadyRequested] for a commit that its branch left and came
+// back to, on a route that does not ask for another attempt.
+func MovedBack(route, sha, id, delivery string) Ignored {
+	i := AlreadyRequested(route, sha, id, delivery)
+	i.Reason += "; the branch moved back to it; set revisit: run on the route to run it again"
+	return i
+}

@@ -1,0 +1,236 @@
+package dispatch
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+
+	"switchyard/internal/event"
+)
+
+// outlook says, when a delivery is answered, which of its executions nobody has
+// asked for before. Most deliveries bring commits that nobody has heard of, and
+// are answered without a look at the journal: seen tells that.
+//
+// What it holds is for answers alone. Expansion decides by the journal.
+type outlook struct {
+	mu sync.Mutex
+	// seen holds the IDs of the requests in the journal, all of them once
+	// complete is set.
+	seen     bloom
+	complete bool
+	// planned are the requests of deliveries that were accepted and are not
+	// expanded yet, and the refs that pushes among these have moved.
+	planned map[string]plan
+	tips    map[ref]tip
+}
+
+type ref struct{ source, repository, name string }
+
+// plan is how many deliveries ask for a request, and which ref a push among
+// them brought it to.
+type plan struct {
+	deliveries int
+	ref        ref
+}
+
+// tip is where the newest of some pushes will leave a ref.
+type tip struct {
+	sha    string
+	pushes int
+}
+
+// maxPlanned bounds what is kept of deliveries that wait. Where there are more,
+// an answer may call new what two of them bring.
+const maxPlanned = 100_000
+
+func (o *outlook) init() {
+	o.planned, o.tips = map[string]plan{}, map[ref]tip{}
+	o.seen.init()
+}
+
+// prospect is what one delivery will come to.
+type prospect struct {
+	// executions are as they look without the journal.
+	executions []Foreseen
+	// ask are the requests that the journal has to be asked for, by index, and
+	// tip is where their ref will be by then, nil for where the journal has it.
+	ask []int
+	tip *string
+}
+
+// plan enters what a delivery asks for; it counts as asked for from now on, and
+// until [outlook.done] is called with the same.
+func (o *outlook) plan(requests []event.Request, m *Move) prospect {
+	p := prospect{executions: make([]Foreseen, len(requests))}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	at := ref{}
+	if m != nil {
+		at = ref{m.Source, m.Repository, m.Ref}
+		if t, ok := o.tips[at]; ok {
+			p.tip = &t.sha
+		}
+	}
+	for i := range requests {
+		r := &requests[i]
+		known, planned := o.planned[r.ID]
+		p.executions[i] = Foreseen{ID: r.ID, New: true}
+		if planned {
+			p.executions[i] = again(r, m, known.ref == at, p.tip)
+		}
+		if !o.complete || o.seen.mayHave(r.ID) || r.Former != nil && o.seen.mayHave(r.Former.ID) {
+			p.ask = append(p.ask, i)
+		}
+		if planned || len(o.planned) < maxPlanned {
+			if known.deliveries++; m != nil && m.After != "" {
+				known.ref = at
+			}
+			o.planned[r.ID] = known
+		}
+	}
+	if t, ok := o.tips[at]; m != nil && (ok || len(o.tips) < maxPlanned) {
+		o.tips[at] = tip{m.After, t.pushes + 1}
+	}
+	return p
+}
+
+// again foresees a request that a waiting delivery has asked for: one that its
+// branch comes back to runs again.
+func again(r *event.Request, m *Move, landed bool, tip *string) Foreseen {
+	if m == nil || tip == nil || !landed || !r.Revisit || r.Commit.SHA != m.After || !m.Leads(*tip) {
+		return Foreseen{ID: r.ID}
+	}
+	return Foreseen{ID: AttemptID(r.ID, 2), New: true}
+}
+
+// done takes out what was planned for a delivery: it is in the journal, or was
+// never taken.
+func (o *outlook) done(ids []string, m *Move, recorded bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, id := range ids {
+		if recorded {
+			o.seen.add(id)
+		}
+		if known := o.planned[id]; known.deliveries > 1 {
+			known.deliveries--
+			o.planned[id] = known
+		} else {
+			delete(o.planned, id)
+		}
+	}
+	if m == nil {
+		return
+	}
+	at := ref{m.Source, m.Repository, m.Ref}
+	if t := o.tips[at]; t.pushes > 1 {
+		t.pushes--
+		o.tips[at] = t
+	} else {
+		delete(o.tips, at)
+	}
+}
+
+// learn enters IDs that the journal holds; last is set with the last of them.
+func (o *outlook) learn(ids []string, last bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, id := range ids {
+		o.seen.add(id)
+	}
+	o.complete = o.complete || last
+}
+
+// recallIDs reads the IDs of all requests, so that answers need not ask for
+// those that are new. Until it is through, they do.
+func (d *Dispatcher) recallIDs(ctx context.Context) {
+	const page = 2000
+	for after := int64(0); ; {
+		done, ok := d.yield.slice(ctx)
+		if !ok {
+			return
+		}
+		var ids []string
+		err := d.persist(ctx, "read the IDs of requests", func() (err error) {
+			ids, after, err = d.journal.RequestIDs(ctx, after, page)
+			return err
+		})
+		done()
+		if err != nil {
+			return
+		}
+		last := len(ids) < page
+		if d.outlook.learn(ids, last); last {
+			return
+		}
+	}
+}
+
+func idsOf(requests []event.Request) []string {
+	ids := make([]string, len(requests))
+	for i := range requests {
+		ids[i] = requests[i].ID
+	}
+	return ids
+}
+
+// foresee says what the requests of a delivery that makes a move come to. The
+// caller enters them with [outlook.plan] by this, and calls [outlook.done].
+//
+// On an error, those of which the journal would know count as known.
+func (d *Dispatcher) foresee(ctx context.Context, requests []event.Request, m *Move) ([]Foreseen, error) {
+	p := d.outlook.plan(requests, m)
+	if len(p.ask) == 0 {
+		return p.executions, nil
+	}
+	ask := make([]*event.Request, len(p.ask))
+	for i, at := range p.ask {
+		ask[i] = &requests[at]
+	}
+	found, err := d.journal.Foresee(ctx, ask, m, p.tip)
+	for i, at := range p.ask {
+		switch id := ask[i].ID; {
+		case err != nil:
+			p.executions[at] = Foreseen{ID: id}
+		case found[i] != Foreseen{ID: id, New: true}: // the journal has it
+			p.executions[at] = found[i]
+		}
+	}
+	return p.executions, err
+}
+
+// bloom is a set that may say yes wrongly, and never no: wrongly in one of ten
+// thousand cases with 200,000 entries, in one of forty with a million.
+type bloom struct {
+	seed maphash.Seed
+	bits []uint64
+}
+
+const (
+	bloomBits   = 1 << 23 // 1 MiB
+	bloomHashes = 4
+)
+
+func (b *bloom) init() { b.seed, b.bits = maphash.MakeSeed(), make([]uint64, bloomBits/64) }
+
+func (b *bloom) add(s string) {
+	h := maphash.String(b.seed, s)
+	for i := range uint64(bloomHashes) {
+		at := b.at(h, i)
+		b.bits[at/64] |= 1 << (at % 64)
+	}
+}
+
+func (b *bloom) mayHave(s string) bool {
+	h := maphash.String(b.seed, s)
+	for i := range uint64(bloomHashes) {
+		if at := b.at(h, i); b.bits[at/64]&(1<<(at%64)) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// at is the i-th bit for a hash, by double hashing.
+func (b *bloom) at(h, i uint64) uint64 { return (h + i*(h>>32|1)) % bloomBits }
