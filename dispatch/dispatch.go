@@ -27,7 +27,8 @@ type Planner interface {
 // with backoff.
 type Engine interface {
 	// Start starts the execution named name, or finds it already started with
-	// the same input, and returns its ARN. Calling it again is safe.
+	// the same identity in its input, and returns its ARN. Calling it again is
+	// safe.
 	Start(ctx context.Context, stateMachine, name string, input []byte) (Started, error)
 	// Describe says where the execution is now.
 	Describe(ctx context.Context, executionARN string) (event.Outcome, error)

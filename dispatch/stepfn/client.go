@@ -8,12 +8,8 @@ package stepfn
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"reflect"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -98,7 +94,7 @@ func (c *Client) SetStateMachines(arns map[string]string) error {
 // Start implements [dispatch.Engine]. Step Functions answers a repeated start
 // of a running execution with the first one's ARN, which cannot be told from a
 // first start; Existed is true when the engine refused the name as taken and
-// the execution that holds it was found to have the same input.
+// the execution that holds it was found to have the same identity in its input.
 func (c *Client) Start(ctx context.Context, stateMachine, name string, input []byte) (dispatch.Started, error) {
 	op := operation{"start execution", name}
 	m, ok := (*c.machines.Load())[stateMachine]
@@ -133,8 +129,10 @@ func (c *Client) Start(ctx context.Context, stateMachine, name string, input []b
 }
 
 // adopt decides whether the execution that holds the name is the one wanted.
-// The API refuses the name both for an execution that has ended, which is ours,
-// and for one with another input, which is not.
+// The API refuses the name for an execution that has ended and for one with
+// another input, even while it runs. It is ours where the identity in its input
+// is: what a journal that was moved away had started, for example, when the
+// commit is heard of again in another way.
 func (c *Client) adopt(ctx context.Context, op operation, arn, input string) (dispatch.Started, error) {
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -142,8 +140,8 @@ func (c *Client) adopt(ctx context.Context, op operation, arn, input string) (di
 	if err != nil {
 		return dispatch.Started{}, c.classify(ctx, callCtx, operation{"start execution, name is taken: describe", arn}, err)
 	}
-	if !sameJSON(aws.ToString(out.Input), input) {
-		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: an execution of this name exists with a different input (%s)", op, arn)}
+	if what := difference(aws.ToString(out.Input), input); what != "" {
+		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: an execution of this name exists with %s (%s)", op, what, arn)}
 	}
 	return dispatch.Started{
 		ExecutionARN: aws.ToString(out.ExecutionArn),
@@ -193,32 +191,6 @@ func (c *Client) Stop(ctx context.Context, executionARN, errorName, cause string
 		return c.classify(ctx, callCtx, operation{"stop execution", executionARN}, err)
 	}
 	return nil
-}
-
-// sameJSON compares exactly first, as Step Functions does, and by value when
-// the texts differ: an engine may hand the input back written differently.
-func sameJSON(a, b string) bool {
-	if a == b {
-		return true
-	}
-	va, errA := decodeJSON(a)
-	vb, errB := decodeJSON(b)
-	return errA == nil && errB == nil && reflect.DeepEqual(va, vb)
-}
-
-// decodeJSON keeps numbers as they are written: 2^53 and 2^53+1 are different
-// inputs.
-func decodeJSON(text string) (any, error) {
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("text after the JSON value")
-	}
-	return v, nil
 }
 
 // traceHeader is the X-Ray header of ctx's span, nil without a recorded span.

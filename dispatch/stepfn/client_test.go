@@ -71,6 +71,18 @@ func TestStartAdoptsTakenName(t *testing.T) {
 		wanted        string
 		adopted       bool
 	}{
+		{"same commit, heard of by a pull request", "deploy", input("dev-a", "9fceb02", "github", "acme/api", "push"), input("dev-a", "9fceb02", "github", "acme/api", "pull_request"), true},
+		{"another environment", "deploy", input("dev-a", "9fceb02", "github", "acme/api", "push"), input("dev-b", "9fceb02", "github", "acme/api", "push"), false},
+		{"another commit", "deploy", input("dev-a", "9fceb03", "github", "acme/api", "push"), input("dev-a", "9fceb02", "github", "acme/api", "push"), false},
+		{"another source", "deploy", input("dev-a", "9fceb02", "gitlab", "acme/api", "push"), input("dev-a", "9fceb02", "github", "acme/api", "push"), false},
+		{"another repository", "deploy", input("dev-a", "9fceb02", "github", "acme/web", "push"), input("dev-a", "9fceb02", "github", "acme/api", "push"), false},
+		{"no identity there", "deploy", `{"run":1}`, input("dev-a", "9fceb02", "github", "acme/api", "push"), false},
+		{"an identity there only", "deploy", input("dev-a", "9fceb02", "github", "acme/api", "push"), `{"environment":"dev-a"}`, false},
+		{"what ours does not say may be anything", "deploy", input("dev-a", "9fceb02", "github", "acme/api", "push"), `{"commit":{"sha":"9fceb02"}}`, true},
+		{"an empty environment says nothing", "deploy", `{"commit":{"sha":"9fceb02"}}`, `{"environment":"","commit":{"sha":"9fceb02"},"more":1}`, true},
+		{"an environment there, none here", "deploy", input("dev-a", "9fceb02", "github", "acme/api", "push"), input("", "9fceb02", "github", "acme/api", "push"), false},
+		{"a commit without a name", "deploy", `{"commit":{"sha":""},"n":1}`, `{"commit":{"sha":""},"n":2}`, false},
+		{"a commit that is no object", "deploy", `{"commit":"9fceb02","n":1}`, `{"commit":"9fceb02","n":2}`, false},
 		{"same text", "deploy", `{"a":1}`, `{"a":1}`, true},
 		{"same value, written differently", "deploy", `{ "b": [1, 2], "a": "é" }`, `{"a":"\u00e9","b":[1,2]}`, true},
 		{"version", "version", `{}`, `{}`, true},
@@ -94,7 +106,7 @@ func TestStartAdoptsTakenName(t *testing.T) {
 			}
 			if !row.adopted {
 				var permanent *dispatch.PermanentError
-				if !errors.As(err, &permanent) || !strings.Contains(err.Error(), "different input") {
+				if !errors.As(err, &permanent) || !strings.Contains(err.Error(), "different input") && !strings.Contains(err.Error(), " in its input: ") {
 					t.Fatalf("error = %v, want a PermanentError about the input", err)
 				}
 				return
@@ -107,6 +119,31 @@ func TestStartAdoptsTakenName(t *testing.T) {
 				t.Errorf("started (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// input is one as a route makes it.
+func input(environment, sha, provider, repository, kind string) string {
+	return fmt.Sprintf(`{"environment":%q,"commit":{"sha":%q,"message":"m"},"source":{"provider":%q,"repository":%q,"event":%q}}`, environment, sha, provider, repository, kind)
+}
+
+func TestStartSaysWhatDiffers(t *testing.T) {
+	ours := input("dev-b", "9fceb02", "github", "acme/api", "push")
+	for existing, want := range map[string]string{
+		input("dev-a", "9fceb02", "github", "acme/api", "push"): `exists with another environment in its input: "dev-a", not "dev-b"`,
+		input("dev-b", "1111111", "github", "acme/api", "push"): `exists with another commit.sha in its input: "1111111", not "9fceb02"`,
+		`{"environment":"dev-b","commit":{"sha":"9fceb02"}}`:    `exists with another source.provider in its input: none, not "github"`,
+		`{`: `exists with a different input`,
+	} {
+		c, _ := newFake(t, map[string]answer{
+			"StartExecution":    apiError(400, "ExecutionAlreadyExists", "taken"),
+			"DescribeExecution": {body: fmt.Sprintf(`{"executionArn":%q,"name":"x","status":"RUNNING","startDate":5,"input":%q}`, executionARN, existing)},
+		})
+		_, err := c.Start(t.Context(), "deploy", "x", []byte(ours))
+		var permanent *dispatch.PermanentError
+		if !errors.As(err, &permanent) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), executionARN) {
+			t.Errorf("error = %v, want a PermanentError with %q and the ARN", err, want)
+		}
 	}
 }
 

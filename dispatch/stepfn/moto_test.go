@@ -96,7 +96,8 @@ func TestClientAgainstMoto(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	input := `{"commit":{"sha":"9fceb02"}}`
+	input := `{"commit":{"sha":"9fceb02"},"source":{"event":"push"}}`
+	otherwise := `{"commit":{"sha":"9fceb02"},"source":{"event":"pull_request"}}`
 	started, err := c.Start(t.Context(), "deploy", "acme-api-9fceb02", []byte(input))
 	if err != nil {
 		t.Fatal(err)
@@ -108,6 +109,10 @@ func TestClientAgainstMoto(t *testing.T) {
 	again, err := c.Start(t.Context(), "deploy", "acme-api-9fceb02", []byte(input))
 	if err != nil || again.ExecutionARN != want {
 		t.Errorf("starting it again = %+v, %v; want the same execution", again, err)
+	}
+	again, err = c.Start(t.Context(), "deploy", "acme-api-9fceb02", []byte(otherwise))
+	if err != nil || again.ExecutionARN != want || !again.Existed {
+		t.Errorf("starting it again with another input for the same commit, while it runs = %+v, %v; want the same execution", again, err)
 	}
 	running, err := c.Describe(t.Context(), want)
 	if err != nil {
@@ -131,6 +136,11 @@ func TestClientAgainstMoto(t *testing.T) {
 	again, err = c.Start(t.Context(), "deploy", "acme-api-9fceb02", []byte(input))
 	if err != nil || again.ExecutionARN != want {
 		t.Errorf("starting what has ended = %+v, %v; want the same execution", again, err)
+	}
+
+	again, err = c.Start(t.Context(), "deploy", "acme-api-9fceb02", []byte(otherwise))
+	if err != nil || again.ExecutionARN != want || !again.Existed {
+		t.Errorf("the same with another input for the same commit = %+v, %v; want the same execution", again, err)
 	}
 
 	var permanent *dispatch.PermanentError
