@@ -92,13 +92,15 @@ type Route struct {
 	Sources       Strings        `json:"sources,omitzero" jsonschema:"Names of sources, or globs of them. Default: all."`
 	Repositories  Strings        `json:"repositories,omitzero" jsonschema:"Repositories by full name, or globs of them. Default: all."`
 	Branches      Strings        `json:"branches,omitzero" jsonschema:"Branch patterns: * stops at /, ** does not, ! takes out again. Default: all branches."`
+	Tags          Strings        `json:"tags,omitzero" jsonschema:"Patterns of tags whose push starts the commit they name, or whose deletion starts a teardown under on: delete. With tags and no branches, a route takes no branches. Default: none."`
 	BaseBranches  Strings        `json:"base_branches,omitzero" jsonschema:"Patterns of the branch a pull request is to be merged into. Default: all."`
 	Authors       Strings        `json:"authors,omitzero" jsonschema:"Patterns of commit authors. Default: all."`
 	Paths         Strings        `json:"paths,omitzero" jsonschema:"Patterns of changed files; a commit that changed none of them starts nothing. Default: all."`
-	Actions       Strings        `json:"actions,omitzero" jsonschema:"Actions of pull_request. Default: opened, synchronize, reopened, ready_for_review." enum:"opened,synchronize,reopened,ready_for_review,closed,labeled"`
+	Actions       Strings        `json:"actions,omitzero" jsonschema:"Actions of pull_request. Default: opened, synchronize, reopened, ready_for_review, and with base_branches also edited, which concerns only a changed base." enum:"opened,synchronize,reopened,ready_for_review,edited,closed,labeled"`
 	Commits       string         `json:"commits,omitzero" jsonschema:"Which commits of a push start an execution: every, distinct (those the host had not seen before) or head. Default: every." enum:"every,distinct,head"`
+	Revisit       string         `json:"revisit,omitzero" jsonschema:"What a push does that moves its branch back to a commit that ran before: ignore, or run it again. Default: ignore." enum:"ignore,run"`
 	StateMachine  string         `json:"state_machine" jsonschema:"Name under state_machines."`
-	Environment   string         `json:"environment,omitzero" jsonschema:"Where the execution deploys. A template: dev-{{ .Branch | slug }}."`
+	Environment   string         `json:"environment,omitzero" jsonschema:"Where the execution deploys; part of its identity. A template: dev-{{ .Branch | slug }}."`
 	Project       string         `json:"project,omitzero" jsonschema:"This repository's name in the input's override_branches. Left out, there is none."`
 	OverrideShape string         `json:"override_shape,omitzero" jsonschema:"How override_branches is written: a list of objects or one object. Default: list." enum:"list,object"`
 	Input         map[string]any `json:"input,omitzero" jsonschema:"More input for the execution; it wins over skip_* flags of components. Passed on as written: no ${…} here."`

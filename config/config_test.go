@@ -252,7 +252,7 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 		"bad branch pattern": {minimal + "  - {name: two, state_machine: deploy, branches: [main, \"[\"]}\n", []string{
 			`8:57: routes[1] "two": branches[1] "[": "[" without its "]"; write "\[" for the character`}},
 		"bad template": {strings.Replace(minimal, "name: all", "name: all, environment: \"{{ .Nope }}\"", 1), []string{
-			`7:30: routes[0] "all": environment: "{{ .Nope }}": .Nope is not a field; fields are .Author, .BaseBranch, .Branch, .Event, .Name, .Owner, .PullRequest, .Repository, .Route, .SHA, .ShortSHA`}},
+			`7:30: routes[0] "all": environment: "{{ .Nope }}": .Nope is not a field; fields are .Author, .BaseBranch, .Branch, .Event, .Name, .Owner, .PullRequest, .Repository, .Route, .SHA, .ShortSHA, .Tag`}},
 		"source of starts by hand": {"sources: {manual: {provider: git, secrets: [s]}}\n", []string{"1:19: sources.manual: this name is taken by executions started by hand; choose another"}},
 		"long source name":         {"sources: {" + strings.Repeat("a", 64) + ": {provider: git, secrets: [s]}}\n", []string{"1:77: sources." + strings.Repeat("a", 64) + ": a source's name is 1 to 63 of a-z, 0-9, _ and -: it stands in the URL /webhooks/" + strings.Repeat("a", 64)}},
 		"short retention":          {"retention: {journal: 1h}\n", []string{"1:22: retention.journal: 1h0m0s is too short: GitHub redelivers for 3 days, and a delivery that is forgotten runs again; keep at least 4d"}},

@@ -21,11 +21,13 @@ routes:
     sources: github
     repositories: acme/*
     branches: main
+    tags: ["v*"]
     base_branches: [main]
     authors: ["!bot", "**"]
     paths: ["src/**"]
     actions: opened
     commits: distinct
+    revisit: run
     state_machine: deploy
     environment: prod
     project: p
@@ -41,8 +43,8 @@ routes:
 		Components: map[string]router.Component{"api": {Paths: []string{"api/**"}}},
 		Routes: []router.Route{{
 			Name: "all", On: []string{"push", "pull_request"}, Sources: []string{"github"}, Repositories: []string{"acme/*"},
-			Branches: []string{"main"}, BaseBranches: []string{"main"}, Authors: []string{"!bot", "**"}, Paths: []string{"src/**"},
-			Actions: []string{"opened"}, Commits: "distinct", StateMachine: "deploy", Environment: "prod", Project: "p",
+			Branches: []string{"main"}, Tags: []string{"v*"}, BaseBranches: []string{"main"}, Authors: []string{"!bot", "**"}, Paths: []string{"src/**"},
+			Actions: []string{"opened"}, Commits: "distinct", Revisit: "run", StateMachine: "deploy", Environment: "prod", Project: "p",
 			OverrideShape: "object", Input: map[string]any{"a": "b"}, SkipMarkers: true, Forks: "labeled", ForkLabel: "ok",
 			OnNewCommit: "cancel_superseded",
 		}, {Name: "least", StateMachine: "deploy"}},

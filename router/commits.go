@@ -1,48 +1,184 @@
 package router
 
-import "strings"
+import (
+	"fmt"
+	"slices"
 
-// skipMarkers are the markers documented by GitHub Actions; GitLab, CircleCI,
-// Travis and others know the first two. Case does not matter.
-var skipMarkers = []string{"[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]"}
+	"switchyard/internal/event"
+)
 
-// skipMarker returns the marker in a commit message that asks for no run, or
-// "". The trailer skip-checks: true counts as the message's last line, in a
-// paragraph of its own or at the end of the trailers.
-func skipMarker(message string) string {
-	for rest := message; ; {
-		i := strings.IndexByte(rest, '[')
-		if i < 0 {
-			break
+// admitCommits sorts out commits that cannot be started by any route.
+func (p *planning) admitCommits() bool {
+	given, ok := p.given()
+	if !ok {
+		return false
+	}
+	refused := unusable(given)
+	if refused == nil {
+		p.commits = given
+		return true
+	}
+	for i := range given {
+		switch {
+		case refused[i] == "":
+			p.commits = append(p.commits, given[i])
+		case validSHA(given[i].SHA):
+			p.ignore("", given[i].SHA, refused[i])
+		default:
+			p.ignore("", "", refused[i])
 		}
-		rest = rest[i:]
-		for _, m := range skipMarkers {
-			if len(rest) >= len(m) && strings.EqualFold(rest[:len(m)], m) {
-				return m
-			}
-		}
-		rest = rest[1:]
 	}
-	body := strings.TrimRight(message, " \t\r\n")
-	nl := strings.LastIndexByte(body, '\n')
-	if nl < 0 {
-		return "" // a subject, not a trailer
-	}
-	last := strings.TrimSpace(body[nl:])
-	value, ok := cutPrefixFold(last, "skip-checks:")
-	if !ok || !strings.EqualFold(strings.TrimSpace(value), "true") {
-		return ""
-	}
-	before := strings.ReplaceAll(body[:nl+1], "\r\n", "\n")
-	if !strings.Contains(before, "\n\n") {
-		return ""
-	}
-	return "skip-checks: true"
+	return len(p.commits) > 0
 }
 
-func cutPrefixFold(s, prefix string) (rest string, ok bool) {
-	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
-		return s, false
+// unusable says for each commit why no route can start it. It returns nil when
+// there is no such commit.
+func unusable(commits []event.Commit) []string {
+	var reasons []string
+	refuse := func(i int, reason string) {
+		if reasons == nil {
+			reasons = make([]string, len(commits))
+		}
+		reasons[i] = reason
 	}
-	return s[len(prefix):], true
+	var seen map[string]struct{}
+	if len(commits) > 32 { // below that, comparing each with each is cheaper
+		seen = make(map[string]struct{}, len(commits))
+	}
+	for i := range commits {
+		sha := commits[i].SHA
+		if !validSHA(sha) {
+			refuse(i, fmt.Sprintf("commit %d of the event has the ID %s, which is no git object name", i+1, quote(sha)))
+			continue
+		}
+		twice := false
+		if seen != nil {
+			_, twice = seen[sha]
+			seen[sha] = struct{}{}
+		} else {
+			for j := range i {
+				twice = twice || commits[j].SHA == sha
+			}
+		}
+		if twice {
+			refuse(i, "the event lists this commit twice; once is enough")
+		}
+	}
+	return reasons
+}
+
+// given returns the commits that the event is about, oldest first. When there
+// are none, it has recorded the reason.
+func (p *planning) given() (commits []event.Commit, ok bool) {
+	ev := p.ev
+	end := ev.After
+	switch {
+	case ev.Kind == event.Delete:
+		end = ev.Before
+	case ev.Kind == event.Push && p.tag == "":
+		return p.pushed()
+	case ev.Kind == event.Push:
+		return p.tagged()
+	}
+	if len(ev.Commits) > 0 {
+		return ev.Commits, true
+	}
+	return p.alone(end)
+}
+
+// alone is the commit at an end of the ref, for events that name nothing more.
+func (p *planning) alone(sha string) (commits []event.Commit, ok bool) {
+	if sha == "" {
+		p.ignore("", "", "the event names no commit")
+		return nil, false
+	}
+	return []event.Commit{{SHA: sha}}, true
+}
+
+// tagged returns the commit that a pushed tag names. The tag is at an object of
+// its own when it is annotated, so what the event lists comes first.
+func (p *planning) tagged() (commits []event.Commit, ok bool) {
+	listed := p.ev.Commits
+	switch at := lastIndex(listed, p.ev.After); {
+	case at >= 0:
+		commits = listed[at : at+1]
+	case len(listed) > 0:
+		commits = listed[len(listed)-1:]
+	default:
+		if commits, ok = p.alone(p.ev.After); !ok {
+			return nil, false
+		}
+	}
+	p.head = commits[0].SHA
+	return commits, true
+}
+
+// pushed returns the commits of a push to a branch with the one that the branch
+// is at now as the last, whether the event lists it there, elsewhere or not at
+// all: executions that wait for one environment end on the newest.
+func (p *planning) pushed() (commits []event.Commit, ok bool) {
+	listed, after := p.ev.Commits, p.ev.After
+	if after == "" {
+		if len(listed) == 0 {
+			p.ignore("", "", "the push brought no commits: the branch points at one that was there before")
+			return nil, false
+		}
+		p.head = listed[len(listed)-1].SHA
+		return listed, true
+	}
+	if !validSHA(after) {
+		p.ignore("", "", fmt.Sprintf("the event says that the branch is at %s, which is no git object name", quote(after)))
+		return listed, len(listed) > 0
+	}
+	p.head = after
+	switch at := lastIndex(listed, after); {
+	case at < 0:
+		p.unlisted = "; the host did not list it among the push's commits, but the branch is there now"
+		if len(listed) == 0 {
+			p.unlisted = "; the push listed no commits, and the branch is there now"
+		}
+		// When others are listed, this one is new as they are.
+		return append(slices.Clip(listed), event.Commit{SHA: after, Distinct: len(listed) > 0}), true
+	case at == len(listed)-1:
+		return listed, true
+	case at == 0: // newest first, as some hosts list them
+		commits = slices.Clone(listed)
+		slices.Reverse(commits)
+		return commits, true
+	default:
+		commits = append(slices.Clone(listed[:at]), listed[at+1:]...)
+		return append(commits, listed[at]), true
+	}
+}
+
+// lastIndex returns the last place of a commit in a list, -1 when it is not
+// there.
+func lastIndex(commits []event.Commit, sha string) int {
+	for i := len(commits) - 1; i >= 0; i-- {
+		if commits[i].SHA == sha {
+			return i
+		}
+	}
+	return -1
+}
+
+// bare reports whether the host said nothing of a commit but its name.
+func bare(c *event.Commit) bool {
+	return c.Author == "" && c.AuthorEmail == "" && !c.PathsKnown && !c.KnowsMessage()
+}
+
+// unchosen says why the route's commits: leaves out a commit, "" when it does
+// not.
+func (p *planning) unchosen(rt *route, c *event.Commit) string {
+	switch {
+	case p.ev.Kind != event.Push || p.tag != "":
+		return ""
+	case rt.Commits == "distinct" && !c.Distinct:
+		return "commits: distinct leaves out what the host had before this push"
+	case rt.Commits == "head" && p.head == "":
+		return "commits: head starts only the commit that the branch is at, and the event does not say which that is"
+	case rt.Commits == "head" && c.SHA != p.head:
+		return "commits: head starts only the newest commit of a push"
+	}
+	return ""
 }

@@ -133,7 +133,7 @@ func nearsOf(of subject, body string, tokens []token) []near {
 	switch end := tokens[len(tokens)-1]; {
 	case of == ofRepository && !strings.Contains(body, "/"):
 		add("*/"+body, "the owner is part of the name")
-	case (of == ofBranch || of == ofBaseBranch || of == ofPath) && end.op < opStar:
+	case (of == ofBranch || of == ofTag || of == ofBaseBranch || of == ofPath) && end.op < opStar:
 		add(body+"/**", "a pattern must match the whole name")
 	}
 	if !subjects[of].fold {

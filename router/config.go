@@ -25,34 +25,45 @@ type Route struct {
 	Sources      []string
 	Repositories []string
 	// Branches is held against the branch with the commits: for a pull
-	// request the head branch. Tags never start anything.
+	// request the head branch.
 	Branches []string
+	// Tags is held against tags that are pushed or deleted; empty, no tag
+	// starts anything. A route with Tags and without Branches takes no pushes
+	// to branches and no deletions of them; pull requests have nothing to do
+	// with it. A tag starts the commit that it names, whatever Commits and
+	// Paths say, and nothing is skipped for it.
+	Tags []string
 	// BaseBranches concerns pull requests alone: the branch to merge into.
 	BaseBranches []string
 	// Authors is held against each commit's author for a push, and against
 	// the pull request's author. A final [bot] is taken literally.
 	Authors []string
 	// Paths is held against what each commit changed; one match suffices. A
-	// commit whose paths the host did not list matches.
+	// commit whose paths are not known matches, and the plan says so.
 	//
 	// Neither Paths nor SkipMarkers, nor Authors of commits, hold back the
 	// end of a branch or pull request: what was set up must come down.
 	Paths []string
 	// Actions narrows pull_request: default opened, synchronize, reopened,
-	// ready_for_review. closed and labeled must be named. What closed starts
-	// is apart from what the same commit started before.
+	// ready_for_review, and with BaseBranches edited too, which concerns only
+	// pull requests whose base was changed. closed and labeled must be named.
+	// What closed starts is apart from what the same commit started before.
 	Actions []string
 	// Commits is every (default), distinct or head: which commits of a push.
 	Commits string
+	// Revisit is ignore (default) or run: whether a push that moves its branch
+	// back to a commit that was requested before asks for another attempt.
+	Revisit string
 	// StateMachine is a name under state_machines.
 	StateMachine string
 	// Environment is a template, for example "dev-{{ .Branch | slug }}".
 	//
-	// Fields: .Author (the commit's), .BaseBranch, .Branch, .Event (push,
-	// pull_request, delete), .Name, .Owner, .PullRequest (0 for none),
-	// .Repository, .Route, .SHA, .ShortSHA (12 digits). Functions: slug (with an optional
-	// greatest length first, default 63), lower, upper, replace OLD NEW,
-	// trimPrefix PREFIX, default VALUE; if, else, and, or, not, eq, ne.
+	// Fields: .Author (the commit's), .BaseBranch, .Branch (empty for a tag),
+	// .Event (push, pull_request, delete), .Name, .Owner, .PullRequest (0 for
+	// none), .Repository, .Route, .SHA, .ShortSHA (12 digits), .Tag. Functions:
+	// slug (with an optional greatest length first, default 63), lower, upper,
+	// replace OLD NEW, trimPrefix PREFIX, default VALUE; if, else, and, or, not,
+	// eq, ne. A slug that lost something of its name ends in a hash of it.
 	//
 	// What it gives must be an environment's name: 1–128 ASCII letters,
 	// digits and any of . _ - /, each part between slashes beginning with a
@@ -68,8 +79,8 @@ type Route struct {
 	Input map[string]any
 	// SkipMarkers honours [skip ci], [ci skip], [no ci], [skip actions],
 	// [actions skip] and the trailer skip-checks: true in commit messages, in
-	// any case. A host that leaves the message out of a pull request's event,
-	// as GitHub does, leaves nothing to honour there.
+	// any case. Where the message is not known, nothing is honoured, and the
+	// plan says so; see [event.Lack].
 	SkipMarkers bool
 	// Forks says what a pull request from a fork may start: never (default)
 	// nothing, allow whatever the route says, labeled only the commit that

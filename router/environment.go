@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"text/template"
 	"text/template/parse"
 
@@ -13,13 +14,19 @@ import (
 
 // envFields is what an environment template can name.
 type envFields struct {
-	Branch, Repository, Owner, Name, Route, Event string
-	PullRequest                                   int
-	BaseBranch, SHA, ShortSHA, Author             string
+	// One of Branch and Tag is empty.
+	Branch, Tag, Repository, Owner, Name, Route, Event string
+	PullRequest                                        int
+	BaseBranch, SHA, ShortSHA, Author                  string
+}
+
+// of fills in what the commits of an event differ in.
+func (f *envFields) of(c *event.Commit) {
+	f.SHA, f.ShortSHA, f.Author = c.SHA, c.SHA[:shaInID], c.Author
 }
 
 const (
-	envFieldList = ".Author, .BaseBranch, .Branch, .Event, .Name, .Owner, .PullRequest, .Repository, .Route, .SHA, .ShortSHA"
+	envFieldList = ".Author, .BaseBranch, .Branch, .Event, .Name, .Owner, .PullRequest, .Repository, .Route, .SHA, .ShortSHA, .Tag"
 	envFuncList  = "slug, lower, upper, replace, trimPrefix, default, and, or, not, eq, ne"
 	envNameRule  = `1 to 128 ASCII letters, digits and any of "._-/", each part between slashes beginning with a letter or digit`
 
@@ -31,8 +38,20 @@ type environment struct {
 	text string
 	// tmpl is nil when text is the name itself.
 	tmpl *template.Template
+	// evaluators holds what tmpl is executed with; a template's functions are
+	// its own, and slug has something to tell.
+	evaluators *sync.Pool
 	// perCommit is true when the name differs between the commits of a push.
 	perCommit bool
+}
+
+// environmentName is where one request deploys.
+type environmentName struct {
+	name string
+	// former is the name that a version without a hash in slugs gave; known is
+	// false when it gave none.
+	former string
+	known  bool
 }
 
 func compileEnvironment(text string) (environment, error) {
@@ -44,7 +63,7 @@ func compileEnvironment(text string) (environment, error) {
 		return env, nil
 	}
 	tmpl, err := template.New("environment").Option("missingkey=error").Funcs(template.FuncMap{
-		"slug":       templateSlug,
+		"slug":       (&evaluator{}).slug, // each evaluator puts its own here
 		"lower":      strings.ToLower,
 		"upper":      strings.ToUpper,
 		"replace":    func(old, repl, s string) string { return strings.ReplaceAll(s, old, repl) },
@@ -66,6 +85,7 @@ func compileEnvironment(text string) (environment, error) {
 		return env, err
 	}
 	env.tmpl = tmpl
+	env.evaluators = &sync.Pool{New: func() any { return newEvaluator(tmpl) }}
 	return env, nil
 }
 
@@ -119,61 +139,24 @@ func (env *environment) check(n parse.Node) error {
 	return nil
 }
 
-// templateSlug is slug in a template: the name comes last, its greatest length
-// may come first.
-func templateSlug(args ...any) (string, error) {
-	limit := maxSlug
-	if len(args) == 2 {
-		n, ok := args[0].(int)
-		if !ok || n < 1 || n > maxSlug {
-			return "", fmt.Errorf("the greatest length is a number from 1 to %d, not %v", maxSlug, args[0])
-		}
-		limit, args = n, args[1:]
-	}
-	if len(args) != 1 {
-		return "", errors.New("slug takes a greatest length, or none, and a name")
-	}
-	s, ok := args[0].(string)
-	if !ok {
-		s = fmt.Sprint(args[0])
-	}
-	return slug(s, limit), nil
-}
-
 // name evaluates the template. An error is fit to be shown as a reason.
-func (env *environment) name(fields *envFields) (string, error) {
+func (env *environment) name(fields *envFields) (environmentName, error) {
 	if env.tmpl == nil {
-		return env.text, nil
+		return environmentName{env.text, env.text, true}, nil
 	}
-	var b strings.Builder
-	if err := env.tmpl.Execute(&b, fields); err != nil {
-		return "", fmt.Errorf("environment %s: %v", quote(env.text), err)
+	e := env.evaluators.Get().(*evaluator)
+	defer env.evaluators.Put(e)
+	name, err := e.evaluate(env.text, fields)
+	if err != nil {
+		return environmentName{}, err
 	}
-	name := b.String()
-	if !validEnvironment(name) {
-		return "", fmt.Errorf("environment %s from %s is not a name (%s); slug makes one", quote(name), quote(env.text), envNameRule)
+	if !e.lost {
+		return environmentName{name, name, true}, nil
 	}
-	return name, nil
-}
-
-// try evaluates the template as it would be for a kind of event. It fails when
-// no plausible branch gives a name.
-func (env *environment) try(route string, kind event.Kind) error {
-	var last error
-	for _, branch := range []string{"main", "feature/sample-1"} {
-		sha := strings.Repeat("0123456789", 4)
-		fields := envFields{
-			Branch: branch, Repository: "acme/sample", Owner: "acme", Name: "sample",
-			Route: route, Event: string(kind), SHA: sha, ShortSHA: sha[:shaInID], Author: "octocat",
-		}
-		if kind == event.PullRequest {
-			fields.PullRequest, fields.BaseBranch = 1, "main"
-		}
-		if _, last = env.name(&fields); last == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("for on: [%s] it gives no name: %v", kind, last)
+	e.former = true
+	former, err := e.evaluate(env.text, fields)
+	e.former = false
+	return environmentName{name, former, err == nil}, nil
 }
 
 // validEnvironment reports whether s keeps to envNameRule.

@@ -31,7 +31,7 @@ func ExampleRouter_Plan() {
 		fmt.Printf("%s: %s\n", ignored.Route, ignored.Reason)
 	}
 	// Output:
-	// acme-web-5f1d6c2b8a4e-branches-7e559845c3a23e97 dev-feature-login-form
-	// acme-web-c0ffee254729-branches-0f347e73b20b39be dev-feature-login-form
+	// acme-web-5f1d6c2b8a4e-branches-1aa93f2ce569af7a dev-feature-login-form-6a0ce37
+	// acme-web-c0ffee254729-branches-17507d6b035aa0f1 dev-feature-login-form-6a0ce37
 	// one level: branch "feature/login/form" does not match "feature/*": "*" stops at "/"; "feature/**" would match
 }

@@ -13,6 +13,7 @@ const (
 	ofSource subject = iota
 	ofRepository
 	ofBranch
+	ofTag
 	ofBaseBranch
 	ofAuthor
 	ofPath
@@ -27,6 +28,7 @@ var subjects = [...]struct {
 	ofSource:     {"source", "sources", false},
 	ofRepository: {"repository", "repositories", true},
 	ofBranch:     {"branch", "branches", false},
+	ofTag:        {"tag", "tags", false},
 	ofBaseBranch: {"base branch", "base_branches", false},
 	ofAuthor:     {"author", "authors", true},
 	ofPath:       {"path", "paths", false},

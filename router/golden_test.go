@@ -22,12 +22,14 @@ var update = flag.Bool("update", false, "write the golden files")
 type golden struct {
 	Requests []goldenRequest `json:"requests"`
 	Ignored  []event.Ignored `json:"ignored"`
+	Lacks    []event.Lack    `json:"lacks,omitempty"`
 	Warnings []string        `json:"warnings,omitempty"`
 }
 
 type goldenRequest struct {
 	event.Request
-	Input json.RawMessage `json:"input"`
+	Former *event.FormerIdentity `json:"former"`
+	Input  json.RawMessage       `json:"input"`
 }
 
 // TestPlanGolden holds plans against testdata/plan/*.want.json. Each case has
@@ -53,9 +55,9 @@ func TestPlanGolden(t *testing.T) {
 			plan := r.Plan(ev)
 			checkPlan(t, &ev, plan)
 
-			got := golden{Requests: []goldenRequest{}, Ignored: plan.Ignored, Warnings: r.Warnings()}
+			got := golden{Requests: []goldenRequest{}, Ignored: plan.Ignored, Lacks: plan.Lacks, Warnings: r.Warnings()}
 			for _, q := range plan.Requests {
-				got.Requests = append(got.Requests, goldenRequest{q, q.Input})
+				got.Requests = append(got.Requests, goldenRequest{q, q.Former, q.Input})
 			}
 			var b bytes.Buffer
 			enc := json.NewEncoder(&b)

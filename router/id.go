@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"strings"
 )
 
 const (
@@ -16,46 +17,78 @@ const (
 	slugInID = maxID - shaInID - hashInID - 3
 )
 
-// identity is the part of a request's ID that its commits have in common.
+// identity names the requests that one route makes of one event:
+// <repo>-<sha>-<route>-<hash>. The slugs are for people; the hash alone keeps
+// apart what they make equal.
 type identity struct {
-	repo, route string // slugs
-	// seed is what the hash begins with: source, repository, route and, for
-	// the end of a branch or pull request, which one.
-	seed []byte
+	source, repository, route string
+	// ending is empty for a build, so that a push and a pull request with the
+	// same commit and environment are one request. For a teardown it says what
+	// came to its end.
+	ending string
+
+	repoSlug, routeSlug string
+	// seed is what the hash begins with: all of the identity but the commit.
+	// former is the same without the environment, as it was before the
+	// environment was part of the identity.
+	seed, former []byte
+	// names holds the text of all IDs, so that they share one allocation.
+	names strings.Builder
 }
 
-// newIdentity names requests <repo>-<sha>-<route>-<hash>. The slugs are for
-// people; the hash alone keeps apart what they make equal. ending is empty for
-// a build, so that a push and a pull request with the same commit are one.
-func newIdentity(source, repository, route, ending string) identity {
-	id := identity{route: slug(route, slugInID/2)}
+// prepare makes room for n IDs. The fields before the blank line must be set.
+func (id *identity) prepare(n int) {
+	id.routeSlug = slug(id.route, slugInID/2)
 	// The repository may use what the route leaves over. Its owner goes first.
-	room := slugInID - len(id.route)
-	id.repo = slug(repository, len(repository)+10)
-	if len(id.repo) > room {
-		_, name := splitName(repository)
-		id.repo = slug(name, room)
+	room := slugInID - len(id.routeSlug)
+	id.repoSlug = slug(id.repository, len(id.repository)+10)
+	if len(id.repoSlug) > room {
+		_, name := splitName(id.repository)
+		id.repoSlug = slug(name, room)
 	}
-	id.seed = make([]byte, 0, len(source)+len(repository)+len(route)+len(ending)+16)
-	for _, s := range []string{source, repository, route, ending} {
-		id.seed = binary.AppendUvarint(id.seed, uint64(len(s)))
-		id.seed = append(id.seed, s...)
-	}
-	return id
+	id.names.Grow(n * (len(id.repoSlug) + len(id.routeSlug) + shaInID + hashInID + 3))
 }
 
-// of returns the ID for a commit, whose object name must be valid.
-func (id *identity) of(sha string) string {
-	var room [256]byte
-	sum := sha256.Sum256(append(append(room[:0], id.seed...), sha...))
-	name := append(room[:0], id.repo...)
-	name = append(name, '-')
-	name = append(name, sha[:shaInID]...)
-	name = append(name, '-')
-	name = append(name, id.route...)
-	name = append(name, '-')
-	name = hex.AppendEncode(name, sum[:hashInID/2])
-	return string(name)
+// enter sets the environment of the IDs that follow.
+func (id *identity) enter(environment string) {
+	id.seed = appendSeed(id.seed[:0], id.source, id.repository, id.route, environment, id.ending)
+}
+
+// in returns the ID for a commit, whose object name must be valid, in the
+// environment that was entered last.
+func (id *identity) in(sha string) string { return id.name(id.seed, sha) }
+
+// before returns the ID that the commit had before the environment was part of
+// the identity.
+func (id *identity) before(sha string) string {
+	if id.former == nil {
+		id.former = appendSeed(nil, id.source, id.repository, id.route, id.ending)
+	}
+	return id.name(id.former, sha)
+}
+
+// appendSeed puts its parts behind one another so that no other parts give the
+// same bytes.
+func appendSeed(dst []byte, parts ...string) []byte {
+	for _, s := range parts {
+		dst = binary.AppendUvarint(dst, uint64(len(s)))
+		dst = append(dst, s...)
+	}
+	return dst
+}
+
+func (id *identity) name(seed []byte, sha string) string {
+	var room [512]byte
+	sum := sha256.Sum256(append(append(room[:0], seed...), sha...))
+	start := id.names.Len()
+	id.names.WriteString(id.repoSlug)
+	id.names.WriteByte('-')
+	id.names.WriteString(sha[:shaInID])
+	id.names.WriteByte('-')
+	id.names.WriteString(id.routeSlug)
+	id.names.WriteByte('-')
+	id.names.Write(hex.AppendEncode(room[:0], sum[:hashInID/2]))
+	return id.names.String()[start:]
 }
 
 // validSHA reports whether s is a full git object name, SHA-1 or SHA-256, and

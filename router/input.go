@@ -74,11 +74,12 @@ func appendEnvironment(dst []byte, environment string) []byte {
 	return appendString(dst, environment)
 }
 
-// appendCommit writes what differs between the commits of an event.
-func (s *inputShape) appendCommit(dst []byte, branch string, c *event.Commit) []byte {
+// appendCommit writes what differs between the commits of an event. ref is the
+// short name of the branch or tag, skip false when nothing may be skipped.
+func (s *inputShape) appendCommit(dst []byte, ref string, c *event.Commit, skip bool) []byte {
 	for i := range s.flags {
 		dst = append(dst, s.flags[i].json...)
-		dst = strconv.AppendBool(dst, untouched(s.flags[i].paths, c))
+		dst = strconv.AppendBool(dst, skip && untouched(s.flags[i].paths, c))
 	}
 	switch {
 	case s.project == "":
@@ -86,13 +87,13 @@ func (s *inputShape) appendCommit(dst []byte, branch string, c *event.Commit) []
 		dst = append(dst, `,"override_branches":{`...)
 		dst = appendString(dst, s.project)
 		dst = append(dst, ':')
-		dst = appendString(dst, branch)
+		dst = appendString(dst, ref)
 		dst = append(dst, '}')
 	default:
 		dst = append(dst, `,"override_branches":[{"project":`...)
 		dst = appendString(dst, s.project)
 		dst = append(dst, `,"branch":`...)
-		dst = appendString(dst, branch)
+		dst = appendString(dst, ref)
 		dst = append(dst, `,"commit":`...)
 		dst = append(dst, '"')
 		dst = append(dst, c.SHA...) // hex, checked before

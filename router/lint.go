@@ -28,8 +28,8 @@ func impossible(of subject, body string, tokens []token) error {
 	switch of {
 	case ofPath:
 		return impossiblePath(body, plain)
-	case ofBranch, ofBaseBranch:
-		return impossibleBranch(body, plain)
+	case ofBranch, ofTag, ofBaseBranch:
+		return impossibleRef(of, body, plain)
 	default:
 		return nil
 	}
@@ -45,28 +45,35 @@ func impossiblePath(body, plain string) error {
 	return nil
 }
 
-// impossibleBranch knows the rules of git check-ref-format(1).
-func impossibleBranch(body, plain string) error {
-	for _, prefix := range []string{"refs/heads/", "refs/remotes/origin/"} {
+// impossibleRef knows the rules of git check-ref-format(1).
+func impossibleRef(of subject, body, plain string) error {
+	noun := subjects[ofBranch].noun
+	own, other, otherKey := []string{"refs/heads/", "refs/remotes/origin/"}, "refs/tags/", subjects[ofTag].key
+	if of == ofTag {
+		noun = subjects[ofTag].noun
+		own, other, otherKey = []string{"refs/tags/"}, "refs/heads/", subjects[ofBranch].key
+	}
+	for _, prefix := range own {
 		if name, ok := strings.CutPrefix(body, prefix); ok {
-			return fmt.Errorf("matched against the short branch name; write %s", quote(name))
+			return fmt.Errorf("matched against the short %s name; write %s", noun, quote(name))
 		}
 	}
+	if name, ok := strings.CutPrefix(body, other); ok {
+		return fmt.Errorf("this is not a %s; name it under %s, as %s", noun, otherKey, quote(name))
+	}
 	switch {
-	case strings.HasPrefix(body, "refs/tags/"):
-		return errors.New("tags start nothing; only branches are routed")
 	case strings.HasSuffix(plain, "/"):
-		return fmt.Errorf(`no branch ends in "/"; write %s`, quote(body+"**"))
+		return fmt.Errorf(`no %s ends in "/"; write %s`, noun, quote(body+"**"))
 	case strings.HasPrefix(plain, "-"):
-		return errors.New(`no branch starts with "-"`)
+		return fmt.Errorf(`no %s starts with "-"`, noun)
 	case strings.HasPrefix(plain, "."), strings.Contains(plain, "/."):
-		return errors.New(`no part of a branch starts with "."; these are not regular expressions: "*" alone stands for any characters`)
+		return fmt.Errorf(`no part of a %s starts with "."; these are not regular expressions: "*" alone stands for any characters`, noun)
 	case strings.HasSuffix(plain, "."), strings.Contains(plain, ".."), strings.Contains(plain, "@{"):
-		return errors.New(`no branch ends in "." or has ".." or "@{" in it`)
+		return fmt.Errorf(`no %s ends in "." or has ".." or "@{" in it`, noun)
 	}
 	for _, c := range plain {
 		if c <= ' ' || c == 0x7f || strings.ContainsRune(`~^:?*[\`, c) {
-			return fmt.Errorf("git allows no %q in a branch", c)
+			return fmt.Errorf("git allows no %q in a %s", c, noun)
 		}
 	}
 	return nil

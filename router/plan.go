@@ -12,8 +12,8 @@ import (
 // route's commits oldest first, and a reason for everything that starts
 // nothing. The IDs in it are unique.
 func (r *Router) Plan(ev event.Event) event.Plan {
-	p := planning{ev: &ev, branch: ev.Branch()}
-	if !p.admit(len(r.routes)) {
+	p := planning{ev: &ev, branch: ev.Branch(), tag: ev.Tag()}
+	if !p.admit(r) {
 		return p.plan
 	}
 	for i := range r.routes {
@@ -24,10 +24,16 @@ func (r *Router) Plan(ev event.Event) event.Plan {
 
 // planning is one call of Plan.
 type planning struct {
-	ev     *event.Event
-	branch string
+	ev *event.Event
+	// One of branch and tag is empty.
+	branch, tag string
 	// commits are those of the event that can be started, oldest first.
 	commits []event.Commit
+	// head is the commit that a push left its ref at, empty when the event does
+	// not say.
+	head string
+	// unlisted is said of the head when the event did not list it.
+	unlisted string
 	// ending is set when a branch or pull request has come to its end, and
 	// says which; see newIdentity.
 	ending string
@@ -40,14 +46,18 @@ func (p *planning) ignore(route, commit, reason string) {
 }
 
 // admit checks what concerns every route.
-func (p *planning) admit(routes int) bool {
+func (p *planning) admit(r *Router) bool {
 	ev := p.ev
 	if ev.Truncated {
-		p.ignore("", "", fmt.Sprintf("the host listed only %d of the commits; those it left out are not in this plan", len(ev.Commits)))
+		of := "the commits"
+		if ev.Total > 0 {
+			of = fmt.Sprintf("the push's %d commits", ev.Total)
+		}
+		p.ignore("", "", fmt.Sprintf("the host listed only %d of %s; those it left out are not in this plan", len(ev.Commits), of))
 	}
 	reason := ""
 	switch {
-	case routes == 0:
+	case len(r.routes) == 0:
 		reason = "the config has no routes"
 	case ev.Repository.FullName == "":
 		reason = "the event names no repository"
@@ -55,13 +65,12 @@ func (p *planning) admit(routes int) bool {
 		reason = fmt.Sprintf("events of kind %s start nothing", quote(string(ev.Kind)))
 	case ev.Kind == event.PullRequest && ev.PullRequest == nil:
 		reason = "the event does not say which pull request it is about"
-	case p.branch == "":
-		tag, ok := strings.CutPrefix(ev.Ref, "refs/tags/")
-		if ok {
-			reason = fmt.Sprintf("%s is a tag; only branches start executions", quote(tag))
-		} else {
-			reason = fmt.Sprintf("the ref %s is not a branch", quote(ev.Ref))
-		}
+	case p.tag != "" && ev.Kind == event.PullRequest:
+		reason = fmt.Sprintf("the pull request's head %s is a tag", quote(p.tag))
+	case p.tag != "" && !r.tags:
+		reason = fmt.Sprintf("%s is a tag; a tag starts only what routes with the key tags say, and there are none", quote(p.tag))
+	case p.tag == "" && p.branch == "":
+		reason = fmt.Sprintf("the ref %s is neither a branch nor a tag", quote(ev.Ref))
 	}
 	if reason != "" {
 		p.ignore("", "", reason)
@@ -76,80 +85,6 @@ func (p *planning) admit(routes int) bool {
 	return p.admitCommits()
 }
 
-// admitCommits sorts out commits that cannot be started by any route.
-func (p *planning) admitCommits() bool {
-	ev := p.ev
-	given := ev.Commits
-	if len(given) == 0 {
-		// Where the host names only the ends of the ref, they will do.
-		switch ev.Kind {
-		case event.PullRequest:
-			given = []event.Commit{{SHA: ev.After}}
-		case event.Delete:
-			given = []event.Commit{{SHA: ev.Before}}
-		default:
-			p.ignore("", "", "the push brought no commits: the branch points at one that was there before")
-			return false
-		}
-		if given[0].SHA == "" {
-			p.ignore("", "", "the event names no commit")
-			return false
-		}
-	}
-	refused := unusable(given)
-	if refused == nil {
-		p.commits = given
-		return true
-	}
-	for i := range given {
-		switch {
-		case refused[i] == "":
-			p.commits = append(p.commits, given[i])
-		case validSHA(given[i].SHA):
-			p.ignore("", given[i].SHA, refused[i])
-		default:
-			p.ignore("", "", refused[i])
-		}
-	}
-	return len(p.commits) > 0
-}
-
-// unusable says for each commit why no route can start it. It returns nil when
-// there is no such commit.
-func unusable(commits []event.Commit) []string {
-	var reasons []string
-	refuse := func(i int, reason string) {
-		if reasons == nil {
-			reasons = make([]string, len(commits))
-		}
-		reasons[i] = reason
-	}
-	var seen map[string]struct{}
-	if len(commits) > 32 { // below that, comparing each with each is cheaper
-		seen = make(map[string]struct{}, len(commits))
-	}
-	for i := range commits {
-		sha := commits[i].SHA
-		if !validSHA(sha) {
-			refuse(i, fmt.Sprintf("commit %d of the event has the ID %s, which is no git object name", i+1, quote(sha)))
-			continue
-		}
-		twice := false
-		if seen != nil {
-			_, twice = seen[sha]
-			seen[sha] = struct{}{}
-		} else {
-			for j := range i {
-				twice = twice || commits[j].SHA == sha
-			}
-		}
-		if twice {
-			refuse(i, "the event lists this commit twice; once is enough")
-		}
-	}
-	return reasons
-}
-
 // route adds what one route makes of the event.
 func (p *planning) route(rt *route) {
 	why, ok := p.matches(rt)
@@ -157,29 +92,18 @@ func (p *planning) route(rt *route) {
 		p.ignore(rt.Name, "", why)
 		return
 	}
-	fields := p.fields(rt)
-	environment := ""
+	w := writer{planning: p, route: rt, why: why}
+	w.fields = p.fields(rt)
 	if !rt.environment.perCommit {
-		var err error
-		if environment, err = rt.environment.name(&fields); err != nil {
+		if err := w.enter(); err != nil {
 			p.ignore(rt.Name, "", err.Error())
 			return
 		}
 	}
-	w := writer{
-		planning: p,
-		route:    rt,
-		id:       newIdentity(p.ev.Source, p.ev.Repository.FullName, rt.Name, p.ending),
-		source:   rt.input.appendSource(make([]byte, 0, 512), p.ev),
-		why:      why,
-	}
-	p.plan.Requests = slices.Grow(p.plan.Requests, len(p.commits))
-	if p.buf == nil {
-		p.buf = make([]byte, 0, 2048)
-	}
+	w.begin()
 	for i := range p.commits {
 		c := &p.commits[i]
-		if reason := p.unchosen(rt, i); reason != "" {
+		if reason := p.unchosen(rt, c); reason != "" {
 			p.ignore(rt.Name, c.SHA, reason)
 			continue
 		}
@@ -189,20 +113,20 @@ func (p *planning) route(rt *route) {
 			continue
 		}
 		if rt.environment.perCommit {
-			fields.SHA, fields.ShortSHA, fields.Author = c.SHA, c.SHA[:shaInID], c.Author
-			var err error
-			if environment, err = rt.environment.name(&fields); err != nil {
+			w.fields.of(c)
+			if err := w.enter(); err != nil {
 				p.ignore(rt.Name, c.SHA, err.Error())
 				continue
 			}
 		}
-		w.request(c, environment, why)
+		w.request(c, why)
 	}
 }
 
 func (p *planning) fields(rt *route) envFields {
 	f := envFields{
 		Branch:     p.branch,
+		Tag:        p.tag,
 		Repository: p.ev.Repository.FullName,
 		Route:      rt.Name,
 		Event:      string(p.ev.Kind),
@@ -232,15 +156,22 @@ func (p *planning) matches(rt *route) (why string, ok bool) {
 			return why, false
 		}
 	}
-	by, ok := rt.branches.decide(p.branch)
+	by, why, ok := p.matchesRef(rt)
 	if !ok {
-		return rt.branches.explain(p.branch), false
+		return why, false
 	}
-	switch ev.Kind {
-	case event.PullRequest:
+	switch {
+	case ev.Kind == event.PullRequest:
 		why = fmt.Sprintf("pull request #%d %s: %s into %s", ev.PullRequest.Number, ev.Action, quote(p.branch), quote(ev.PullRequest.Base))
-	case event.Delete:
+		if ev.Action == edited {
+			why += ", before into " + quote(ev.PullRequest.OldBase)
+		}
+	case ev.Kind == event.Delete && p.tag != "":
+		why = fmt.Sprintf("tag %s was deleted", quote(p.tag))
+	case ev.Kind == event.Delete:
 		why = fmt.Sprintf("branch %s was deleted", quote(p.branch))
+	case p.tag != "":
+		why = "push of tag " + quote(p.tag)
 	default:
 		why = "push to " + quote(p.branch)
 	}
@@ -248,6 +179,43 @@ func (p *planning) matches(rt *route) (why string, ok bool) {
 		why += ", matching " + quote(by.text)
 	}
 	return why, true
+}
+
+// matchesRef holds the event's branch or tag against the route. It returns the
+// rule that let it pass, nil when there are none, or else the reason.
+func (p *planning) matchesRef(rt *route) (by *rule, why string, ok bool) {
+	if p.tag != "" {
+		switch by, ok = rt.tags.decide(p.tag); {
+		case len(rt.Tags) == 0:
+			why = fmt.Sprintf("%s is a tag; without the key tags the route takes branches alone", quote(p.tag))
+			if r, _ := rt.branches.decide(p.tag); r != nil {
+				why += "; branches is not held against tags"
+			}
+			return nil, why, false
+		case !ok:
+			return nil, rt.tags.explain(p.tag), false
+		}
+		return by, "", true
+	}
+	if !rt.takesBranches(p.ev.Kind) {
+		return nil, fmt.Sprintf("%s is a branch; with tags and without the key branches the route takes tags alone", quote(p.branch)), false
+	}
+	if by, ok = rt.branches.decide(p.branch); !ok {
+		return nil, rt.branches.explain(p.branch), false
+	}
+	return by, "", true
+}
+
+// takesBranches reports whether events of a kind can match when they are about
+// a branch. Tags concern pushes and deletions; a pull request has none.
+func (rt *route) takesBranches(kind event.Kind) bool {
+	return kind == event.PullRequest || len(rt.Branches) > 0 || len(rt.Tags) == 0
+}
+
+// takesTags reports whether events of a kind can match when they are about a
+// tag.
+func (rt *route) takesTags(kind event.Kind) bool {
+	return kind != event.PullRequest && len(rt.Tags) > 0
 }
 
 // refusePull says why a pull request starts nothing, "" when it may.
@@ -259,6 +227,9 @@ func (p *planning) refusePull(rt *route) string {
 	}
 	if !named {
 		return fmt.Sprintf("action %s is not among actions: [%s]", quote(ev.Action), strings.Join(rt.Actions, ", "))
+	}
+	if ev.Action == edited && (pr.OldBase == "" || pr.OldBase == pr.Base) {
+		return fmt.Sprintf("pull request #%d was edited, and its base stayed as it is", pr.Number)
 	}
 	if pr.Fork {
 		if why := p.refuseFork(rt); why != "" {
@@ -297,19 +268,4 @@ func (p *planning) refuseFork(rt *route) string {
 			pr.Number, from, quote(rt.ForkLabel))
 	}
 	return fmt.Sprintf("pull request #%d comes from %s; forks: labeled waits for the label %s", pr.Number, from, quote(rt.ForkLabel))
-}
-
-// unchosen says why the route's commits: leaves out commit i, "" when it does
-// not.
-func (p *planning) unchosen(rt *route, i int) string {
-	if p.ev.Kind != event.Push {
-		return ""
-	}
-	switch {
-	case rt.Commits == "distinct" && !p.commits[i].Distinct:
-		return "commits: distinct leaves out what the host had before this push"
-	case rt.Commits == "head" && i != len(p.commits)-1:
-		return "commits: head starts only the newest commit of a push"
-	}
-	return ""
 }

@@ -74,6 +74,10 @@ func checkPlan(t *testing.T, ev *event.Event, plan event.Plan) {
 			t.Errorf("%s: input is not UTF-8", q.ID)
 		case q.Environment != "" && !validEnvironment(q.Environment):
 			t.Errorf("%s: environment %q", q.ID, q.Environment)
+		case q.Teardown != (q.Kind == event.Delete || ev.Action == "closed" && q.Kind == event.PullRequest):
+			t.Errorf("%s: teardown %v", q.ID, q.Teardown)
+		case q.Former != nil && (!idRule.MatchString(q.Former.ID) || ids[q.Former.ID]):
+			t.Errorf("%s: formerly %q", q.ID, q.Former.ID)
 		case q.Source != ev.Source || q.Repository != ev.Repository.FullName || q.Ref != ev.Ref || q.Kind != ev.Kind:
 			t.Errorf("%s: not of this event: %+v", q.ID, q)
 		}
@@ -100,6 +104,11 @@ func checkPlan(t *testing.T, ev *event.Event, plan event.Plan) {
 		}
 		if ig.Commit != "" && !validSHA(ig.Commit) {
 			t.Errorf("ignored: commit %q", ig.Commit)
+		}
+	}
+	for _, l := range plan.Lacks {
+		if !validSHA(l.Commit) || !named(plan, l.Route, l.Commit) || !l.Message && !l.Paths || plan.Requests != nil && plan.Requests[0].Teardown {
+			t.Errorf("lack %+v", l)
 		}
 	}
 	if len(plan.Requests) == 0 && len(plan.Ignored) == 0 {
@@ -169,6 +178,7 @@ func TestRequestIDsTellApartWhatMustBe(t *testing.T) {
 	route.Branches = nil
 	route.Repositories = nil
 	route.Actions = []string{"opened", "closed"}
+	route.Environment = "{{ if eq .BaseBranch \"release\" }}staging{{ else }}dev{{ end }}"
 	other := route
 	other.Name = "branches!" // the same slug
 	r := mustNew(t, Config{Routes: []Route{route, other}})
@@ -207,7 +217,11 @@ func TestRequestIDsTellApartWhatMustBe(t *testing.T) {
 	}
 	ids := map[string]string{push: "push"}
 	for name, change := range map[string]func(*event.Event){
-		"commit":            func(ev *event.Event) { ev.Commits[0].SHA = sha(0)[:39] + "f" },
+		"commit": func(ev *event.Event) { ev.After = sha(0)[:39] + "f"; ev.Commits[0].SHA = ev.After },
+		"environment": func(ev *event.Event) {
+			pull("opened", 12)(ev)
+			ev.PullRequest.Base = "release"
+		},
 		"repository":        func(ev *event.Event) { ev.Repository.FullName = "acme/api_v2" },
 		"repository split":  func(ev *event.Event) { ev.Repository.FullName = "acme-api/v2" },
 		"source":            func(ev *event.Event) { ev.Source = "gitea" },
@@ -227,13 +241,18 @@ func TestRequestIDsTellApartWhatMustBe(t *testing.T) {
 }
 
 // IDs are stored and seen by people; a change of the rule would start every
-// commit once more.
+// commit once more. The former ones are in journals of versions before the
+// environment was part of the ID, and never change either.
 func TestRequestIDIsPinned(t *testing.T) {
 	r := mustNew(t, Config{Routes: []Route{basicRoute()}})
 	ev := pushOf("feature/x", 1)
-	const want = "acme-api-v2-000000000000-branches-7e2de5e8436eb6e2"
-	if got := r.Plan(ev).Requests[0].ID; got != want {
-		t.Errorf("ID %s, want %s", got, want)
+	q := r.Plan(ev).Requests[0]
+	if want := "acme-api-v2-000000000000-branches-a8356546c71f7c01"; q.ID != want {
+		t.Errorf("ID %s, want %s", q.ID, want)
+	}
+	want := event.FormerIdentity{ID: "acme-api-v2-000000000000-branches-7e2de5e8436eb6e2", Environment: "dev-feature-x"}
+	if q.Former == nil || *q.Former != want {
+		t.Errorf("formerly %v, want %v", q.Former, want)
 	}
 }
 
@@ -246,7 +265,7 @@ func TestInputIsWhatStepFunctionsGets(t *testing.T) {
 	ev := pushOf("hotfix/important_patch", 1)
 	ev.Commits[0].SHA = strings.Repeat("ab", 20)
 	ev.Commits[0].URL = ""
-	want := `{"environment":"dev-hotfix-important-patch","skip_api_v2":true,"skip_api_v1":false,` +
+	want := `{"environment":"dev-hotfix-important-patch-521f301","skip_api_v2":true,"skip_api_v1":false,` +
 		`"override_branches":[{"project":"project-api-v2","branch":"hotfix/important_patch","commit":"abababababababababababababababababababab"}],` +
 		`"commit":{"sha":"abababababababababababababababababababab","message":"Change 0\n\nMore about it.","author":"ada","url":""},` +
 		`"source":{"provider":"github","repository":"acme/api-v2","clone_url":"https://git.example.com/acme/api-v2.git","ref":"refs/heads/hotfix/important_patch","event":"push"},` +
@@ -271,31 +290,36 @@ func TestNewKeepsNothingOfTheConfig(t *testing.T) {
 }
 
 func FuzzPlan(f *testing.F) {
-	f.Add("push", "", "refs/heads/feature/$(touch x)", "acme/api", "[skip ci]\x1b[31m\xff", "ada", "api/v1/x", sha(1), "github", 0, true)
-	f.Add("pull_request", "opened", "refs/heads/feature/../../x", "a", "", "", "", sha(2), "git", 12, false)
-	f.Add("pull_request", "labeled", "refs/heads/main", "a/b/c", "x", "e[bot]", "", sha(2), "git", -1, true)
-	f.Add("delete", "", "refs/heads/\u65e5\u672c", "\u65e5", "", "", "", "", "", 0, false)
-	f.Add("push", "", "refs/tags/v1", "a/b", "", "", "", "zz", "x", 0, false)
+	f.Add("push", "", "refs/heads/feature/$(touch x)", "acme/api", "[skip ci]\x1b[31m\xff", "ada", "api/v1/x", sha(1), sha(1), "github", 0, true)
+	f.Add("push", "", "refs/heads/feature/x", "acme/api", "m", "ada", "api/v1/x", sha(1), sha(9), "github", 0, true)
+	f.Add("pull_request", "opened", "refs/heads/feature/../../x", "a", "", "", "", sha(2), "", "git", 12, false)
+	f.Add("pull_request", "labeled", "refs/heads/main", "a/b/c", "x", "e[bot]", "", sha(2), sha(2), "git", -1, true)
+	f.Add("pull_request", "edited", "refs/heads/main", "main", "x", "ada", "", sha(2), sha(2), "git", 7, false)
+	f.Add("delete", "", "refs/heads/\u65e5\u672c", "\u65e5", "", "", "", "", "", "", 0, false)
+	f.Add("push", "", "refs/tags/v1", "a/b", "", "", "", "zz", sha(3), "x", 0, false)
+	f.Add("delete", "", "refs/tags/v1/x", "a/b", "", "", "", sha(1), "", "x", 0, false)
 	cfg := Config{
 		Components: map[string]Component{"api": {Paths: []string{"api/**", "!**.md"}}},
 		Routes: []Route{
 			{Name: "all", On: []string{"push", "pull_request", "delete"}, Actions: []string{"opened", "closed"}, StateMachine: "s", Environment: "dev-{{ .Branch | slug }}", Project: "p", SkipMarkers: true},
 			{Name: "author", On: []string{"push", "pull_request"}, StateMachine: "s", Environment: "{{ .Author }}/{{ .ShortSHA }}", Forks: "labeled", Project: "p", OverrideShape: "object"},
-			{Name: "raw", StateMachine: "s", Environment: "{{ .Branch }}", Branches: []string{"*", "feature/?", "!x"}, Authors: []string{"*"}, Paths: []string{"*/*"}, Commits: "head"},
+			{Name: "raw", StateMachine: "s", Environment: "{{ .Branch }}", Branches: []string{"*", "feature/?", "!x"}, Authors: []string{"*"}, Paths: []string{"*/*"}, Commits: "head", Revisit: "run"},
+			{Name: "tags", On: []string{"push", "delete"}, StateMachine: "s", Environment: "{{ .Tag | slug 20 }}", Tags: []string{"**", "!v1/**"}},
+			{Name: "base", On: []string{"pull_request"}, BaseBranches: []string{"main"}, StateMachine: "s", Environment: "{{ .BaseBranch | slug }}", Actions: []string{"edited"}},
 		},
 	}
 	r := mustNew(f, cfg)
-	f.Fuzz(func(t *testing.T, kind, action, ref, repo, message, author, path, sha1, source string, number int, flag bool) {
+	f.Fuzz(func(t *testing.T, kind, action, ref, repo, message, author, path, sha1, after, source string, number int, flag bool) {
 		ev := event.Event{
 			Source: source, Kind: event.Kind(kind), Action: action, Ref: ref, Repository: event.Repository{FullName: repo, CloneURL: path},
-			Truncated: flag, Before: sha1,
+			Truncated: flag, Total: number, Before: sha1, After: after, Forced: !flag,
 			Commits: []event.Commit{
 				{SHA: sha1, Message: message, Author: author, Paths: []string{path}, PathsKnown: flag, URL: message},
 				{SHA: sha(3), Message: author + message, Author: repo, Distinct: true},
 			},
 		}
 		if number != 0 {
-			ev.PullRequest = &event.PullReq{Number: number, Base: repo, Author: author, Labels: []string{message}, Label: message, Fork: flag, HeadRepo: path}
+			ev.PullRequest = &event.PullReq{Number: number, Base: repo, OldBase: message, Author: author, Labels: []string{message}, Label: message, Fork: flag, HeadRepo: path}
 		}
 		plan := r.Plan(ev)
 		checkPlan(t, &ev, plan)
@@ -306,8 +330,26 @@ func FuzzPlan(f *testing.F) {
 			if ev.Kind == event.PullRequest && ev.PullRequest.Fork && q.Route == "all" {
 				t.Errorf("a fork started %s", q.ID)
 			}
+			if q.Route == "raw" && after != "" && q.Commit.SHA != after {
+				t.Errorf("commits: head started %s, and the branch is at %s", q.Commit.SHA, after)
+			}
+			if (q.Route == "tags") != (ev.Tag() != "") {
+				t.Errorf("route %s started %s for %s", q.Route, q.ID, ref)
+			}
+			if q.Route == "base" && ev.PullRequest.OldBase == "" {
+				t.Errorf("%s started, and the base stayed as it was", q.ID)
+			}
+		}
+		if ev.Kind == event.Push && ev.Branch() != "" && validSHA(after) && repo != "" && !named(plan, "all", after) {
+			t.Errorf("nothing is said of %s, where the branch is", after)
 		}
 	})
+}
+
+// named reports whether a plan starts a commit by a route, or says why not.
+func named(plan event.Plan, route, sha string) bool {
+	return slices.ContainsFunc(plan.Requests, func(q event.Request) bool { return q.Route == route && q.Commit.SHA == sha }) ||
+		slices.ContainsFunc(plan.Ignored, func(g event.Ignored) bool { return g.Route == route && (g.Commit == sha || g.Commit == "") })
 }
 
 // Two pushes of the same commits, and any of them alone, give each commit the
@@ -319,6 +361,7 @@ func TestPlanOfEachCommitIsItsOwn(t *testing.T) {
 	for i := range ev.Commits {
 		one := ev
 		one.Commits = slices.Clone(ev.Commits[i : i+1])
+		one.After = one.Commits[0].SHA
 		if diff := cmp.Diff(whole[i], r.Plan(one).Requests[0]); diff != "" {
 			t.Fatalf("commit %d alone (-in the push +alone):\n%s", i, diff)
 		}

@@ -20,6 +20,8 @@ import (
 type Router struct {
 	routes   []route
 	warnings []string
+	// tags is true when a route has tags.
+	tags bool
 }
 
 // route is one of the config's routes, compiled.
@@ -28,6 +30,7 @@ type route struct {
 	sources      filter
 	repositories filter
 	branches     filter
+	tags         filter
 	baseBranches filter
 	authors      filter
 	paths        filter
@@ -56,6 +59,7 @@ func New(cfg Config) (*Router, error) {
 			first[rc.Name] = i
 		}
 		r.routes = append(r.routes, compileRoute(rc, components, &p))
+		r.tags = r.tags || len(rc.Tags) > 0
 	}
 	if err := p.err(); err != nil {
 		return nil, err
@@ -73,10 +77,14 @@ func validName(s string) bool {
 		strings.TrimSpace(s) == s && strings.IndexFunc(s, unicode.IsControl) < 0
 }
 
-// The actions of pull requests. Those after the fourth do nothing unless named.
-var pullActions = []string{"opened", "synchronize", "reopened", "ready_for_review", "closed", "labeled"}
+// The actions of pull requests. Those after the first four do nothing unless
+// named, but for edited on a route that looks at the base.
+var pullActions = []string{"opened", "synchronize", "reopened", "ready_for_review", edited, "closed", "labeled"}
 
-const defaultActions = 4
+const (
+	edited         = "edited"
+	defaultActions = 4
+)
 
 func compileRoute(cfg Route, components []component, p *problems) route {
 	if len(cfg.On) == 0 {
@@ -101,14 +109,25 @@ func compileRoute(cfg Route, components []component, p *problems) route {
 	if !hasPush && cfg.Commits != "" {
 		p.warn("commits", "does nothing, since on does not name push")
 	}
+	if !hasPush && cfg.Revisit != "" {
+		p.warn("revisit", "does nothing, since on does not name push")
+	}
+	if !hasPush && !slices.Contains(cfg.On, string(event.Delete)) && len(cfg.Tags) > 0 {
+		p.warn("tags", "does nothing, since on names neither push nor delete")
+	}
 	for i, action := range cfg.Actions {
 		oneOf(p, fmt.Sprintf("actions[%d]", i), action, pullActions...)
 	}
 	if len(cfg.Actions) == 0 {
-		cfg.Actions = pullActions[:defaultActions]
+		cfg.Actions = slices.Clone(pullActions[:defaultActions])
+		if len(cfg.BaseBranches) > 0 {
+			cfg.Actions = append(cfg.Actions, edited)
+		}
 	}
 	setDefault(&cfg.Commits, "every")
 	oneOf(p, "commits", cfg.Commits, "every", "distinct", "head")
+	setDefault(&cfg.Revisit, "ignore")
+	oneOf(p, "revisit", cfg.Revisit, "ignore", "run")
 	setDefault(&cfg.OverrideShape, "list")
 	oneOf(p, "override_shape", cfg.OverrideShape, "list", "object")
 	setDefault(&cfg.Forks, "never")
@@ -127,24 +146,24 @@ func compileRoute(cfg Route, components []component, p *problems) route {
 	env, err := compileEnvironment(cfg.Environment)
 	if err != nil {
 		p.errorf("environment", "%s: %v", quote(cfg.Environment), err)
-	} else if env.tmpl != nil {
-		for _, on := range cfg.On {
-			if err := env.try(cfg.Name, event.Kind(on)); err != nil {
-				p.errorf("environment", "%v", err)
-			}
-		}
 	}
-	return route{
+	rt := route{
 		Route:        cfg,
 		sources:      compileFilter(ofSource, cfg.Sources, p),
 		repositories: compileFilter(ofRepository, cfg.Repositories, p),
 		branches:     compileFilter(ofBranch, cfg.Branches, p),
+		tags:         compileFilter(ofTag, cfg.Tags, p),
 		baseBranches: compileFilter(ofBaseBranch, cfg.BaseBranches, p),
 		authors:      compileFilter(ofAuthor, cfg.Authors, p),
 		paths:        compileFilter(ofPath, cfg.Paths, p),
 		environment:  env,
 		input:        newInputShape(&cfg, components, p),
 	}
+	if env.tmpl != nil {
+		rt.tryEnvironment(p)
+		rt.lintEnvironment(p)
+	}
+	return rt
 }
 
 func setDefault(s *string, value string) {

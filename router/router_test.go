@@ -33,10 +33,15 @@ func TestNewNamesRouteKeyAndFix(t *testing.T) {
 		"same name":      {Config{Routes: []Route{{Name: "a", StateMachine: "s"}, {Name: "a", StateMachine: "s"}}}, "routes[1].name", []string{`"a" is the name of routes[0] too`}},
 		"machine":        {with(func(r *Route) { r.StateMachine = "" }), "routes[0].state_machine", []string{`routes[0] "all": state_machine: missing; name one of state_machines`}},
 		"on":             {with(func(r *Route) { r.On = []string{"push", "tag"} }), "routes[0].on[1]", []string{`on[1] "tag" is not one of push, pull_request, delete`}},
-		"action":         {with(func(r *Route) { r.On, r.Actions = []string{"pull_request"}, []string{"edited"} }), "routes[0].actions[0]", []string{"is not one of opened"}},
+		"action":         {with(func(r *Route) { r.On, r.Actions = []string{"pull_request"}, []string{"renamed"} }), "routes[0].actions[0]", []string{"is not one of opened"}},
 		"commits":        {with(func(r *Route) { r.Commits = "newest" }), "routes[0].commits", []string{"every, distinct, head"}},
 		"shape":          {with(func(r *Route) { r.OverrideShape = "map" }), "routes[0].override_shape", []string{"list, object"}},
 		"forks":          {with(func(r *Route) { r.On, r.Forks = []string{"pull_request"}, "yes" }), "routes[0].forks", []string{"never, labeled, allow"}},
+		"revisit":        {with(func(r *Route) { r.Revisit = "always" }), "routes[0].revisit", []string{"ignore, run"}},
+		"tag refs":       {with(func(r *Route) { r.Tags = []string{"refs/tags/v*"} }), "routes[0].tags[0]", []string{"short tag name", `write "v*"`}},
+		"tag branch":     {with(func(r *Route) { r.Tags = []string{"refs/heads/v*"} }), "routes[0].tags[0]", []string{`name it under branches, as "v*"`}},
+		"tag negative":   {with(func(r *Route) { r.Tags = []string{"!v1"} }), "routes[0].tags", []string{`only "!" patterns`}},
+		"tag caret":      {with(func(r *Route) { r.Tags = []string{"^v1"} }), "routes[0].tags[0]", []string{`no '^' in a tag`}},
 		"on_new_commit":  {with(func(r *Route) { r.OnNewCommit = "cancel" }), "routes[0].on_new_commit", []string{"cancel_superseded"}},
 		"input key":      {with(func(r *Route) { r.Input = map[string]any{"commit": 1} }), "routes[0].input.commit", []string{"sets this key itself"}},
 		"input value":    {with(func(r *Route) { r.Input = map[string]any{"a": math.NaN()} }), "routes[0].input.a", []string{"cannot be written as JSON"}},
@@ -45,7 +50,7 @@ func TestNewNamesRouteKeyAndFix(t *testing.T) {
 		"bang":           {branches("main", "!"), "routes[0].branches[1]", []string{`"!" alone`}},
 		"refs/heads":     {branches("refs/heads/main"), "routes[0].branches[0]", []string{`write "main"`}},
 		"not refs/heads": {branches("**", "!refs/heads/main"), "routes[0].branches[1]", []string{`write "main"`}},
-		"refs/tags":      {branches("refs/tags/v*"), "routes[0].branches[0]", []string{"tags start nothing"}},
+		"refs/tags":      {branches("refs/tags/v*"), "routes[0].branches[0]", []string{`name it under tags, as "v*"`}},
 		"leading slash":  {branches("/feature/*"), "routes[0].branches[0]", []string{`write "feature/*"`}},
 		"trailing slash": {branches("feature/"), "routes[0].branches[0]", []string{`write "feature/**"`}},
 		"trailing space": {branches("main "), "routes[0].branches[0]", []string{"leave them out"}},
@@ -128,8 +133,9 @@ func TestNewReportsEverythingAtOnce(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	r := mustNew(t, Config{Routes: []Route{
 		{Name: "a", StateMachine: "s", Branches: []string{"!x", "feature/a", "main", "{b,c}/x", "!feature/**"}, Actions: []string{"opened"}, BaseBranches: []string{"main"}, Forks: "allow", ForkLabel: "x"},
-		{Name: "b", StateMachine: "s", On: []string{"delete"}, Commits: "head", Authors: []string{"ada@example.com"}, Repositories: []string{"acme/x.git"}, Paths: []string{"a "}},
-		{Name: "fine", StateMachine: "s", Branches: []string{"feature/**", "!feature/a", "feature/a", "main"}, Paths: []string{"**", "!docs/**"}},
+		{Name: "b", StateMachine: "s", On: []string{"delete"}, Commits: "head", Revisit: "ignore", Authors: []string{"ada@example.com"}, Repositories: []string{"acme/x.git"}, Paths: []string{"a "}},
+		{Name: "c", StateMachine: "s", On: []string{"pull_request"}, Tags: []string{"v*"}, Revisit: "run"},
+		{Name: "fine", StateMachine: "s", Tags: []string{"v*"}, Revisit: "run", Branches: []string{"feature/**", "!feature/a", "feature/a", "main"}, Paths: []string{"**", "!docs/**"}},
 	}})
 	want := []string{
 		`routes[0] "a": actions: does nothing, since on does not name pull_request`,
@@ -140,9 +146,12 @@ func TestWarnings(t *testing.T) {
 		`routes[0] "a": branches[3] "{b,c}/x": braces stand for themselves; write one pattern for each alternative`,
 		`routes[0] "a": branches[1] "feature/a": a later "!" takes out everything it matches`,
 		`routes[1] "b": commits: does nothing, since on does not name push`,
+		`routes[1] "b": revisit: does nothing, since on does not name push`,
 		`routes[1] "b": repositories[0] "acme/x.git": hosts leave ".git" out of a repository's name`,
 		`routes[1] "b": authors[0] "ada@example.com": authors are logins or names, not e-mail addresses`,
 		`routes[1] "b": paths[0] "a ": spaces around it are part of the pattern`,
+		`routes[2] "c": revisit: does nothing, since on does not name push`,
+		`routes[2] "c": tags: does nothing, since on names neither push nor delete`,
 	}
 	got := r.Warnings()
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -154,9 +163,18 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-func TestForkLabelDefault(t *testing.T) {
+func TestDefaults(t *testing.T) {
 	r := mustNew(t, with(func(r *Route) {}))
-	if got := r.routes[0]; got.Forks != "never" || got.Commits != "every" || got.OverrideShape != "list" || !slices.Equal(got.On, []string{"push"}) {
+	got := r.routes[0]
+	if got.Forks != "never" || got.Commits != "every" || got.Revisit != "ignore" || got.OverrideShape != "list" || !slices.Equal(got.On, []string{"push"}) {
 		t.Errorf("defaults: %+v", got.Route)
+	}
+	if want := []string{"opened", "synchronize", "reopened", "ready_for_review"}; !slices.Equal(got.Actions, want) {
+		t.Errorf("actions %q, want %q", got.Actions, want)
+	}
+	// Only who looks at the base has to do with its change.
+	r = mustNew(t, with(func(r *Route) { r.On, r.BaseBranches = []string{"pull_request"}, []string{"main"} }))
+	if want := []string{"opened", "synchronize", "reopened", "ready_for_review", "edited"}; !slices.Equal(r.routes[0].Actions, want) {
+		t.Errorf("actions with base_branches %q, want %q", r.routes[0].Actions, want)
 	}
 }

@@ -9,6 +9,33 @@ import (
 // maxSlug is the longest DNS label, which environment names often become.
 const maxSlug = 63
 
+// hashInSlug is how many hex digits keep a slug apart that lost something: two
+// names that look alike share one by an accident of 1 to 268 million.
+const hashInSlug = 7
+
+// uniqueSlug is slug for names that must stay apart: when it cannot show s as it
+// is, be it for case, for a character or for length, it ends in "-" and the
+// first digits of the SHA-256 of s. Where limit leaves no room for both, it is
+// the hash alone. lost says whether it has a hash.
+func uniqueSlug(s string, limit int) (name string, lost bool) {
+	var room [maxSlug + 1]byte
+	if plain := appendSlug(room[:0], s, len(room)); len(plain) > 0 && len(plain) <= limit && string(plain) == s {
+		return s, false
+	}
+	sum := sha256.Sum256([]byte(s))
+	digits := hex.EncodeToString(sum[:(maxSlug+1)/2])
+	visible := limit - hashInSlug - 1
+	if visible < 1 {
+		return digits[:limit], true
+	}
+	out := appendSlug(room[:0], s, visible)
+	if len(out) == 0 {
+		out = append(out, 'x')
+	}
+	out = append(out, '-')
+	return string(append(out, digits[:hashInSlug]...)), true
+}
+
 // slug makes a name of lower-case ASCII letters, digits and single dashes
 // within, at most limit bytes long. A name that has none of these, such as one
 // in another script, becomes "x-" and a hash, so that it stays apart.
