@@ -186,7 +186,7 @@ func (d *decoder) checkRoutes(c *Config) {
 		}
 		return
 	}
-	c.warnings = append(c.warnings, r.Warnings()...)
+	c.warnings, c.samples = append(c.warnings, r.Warnings()...), r.Samples()
 }
 
 // problems takes apart what [errors.Join] has joined.

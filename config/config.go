@@ -19,6 +19,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"switchyard/router"
 )
 
 // Config is a whole switchyard.yaml, checked. It is read-only once built.
@@ -44,6 +46,8 @@ type Config struct {
 	read *files
 	// warnings are what the router finds probably not meant.
 	warnings []string
+	// samples are what the routes' environment templates make of a branch.
+	samples []router.Sample
 }
 
 // Server is the HTTP face.
@@ -228,6 +232,9 @@ func (c *Config) File() string { return c.file }
 // Warnings list what is valid but probably not meant, such as a pattern that a
 // later one takes out.
 func (c *Config) Warnings() []string { return c.warnings }
+
+// Samples shows what each route's environment template makes of a branch or tag.
+func (c *Config) Samples() []router.Sample { return c.samples }
 
 // Resolve makes a path of the config relative to the config's folder.
 func (c *Config) Resolve(path string) string {

@@ -3,13 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"switchyard/config"
 	"switchyard/internal/safetext"
+	"switchyard/router"
 )
 
 func (c *cli) configCommand() *cobra.Command {
@@ -25,7 +28,8 @@ func (c *cli) configValidateCommand() *cobra.Command {
 		Use:   "validate [FILE]",
 		Short: "Check a config and everything it refers to",
 		Long: "Checks a config as serve would, and reports all errors with their place in the\n" +
-			"file. --offline leaves out what only the server's machine has: environment\n" +
+			"file. For a valid one it shows what each route's environment template makes of a\n" +
+			"branch or tag. --offline leaves out what only the server's machine has: environment\n" +
 			"variables, secrets and definition files.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -49,8 +53,13 @@ func (c *cli) configValidateCommand() *cobra.Command {
 			if cfg.Engine.AWS != nil {
 				engine = "aws"
 			}
-			_, err = fmt.Fprintf(c.stdout, "%s: %s: %s, engine %s, %s, %s\n", safetext.Line(path), c.out.good("valid"),
+			var b strings.Builder
+			fmt.Fprintf(&b, "%s: %s: %s, engine %s, %s, %s\n", safetext.Line(path), c.out.good("valid"),
 				count(len(cfg.Sources), "source"), engine, count(len(cfg.StateMachines), "state machine"), count(len(cfg.Routes), "route"))
+			for _, s := range cfg.Samples() {
+				fmt.Fprintf(&b, "  %s\n", safetext.Line(sampleLine(s)))
+			}
+			_, err = io.WriteString(c.stdout, b.String())
 			return err
 		},
 	}
@@ -58,6 +67,15 @@ func (c *cli) configValidateCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&offline, "offline", false, "check without variables, secrets and definition files")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write the findings as JSON")
 	return cmd
+}
+
+// sampleLine says what a route's environment template makes of a branch or tag.
+func sampleLine(s router.Sample) string {
+	ref := "branch " + strconv.Quote(s.Branch)
+	if s.Tag != "" {
+		ref = "tag " + strconv.Quote(s.Tag)
+	}
+	return fmt.Sprintf("route %s: %s deploys to environment %s", s.Route, ref, s.Environment)
 }
 
 // loadConfig reads the config with the command's environment.
@@ -86,7 +104,9 @@ func (c *cli) reportConfig(path string, cfg *config.Config, err error) error {
 		Valid    bool      `json:"valid"`
 		Errors   []problem `json:"errors"`
 		Warnings []string  `json:"warnings"`
-	}{err == nil, []problem{}, []string{}}
+		// Environments show what the routes' templates make of a sample.
+		Environments []router.Sample `json:"environments"`
+	}{err == nil, []problem{}, []string{}, []router.Sample{}}
 	var wrong config.Errors
 	switch {
 	case errors.As(err, &wrong):
@@ -97,6 +117,7 @@ func (c *cli) reportConfig(path string, cfg *config.Config, err error) error {
 		report.Errors = append(report.Errors, problem{File: path, Message: err.Error()})
 	default:
 		report.Warnings = append(report.Warnings, cfg.Warnings()...)
+		report.Environments = append(report.Environments, cfg.Samples()...)
 	}
 	if err := writeJSON(c.stdout, report); err != nil {
 		return err

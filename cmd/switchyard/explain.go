@@ -86,6 +86,7 @@ type explanation struct {
 	routes []string // names, in the order of the config
 	event  event.Event
 	plan   event.Plan
+	router *router.Router
 }
 
 func explain(cfg *config.Config, source, kind string, body []byte) (explanation, error) {
@@ -107,7 +108,7 @@ func explain(cfg *config.Config, source, kind string, body []byte) (explanation,
 		return ex, err
 	}
 	ev.Source = source
-	ex.event, ex.plan = ev, r.Plan(ev)
+	ex.event, ex.plan, ex.router = ev, r.Plan(ev), r
 	return ex, nil
 }
 
@@ -149,13 +150,15 @@ type explainReport struct {
 }
 
 type explainRequest struct {
-	Route        string          `json:"route"`
-	Name         string          `json:"name"`
-	StateMachine string          `json:"state_machine"`
-	Environment  string          `json:"environment"`
-	Commit       string          `json:"commit"`
-	Input        json.RawMessage `json:"input"`
-	Reason       string          `json:"reason"`
+	Route        string `json:"route"`
+	Name         string `json:"name"`
+	StateMachine string `json:"state_machine"`
+	Environment  string `json:"environment"`
+	// EnvironmentNote says where the environment's name got a hash, and why.
+	EnvironmentNote string          `json:"environment_note,omitempty"`
+	Commit          string          `json:"commit"`
+	Input           json.RawMessage `json:"input"`
+	Reason          string          `json:"reason"`
 }
 
 type explainIgnored struct {
@@ -169,7 +172,7 @@ func (ex *explanation) report() explainReport {
 		q := &ex.plan.Requests[i]
 		r.Requests = append(r.Requests, explainRequest{
 			Route: q.Route, Name: q.ID, StateMachine: q.StateMachine, Environment: q.Environment,
-			Commit: q.Commit.SHA, Input: q.Input, Reason: q.Reason,
+			EnvironmentNote: ex.router.EnvironmentNote(ex.event, q), Commit: q.Commit.SHA, Input: q.Input, Reason: q.Reason,
 		})
 	}
 	for _, g := range ex.plan.Ignored {
@@ -192,9 +195,13 @@ func (ex *explanation) show(o *output) error {
 	if ex.event.Kind != "" {
 		fmt.Fprintln(&b, o.bold(ex.headline()))
 	}
+	label := "nothing to route:"
+	if slices.ContainsFunc(ex.plan.Ignored, func(g event.Ignored) bool { return g.Route != "" }) || len(ex.plan.Requests) > 0 {
+		label = "not all of it:"
+	}
 	for _, g := range ex.plan.Ignored {
 		if g.Route == "" {
-			fmt.Fprintf(&b, "%s %s\n", o.warn("nothing to route:"), safetext.Line(reasonOf(g)))
+			fmt.Fprintf(&b, "%s %s\n", o.warn(label), safetext.Line(reasonOf(g)))
 		}
 	}
 	for _, name := range ex.routes {
@@ -209,6 +216,9 @@ func (ex *explanation) show(o *output) error {
 func (ex *explanation) headline() string {
 	ev := &ex.event
 	ref := strings.TrimPrefix(ev.Ref, "refs/heads/")
+	if tag := ev.Tag(); tag != "" {
+		ref = "tag " + tag
+	}
 	text := fmt.Sprintf("%s of %s, %s", ev.Kind, ev.Repository.FullName, ref)
 	if pr := ev.PullRequest; pr != nil {
 		text = fmt.Sprintf("pull_request #%d (%s) of %s, %s into %s", pr.Number, ev.Action, ev.Repository.FullName, ref, pr.Base)
@@ -233,7 +243,8 @@ func (ex *explanation) showRoute(b *strings.Builder, o *output, name string) err
 		fmt.Fprintf(b, "  %s\n", o.bold(safetext.Line(q.ID)))
 		fields := [][2]string{
 			{"commit", strings.TrimSpace(q.Commit.SHA + " " + safetext.Cut(safetext.Line(title), 60))},
-			{"state machine", q.StateMachine}, {"environment", q.Environment}, {"because", q.Reason},
+			{"state machine", q.StateMachine}, {"environment", q.Environment},
+			{"its hash", ex.router.EnvironmentNote(ex.event, q)}, {"because", q.Reason},
 		}
 		for _, f := range fields {
 			if f[1] != "" {

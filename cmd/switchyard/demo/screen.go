@@ -47,7 +47,7 @@ func (s *screen) append(pushes []Push, runs []Run, since time.Duration) {
 			continue
 		}
 		s.said[r.Commit] = r.State
-		fmt.Fprintf(s.o.Out, "%5.1fs  %.7s %-24s %-16s %-20s %s\n", since.Seconds(), r.Commit, safetext.Line(r.Title), r.Branch, r.Environment, r.State)
+		fmt.Fprintf(s.o.Out, "%5.1fs  %.7s %-24s %-16s %-28s %s\n", since.Seconds(), r.Commit, safetext.Line(r.Title), r.Branch, r.Environment, r.State)
 	}
 }
 

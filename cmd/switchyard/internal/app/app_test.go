@@ -216,7 +216,7 @@ func TestEveryCommitOfAPushGetsItsExecution(t *testing.T) {
 	states := map[dispatch.State]int{}
 	for _, e := range s.settled(t, 3) {
 		states[e.State]++
-		if e.Environment != "dev-feature-a" {
+		if e.Environment != "dev-feature-a-951d42d" {
 			t.Errorf("environment %q", e.Environment)
 		}
 		whole, err := s.client.Execution(t.Context(), e.ID)
