@@ -52,7 +52,8 @@ type Route struct {
 	// Commits is every (default), distinct or head: which commits of a push.
 	Commits string
 	// Revisit is ignore (default) or run: whether a push that moves its branch
-	// back to a commit that was requested before asks for another attempt.
+	// back to a commit that was requested before asks for another attempt. The
+	// journal knows where the branch was; the plan only passes the wish on.
 	Revisit string
 	// StateMachine is a name under state_machines.
 	StateMachine string

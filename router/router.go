@@ -112,6 +112,9 @@ func compileRoute(cfg Route, components []component, p *problems) route {
 	if !hasPush && cfg.Revisit != "" {
 		p.warn("revisit", "does nothing, since on does not name push")
 	}
+	if cfg.Revisit == "run" && cfg.Commits == "distinct" {
+		p.warn("revisit", "does nothing with commits: distinct, which leaves out what the host had before")
+	}
 	if !hasPush && !slices.Contains(cfg.On, string(event.Delete)) && len(cfg.Tags) > 0 {
 		p.warn("tags", "does nothing, since on names neither push nor delete")
 	}

@@ -135,6 +135,7 @@ func TestWarnings(t *testing.T) {
 		{Name: "a", StateMachine: "s", Branches: []string{"!x", "feature/a", "main", "{b,c}/x", "!feature/**"}, Actions: []string{"opened"}, BaseBranches: []string{"main"}, Forks: "allow", ForkLabel: "x"},
 		{Name: "b", StateMachine: "s", On: []string{"delete"}, Commits: "head", Revisit: "ignore", Authors: []string{"ada@example.com"}, Repositories: []string{"acme/x.git"}, Paths: []string{"a "}},
 		{Name: "c", StateMachine: "s", On: []string{"pull_request"}, Tags: []string{"v*"}, Revisit: "run"},
+		{Name: "d", StateMachine: "s", Commits: "distinct", Revisit: "run"},
 		{Name: "fine", StateMachine: "s", Tags: []string{"v*"}, Revisit: "run", Branches: []string{"feature/**", "!feature/a", "feature/a", "main"}, Paths: []string{"**", "!docs/**"}},
 	}})
 	want := []string{
@@ -152,6 +153,7 @@ func TestWarnings(t *testing.T) {
 		`routes[1] "b": paths[0] "a ": spaces around it are part of the pattern`,
 		`routes[2] "c": revisit: does nothing, since on does not name push`,
 		`routes[2] "c": tags: does nothing, since on names neither push nor delete`,
+		`routes[3] "d": revisit: does nothing with commits: distinct, which leaves out what the host had before`,
 	}
 	got := r.Warnings()
 	if diff := cmp.Diff(want, got); diff != "" {

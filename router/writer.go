@@ -170,7 +170,7 @@ func (w *writer) request(c *event.Commit, why string) {
 		Former:           w.formerOf(c),
 		Input:            slices.Clone(buf),
 		CancelSuperseded: rt.OnNewCommit == "cancel_superseded",
-		Revisit:          rt.Revisit == "run" && w.mayComeBack(c),
+		Revisit:          rt.Revisit == "run" && w.ev.Kind == event.Push,
 		Reason:           why,
 	}
 	if pr := w.ev.PullRequest; w.ev.Kind == event.PullRequest {
@@ -178,13 +178,6 @@ func (w *writer) request(c *event.Commit, why string) {
 		r.HeadRepository = headRepository(pr)
 	}
 	w.plan.Requests = append(w.plan.Requests, r)
-}
-
-// mayComeBack reports whether a push may have moved its ref back to a commit: it
-// is there now, and the push was forced or the host had seen the commit before.
-// A tag that is new on an old commit came from nowhere.
-func (w *writer) mayComeBack(c *event.Commit) bool {
-	return w.ev.Kind == event.Push && c.SHA == w.head && (w.ev.Forced || w.tag == "" && !c.Distinct)
 }
 
 // formerOf returns how a commit's request was known before its environment was
