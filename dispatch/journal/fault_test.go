@@ -13,71 +13,8 @@ import (
 
 	"switchyard/dispatch"
 	"switchyard/internal/event"
+	"switchyard/internal/faultsql"
 )
-
-// fault fails one statement of the writer: the at-th, counted from arming,
-// either before it reaches SQLite or after SQLite has done it.
-type fault struct {
-	applied bool
-	at      atomic.Int64 // counts down; fires at 0
-	fired   atomic.Value // the statement
-}
-
-var errInjected = errors.New("injected fault")
-
-// trip reports whether this statement is the one.
-func (f *fault) trip(query string) bool {
-	if f.at.Add(-1) != 0 {
-		return false
-	}
-	f.fired.Store(query)
-	return true
-}
-
-func (f *fault) wrap(c driver.Conn) driver.Conn { return &faultyConn{c, f} }
-
-type faultyConn struct {
-	driver.Conn
-	f *fault
-}
-
-func (c *faultyConn) Prepare(query string) (driver.Stmt, error) {
-	s, err := c.Conn.Prepare(query)
-	return &faultyStmt{s, c.f, query}, err
-}
-
-type faultyStmt struct {
-	driver.Stmt
-	f     *fault
-	query string
-}
-
-func (s *faultyStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	trip := s.f.trip(s.query)
-	if trip && !s.f.applied {
-		return nil, errInjected
-	}
-	r, err := s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
-	if trip {
-		return nil, errInjected
-	}
-	return r, err
-}
-
-func (s *faultyStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	trip := s.f.trip(s.query)
-	if trip && !s.f.applied {
-		return nil, errInjected
-	}
-	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
-	if trip {
-		if err == nil {
-			rows.Close()
-		}
-		return nil, errInjected
-	}
-	return rows, err
-}
 
 // steps is one life of the journal, as the dispatcher lives it: each step is
 // repeated until it succeeds, and must then have happened exactly once.
@@ -93,7 +30,7 @@ func steps(t *testing.T, j *SQLite) (repeats int) {
 			if err == nil {
 				return
 			}
-			if !strings.Contains(err.Error(), errInjected.Error()) {
+			if !strings.Contains(err.Error(), faultsql.Err.Error()) {
 				t.Fatalf("%s: %v", what, err)
 			}
 			repeats++
@@ -205,17 +142,9 @@ func picture(t *testing.T, j *SQLite) string {
 // Whatever was acknowledged must be there, and all must end as if nothing had
 // happened, before and after the file is opened again.
 func TestEveryStatementMayFail(t *testing.T) {
-	never := &fault{}
-	j := openWith(t, filepath.Join(t.TempDir(), "journal.db"), never)
-	never.at.Store(1 << 30)
-	steps(t, j)
-	total := int(1<<30 - never.at.Load())
-	want := picture(t, j)
-	if err := j.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if total < 60 {
-		t.Fatalf("only %d statements: the journal's life has become too simple for this test", total)
+	statements, want := undisturbed(t, func(t *testing.T, j *SQLite) { steps(t, j) })
+	if len(statements) < 60 {
+		t.Fatalf("only %d statements: the journal's life has become too simple for this test", len(statements))
 	}
 	stride := 1
 	if testing.Short() {
@@ -223,36 +152,24 @@ func TestEveryStatementMayFail(t *testing.T) {
 	}
 	for _, applied := range []bool{false, true} {
 		commits := 0
-		for at := 1; at <= total; at += stride {
-			f := &fault{applied: applied}
+		for at := 1; at <= len(statements); at += stride {
+			f := &faultsql.Faults{}
 			path := filepath.Join(t.TempDir(), "journal.db")
 			j := openWith(t, path, f)
-			f.at.Store(int64(at))
+			f.Arm(faultsql.Fault{At: at, Applied: applied})
 			repeats := steps(t, j)
-			fired, _ := f.fired.Load().(string)
-			if fired == "" {
-				t.Fatalf("statement %d of %d did not come", at, total)
+			seen, fired := f.Seen()
+			if fired != 1 {
+				t.Fatalf("statement %d of %d did not come", at, len(statements))
 			}
-			name := fmt.Sprintf("statement %d (%.40s), applied %v", at, strings.Join(strings.Fields(fired), " "), applied)
-			if fired == "COMMIT" {
+			name := fmt.Sprintf("statement %d (%s), applied %v", at, brief(seen[at-1]), applied)
+			if seen[at-1] == "COMMIT" {
 				commits++
 			}
-			if repeats != 1 && fired != "ROLLBACK" {
+			if repeats != 1 && seen[at-1] != "ROLLBACK" {
 				t.Errorf("%s: noticed %d times", name, repeats)
 			}
-			if got := picture(t, j); got != want {
-				t.Errorf("%s:\n%s\nwant\n%s", name, got, want)
-			}
-			if err := j.Close(); err != nil {
-				t.Fatal(err)
-			}
-			j = openWith(t, path, &fault{})
-			if got := picture(t, j); got != want {
-				t.Errorf("%s, opened again:\n%s\nwant\n%s", name, got, want)
-			}
-			if err := j.Close(); err != nil {
-				t.Fatal(err)
-			}
+			compare(t, name, path, j, want)
 		}
 		if commits == 0 {
 			t.Error("no commit failed: the fault has lost its way to them")
@@ -260,13 +177,63 @@ func TestEveryStatementMayFail(t *testing.T) {
 	}
 }
 
-func openWith(t *testing.T, path string, f *fault) *SQLite {
+// undisturbed lives a life without faults, and returns its statements and what
+// the journal holds at its end.
+func undisturbed(t *testing.T, life func(*testing.T, *SQLite)) (statements []string, want string) {
 	t.Helper()
-	j, err := open(path, f.wrap)
+	f := &faultsql.Faults{}
+	j := openWith(t, filepath.Join(t.TempDir(), "journal.db"), f)
+	defer j.Close()
+	f.Arm()
+	life(t, j)
+	statements, _ = f.Seen()
+	return statements, picture(t, j)
+}
+
+// compare closes j, after a look at what it holds, and looks once more after
+// the file was opened again.
+func compare(t *testing.T, name, path string, j *SQLite, want string) {
+	t.Helper()
+	if got := picture(t, j); got != want {
+		t.Errorf("%s:\n%s\nwant\n%s", name, got, want)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j = openWith(t, path, &faultsql.Faults{})
+	if got := picture(t, j); got != want {
+		t.Errorf("%s, opened again:\n%s\nwant\n%s", name, got, want)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// brief is a statement short enough for a message.
+func brief(statement string) string {
+	return fmt.Sprintf("%.60s", strings.Join(strings.Fields(statement), " "))
+}
+
+func openWith(t *testing.T, path string, f *faultsql.Faults) *SQLite {
+	t.Helper()
+	j, err := open(path, f.Open)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return j
+}
+
+// eachConn lets a test see each connection of the writer, and replace it.
+func eachConn(see func(driver.Conn) driver.Conn) func(connect) connect {
+	return func(open connect) connect {
+		return func() (driver.Conn, error) {
+			c, err := open()
+			if err != nil {
+				return nil, err
+			}
+			return see(c), nil
+		}
+	}
 }
 
 // TestWorkFailsAlone puts a failing write into one transaction with deliveries
@@ -344,11 +311,11 @@ func TestFullDiskRecoversByItself(t *testing.T) {
 		}
 	}
 	var present driver.Conn // touched by the writer's goroutine only
-	j, err := open(filepath.Join(t.TempDir(), "journal.db"), func(c driver.Conn) driver.Conn {
+	j, err := open(filepath.Join(t.TempDir(), "journal.db"), eachConn(func(c driver.Conn) driver.Conn {
 		limit(c)
 		present = c
 		return c
-	})
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}

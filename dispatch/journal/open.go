@@ -49,11 +49,14 @@ const connSettings = "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_prag
 // present schema, and keeps it for this process alone until [SQLite.Close].
 // Its errors name the file and say what to do.
 func Open(path string) (*SQLite, error) {
-	return open(path, func(c driver.Conn) driver.Conn { return c })
+	return open(path, func(c connect) connect { return c })
 }
 
-// open lets tests stand between the writer and its connection.
-func open(path string, wrap func(driver.Conn) driver.Conn) (_ *SQLite, err error) {
+// connect opens a connection for the writer.
+type connect = func() (driver.Conn, error)
+
+// open lets tests stand between the writer and its connections.
+func open(path string, wrap func(connect) connect) (_ *SQLite, err error) {
 	path, err = filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("journal %s: %w", path, err)
@@ -72,13 +75,13 @@ func open(path string, wrap func(driver.Conn) driver.Conn) (_ *SQLite, err error
 			j.closeFiles()
 		}
 	}()
-	connect := func() (driver.Conn, error) {
+	connect := wrap(func() (driver.Conn, error) {
 		c, err := (&sqlite.Driver{}).Open("file:" + url.PathEscape(path) + "?" + connSettings)
 		if err != nil {
 			return nil, describe(err)
 		}
-		return wrap(c), nil
-	}
+		return c, nil
+	})
 	raw, err := connect()
 	if err != nil {
 		return nil, j.explain(err)
@@ -95,10 +98,6 @@ func open(path string, wrap func(driver.Conn) driver.Conn) (_ *SQLite, err error
 		return nil, j.explain(err)
 	}
 	j.w = newWriter(connect, c)
-	if j.w.seq, err = lastSeq(c); err != nil {
-		c.close()
-		return nil, j.explain(err)
-	}
 	if j.r, err = sql.Open("sqlite", "file:"+url.PathEscape(path)+"?"+connSettings+"&_pragma=query_only(1)"); err != nil {
 		c.close()
 		return nil, j.explain(err)

@@ -178,12 +178,12 @@ func hold(path string) int {
 // file, hold SQLite's write lock.
 func TestLockedByAnotherProgram(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
-	j, err := open(path, func(c driver.Conn) driver.Conn {
+	j, err := open(path, eachConn(func(c driver.Conn) driver.Conn {
 		if _, err := c.(driver.ExecerContext).ExecContext(context.Background(), "PRAGMA busy_timeout = 50", nil); err != nil {
 			t.Error(err)
 		}
 		return c
-	})
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func (r recorder) Prepare(query string) (driver.Stmt, error) {
 // is finished.
 func TestWritesNeverScan(t *testing.T) {
 	var seen sync.Map
-	j, err := open(filepath.Join(t.TempDir(), "journal.db"), func(c driver.Conn) driver.Conn { return recorder{c, &seen} })
+	j, err := open(filepath.Join(t.TempDir(), "journal.db"), eachConn(func(c driver.Conn) driver.Conn { return recorder{c, &seen} }))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"runtime"
@@ -22,9 +21,11 @@ const (
 
 // writer owns the connection that writes. Its channels are the only way in.
 type writer struct {
-	open    func() (driver.Conn, error)
-	conn    *conn // nil after it broke, until the next write
-	seq     int64 // the newest delivery's
+	open connect
+	conn *conn // nil after it broke, until the next write
+	// seq is the newest delivery's, or unknown. A transaction that failed may
+	// have been applied all the same, so after one the file is asked.
+	seq     int64
 	appends chan *appending
 	works   chan *work
 	quit    chan struct{}
@@ -50,9 +51,12 @@ type work struct {
 	done chan struct{}
 }
 
-func newWriter(open func() (driver.Conn, error), c *conn) *writer {
+// unknown is the sequence that has to be read from the file.
+const unknown int64 = -1
+
+func newWriter(open connect, c *conn) *writer {
 	return &writer{
-		open: open, conn: c,
+		open: open, conn: c, seq: unknown,
 		appends: make(chan *appending, maxGroup), works: make(chan *work, 64),
 		quit: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -156,8 +160,8 @@ func (w *writer) group(appends []*appending, first *work) {
 	}
 	inserted, broken := false, false
 	seq := w.seq
-	err := w.transaction(func(c *conn) error {
-		if err := w.insert(c, appends); err != nil {
+	err := w.transaction(func(c *conn) (err error) {
+		if seq, err = insert(c, seq, appends); err != nil {
 			return err
 		}
 		inserted = true
@@ -182,8 +186,8 @@ func (w *writer) group(appends []*appending, first *work) {
 			}
 		}
 	})
-	if err != nil {
-		w.seq = seq
+	if w.seq = seq; err != nil {
+		w.seq = unknown
 	}
 	for _, o := range works {
 		if o.err == nil && err != nil {
@@ -246,9 +250,11 @@ func runIn(c *conn, run func(*conn) error, savepoint bool) error {
 // SQLite to find out when it opens the file again.
 func (w *writer) transaction(fn func(*conn) error) error {
 	if w.conn == nil {
-		if err := w.reopen(); err != nil {
+		raw, err := w.open()
+		if err != nil {
 			return err
 		}
+		w.conn = newConn(raw)
 	}
 	c := w.conn
 	if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
@@ -276,19 +282,6 @@ func (w *writer) drop() {
 	}
 }
 
-func (w *writer) reopen() error {
-	raw, err := w.open()
-	if err != nil {
-		return err
-	}
-	w.conn = newConn(raw)
-	if w.seq, err = lastSeq(w.conn); err != nil {
-		w.drop()
-		return err
-	}
-	return nil
-}
-
 // lastSeq is the highest number that a delivery ever had.
 func lastSeq(c *conn) (seq int64, err error) {
 	const q = `SELECT max(expanded, coalesce((SELECT max(seq) FROM deliveries), 0)) FROM progress`
@@ -296,8 +289,14 @@ func lastSeq(c *conn) (seq int64, err error) {
 	return seq, err
 }
 
-// insert adds deliveries to the transaction.
-func (w *writer) insert(c *conn, appends []*appending) error {
+// insert adds deliveries to the transaction, and returns the newest one's
+// number; seq is that of the one before them.
+func insert(c *conn, seq int64, appends []*appending) (_ int64, err error) {
+	if len(appends) > 0 && seq == unknown {
+		if seq, err = lastSeq(c); err != nil {
+			return seq, err
+		}
+	}
 	for _, a := range appends {
 		a.err = a.ctx.Err() // whoever asked has gone
 		if a.err != nil {
@@ -306,20 +305,20 @@ func (w *writer) insert(c *conn, appends []*appending) error {
 		d := a.d
 		n, err := c.exec(`INSERT INTO deliveries (seq, source, delivery_id, kind, repository, ref, commits, received_at, traceparent, event, digest)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, delivery_id) DO NOTHING`,
-			w.seq+1, d.Source, d.DeliveryID, string(d.Kind), d.Repository, d.Ref, int64(d.Commits), millis(d.ReceivedAt), d.Traceparent, d.Event, d.Digest)
+			seq+1, d.Source, d.DeliveryID, string(d.Kind), d.Repository, d.Ref, int64(d.Commits), millis(d.ReceivedAt), d.Traceparent, d.Event, d.Digest)
 		if err != nil {
-			return err
+			return seq, err
 		}
 		if a.at.Existed = n == 0; a.at.Existed {
 			err := c.query(`SELECT seq, digest <> '' AND ?3 <> '' AND digest <> ?3 FROM deliveries WHERE source = ?1 AND delivery_id = ?2`,
 				func(s scan) error { return s(&a.at.Seq, &a.at.Differs) }, d.Source, d.DeliveryID, d.Digest)
 			if err != nil {
-				return err
+				return seq, err
 			}
 			continue
 		}
-		w.seq++
-		a.at.Seq = w.seq
+		seq++
+		a.at.Seq = seq
 	}
-	return nil
+	return seq, nil
 }
