@@ -54,20 +54,12 @@ func (m *Memory) apply(w *Write) error {
 		return ErrClosed
 	}
 	if c := w.Create; c != nil {
-		key := execName{c.Machine, c.Name}
-		if _, ok := m.names[key]; ok {
+		switch id, taken := m.names[execName{c.Machine, c.Name}]; {
+		case !taken:
+			m.create(c)
+		case id != c.ID:
 			return ErrExists
 		}
-		m.names[key] = c.ID
-		m.execs[c.ID] = &memExec{Execution: *c}
-		ids := m.byMachine[c.Machine]
-		// IDs are given out before the writes are queued, so two may swap.
-		at := len(ids)
-		for at > 0 && ids[at-1] > c.ID {
-			at--
-		}
-		m.byMachine[c.Machine] = slices.Insert(ids, at, c.ID)
-		m.lastID = max(m.lastID, c.ID)
 	}
 	if e := m.execs[w.Exec]; e != nil {
 		e.apply(w)
@@ -85,6 +77,19 @@ func (m *Memory) apply(w *Write) error {
 		}
 	}
 	return nil
+}
+
+func (m *Memory) create(c *Execution) {
+	m.names[execName{c.Machine, c.Name}] = c.ID
+	m.execs[c.ID] = &memExec{Execution: *c}
+	ids := m.byMachine[c.Machine]
+	// IDs are given out before the writes are queued, so two may swap.
+	at := len(ids)
+	for at > 0 && ids[at-1] > c.ID {
+		at--
+	}
+	m.byMachine[c.Machine] = slices.Insert(ids, at, c.ID)
+	m.lastID = max(m.lastID, c.ID)
 }
 
 func (e *memExec) apply(w *Write) {

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"modernc.org/sqlite"
+
 	"switchyard/internal/filelock"
 )
 
@@ -31,18 +33,16 @@ const maxBatch = 1024
 // One goroutine writes. Every write that waits when it gets to the queue
 // shares one transaction, and so one fsync, with the others.
 type SQLite struct {
-	path  string
-	lock  *os.File
-	read  *sql.DB
-	write *sql.DB // one connection, held by the writer
+	path string
+	lock *os.File
+	read *sql.DB
 
 	mu     sync.Mutex
 	queue  []*Write
 	closed bool
 	wake   chan struct{} // capacity 1: the queue is no longer empty
 
-	stopped   chan struct{} // closed when the writer has ended
-	writerErr error         // set before stopped is closed
+	stopped chan struct{} // closed when the writer has ended
 }
 
 var _ Store = (*SQLite)(nil)
@@ -51,6 +51,11 @@ var _ Store = (*SQLite)(nil)
 // brings it to the current schema. It returns [ErrLocked] when another process
 // has it open.
 func Open(ctx context.Context, path string) (*SQLite, error) {
+	return open(ctx, path, func(c connect) connect { return c })
+}
+
+// open lets tests stand between the writer and its connections.
+func open(ctx context.Context, path string, wrap func(connect) connect) (*SQLite, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("open engine store: %w", err)
 	}
@@ -66,7 +71,7 @@ func Open(ctx context.Context, path string) (*SQLite, error) {
 		return nil, fmt.Errorf("open engine store %s: %w", path, err)
 	}
 	s := &SQLite{path: path, lock: l, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
-	if err := s.open(ctx, size); err != nil {
+	if err := s.open(ctx, size, wrap); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("open engine store %s: %w", path, explain(err))
 	}
@@ -74,50 +79,51 @@ func Open(ctx context.Context, path string) (*SQLite, error) {
 }
 
 // open opens the file, which has so many bytes.
-func (s *SQLite) open(ctx context.Context, size int64) (err error) {
-	s.write, err = sql.Open("sqlite", dsn(s.path, "synchronous(FULL)", "wal_autocheckpoint(4000)"))
-	if err != nil {
+func (s *SQLite) open(ctx context.Context, size int64, wrap func(connect) connect) (err error) {
+	if err := prepare(ctx, s.path, size); err != nil {
 		return err
-	}
-	s.write.SetMaxOpenConns(1)
-	conn, err := s.write.Conn(ctx)
-	if err != nil {
-		return errors.Join(err, s.write.Close())
-	}
-	if err = migrate(ctx, conn); err == nil && size > 0 && size <= smallFile {
-		err = check(ctx, conn)
-	}
-	if err != nil {
-		return errors.Join(err, conn.Close(), s.write.Close())
 	}
 	s.read, err = sql.Open("sqlite", dsn(s.path, "query_only(1)"))
 	if err != nil {
-		return errors.Join(err, conn.Close(), s.write.Close())
+		return err
 	}
 	readers := max(4, 2*runtime.GOMAXPROCS(0))
 	s.read.SetMaxOpenConns(readers)
 	s.read.SetMaxIdleConns(readers)
-
-	ready := make(chan error, 1)
+	// The driver's own connection: its prepared statements cost half of what
+	// they cost through database/sql, and it can be given up and opened anew.
+	w, err := newWriter(wrap(func() (driver.Conn, error) { return (&sqlite.Driver{}).Open(dsn(s.path, writeSettings...)) }))
+	if err != nil {
+		return errors.Join(err, s.read.Close())
+	}
 	go func() {
 		defer close(s.stopped)
-		defer conn.Close()
-		// Raw gives the writer the driver's own connection: its prepared
-		// statements cost half of what they cost through database/sql.
-		s.writerErr = conn.Raw(func(c any) error {
-			w, err := newWriter(c.(driver.Conn))
-			ready <- err
-			if err != nil {
-				return err
-			}
-			defer w.close()
-			s.writeLoop(w)
-			return nil
-		})
+		defer w.close()
+		s.writeLoop(w)
 	}()
-	if err := <-ready; err != nil {
-		<-s.stopped
-		return errors.Join(err, s.read.Close(), s.write.Close())
+	return nil
+}
+
+var writeSettings = []string{"synchronous(FULL)", "wal_autocheckpoint(4000)"}
+
+// prepare checks the file, which has so many bytes, and brings it to the
+// current schema.
+func prepare(ctx context.Context, path string, size int64) (err error) {
+	db, err := sql.Open("sqlite", dsn(path, writeSettings...))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := migrate(ctx, conn); err != nil {
+		return err
+	}
+	if size > 0 && size <= smallFile {
+		return check(ctx, conn)
 	}
 	return nil
 }
@@ -245,7 +251,7 @@ func (s *SQLite) Close() error {
 	default:
 	}
 	<-s.stopped
-	err := errors.Join(s.writerErr, s.read.Close(), s.write.Close(), s.lock.Close())
+	err := errors.Join(s.read.Close(), s.lock.Close())
 	if err != nil {
 		return fmt.Errorf("close engine store %s: %w", s.path, err)
 	}

@@ -5,12 +5,20 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 )
+
+// connect opens a connection for the writer.
+type connect = func() (driver.Conn, error)
 
 // writer owns the connection that writes. Its methods run on one goroutine.
 type writer struct {
+	open connect
+	conn driver.Conn // nil after it broke, until the next write
+
 	begin, commitTx, rollback stmt
 	create, payload, sequence stmt
+	createdAs                 stmt
 	history                   stmt
 	put, drop, dropAll        stmt
 	setWake, end, reopen      stmt
@@ -23,12 +31,21 @@ type writer struct {
 	dead []error // what became of each write of the batch
 }
 
-type stmt struct {
-	driver.StmtExecContext
+type stmt struct{ driver.Stmt }
+
+// newWriter prepares the statements on the first connection, so that a file
+// that lacks a table is found at the start.
+func newWriter(open connect) (*writer, error) {
+	w := &writer{open: open}
+	return w, w.connect()
 }
 
-func newWriter(c driver.Conn) (*writer, error) {
-	w := &writer{}
+func (w *writer) connect() error {
+	c, err := w.open()
+	if err != nil {
+		return err
+	}
+	w.conn = c
 	for _, p := range []struct {
 		s     *stmt
 		query string
@@ -37,6 +54,7 @@ func newWriter(c driver.Conn) (*writer, error) {
 		{&w.commitTx, "COMMIT"},
 		{&w.rollback, "ROLLBACK"},
 		{&w.create, "INSERT INTO executions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"},
+		{&w.createdAs, "SELECT id FROM executions WHERE machine = ? AND name = ?"},
 		{&w.payload, "INSERT OR REPLACE INTO payloads VALUES (?,?)"},
 		{&w.sequence, "UPDATE sequence SET last = ? WHERE last < ?"},
 		{&w.history, "INSERT OR REPLACE INTO history VALUES (?,?,?)"},
@@ -55,31 +73,64 @@ func newWriter(c driver.Conn) (*writer, error) {
 		prepared, err := c.Prepare(p.query)
 		if err != nil {
 			w.close()
-			return nil, fmt.Errorf("prepare %q: %w", p.query, err)
+			return fmt.Errorf("prepare %q: %w", p.query, err)
 		}
 		w.all = append(w.all, prepared)
-		p.s.StmtExecContext = prepared.(driver.StmtExecContext)
+		p.s.Stmt = prepared
 	}
-	return w, nil
+	return nil
 }
 
+// close gives the connection up, and what it did not commit with it.
 func (w *writer) close() {
 	for _, s := range w.all {
 		s.Close()
 	}
+	w.all = w.all[:0]
+	if w.conn != nil {
+		_ = w.conn.Close()
+		w.conn = nil
+	}
 }
 
-func (w *writer) exec(s stmt, args ...driver.Value) (driver.Result, error) {
+func (w *writer) bind(args []driver.Value) []driver.NamedValue {
 	w.args = w.args[:0]
 	for i, a := range args {
 		w.args = append(w.args, driver.NamedValue{Ordinal: i + 1, Value: a})
 	}
-	return s.ExecContext(context.Background(), w.args)
+	return w.args
 }
+
+func (w *writer) exec(s stmt, args ...driver.Value) (driver.Result, error) {
+	return s.Stmt.(driver.StmtExecContext).ExecContext(context.Background(), w.bind(args))
+}
+
+// number runs a query that has one number as its result, or none.
+func (w *writer) number(s stmt, args ...driver.Value) (n int64, found bool, err error) {
+	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(context.Background(), w.bind(args))
+	if err != nil {
+		return 0, false, err
+	}
+	defer rows.Close()
+	row := make([]driver.Value, 1)
+	switch err := rows.Next(row); {
+	case errors.Is(err, io.EOF):
+		return 0, false, nil
+	case err != nil:
+		return 0, false, err
+	}
+	n, found = row[0].(int64)
+	return n, found, nil
+}
+
+// errCommit marks a failure that leaves open whether the batch was stored.
+var errCommit = errors.New("commit")
 
 // commit makes the batch durable and tells each of its writes. When the batch
 // fails as a whole every write gets a transaction of its own, so that one that
-// can't be stored does not take the others with it.
+// can't be stored does not take the others with it. A single write whose commit
+// failed is tried once more: repeating it changes nothing when it was stored,
+// and a commit that goes through says for certain that it is.
 func (w *writer) commit(batch []*Write) {
 	err := w.transact(batch)
 	if err != nil && len(batch) > 1 {
@@ -87,6 +138,9 @@ func (w *writer) commit(batch []*Write) {
 			w.commit(batch[i : i+1])
 		}
 		return
+	}
+	if errors.Is(err, errCommit) {
+		err = w.transact(batch)
 	}
 	for i, b := range batch {
 		if err != nil {
@@ -97,18 +151,35 @@ func (w *writer) commit(batch []*Write) {
 	}
 }
 
-func (w *writer) transact(batch []*Write) (err error) {
+// transact stores the batch in one transaction. After an error of the
+// transaction itself the connection is given up: what state it is in, and
+// whether a commit that failed was applied, is for SQLite to find out when it
+// opens the file again.
+func (w *writer) transact(batch []*Write) error {
 	w.dead = w.dead[:0]
+	if w.conn == nil {
+		if err := w.connect(); err != nil {
+			return fmt.Errorf("open again: %w", err)
+		}
+	}
 	if _, err := w.exec(w.begin); err != nil {
+		w.close()
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			// SQLite may have rolled back by itself, after which this
-			// fails; then there is nothing left to undo.
-			_, _ = w.exec(w.rollback)
+	if err := w.applyAll(batch); err != nil {
+		if _, err := w.exec(w.rollback); err != nil {
+			w.close()
 		}
-	}()
+		return err
+	}
+	if _, err := w.exec(w.commitTx); err != nil {
+		w.close()
+		return fmt.Errorf("%w: %w", errCommit, err)
+	}
+	return nil
+}
+
+func (w *writer) applyAll(batch []*Write) error {
 	var last int64
 	for _, b := range batch {
 		err := w.apply(b)
@@ -124,9 +195,6 @@ func (w *writer) transact(batch []*Write) (err error) {
 		if _, err := w.exec(w.sequence, last, last); err != nil {
 			return fmt.Errorf("advance sequence: %w", err)
 		}
-	}
-	if _, err := w.exec(w.commitTx); err != nil {
-		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
 }
@@ -207,7 +275,16 @@ func (w *writer) insert(c *Execution, end *Ending) error {
 	if n, err := r.RowsAffected(); err != nil {
 		return fmt.Errorf("create execution %s/%s: %w", c.Machine, c.Name, err)
 	} else if n == 0 {
-		return ErrExists
+		// IDs are given out once: one that has this ID is this very write,
+		// whose commit was reported as failed.
+		id, found, err := w.number(w.createdAs, c.Machine, c.Name)
+		if err != nil {
+			return fmt.Errorf("create execution %s/%s: %w", c.Machine, c.Name, err)
+		}
+		if !found || id != c.ID {
+			return ErrExists
+		}
+		return nil
 	}
 	if input == nil && c.Input != nil {
 		if _, err := w.exec(w.payload, c.ID, c.Input); err != nil {

@@ -139,8 +139,9 @@ type Doc struct {
 }
 
 // Write is applied whole or not at all. Repeating one that was reported failed
-// but had been applied changes nothing further; only Create reports ErrExists
-// then.
+// but had been applied changes nothing further. A Create whose name is taken by
+// an execution with its own ID is such a repetition; only another ID makes it
+// ErrExists.
 //
 // The store reads the write's slices until Done is called; the caller leaves
 // them alone till then.

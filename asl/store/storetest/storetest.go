@@ -24,6 +24,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"LargeInputSurvivesStatusChange":   largeInput,
 		"WholeLifeInOneWrite":              wholeLife,
 		"NameIsTakenOnce":                  nameTaken,
+		"RepeatedCreateIsTheSame":          repeatedCreate,
 		"NameRaceHasOneWinner":             nameRace,
 		"HistoryPagesBothWays":             history,
 		"RepeatedWriteChangesNothing":      repeated,
@@ -147,6 +148,40 @@ func nameTaken(t *testing.T, s store.Store) {
 		t.Errorf("a refused write left a document behind (%v)", err)
 	}
 	do(t, s, &store.Write{Create: &store.Execution{ID: 3, Machine: "other", Name: "same"}, Exec: 3})
+}
+
+func repeatedCreate(t *testing.T, s store.Store) {
+	wake := int64(7)
+	for _, w := range []*store.Write{
+		{Create: &store.Execution{ID: 1, Machine: "m", Name: "n", Input: []byte("{}")}, Exec: 1, History: segment(1, 3), Put: []store.Record{{ID: 1, Body: []byte("a")}},
+			Docs: []store.Doc{{Kind: "k", Key: "1", Body: []byte("x")}}},
+		{Exec: 1, History: segment(4, 5), Put: []store.Record{{ID: 2, Body: []byte("b")}}, Drop: []int64{1}, Wake: &wake},
+		{Create: &store.Execution{ID: 2, Machine: "m", Name: "ended"}, Exec: 2, History: segment(1, 2), End: &store.Ending{Status: store.Succeeded, Stopped: 5}},
+	} {
+		do(t, s, w)
+		do(t, s, w)
+	}
+	got, err := s.ExecutionByID(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, &store.Execution{ID: 1, Machine: "m", Name: "n", Input: []byte("{}"), Wake: 7})
+	segments, err := s.Segments(t.Context(), 1, 1, false, 9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, segments, []store.Segment{*segment(1, 3), *segment(4, 5)})
+	records, err := s.Records(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, records, []store.Record{{ID: 2, Body: []byte("b")}})
+	if got, err = s.ExecutionByID(t.Context(), 2); err != nil || got.Status != store.Succeeded || got.Stopped != 5 {
+		t.Errorf("an execution that ended as it began, repeated: %+v, %v", got, err)
+	}
+	if all, err := s.Executions(t.Context(), store.Query{Machine: "m", Limit: 9}); err != nil || len(all) != 2 {
+		t.Errorf("%d executions, %v; want 2", len(all), err)
+	}
 }
 
 func nameRace(t *testing.T, s store.Store) {
