@@ -189,7 +189,7 @@ func pairLife(t *testing.T, j *SQLite) {
 	})
 	retry("replay", func() error { return j.Reopen(ctx, "github:1") })
 	retry("status", func() error {
-		s, err := j.NextStatuses(ctx, "github", now, 1)
+		s, err := j.NextStatuses(ctx, dispatch.StatusQuery{Source: "github", Now: now, Limit: 1})
 		if err != nil || len(s) == 0 {
 			return err
 		}
