@@ -53,17 +53,15 @@ func (d *Dispatcher) admit(ctx context.Context) {
 
 func (d *Dispatcher) admitTo(ctx context.Context, environment string) {
 	for {
-		done, ok := d.yield.slice(ctx)
-		if !ok {
-			return
-		}
 		var changes []Change
-		err := d.persist(ctx, "admit to environment "+environment, func() (err error) {
-			changes, err = d.journal.Admit(ctx, environment, d.config().EnvironmentLimit(environment), d.now())
-			return err
+		var err error
+		ok := d.yield.do(ctx, func() {
+			err = d.persist(ctx, "admit to environment "+environment, func() (err error) {
+				changes, err = d.journal.Admit(ctx, environment, d.config().EnvironmentLimit(environment), d.now())
+				return err
+			})
 		})
-		done()
-		if err != nil || len(changes) == 0 {
+		if !ok || err != nil || len(changes) == 0 {
 			return
 		}
 		d.publish(changes)

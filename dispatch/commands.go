@@ -157,7 +157,7 @@ func (d *Dispatcher) Replay(ctx context.Context, id string) (event.Receipt, erro
 	}
 	plan := event.Plan{Requests: []event.Request{{ID: known.DeliveryID}}}
 	if known.Source != ManualSource {
-		plan = d.rules.Load().planner.Plan(known.Event)
+		plan = d.plan(d.rules.Load().planner, &known.Event, id)
 	}
 	receipt := event.Receipt{Delivery: id, Executions: idsOf(plan.Requests)}
 	if known.State == DeliveryExpanded {

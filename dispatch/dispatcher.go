@@ -35,6 +35,8 @@ type Dispatcher struct {
 	pace    *pace
 	feed    feed
 	starts  inFlight
+	watched watchlist
+	asking  asking
 	results chan result
 	ended   chan struct{} // closed when nobody takes results any more
 	stats   counters
@@ -86,7 +88,7 @@ type Observer interface {
 	// "duplicate" or "unavailable", and how long the answer took.
 	Delivered(outcome string, took time.Duration)
 	// Called is called after every call to the engine: "start", "describe" or
-	// "stop", and "ok", "throttled", "permanent" or "error".
+	// "stop", and "ok", "throttled", "permanent", "panic" or "error".
 	Called(op, outcome string, took time.Duration)
 	// Started is called for every execution started, with the time since its
 	// delivery came.
@@ -137,9 +139,17 @@ func New(j Journal, e Engine, p Planner, cfg Config, opts ...Option) (*Dispatche
 	}
 	d.yield.init()
 	d.outlook.init()
+	d.watched.init()
+	d.asking.init(cfg.PollRate)
 	for _, o := range opts {
 		o(d)
 	}
+	watchers := &guarded{observer: d.observer, tracer: d.tracer}
+	var once sync.Once
+	watchers.caught = func(err error) {
+		once.Do(func() { d.logFault(err, "metrics or traces; later ones are not logged") })
+	}
+	d.observer, d.tracer = watchers, watchers
 	d.rules.Store(&rules{p, cfg})
 	return d, nil
 }
@@ -157,6 +167,7 @@ func (d *Dispatcher) Reconfigure(p Planner, cfg Config) error {
 	}
 	d.rules.Store(&rules{p, cfg})
 	d.pace.configure(cfg.StartRate, cfg.StartBurst)
+	d.asking.configure(cfg.PollRate)
 	d.admitAll()
 	wake(d.startSoon)
 	return nil
@@ -188,10 +199,13 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		d.record(ctx, idle)
 	}()
 	var workers sync.WaitGroup
-	for _, work := range []func(context.Context){d.expand, d.start, d.admit, d.stop, d.poll, d.prune, d.recallIDs} {
-		workers.Go(func() { work(ctx) })
+	for name, work := range map[string]func(context.Context){
+		"expand": d.expand, "start": d.start, "admit": d.admit, "stop": d.stop, "poll": d.poll, "poll holders": d.pollHolders, "prune": d.prune, "recall IDs": d.recallIDs,
+	} {
+		workers.Go(func() { d.keepGoing(ctx, name, work) })
 	}
 	workers.Wait()
+	d.asking.wait()
 	close(idle)
 	<-recorded
 	return nil
@@ -244,12 +258,14 @@ type Stats struct {
 	Requested, Started, Ended     int64
 	CallErrors, Throttled         int64
 	JournalErrors                 int64
+	// Faults counts panics that were caught.
+	Faults int64
 	// Starting is how many start calls are under way.
 	Starting int64
 }
 
 type counters struct {
-	accepted, duplicates, refused, requested, started, ended, callErrors, throttled, journalErrors, starting atomic.Int64
+	accepted, duplicates, refused, requested, started, ended, callErrors, throttled, journalErrors, faults, starting atomic.Int64
 }
 
 // Stats returns what this process has done; see [Dispatcher.Depth] for what
@@ -260,7 +276,7 @@ func (d *Dispatcher) Stats() Stats {
 		Accepted: c.accepted.Load(), Duplicates: c.duplicates.Load(), Refused: c.refused.Load(),
 		Requested: c.requested.Load(), Started: c.started.Load(), Ended: c.ended.Load(),
 		CallErrors: c.callErrors.Load(), Throttled: c.throttled.Load(), JournalErrors: c.journalErrors.Load(),
-		Starting: c.starting.Load(),
+		Faults: c.faults.Load(), Starting: c.starting.Load(),
 	}
 }
 
@@ -283,6 +299,7 @@ func (d *Dispatcher) publish(changes []Change) {
 		case c.State == StateReady:
 			ready = true
 		case c.State.Finished():
+			d.watched.remove(c.ID)
 			d.stats.ended.Add(1)
 			d.observer.Ended(c.State)
 			if c.Environment != "" {
@@ -291,6 +308,7 @@ func (d *Dispatcher) publish(changes []Change) {
 		}
 		if c.State == StateWaiting {
 			d.slotMayBeFree(c.Environment)
+			wake(d.watched.soon)
 		}
 		if c.StopRequested {
 			wake(d.stopSoon)

@@ -49,12 +49,11 @@ func (d *Dispatcher) expandSome(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	for rest := pending; len(rest) > 0; {
-		done, ok := d.yield.slice(ctx)
-		if !ok {
+		var n int
+		var err error
+		if !d.yield.do(ctx, func() { n, err = d.expandSlice(ctx, rest) }) {
 			return 0, ctx.Err()
 		}
-		n, err := d.expandSlice(ctx, rest)
-		done()
 		if err != nil {
 			return 0, err
 		}
@@ -70,7 +69,7 @@ func (d *Dispatcher) expandSlice(ctx context.Context, pending []PendingDelivery)
 	var slice []Expansion
 	requests := 0
 	for i := range pending {
-		e := d.expansion(&pending[i], r)
+		e := d.expansionOf(&pending[i], r)
 		slice = append(slice, e)
 		if requests += len(e.Requests); requests >= sliceRequests {
 			break

@@ -147,17 +147,15 @@ func (o *outlook) learn(ids []string, last bool) {
 func (d *Dispatcher) recallIDs(ctx context.Context) {
 	const page = 2000
 	for after := int64(0); ; {
-		done, ok := d.yield.slice(ctx)
-		if !ok {
-			return
-		}
 		var ids []string
-		err := d.persist(ctx, "read the IDs of requests", func() (err error) {
-			ids, after, err = d.journal.RequestIDs(ctx, after, page)
-			return err
+		var err error
+		ok := d.yield.do(ctx, func() {
+			err = d.persist(ctx, "read the IDs of requests", func() (err error) {
+				ids, after, err = d.journal.RequestIDs(ctx, after, page)
+				return err
+			})
 		})
-		done()
-		if err != nil {
+		if !ok || err != nil {
 			return
 		}
 		last := len(ids) < page

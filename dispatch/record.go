@@ -21,6 +21,7 @@ const (
 	errorLost       = "Switchyard.ExecutionLost"
 	errorStopped    = "Switchyard.Stopped"
 	errorSuperseded = "Switchyard.Superseded"
+	errorFault      = "Switchyard.Fault"
 )
 
 // result is something the engine said, to be recorded.
@@ -30,8 +31,14 @@ type result struct {
 	started *StartRecord
 	failed  *FailureRecord
 	ended   *EndRecord
-	// outcome comes with a start, or alone as a hint.
+	// outcome comes as a hint.
 	outcome *event.Outcome
+	// askAtOnce comes with the start of an execution that was there before: it
+	// may have ended long ago, without anybody telling us.
+	askAtOnce bool
+	// after, unless nil, is called when the result has been recorded, or cannot
+	// be.
+	after func()
 }
 
 // errNotRunning is returned for hints that nobody would take.
@@ -91,6 +98,49 @@ func (d *Dispatcher) record(ctx context.Context, idle <-chan struct{}) {
 }
 
 func (d *Dispatcher) recordBatch(ctx context.Context, batch []result) {
+	err := guard(func() error { d.recordResults(ctx, batch); return nil })
+	if d.logFault(err, "record results", zap.Int("results", len(batch))) {
+		if len(batch) > 1 { // find the one it is about
+			for i := range batch {
+				d.recordBatch(ctx, batch[i:i+1])
+			}
+			return
+		}
+		d.buryFaulted(ctx, &batch[0], err)
+	}
+	again := false
+	for i := range batch {
+		r := &batch[i]
+		if r.x != nil {
+			d.starts.end(r.x)
+			again = again || r.failed != nil
+		}
+		if r.after != nil {
+			r.after()
+		}
+	}
+	if again {
+		wake(d.startSoon) // it has to learn when they fall due
+	}
+}
+
+// buryFaulted ends the request whose result cannot be recorded, so that it is
+// not started again and again.
+func (d *Dispatcher) buryFaulted(ctx context.Context, r *result, fault error) {
+	if r.x == nil {
+		return
+	}
+	err := guard(func() error {
+		changes, err := d.write(ctx, Records{Ended: []EndRecord{*faulted(r.x, fault, d.now())}, At: d.now()})
+		d.publish(changes)
+		return err
+	})
+	if err != nil {
+		d.log.Error("a request whose start cannot be recorded is not marked dead either", zap.String("request_id", r.x.ID), zap.Error(err))
+	}
+}
+
+func (d *Dispatcher) recordResults(ctx context.Context, batch []result) {
 	records := d.gather(batch)
 	if len(records.Started)+len(records.Failed)+len(records.Ended) > 0 {
 		changes, err := d.write(ctx, records)
@@ -99,17 +149,12 @@ func (d *Dispatcher) recordBatch(ctx context.Context, batch []result) {
 			// and asks the engine for those that run.
 			d.log.Warn("results were not recorded; the next start finds them again", zap.Int("results", len(batch)), zap.Error(err))
 		}
-		d.publish(changes)
-	}
-	again := false
-	for i := range batch {
-		if batch[i].x != nil {
-			d.starts.end(batch[i].x)
-			again = again || batch[i].failed != nil
+		for i := range batch {
+			if r := &batch[i]; r.started != nil {
+				d.watched.add(r.x, r.started.ARN, r.askAtOnce, d.config())
+			}
 		}
-	}
-	if again {
-		wake(d.startSoon) // it has to learn when they fall due
+		d.publish(changes)
 	}
 }
 
@@ -149,10 +194,7 @@ func (d *Dispatcher) gather(batch []result) Records {
 		case r.ended != nil:
 			records.Ended = append(records.Ended, *r.ended)
 		case r.started != nil:
-			o := r.outcome
-			if o == nil {
-				o = d.starts.held(r.x, r.started.ARN)
-			}
+			o := d.starts.held(r.x, r.started.ARN)
 			if h := hints[r.x.ID]; o == nil && h != nil && h.ExecutionARN == r.started.ARN {
 				o = h
 				delete(hints, r.x.ID)
@@ -217,6 +259,15 @@ func refused(x *Execution, err error, now time.Time) *EndRecord {
 	return &EndRecord{
 		Seq: x.Seq, State: StateDead, StoppedAt: now, Error: errorRefused, Cause: err.Error(),
 		Status: StatusChange{StatusError, describeError("Could not be started", "", err.Error())},
+	}
+}
+
+// faulted is the record of a request whose start panicked.
+func faulted(x *Execution, err error, now time.Time) *EndRecord {
+	return &EndRecord{
+		Seq: x.Seq, State: StateDead, StoppedAt: now, Error: errorFault,
+		Cause:  "Starting it failed (" + err.Error() + "): this is a bug in Switchyard, its log says more. Once it is repaired, run: switchyard executions redrive " + x.ID,
+		Status: StatusChange{StatusError, describeError("Could not be started because of a bug in Switchyard", "", err.Error())},
 	}
 }
 

@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"sync"
 	"time"
@@ -86,6 +85,7 @@ type starter struct {
 func (d *Dispatcher) start(ctx context.Context) {
 	s := &starter{Dispatcher: d, returned: make(chan struct{}), more: true}
 	defer func() {
+		s.putBack()
 		for ; s.active > 0; s.active-- {
 			<-s.returned
 		}
@@ -159,35 +159,56 @@ func (s *starter) putBack() {
 
 // launch starts what may be started now; a positive result is how long the
 // pace makes the rest wait.
-func (s *starter) launch(ctx context.Context) time.Duration {
-	if len(s.queue) == 0 {
+func (s *starter) launch(ctx context.Context) (wait time.Duration) {
+	most := s.config().MaxStarts
+	if len(s.queue) == 0 || s.active >= most {
 		return 0
 	}
 	busy := s.yield.busy()
-	if busy {
-		done, ok := s.yield.slice(ctx)
-		if !ok {
-			return 0
+	s.yield.do(ctx, func() {
+		launched := 0
+		for len(s.queue) > 0 && s.active < most {
+			if wait = s.pace.wait(); wait > 0 {
+				break
+			}
+			x := s.queue[0]
+			s.queue = s.queue[1:]
+			s.active++
+			launched++
+			go s.run(ctx, &x)
 		}
-		defer done()
-	}
-	var wait time.Duration
-	for most := s.config().MaxStarts; len(s.queue) > 0 && s.active < most; {
-		if wait = s.pace.wait(); wait > 0 {
-			break
+		if busy {
+			s.settle(ctx, launched)
 		}
-		x := s.queue[0]
-		s.queue = s.queue[1:]
-		s.active++
-		go func() {
-			s.startOne(ctx, &x)
-			s.returned <- struct{}{}
-		}()
-	}
-	for ; busy && s.active > 0; s.active-- {
-		<-s.returned
-	}
+	})
 	return wait
+}
+
+// settle counts the computing of n starts into the worker's turn. It waits for
+// as many to return, but no longer than the pause after the turn can make up
+// for: one that hangs must not keep the turn from the others.
+func (s *starter) settle(ctx context.Context, n int) {
+	timer := time.NewTimer(longestPause)
+	defer timer.Stop()
+	for ; n > 0; n-- {
+		select {
+		case <-s.returned:
+			s.active--
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// run starts one request, whatever happens.
+func (s *starter) run(ctx context.Context, x *Execution) {
+	err := guard(func() error { s.startOne(ctx, x); return nil })
+	if s.logFault(err, "start", zap.String("request_id", x.ID)) {
+		s.results <- result{x: x, ended: faulted(x, err, s.now())}
+	}
+	s.returned <- struct{}{}
 }
 
 // startOne asks the engine for one execution and hands on what it said.
@@ -197,27 +218,32 @@ func (d *Dispatcher) startOne(ctx context.Context, x *Execution) {
 		return
 	}
 	d.stats.starting.Add(1)
-	began := time.Now()
 	spanCtx, endSpan := d.tracer.Start(ctx, x)
-	cfg := d.config()
-	callCtx, cancel := context.WithTimeout(spanCtx, cfg.CallTimeout)
-	started, err := d.engine.Start(callCtx, x.StateMachine, x.ID, x.Input)
-	cancel()
-	endSpan(err)
+	var started Started
+	err := d.call(spanCtx, "start", func(ctx context.Context) error {
+		err := guard(func() (err error) {
+			started, err = d.engine.Start(ctx, x.StateMachine, x.ID, x.Input)
+			return err
+		})
+		endSpan(err)
+		return err
+	})
 	d.stats.starting.Add(-1)
 	if err != nil && ctx.Err() != nil {
 		d.starts.end(x) // interrupted is not failed
 		return
 	}
-	d.called("start", err, time.Since(began))
 	if err == nil {
-		d.hasStarted(ctx, x, started)
+		d.hasStarted(x, started)
 		return
 	}
+	cfg := d.config()
 	log := d.log.With(zap.String("request_id", x.ID), zap.String("repo", x.Repository), zap.String("route", x.Route), zap.Int("attempt", x.Tries+1))
 	var throttled *ThrottledError
 	var permanent *PermanentError
 	switch {
+	case d.logFault(err, "start", zap.String("request_id", x.ID)):
+		d.results <- result{x: x, ended: faulted(x, err, d.now())}
 	case errors.As(err, &throttled):
 		d.pace.throttled(throttled.After, d.jitter)
 		d.starts.end(x) // it keeps its place in the queue
@@ -227,17 +253,13 @@ func (d *Dispatcher) startOne(ctx context.Context, x *Execution) {
 		d.results <- result{x: x, ended: refused(x, err, d.now())}
 	default:
 		wait := backoff(cfg.RetryBase, cfg.RetryMax, x.Tries, d.jitter)
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("the engine did not answer in %v: %w", cfg.CallTimeout, err)
-		}
 		log.Warn("starting an execution failed; trying again", zap.Duration("wait", wait), zap.Error(err))
 		d.results <- result{x: x, failed: &FailureRecord{Seq: x.Seq, Error: err.Error(), DueAt: d.now().Add(wait)}}
 	}
 }
 
-// hasStarted hands on a start. An execution that was there before may have
-// ended long ago, without anybody telling us.
-func (d *Dispatcher) hasStarted(ctx context.Context, x *Execution, started Started) {
+// hasStarted hands on a start.
+func (d *Dispatcher) hasStarted(x *Execution, started Started) {
 	d.pace.succeeded()
 	now := d.now()
 	d.stats.started.Add(1)
@@ -245,31 +267,7 @@ func (d *Dispatcher) hasStarted(ctx context.Context, x *Execution, started Start
 	if started.StartedAt.IsZero() {
 		started.StartedAt = now
 	}
-	r := result{x: x, started: &StartRecord{Seq: x.Seq, ARN: started.ExecutionARN, StartedAt: started.StartedAt}}
-	if started.Existed {
-		if o, err := d.describe(ctx, started.ExecutionARN); err == nil && o.Status.Closed() {
-			r.outcome = &o
-		}
+	d.results <- result{
+		x: x, started: &StartRecord{Seq: x.Seq, ARN: started.ExecutionARN, StartedAt: started.StartedAt}, askAtOnce: started.Existed,
 	}
-	d.results <- r
-}
-
-// called counts a call to the engine.
-func (d *Dispatcher) called(op string, err error, took time.Duration) {
-	outcome := "ok"
-	var throttled *ThrottledError
-	var permanent *PermanentError
-	switch {
-	case err == nil:
-	case errors.As(err, &throttled):
-		outcome = "throttled"
-		d.stats.throttled.Add(1)
-	case errors.As(err, &permanent):
-		outcome = "permanent"
-		d.stats.callErrors.Add(1)
-	default:
-		outcome = "error"
-		d.stats.callErrors.Add(1)
-	}
-	d.observer.Called(op, outcome, took)
 }

@@ -167,9 +167,6 @@ func TestHangingEngineIsCutOff(t *testing.T) {
 		s.want(map[string]dispatch.State{"a-r": dispatch.StateReady, "b-r": dispatch.StateRunning})
 		time.Sleep(8 * time.Second)
 		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning})
-		if x := s.get("a-r"); x.State == dispatch.StateReady && !strings.Contains(x.LastError, "did not answer in 7s") {
-			t.Errorf("%+v", x)
-		}
 	})
 }
 

@@ -4,22 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"switchyard/internal/event"
 )
 
 const (
-	// watchPage is how many running requests are held in memory at once, and
-	// watchers how many of them are asked for at once.
+	// watchPage is how many running requests are read at once, and askers how
+	// many of them are asked for at once: enough that a few which get no answer
+	// hold up nobody.
 	watchPage = 64
-	watchers  = 4
-	// askAgain is when a stopped execution that has not ended yet is looked at
-	// again.
-	askAgain = 5 * time.Second
+	askers    = 64
 )
 
 // poll asks the engine for every running execution, round after round: hints
@@ -30,52 +29,129 @@ func (d *Dispatcher) poll(ctx context.Context) {
 	for first := true; ; first = false {
 		cfg := d.config()
 		began := time.Now()
-		interval := time.Duration(float64(time.Second) / cfg.PollRate)
-		startedBy := d.now()
-		if !first {
-			startedBy = startedBy.Add(-cfg.PollEvery)
-			if depth, err := d.journal.Unfinished(ctx); err == nil && depth.Running > 0 {
-				interval = max(interval, cfg.PollEvery/time.Duration(depth.Running))
-			}
+		var interval time.Duration
+		if depth, err := d.journal.Unfinished(ctx); err == nil && depth.Running > 0 && !first {
+			interval = cfg.PollEvery / time.Duration(depth.Running)
 		}
-		d.pollRound(ctx, startedBy, interval)
+		d.pollRound(ctx, first, interval)
 		if !sleep(ctx, max(cfg.PollEvery-time.Since(began), time.Millisecond)) {
 			return
 		}
 	}
 }
 
-func (d *Dispatcher) pollRound(ctx context.Context, startedBy time.Time, interval time.Duration) {
+func (d *Dispatcher) pollRound(ctx context.Context, first bool, interval time.Duration) {
+	began := d.now()
 	for after := int64(0); ; {
 		var page []Execution
 		err := d.persist(ctx, "read running requests", func() (err error) {
-			page, err = d.journal.Running(ctx, after, startedBy, watchPage)
+			page, err = d.journal.Running(ctx, after, endOfTime, watchPage)
 			return err
 		})
 		if err != nil || len(page) == 0 {
 			return
 		}
 		after = page[len(page)-1].Seq
-		var g errgroup.Group
-		g.SetLimit(watchers)
 		for i := range page {
-			done, ok := d.yield.slice(ctx)
-			if !ok {
-				break
+			x, cfg := &page[i], d.config()
+			d.watched.add(x, x.ARN, false, cfg)
+			if first && x.StartedAt.After(began) || !first && young(x, d.now(), cfg.PollEvery) {
+				continue
 			}
-			g.Go(func() error { d.pollOne(ctx, &page[i]); return nil })
-			done()
-			if !sleep(ctx, interval) {
-				break
+			if !d.ask(ctx, x) || interval > 0 && !sleep(ctx, interval) {
+				return
 			}
 		}
-		_ = g.Wait() // the calls report their errors themselves
 	}
 }
 
+// endOfTime is later than any start: the round looks at all that run, and
+// leaves out by itself those that began a moment ago. A clock that was set
+// back, or the engine's that is ahead, makes starts lie in the future; those
+// must not wait until the clock has caught up.
+var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func young(x *Execution, now time.Time, limit time.Duration) bool {
+	age := now.Sub(x.StartedAt)
+	return age >= 0 && age < limit
+}
+
+// asking bounds and paces the calls that ask for executions.
+type asking struct {
+	pace  *rate.Limiter
+	slots chan struct{}
+	calls sync.WaitGroup
+
+	mu  sync.Mutex
+	now map[int64]struct{} // those that are asked for at the moment
+}
+
+func (a *asking) init(perSecond float64) {
+	a.pace = rate.NewLimiter(rate.Limit(perSecond), 1)
+	a.slots = make(chan struct{}, askers)
+	a.now = map[int64]struct{}{}
+}
+
+func (a *asking) configure(perSecond float64) { a.pace.SetLimit(rate.Limit(perSecond)) }
+
+func (a *asking) wait() { a.calls.Wait() }
+
+// begin reports false when x is being asked for already.
+func (a *asking) begin(x *Execution) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.now[x.Seq]; ok {
+		return false
+	}
+	a.now[x.Seq] = struct{}{}
+	return true
+}
+
+func (a *asking) end(x *Execution) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.now, x.Seq)
+}
+
+// ask asks for x when its turn has come, and does not wait for the answer. It
+// reports false when ctx ended first.
+func (d *Dispatcher) ask(ctx context.Context, x *Execution) bool {
+	a := &d.asking
+	if !a.begin(x) {
+		return ctx.Err() == nil
+	}
+	begun := false
+	defer func() {
+		if !begun {
+			a.end(x)
+		}
+	}()
+	select {
+	case a.slots <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	if a.pace.Wait(ctx) != nil {
+		<-a.slots
+		return false
+	}
+	begun = d.yield.do(ctx, func() {
+		a.calls.Go(func() {
+			defer func() { a.end(x); <-a.slots }()
+			err := guard(func() error { d.pollOne(ctx, x); return nil })
+			d.logFault(err, "ask for an execution", zap.String("request_id", x.ID))
+		})
+	})
+	if !begun {
+		<-a.slots
+	}
+	return begun
+}
+
 func (d *Dispatcher) pollOne(ctx context.Context, x *Execution) {
-	o, err := d.describe(ctx, x.ARN)
 	var end EndRecord
+	o, err := d.describe(ctx, x.ARN)
+	d.watched.asked(x.ID)
 	switch {
 	case err == nil && !o.Status.Closed():
 		return
@@ -88,115 +164,23 @@ func (d *Dispatcher) pollOne(ctx context.Context, x *Execution) {
 	case ctx.Err() != nil:
 		return
 	default:
+		d.logFault(err, "ask for an execution", zap.String("request_id", x.ID))
 		d.log.Warn("asking for an execution failed; the next round asks again", zap.String("execution", x.ARN), zap.Error(err))
 		return
 	}
 	select {
-	case d.results <- result{ended: &end}:
+	case d.results <- result{ended: &end, after: func() { d.watched.remove(x.ID) }}:
 	case <-ctx.Done():
 	}
 }
 
-func (d *Dispatcher) describe(ctx context.Context, arn string) (event.Outcome, error) {
-	began := time.Now()
-	callCtx, cancel := context.WithTimeout(ctx, d.config().CallTimeout)
-	defer cancel()
-	o, err := d.engine.Describe(callCtx, arn)
-	if ctx.Err() == nil {
-		d.called("describe", err, time.Since(began))
-	}
+func (d *Dispatcher) describe(ctx context.Context, arn string) (o event.Outcome, err error) {
+	err = d.call(ctx, "describe", func(ctx context.Context) (err error) {
+		o, err = d.engine.Describe(ctx, arn)
+		return err
+	})
 	if err != nil {
 		return event.Outcome{}, fmt.Errorf("describe %s: %w", arn, err)
 	}
 	return o, nil
-}
-
-// stop stops the running executions whose end was asked for.
-func (d *Dispatcher) stop(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	var idle lookout
-	for ctx.Err() == nil {
-		var page []Execution
-		var next time.Time
-		err := d.persist(ctx, "read requests to stop", func() (err error) {
-			page, next, err = d.journal.Stopping(ctx, d.now(), watchPage)
-			return err
-		})
-		if err == nil && len(page) > 0 {
-			d.stopSome(ctx, page)
-			continue
-		}
-		wait := idle.pause()
-		if !next.IsZero() {
-			wait = min(wait, max(next.Sub(d.now()), time.Millisecond))
-		}
-		timer.Reset(wait)
-		select {
-		case <-ctx.Done():
-		case <-d.stopSoon:
-			idle.reset()
-		case <-timer.C:
-		}
-	}
-}
-
-func (d *Dispatcher) stopSome(ctx context.Context, page []Execution) {
-	results := make([]result, len(page))
-	var g errgroup.Group
-	g.SetLimit(watchers)
-	for i := range page {
-		g.Go(func() error { results[i] = d.stopOne(ctx, &page[i]); return nil })
-	}
-	_ = g.Wait() // the calls report their errors themselves
-	if ctx.Err() != nil {
-		return // interrupted is not failed
-	}
-	records := Records{At: d.now()}
-	for _, r := range results {
-		if r.failed != nil {
-			records.Failed = append(records.Failed, *r.failed)
-		} else {
-			records.Ended = append(records.Ended, *r.ended)
-		}
-	}
-	if changes, err := d.write(ctx, records); err == nil {
-		d.publish(changes)
-	}
-}
-
-func (d *Dispatcher) stopOne(ctx context.Context, x *Execution) result {
-	name := errorStopped
-	if x.SupersededBy != "" {
-		name = errorSuperseded
-	}
-	cfg := d.config()
-	began := time.Now()
-	callCtx, cancel := context.WithTimeout(ctx, cfg.CallTimeout)
-	err := d.engine.Stop(callCtx, x.ARN, name, x.StopReason)
-	cancel()
-	if ctx.Err() == nil {
-		d.called("stop", err, time.Since(began))
-	}
-	var o event.Outcome
-	if err == nil {
-		o, err = d.describe(ctx, x.ARN)
-	}
-	switch {
-	case errors.Is(err, ErrNotFound):
-		end := lost(x, d.now())
-		return result{ended: &end}
-	case err != nil:
-		wait := backoff(cfg.RetryBase, cfg.RetryMax, x.Tries, d.jitter)
-		if ctx.Err() == nil {
-			d.log.Warn("stopping an execution failed; trying again", zap.String("execution", x.ARN), zap.Duration("wait", wait), zap.Error(err))
-		}
-		return result{failed: &FailureRecord{Seq: x.Seq, Error: err.Error(), DueAt: d.now().Add(wait)}}
-	case !o.Status.Closed():
-		return result{failed: &FailureRecord{Seq: x.Seq, DueAt: d.now().Add(askAgain)}}
-	default:
-		end := endOf(&o)
-		end.Seq, end.ARN = x.Seq, x.ARN
-		return result{ended: &end}
-	}
 }

@@ -52,6 +52,18 @@ func (y *yield) busy() bool {
 	return until != 0 && time.Now().UnixNano() < until
 }
 
+// do does a slice of work when its turn has come. It reports false when ctx
+// ended first.
+func (y *yield) do(ctx context.Context, work func()) bool {
+	done, ok := y.slice(ctx)
+	if !ok {
+		return false
+	}
+	defer done() // also when work panics
+	work()
+	return true
+}
+
 // slice waits for the worker's turn and returns what ends it. It reports false
 // when ctx ended first.
 func (y *yield) slice(ctx context.Context) (done func(), ok bool) {

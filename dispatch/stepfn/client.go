@@ -1,8 +1,8 @@
 // Package stepfn starts, describes and stops executions through the Step
 // Functions API, at AWS or at the embedded engine alike.
 //
-// It makes one attempt for each call: [dispatch] owns retries, backoff and
-// rates, so the SDK's own retries are off and every error comes back with a
+// It makes one attempt for each call: [dispatch] owns timeouts, retries,
+// backoff and rates, so the SDK's own retries are off and every error comes back with a
 // verdict. SDK types stay inside: errors carry their text, not their chain.
 package stepfn
 
@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -29,8 +28,6 @@ const (
 	maxStopCause  = 32_768
 )
 
-const defaultCallTimeout = 15 * time.Second
-
 // API is the part of [*sfn.Client] that is used. Calls return when ctx ends.
 type API interface {
 	StartExecution(context.Context, *sfn.StartExecutionInput, ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error)
@@ -43,14 +40,11 @@ type Config struct {
 	// StateMachines maps each name under state_machines to the ARN that is
 	// started: of a STANDARD state machine, or of a version or alias of one.
 	StateMachines map[string]string
-	// CallTimeout bounds one call to the engine. Default 15 s.
-	CallTimeout time.Duration
 }
 
 // Client is a [dispatch.Engine] over the Step Functions API.
 type Client struct {
-	api     API
-	timeout time.Duration
+	api API
 	// machines is replaced as a whole, never written to.
 	machines atomic.Pointer[map[string]machine]
 }
@@ -62,13 +56,7 @@ func New(api API, cfg Config) (*Client, error) {
 	if api == nil {
 		return nil, errors.New("stepfn: no API client given")
 	}
-	if cfg.CallTimeout < 0 {
-		return nil, fmt.Errorf("stepfn: call timeout %v is negative", cfg.CallTimeout)
-	}
-	if cfg.CallTimeout == 0 {
-		cfg.CallTimeout = defaultCallTimeout
-	}
-	c := &Client{api: api, timeout: cfg.CallTimeout}
+	c := &Client{api: api}
 	if err := c.SetStateMachines(cfg.StateMachines); err != nil {
 		return nil, err
 	}
@@ -105,9 +93,7 @@ func (c *Client) Start(ctx context.Context, stateMachine, name string, input []b
 		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: the input has %d bytes, Step Functions takes %d", op, len(input), maxInputBytes)}
 	}
 	text := string(input)
-	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	out, err := c.api.StartExecution(callCtx, &sfn.StartExecutionInput{
+	out, err := c.api.StartExecution(ctx, &sfn.StartExecutionInput{
 		StateMachineArn: &m.arn,
 		Name:            &name,
 		Input:           &text,
@@ -117,7 +103,7 @@ func (c *Client) Start(ctx context.Context, stateMachine, name string, input []b
 		return c.adopt(ctx, op, m.execution(name), text)
 	}
 	if err != nil {
-		return dispatch.Started{}, c.classify(ctx, callCtx, op, err)
+		return dispatch.Started{}, classify(ctx, op, err)
 	}
 	arn := aws.ToString(out.ExecutionArn)
 	if isExpress(arn) {
@@ -134,11 +120,9 @@ func (c *Client) Start(ctx context.Context, stateMachine, name string, input []b
 // is: what a journal that was moved away had started, for example, when the
 // commit is heard of again in another way.
 func (c *Client) adopt(ctx context.Context, op operation, arn, input string) (dispatch.Started, error) {
-	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	out, err := c.api.DescribeExecution(callCtx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
+	out, err := c.api.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
 	if err != nil {
-		return dispatch.Started{}, c.classify(ctx, callCtx, operation{"start execution, name is taken: describe", arn}, err)
+		return dispatch.Started{}, classify(ctx, operation{"start execution, name is taken: describe", arn}, err)
 	}
 	if what := difference(aws.ToString(out.Input), input); what != "" {
 		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: an execution of this name exists with %s (%s)", op, what, arn)}
@@ -154,11 +138,9 @@ func (c *Client) adopt(ctx context.Context, op operation, arn, input string) (di
 // know, or no longer keeps, is an error that wraps [dispatch.ErrNotFound].
 func (c *Client) Describe(ctx context.Context, executionARN string) (event.Outcome, error) {
 	op := operation{"describe execution", executionARN}
-	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	out, err := c.api.DescribeExecution(callCtx, &sfn.DescribeExecutionInput{ExecutionArn: &executionARN})
+	out, err := c.api.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &executionARN})
 	if err != nil {
-		return event.Outcome{}, c.classify(ctx, callCtx, op, err)
+		return event.Outcome{}, classify(ctx, op, err)
 	}
 	status, err := executionStatus(string(out.Status))
 	if err != nil {
@@ -180,15 +162,13 @@ func (c *Client) Describe(ctx context.Context, executionARN string) (event.Outco
 // Stop implements [dispatch.Engine]. Error name and cause are cut to the 256
 // and 32,768 characters that Step Functions takes.
 func (c *Client) Stop(ctx context.Context, executionARN, errorName, cause string) error {
-	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	_, err := c.api.StopExecution(callCtx, &sfn.StopExecutionInput{
+	_, err := c.api.StopExecution(ctx, &sfn.StopExecutionInput{
 		ExecutionArn: &executionARN,
 		Error:        optional(cut(errorName, maxStopError)),
 		Cause:        optional(cut(cause, maxStopCause)),
 	})
 	if err != nil {
-		return c.classify(ctx, callCtx, operation{"stop execution", executionARN}, err)
+		return classify(ctx, operation{"stop execution", executionARN}, err)
 	}
 	return nil
 }

@@ -301,24 +301,6 @@ var hang = roundTripFunc(func(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 })
 
-func TestHangingEngineIsRetryable(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newClient(t, hang)
-		began := time.Now()
-		_, err := c.Start(t.Context(), "deploy", "x", []byte("{}"))
-		if took := time.Since(began); took != defaultCallTimeout {
-			t.Errorf("gave up after %v, want %v", took, defaultCallTimeout)
-		}
-		var permanent *dispatch.PermanentError
-		if err == nil || errors.As(err, &permanent) || !strings.Contains(err.Error(), "no answer within 15s") {
-			t.Errorf("error = %v, want a retryable one", err)
-		}
-		if errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("error %v passes for an end of the caller's context", err)
-		}
-	})
-}
-
 func TestCallsReturnWhenContextEnds(t *testing.T) {
 	calls := map[string]func(context.Context, *Client) error{
 		"start": func(ctx context.Context, c *Client) error {

@@ -59,15 +59,11 @@ func isTaken(err error) bool {
 	return errors.As(err, &apiErr) && apiErr.ErrorCode() == "ExecutionAlreadyExists"
 }
 
-// classify gives err its verdict and drops the SDK's types. ctx is the
-// caller's, callCtx the one with the call's own timeout.
-func (c *Client) classify(ctx, callCtx context.Context, op operation, err error) error {
+// classify gives err its verdict and drops the SDK's types. An end of ctx is
+// passed on as it is: whoever set the limit knows what it means.
+func classify(ctx context.Context, op operation, err error) error {
 	if ctxErr := ctx.Err(); ctxErr != nil {
 		return fmt.Errorf("%v: %w", op, ctxErr)
-	}
-	if callCtx.Err() != nil {
-		// Not wrapped: to the caller a deadline of ours is no end of ctx.
-		return fmt.Errorf("%v: no answer within %v", op, c.timeout)
 	}
 	var response *smithyhttp.ResponseError
 	status := 0

@@ -49,6 +49,8 @@ type App struct {
 	pages      *ui.Pages
 	tracer     *tracer
 
+	callTimeout time.Duration // of each call to Step Functions; 0 for the default
+
 	// What a reload replaces.
 	mu      sync.Mutex
 	cfg     *config.Config
@@ -70,8 +72,8 @@ type settings struct {
 // WithVersion says which version runs, for traces.
 func WithVersion(v string) Option { return func(s *settings) { s.version = v } }
 
-// WithEngineTimeout bounds each call to Step Functions; 0 means the client's
-// own default.
+// WithEngineTimeout bounds each call to Step Functions; 0 means the
+// dispatcher's default.
 func WithEngineTimeout(d time.Duration) Option { return func(s *settings) { s.engineTimeout = d } }
 
 // New opens everything that the config names and binds its ports. Nothing runs
@@ -94,7 +96,8 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 		return nil, err
 	}
 	a.undo.add(a.tracer.close)
-	if err := a.openEngine(ctx, set.engineTimeout); err != nil {
+	a.callTimeout = set.engineTimeout
+	if err := a.openEngine(ctx); err != nil {
 		return nil, err
 	}
 	if a.journal, err = journal.Open(filepath.Join(a.dir, "journal.db")); err != nil {
@@ -113,7 +116,7 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 // Close gives back what New opened, for an App that is not run.
 func (a *App) Close() error { return a.undo.close() }
 
-func (a *App) openEngine(ctx context.Context, timeout time.Duration) error {
+func (a *App) openEngine(ctx context.Context) error {
 	var client stepfn.API
 	if aws, ok := a.cfg.AWSConfig(); ok {
 		dialled, err := stepfn.Dial(ctx, aws)
@@ -133,7 +136,7 @@ func (a *App) openEngine(ctx context.Context, timeout time.Duration) error {
 	if err != nil {
 		return err
 	}
-	a.engine, err = stepfn.New(client, stepfn.Config{StateMachines: arns, CallTimeout: timeout})
+	a.engine, err = stepfn.New(client, stepfn.Config{StateMachines: arns})
 	return err
 }
 
@@ -166,7 +169,7 @@ func (a *App) openDispatch() error {
 	for _, w := range routes.Warnings() {
 		a.log.Warn("route can hardly mean this", zap.String("warning", w))
 	}
-	a.dispatcher, err = dispatch.New(a.journal, a.engine, routes, dispatchConfig(a.cfg),
+	a.dispatcher, err = dispatch.New(a.journal, a.engine, routes, a.dispatchConfig(a.cfg),
 		dispatch.WithLogger(a.log), dispatch.WithObserver(a.metrics), dispatch.WithTracer(a.tracer))
 	if err != nil {
 		return err
@@ -409,7 +412,7 @@ func (a *App) reload(ctx context.Context, cfg *config.Config) error {
 	if err := a.engine.SetStateMachines(arns); err != nil {
 		return err
 	}
-	if err := a.dispatcher.Reconfigure(routes, dispatchConfig(cfg)); err != nil {
+	if err := a.dispatcher.Reconfigure(routes, a.dispatchConfig(cfg)); err != nil {
 		return err
 	}
 	a.statuses.SetPosters(posters)

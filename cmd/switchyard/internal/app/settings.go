@@ -31,8 +31,9 @@ const (
 )
 
 // dispatchConfig adds to the operator's settings what depends on the engine.
-func dispatchConfig(cfg *config.Config) dispatch.Config {
+func (a *App) dispatchConfig(cfg *config.Config) dispatch.Config {
 	c := cfg.DispatchConfig()
+	c.CallTimeout = a.callTimeout
 	if cfg.Engine.AWS == nil {
 		c.PollEvery, c.PollRate = embeddedPollEvery, embeddedPollRate
 	} else {

@@ -1,0 +1,131 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"go.uber.org/zap"
+
+	"switchyard/internal/event"
+	"switchyard/internal/safetext"
+)
+
+// faultError is a panic of code that works on one delivery or request. A panic
+// that ended the process would end it again at every start, since the row that
+// caused it is still there: the row pays for it, and the rest goes on.
+type faultError struct {
+	text  string
+	stack []byte
+}
+
+func (e *faultError) Error() string { return "panic: " + e.text }
+
+// maxFault is how many characters of a panic's value are kept.
+const maxFault = 200
+
+// guard turns a panic of work into a [*faultError].
+func guard(work func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &faultError{text: safetext.Cut(safetext.Line(fmt.Sprint(v)), maxFault), stack: debug.Stack()}
+		}
+	}()
+	return work()
+}
+
+// logFault reports a fault with its stack, and reports whether err is one.
+func (d *Dispatcher) logFault(err error, what string, fields ...zap.Field) bool {
+	var fault *faultError
+	if !errors.As(err, &fault) {
+		return false
+	}
+	d.stats.faults.Add(1)
+	d.log.Error("a panic was caught; this is a bug in Switchyard", append(fields,
+		zap.String("step", what), zap.String("panic", fault.text), zap.ByteString("stack", fault.stack))...)
+	return true
+}
+
+// plan routes an event for an answer. Where routing panics the plan says so:
+// the delivery is durable all the same.
+func (d *Dispatcher) plan(p Planner, ev *event.Event, id string) event.Plan {
+	var plan event.Plan
+	err := guard(func() error { plan = p.Plan(*ev); return nil })
+	if d.logFault(err, "route for the answer", zap.String("delivery_id", id)) {
+		plan = event.Plan{Ignored: []event.Ignored{unroutable(err, id)}}
+	}
+	return plan
+}
+
+// unroutable is why a delivery whose routing panicked starts nothing.
+func unroutable(err error, id string) event.Ignored {
+	return event.Ignored{Reason: fmt.Sprintf("routing it failed (%v): this is a bug in Switchyard, its log says more; once it is repaired, run: switchyard deliveries replay %s", err, id)}
+}
+
+// expansionOf is what routing makes of a delivery, or the reason why it cannot
+// be routed. The delivery counts as expanded either way: those behind it must
+// not wait, and it can be replayed.
+func (d *Dispatcher) expansionOf(p *PendingDelivery, r *rules) Expansion {
+	var e Expansion
+	err := guard(func() error { e = d.expansion(p, r); return nil })
+	if d.logFault(err, "route", zap.String("delivery_id", p.ID)) {
+		e = Expansion{Delivery: p.Seq, At: p.ReceivedAt, Ignored: []Ignored{{Ignored: unroutable(err, p.ID)}}}
+	}
+	return e
+}
+
+// keepGoing runs a worker again when it panics, after a pause: a worker that is
+// gone would stop everything of its kind until the next start of the process.
+func (d *Dispatcher) keepGoing(ctx context.Context, name string, work func(context.Context)) {
+	for try := 0; ; try++ {
+		err := guard(func() error { work(ctx); return nil })
+		if !d.logFault(err, "worker "+name) || !sleep(ctx, backoff(time.Second, longestLook, try, d.jitter)) {
+			return
+		}
+		d.wakeAll()
+	}
+}
+
+// guarded keeps an observer and a tracer from ending the process: metrics and
+// traces are no reason to stop working. The first panic is logged.
+type guarded struct {
+	observer Observer
+	tracer   Tracer
+	caught   func(error)
+}
+
+var (
+	_ Observer = (*guarded)(nil)
+	_ Tracer   = (*guarded)(nil)
+)
+
+func (g *guarded) tell(what func()) {
+	if err := guard(func() error { what(); return nil }); err != nil {
+		g.caught(err)
+	}
+}
+
+func (g *guarded) Delivered(outcome string, took time.Duration) {
+	g.tell(func() { g.observer.Delivered(outcome, took) })
+}
+
+func (g *guarded) Called(op, outcome string, took time.Duration) {
+	g.tell(func() { g.observer.Called(op, outcome, took) })
+}
+
+func (g *guarded) Started(latency time.Duration) { g.tell(func() { g.observer.Started(latency) }) }
+
+func (g *guarded) Ended(state State) { g.tell(func() { g.observer.Ended(state) }) }
+
+func (g *guarded) Inject(ctx context.Context) (traceparent string) {
+	g.tell(func() { traceparent = g.tracer.Inject(ctx) })
+	return traceparent
+}
+
+func (g *guarded) Start(ctx context.Context, x *Execution) (context.Context, func(error)) {
+	spanCtx, end := ctx, func(error) {}
+	g.tell(func() { spanCtx, end = g.tracer.Start(ctx, x) })
+	return spanCtx, func(err error) { g.tell(func() { end(err) }) }
+}
