@@ -80,6 +80,9 @@ func (c Config) withDefaults() (Config, error) {
 	)
 }
 
+// longestWait is the longest backoff that a request is given.
+func (c Config) longestWait() time.Duration { return c.RetryMax }
+
 func setDefault[T comparable](v *T, d T) {
 	var zero T
 	if *v == zero {

@@ -23,6 +23,7 @@ type Dispatcher struct {
 	engine   Engine
 	log      *zap.Logger
 	now      func() time.Time
+	due      dueClock
 	jitter   func() float64
 	observer Observer
 	tracer   Tracer
@@ -144,6 +145,7 @@ func New(j Journal, e Engine, p Planner, cfg Config, opts ...Option) (*Dispatche
 	for _, o := range opts {
 		o(d)
 	}
+	d.due.wall = d.now
 	watchers := &guarded{observer: d.observer, tracer: d.tracer}
 	var once sync.Once
 	watchers.caught = func(err error) {
@@ -222,8 +224,30 @@ func (d *Dispatcher) boot(ctx context.Context) error {
 			d.bootSeq = page.Executions[0].Seq
 		}
 		d.admitAll()
-		return nil
+		return d.hastenAll(ctx)
 	})
+}
+
+// hastenAll makes due what no backoff can have put off so far: it was written
+// while the clock was ahead.
+func (d *Dispatcher) hastenAll(ctx context.Context) error {
+	now := d.due.now()
+	n, err := d.hasten(ctx, "", now.Add(d.config().longestWait()), now)
+	if n > 0 {
+		d.log.Warn("requests were put off until far in the future, which means that the clock was ahead; they are due now", zap.Int("requests", n))
+	}
+	return err
+}
+
+// hasten makes due at once the requests of a state machine, or of all if it is
+// empty, that fall due after a time.
+func (d *Dispatcher) hasten(ctx context.Context, stateMachine string, after, now time.Time) (total int, err error) {
+	for {
+		n, err := d.journal.Hasten(ctx, stateMachine, after, now)
+		if total += n; err != nil || n == 0 {
+			return total, err
+		}
+	}
 }
 
 // persist repeats a step on the journal until it succeeds or ctx ends: a

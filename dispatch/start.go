@@ -106,7 +106,7 @@ func (d *Dispatcher) start(ctx context.Context) {
 		if wait == 0 && len(s.queue) == 0 {
 			wait = idle.pause()
 			if !s.nextDue.IsZero() {
-				wait = min(wait, max(s.nextDue.Sub(d.now()), time.Millisecond))
+				wait = min(wait, d.due.until(s.nextDue))
 			}
 		}
 		timer.Stop()
@@ -133,7 +133,7 @@ func (s *starter) fetch(ctx context.Context) {
 	limit := startPage + len(taken)
 	var due []Execution
 	err := s.persist(ctx, "read ready requests", func() (err error) {
-		due, s.nextDue, err = s.journal.Due(ctx, s.now(), limit)
+		due, s.nextDue, err = s.journal.Due(ctx, s.due.now(), limit)
 		return err
 	})
 	if err != nil {
@@ -254,7 +254,7 @@ func (d *Dispatcher) startOne(ctx context.Context, x *Execution) {
 	default:
 		wait := backoff(cfg.RetryBase, cfg.RetryMax, x.Tries, d.jitter)
 		log.Warn("starting an execution failed; trying again", zap.Duration("wait", wait), zap.Error(err))
-		d.results <- result{x: x, failed: &FailureRecord{Seq: x.Seq, Error: err.Error(), DueAt: d.now().Add(wait)}}
+		d.results <- result{x: x, failed: &FailureRecord{Seq: x.Seq, Error: err.Error(), DueAt: d.due.now().Add(wait)}}
 	}
 }
 
@@ -263,7 +263,7 @@ func (d *Dispatcher) hasStarted(x *Execution, started Started) {
 	d.pace.succeeded()
 	now := d.now()
 	d.stats.started.Add(1)
-	d.observer.Started(now.Sub(x.CreatedAt))
+	d.observer.Started(max(now.Sub(x.CreatedAt), 0)) // a clock may have been set back
 	if started.StartedAt.IsZero() {
 		started.StartedAt = now
 	}

@@ -46,7 +46,7 @@ func (d *Dispatcher) stop(ctx context.Context) {
 		var page []Execution
 		var next time.Time
 		err := d.persist(ctx, "read requests to stop", func() (err error) {
-			page, next, err = d.journal.Stopping(ctx, d.now(), stopPage+len(taken))
+			page, next, err = d.journal.Stopping(ctx, d.due.now(), stopPage+len(taken))
 			return err
 		})
 		if err != nil {
@@ -62,7 +62,7 @@ func (d *Dispatcher) stop(ctx context.Context) {
 		}
 		wait := idle.pause()
 		if !next.IsZero() {
-			wait = min(wait, max(next.Sub(d.now()), time.Millisecond))
+			wait = min(wait, d.due.until(next))
 		}
 		timer.Reset(wait)
 		select {
@@ -122,7 +122,7 @@ func (d *Dispatcher) stopLater(x *Execution, err error) result {
 	cfg := d.config()
 	wait := backoff(cfg.RetryBase, cfg.RetryMax, x.Tries, d.jitter)
 	d.log.Warn("stopping an execution failed; trying again", zap.String("execution", x.ARN), zap.Duration("wait", wait), zap.Error(err))
-	return result{failed: &FailureRecord{Seq: x.Seq, Error: err.Error(), DueAt: d.now().Add(wait)}}
+	return result{failed: &FailureRecord{Seq: x.Seq, Error: err.Error(), DueAt: d.due.now().Add(wait)}}
 }
 
 func (d *Dispatcher) stopOne(ctx context.Context, x *Execution) result {
@@ -145,7 +145,7 @@ func (d *Dispatcher) stopOne(ctx context.Context, x *Execution) result {
 		d.logFault(err, "stop", zap.String("request_id", x.ID))
 		return d.stopLater(x, err)
 	case !o.Status.Closed():
-		return result{failed: &FailureRecord{Seq: x.Seq, DueAt: d.now().Add(askAgain)}}
+		return result{failed: &FailureRecord{Seq: x.Seq, DueAt: d.due.now().Add(askAgain)}}
 	default:
 		end := endOf(&o)
 		end.Seq, end.ARN = x.Seq, x.ARN

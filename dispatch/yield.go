@@ -20,7 +20,8 @@ import (
 // from being paid for sevenfold. At any other time they run freely.
 type yield struct {
 	arrivals  atomic.Int64
-	busyUntil atomic.Int64 // unix nanoseconds
+	busyUntil atomic.Int64 // nanoseconds since began
+	began     time.Time
 	turn      chan struct{}
 
 	mu   sync.Mutex
@@ -34,13 +35,13 @@ const (
 	longestPause = 100 * time.Millisecond
 )
 
-func (y *yield) init() { y.turn = make(chan struct{}, 1) }
+func (y *yield) init() { y.turn, y.began = make(chan struct{}, 1), time.Now() }
 
 // arrive counts a delivery in, and says how many are waiting with it.
 func (y *yield) arrive() (leave func(), waiting int) {
 	n := y.arrivals.Add(1)
 	if n >= busyArrivals {
-		y.busyUntil.Store(time.Now().Add(calmAfter).UnixNano())
+		y.busyUntil.Store(int64(time.Since(y.began) + calmAfter))
 	}
 	return y.leave, int(n)
 }
@@ -49,7 +50,7 @@ func (y *yield) leave() { y.arrivals.Add(-1) }
 
 func (y *yield) busy() bool {
 	until := y.busyUntil.Load()
-	return until != 0 && time.Now().UnixNano() < until
+	return until != 0 && int64(time.Since(y.began)) < until
 }
 
 // do does a slice of work when its turn has come. It reports false when ctx

@@ -81,8 +81,9 @@ func steps(t *testing.T, j *SQLite) (repeats int) {
 	retry("admit", func() error { _, err := j.Admit(ctx, "prod", 1, now); return err })
 	record(dispatch.Records{
 		Started: []dispatch.StartRecord{{Seq: seq("a"), ARN: "arn:a", StartedAt: now}},
-		Failed:  []dispatch.FailureRecord{{Seq: seq("b"), Error: "no", DueAt: now}},
+		Failed:  []dispatch.FailureRecord{{Seq: seq("b"), Error: "no", DueAt: now.Add(time.Hour)}},
 	})
+	retry("hasten", func() error { _, err := j.Hasten(ctx, "", now.Add(time.Minute), now); return err })
 	record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: seq("a"), ARN: "arn:a", State: dispatch.StateSucceeded, StoppedAt: now, Output: "{}"}}})
 	expand("2", request("a", ""), request("c", ""))
 	retry("stop", func() error {

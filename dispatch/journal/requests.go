@@ -57,6 +57,25 @@ func (j *SQLite) Stopping(ctx context.Context, now time.Time, limit int) ([]disp
 	return due, next, err
 }
 
+// Hasten implements [dispatch.Requests].
+func (j *SQLite) Hasten(ctx context.Context, stateMachine string, after, now time.Time) (int, error) {
+	total := int64(0)
+	err := j.do(ctx, func(c *conn) error {
+		total = 0
+		for _, queue := range []string{`state = 'ready'`, `state = 'running' AND stop_reason <> ''`} {
+			n, err := c.exec(`UPDATE requests SET due_at = ?2 WHERE seq IN (SELECT seq FROM requests
+				WHERE `+queue+` AND due_at > ?1 AND (?3 = '' OR state_machine = ?3) ORDER BY due_at LIMIT ?4)`,
+				millis(after), millis(now), stateMachine, int64(admitStep))
+			if err != nil {
+				return err
+			}
+			total += n
+		}
+		return nil
+	})
+	return int(total), err
+}
+
 // next reads when something falls due after now, zero for never.
 func (j *SQLite) next(ctx context.Context, query string, now time.Time) (time.Time, error) {
 	var at int64

@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Journal) {
 		{"RevisitsHappenOnce", revisitOnce},
 		{"DeletedAndPushedAgain", recreated},
 		{"DueIsFirstInFirstOut", dueOrder},
+		{"HastenBringsForward", hasten},
 		{"RequestsReachTheirEnd", lifecycle},
 		{"RecordsOutOfPlaceChangeNothing", outOfPlace},
 		{"HintsMustMatch", hintsMustMatch},

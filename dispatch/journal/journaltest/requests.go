@@ -32,6 +32,42 @@ func dueOrder(t *testing.T, f *fixture) {
 	}
 }
 
+func hasten(t *testing.T, f *fixture) {
+	other := func(r *dispatch.NewRequest) { r.StateMachine = "other" }
+	f.push(f.request("soon"), f.request("far"), f.request("elsewhere", other), f.request("stopping"), f.request("running"))
+	f.start("stopping")
+	f.start("running")
+	_, err := f.j.RequestStop(t.Context(), "stopping", dispatch.StopRequest{Reason: "enough", At: f.now})
+	f.must(err)
+	putOff := func(id string, d time.Duration) {
+		f.record(dispatch.Records{Failed: []dispatch.FailureRecord{{Seq: f.execution(id).Seq, Error: "no", DueAt: f.now.Add(d)}}})
+	}
+	putOff("soon", time.Minute)
+	for _, id := range []string{"far", "elsewhere", "stopping"} {
+		putOff(id, 5*365*24*time.Hour)
+	}
+	f.diff("all are put off", []string{}, f.due())
+	all := func(stateMachine string) (total int) {
+		for {
+			n, err := f.j.Hasten(t.Context(), stateMachine, f.now.Add(5*time.Minute), f.now)
+			f.must(err)
+			if total += n; n == 0 {
+				return total
+			}
+		}
+	}
+	f.diff("of one state machine", 1, all("other"))
+	f.diff("due of one state machine", []string{"elsewhere"}, f.due())
+	f.diff("of all", 2, all(""))
+	f.diff("due of all", []string{"far", "elsewhere"}, f.due())
+	stopping, _, err := f.j.Stopping(t.Context(), f.now, 10)
+	f.must(err)
+	f.diff("due to be stopped", []string{"stopping"}, idsOf(stopping))
+	f.diff("again", 0, all(""))
+	f.now = f.now.Add(time.Minute)
+	f.diff("an ordinary backoff", []string{"far", "elsewhere", "soon"}, f.due())
+}
+
 func lifecycle(t *testing.T, f *fixture) {
 	id, _ := f.push(f.request("x", func(r *dispatch.NewRequest) { r.PullRequest, r.Kind = 12, event.PullRequest }))
 	created := f.now

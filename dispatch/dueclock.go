@@ -1,0 +1,37 @@
+package dispatch
+
+import (
+	"sync"
+	"time"
+)
+
+// dueClock says what time it is for everything that falls due. It never goes
+// back and never stands still: while the process lives it advances at least as
+// the monotonic clock does, and where the wall clock is ahead of that it
+// follows. So a wall clock that is set back makes nothing wait longer, and one
+// that was set years ahead and is corrected leaves nothing due in years.
+//
+// Times that are kept for people, such as when a request was made, are those of
+// the wall clock.
+type dueClock struct {
+	wall func() time.Time
+
+	mu   sync.Mutex
+	at   time.Time
+	read time.Time // when at was right, with its monotonic reading
+}
+
+func (c *dueClock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	read, wall := time.Now(), c.wall().Round(0)
+	at := c.at.Add(read.Sub(c.read))
+	if wall.After(at) {
+		at = wall
+	}
+	c.at, c.read = at, read
+	return at
+}
+
+// until is how long it takes until t, at least a moment.
+func (c *dueClock) until(t time.Time) time.Duration { return max(t.Sub(c.now()), time.Millisecond) }
