@@ -28,7 +28,7 @@ type Dispatcher struct {
 	observer Observer
 	tracer   Tracer
 
-	// rules is replaced as a whole by Reconfigure.
+	// rules is replaced as a whole by what Prepare returns.
 	rules atomic.Pointer[rules]
 
 	yield   yield
@@ -156,23 +156,26 @@ func New(j Journal, e Engine, p Planner, cfg Config, opts ...Option) (*Dispatche
 	return d, nil
 }
 
-// Reconfigure replaces planner and config at once, while running. Deliveries
-// that are expanded from now on follow the new planner; requests that exist
-// keep what they were made with, except that environment limits apply to all.
-func (d *Dispatcher) Reconfigure(p Planner, cfg Config) error {
+// Prepare checks a planner and a config that are to replace those in use. The
+// function that it returns replaces both at once, while running, and cannot
+// fail. Deliveries that are expanded from then on follow the new planner;
+// requests that exist keep what they were made with, except that environment
+// limits apply to all.
+func (d *Dispatcher) Prepare(p Planner, cfg Config) (apply func(), err error) {
 	if p == nil {
-		return errors.New("dispatch: a planner is required")
+		return nil, errors.New("dispatch: a planner is required")
 	}
-	cfg, err := cfg.withDefaults()
+	cfg, err = cfg.withDefaults()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	d.rules.Store(&rules{p, cfg})
-	d.pace.configure(cfg.StartRate, cfg.StartBurst)
-	d.asking.configure(cfg.PollRate)
-	d.admitAll()
-	wake(d.startSoon)
-	return nil
+	return func() {
+		d.rules.Store(&rules{p, cfg})
+		d.pace.configure(cfg.StartRate, cfg.StartBurst)
+		d.asking.configure(cfg.PollRate)
+		d.admitAll()
+		wake(d.startSoon)
+	}, nil
 }
 
 func (d *Dispatcher) config() Config { return d.rules.Load().cfg }

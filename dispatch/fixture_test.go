@@ -180,6 +180,15 @@ type service struct {
 	stop   func()
 }
 
+// Reconfigure applies a planner and a config, as a reload does.
+func (s *service) Reconfigure(p dispatch.Planner, cfg dispatch.Config) error {
+	apply, err := s.Prepare(p, cfg)
+	if err == nil {
+		apply()
+	}
+	return err
+}
+
 // run starts a dispatcher on the journal at path.
 
 func run(t *testing.T, path string, e *engine, p dispatch.Planner, cfg dispatch.Config, opts ...dispatch.Option) *service {

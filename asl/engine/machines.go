@@ -119,7 +119,7 @@ func (e *Engine) machine(ctx context.Context, name string) (*Machine, error) {
 		if m, err = e.readMachine(ctx, body); err != nil {
 			return nil, internal(err)
 		}
-		e.remember(m)
+		m = e.rememberRead(m)
 	}
 	if m.Status != MachineDeleting {
 		return m, nil
@@ -148,10 +148,27 @@ func (e *Engine) hasRunning(ctx context.Context, name string) (bool, error) {
 func (e *Engine) remember(m *Machine) {
 	e.book.mu.Lock()
 	defer e.book.mu.Unlock()
-	if len(e.book.machines) >= cached {
-		clear(e.book.machines)
+	e.book.put(m)
+}
+
+// put needs the lock mu.
+func (b *machineBook) put(m *Machine) {
+	if len(b.machines) >= cached {
+		clear(b.machines)
 	}
-	e.book.machines[m.Name] = m
+	b.machines[m.Name] = m
+}
+
+// rememberRead keeps what was read, unless a change has come in between, which
+// is newer. It returns what is kept.
+func (e *Engine) rememberRead(m *Machine) *Machine {
+	e.book.mu.Lock()
+	defer e.book.mu.Unlock()
+	if newer := e.book.machines[m.Name]; newer != nil {
+		return newer
+	}
+	e.book.put(m)
+	return m
 }
 
 func (e *Engine) readMachine(ctx context.Context, body []byte) (*Machine, error) {

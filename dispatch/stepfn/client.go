@@ -57,26 +57,37 @@ func New(api API, cfg Config) (*Client, error) {
 		return nil, errors.New("stepfn: no API client given")
 	}
 	c := &Client{api: api}
-	if err := c.SetStateMachines(cfg.StateMachines); err != nil {
+	apply, err := c.PrepareStateMachines(cfg.StateMachines)
+	if err != nil {
 		return nil, err
 	}
+	apply()
 	return c, nil
 }
 
-// SetStateMachines replaces the known state machines, as a reload of the
-// config does. When one of them is wrong, nothing changes. Safe for concurrent
-// use with every other method.
-func (c *Client) SetStateMachines(arns map[string]string) error {
+// PrepareStateMachines checks what a changed config names as state machines. The
+// function that it returns replaces the known ones; it cannot fail, and is safe
+// for concurrent use with every other method. A name that the config has no
+// more is still known: requests that were made for it are yet to be started.
+func (c *Client) PrepareStateMachines(arns map[string]string) (apply func(), err error) {
 	parsed := make(map[string]machine, len(arns))
 	for name, arn := range arns {
 		m, err := parseMachine(arn)
 		if err != nil {
-			return fmt.Errorf("state_machines.%s.arn: %w", name, err)
+			return nil, fmt.Errorf("state_machines.%s.arn: %w", name, err)
 		}
 		parsed[name] = m
 	}
-	c.machines.Store(&parsed)
-	return nil
+	return func() {
+		if before := c.machines.Load(); before != nil {
+			for name, m := range *before {
+				if _, ok := parsed[name]; !ok {
+					parsed[name] = m
+				}
+			}
+		}
+		c.machines.Store(&parsed)
+	}, nil
 }
 
 // Start implements [dispatch.Engine]. Step Functions answers a repeated start

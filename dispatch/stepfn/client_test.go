@@ -194,24 +194,29 @@ func TestStartNeverRepeatsExpress(t *testing.T) {
 	}
 }
 
-func TestSetStateMachinesReplacesAllOrNothing(t *testing.T) {
+func TestPrepareStateMachinesReplacesAllOrNothing(t *testing.T) {
 	c, fake := newFake(t, map[string]answer{
 		"StartExecution": {body: `{"executionArn":"` + executionARN + `","startDate":1}`},
 	})
 	other := "arn:aws-cn:states:cn-north-1:123456789012:stateMachine:other"
-	if err := c.SetStateMachines(map[string]string{"good": other, "bad": "nonsense"}); err == nil || !strings.Contains(err.Error(), "state_machines.bad.arn") {
+	if _, err := c.PrepareStateMachines(map[string]string{"good": other, "bad": "nonsense"}); err == nil || !strings.Contains(err.Error(), "state_machines.bad.arn") {
 		t.Errorf("error = %v, want one that names state_machines.bad.arn", err)
 	}
-	if _, err := c.Start(t.Context(), "deploy", "x", []byte("{}")); err != nil {
-		t.Errorf("after a refused replacement: %v", err)
-	}
-	if err := c.SetStateMachines(map[string]string{"good": other}); err != nil {
+	apply, err := c.PrepareStateMachines(map[string]string{"good": other})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Start(t.Context(), "good", "x", []byte("{}")); err != nil {
-		t.Fatal(err)
+	if _, err := c.Start(t.Context(), "good", "x", []byte("{}")); err == nil {
+		t.Error("what was only prepared is known already")
 	}
-	if got := fake.seen()[1].Body["stateMachineArn"]; got != other {
+	apply()
+	// A request that was made for it before is yet to be started.
+	for _, name := range []string{"good", "deploy"} {
+		if _, err := c.Start(t.Context(), name, "x", []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fake.seen()[0].Body["stateMachineArn"]; got != other {
 		t.Errorf("started %v, want %v", got, other)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,7 +38,7 @@ type App struct {
 	log     *zap.Logger
 	dir     string // data_dir
 	metrics *metrics
-	undo    closers
+	closers
 
 	embedded   *Embedded // nil with AWS
 	engine     *stepfn.Client
@@ -51,11 +50,9 @@ type App struct {
 
 	callTimeout time.Duration // of each call to Step Functions; 0 for the default
 
-	// What a reload replaces.
-	mu      sync.Mutex
-	cfg     *config.Config
-	webhook atomic.Pointer[webhook.Handler]
-	api     atomic.Pointer[api.API]
+	cfg      *config.Config // the one that New was given
+	reloader *reloader
+	faces    atomic.Pointer[faces]
 
 	public, port net.Listener // port is the engine's own, nil when not asked for
 	ready        atomic.Bool
@@ -95,7 +92,7 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 	if a.tracer, err = newTracer(ctx, cfg.Tracing.Endpoint, cfg.Tracing.Ratio, set.version, log); err != nil {
 		return nil, err
 	}
-	a.undo.add(a.tracer.close)
+	a.onStop("tracing", a.tracer.close)
 	a.callTimeout = set.engineTimeout
 	if err := a.openEngine(ctx); err != nil {
 		return nil, err
@@ -103,18 +100,22 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 	if a.journal, err = journal.Open(filepath.Join(a.dir, "journal.db")); err != nil {
 		return nil, err
 	}
-	a.undo.add(a.journal.Close)
+	a.onStop("journal", a.journal.Close)
 	if err := a.openDispatch(); err != nil {
 		return nil, err
 	}
 	if err := a.listen(); err != nil {
 		return nil, err
 	}
-	return a, a.openFaces()
+	if err := a.openFaces(); err != nil {
+		return nil, err
+	}
+	a.reloader = &reloader{refuse: refuseRestart, parts: a.parts(), store: a.storeStateMachines, cfg: cfg}
+	return a, nil
 }
 
 // Close gives back what New opened, for an App that is not run.
-func (a *App) Close() error { return a.undo.close() }
+func (a *App) Close() error { return a.close(a.log) }
 
 func (a *App) openEngine(ctx context.Context) error {
 	var client stepfn.API
@@ -129,45 +130,60 @@ func (a *App) openEngine(ctx context.Context) error {
 		if a.embedded, err = OpenEmbedded(ctx, a.dir, a.cfg, a.log); err != nil {
 			return err
 		}
-		a.undo.add(a.embedded.Close)
+		a.onStop("embedded engine", a.embedded.Close)
 		client = stepfn.DialEmbedded(a.embedded.API.Transport())
 	}
-	arns, err := a.stateMachines(ctx, a.cfg)
-	if err != nil {
-		return err
+	err := a.storeStateMachines(ctx, a.cfg)
+	if err == nil {
+		a.engine, err = stepfn.New(client, stepfn.Config{StateMachines: a.machineARNs(a.cfg)})
 	}
-	a.engine, err = stepfn.New(client, stepfn.Config{StateMachines: arns})
 	return err
 }
 
-// stateMachines returns the ARNs of the config's state machines; the embedded
-// engine is made to hold them first.
-func (a *App) stateMachines(ctx context.Context, cfg *config.Config) (map[string]string, error) {
-	if a.embedded == nil {
-		arns := map[string]string{}
-		for name, m := range cfg.StateMachines {
-			arns[name] = m.ARN
+// machineARNs are the ARNs of the config's state machines by name.
+func (a *App) machineARNs(cfg *config.Config) map[string]string {
+	arns := map[string]string{}
+	for name, m := range cfg.StateMachines {
+		if arns[name] = m.ARN; a.embedded != nil {
+			arns[name] = machineARN(name)
 		}
-		return arns, nil
+	}
+	return arns
+}
+
+// storeStateMachines makes the embedded engine hold the config's state
+// machines, all or none.
+func (a *App) storeStateMachines(ctx context.Context, cfg *config.Config) error {
+	if a.embedded == nil {
+		return nil
 	}
 	definitions := map[string]string{}
 	for name, m := range cfg.StateMachines {
 		text, err := os.ReadFile(cfg.Resolve(m.Definition))
 		if err != nil {
-			return nil, fmt.Errorf("state_machines.%s.definition: %w", name, err)
+			return fmt.Errorf("state_machines.%s.definition: %w", name, err)
 		}
 		definitions[name] = string(text)
 	}
 	return a.embedded.register(ctx, definitions)
 }
 
-func (a *App) openDispatch() error {
-	routes, err := router.New(a.cfg.RouterConfig())
+// planner is the config's router. What its routes can hardly mean is logged.
+func (a *App) planner(cfg *config.Config) (*router.Router, error) {
+	routes, err := router.New(cfg.RouterConfig())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, w := range routes.Warnings() {
 		a.log.Warn("route can hardly mean this", zap.String("warning", w))
+	}
+	return routes, nil
+}
+
+func (a *App) openDispatch() error {
+	routes, err := a.planner(a.cfg)
+	if err != nil {
+		return err
 	}
 	a.dispatcher, err = dispatch.New(a.journal, a.engine, routes, a.dispatchConfig(a.cfg),
 		dispatch.WithLogger(a.log), dispatch.WithObserver(a.metrics), dispatch.WithTracer(a.tracer))
@@ -203,41 +219,48 @@ func (a *App) openFaces() error {
 		return err
 	}
 	a.metrics.watchStatuses(a.statuses.Stats)
-	hooks, calls, err := a.faces(a.cfg)
+	f, err := a.newFaces(a.cfg)
 	if err != nil {
 		return err
 	}
-	a.webhook.Store(hooks)
-	a.api.Store(calls)
+	a.faces.Store(f)
 	return nil
 }
 
-// faces builds the parts of the HTTP face that a reload replaces.
-func (a *App) faces(cfg *config.Config) (*webhook.Handler, *api.API, error) {
+// faces are the parts of the HTTP face that a reload replaces, together.
+type faces struct {
+	webhook *webhook.Handler
+	api     *api.API
+}
+
+func (a *App) newFaces(cfg *config.Config) (*faces, error) {
 	all, err := sources(cfg)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	hooks, err := webhook.New(a.dispatcher, all, cfg.WebhookConfig(),
 		webhook.WithLogger(a.log), webhook.WithObserver(a.metrics.answered))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(cfg.Server.APITokens) == 0 {
 		if _, err := secretFile(a.dir, TokenFile); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	tokens, err := APITokens(cfg)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	opts := []api.Option{api.WithLogger(a.log)}
 	if a.embedded != nil {
 		opts = append(opts, api.WithLogs(a.embedded.followLog))
 	}
 	calls, err := api.New(a.dispatcher, starter(slices.Sorted(maps.Keys(cfg.StateMachines))), api.Config{Tokens: tokens}, opts...)
-	return hooks, calls, err
+	if err != nil {
+		return nil, err
+	}
+	return &faces{webhook: hooks, api: calls}, nil
 }
 
 // APITokens are the tokens of the config or, where it names none, the one that
@@ -258,14 +281,14 @@ func (a *App) listen() (err error) {
 	if a.public, err = lc.Listen(context.Background(), "tcp", a.cfg.Server.Listen); err != nil {
 		return fmt.Errorf("server.listen: %w", err)
 	}
-	a.undo.add(ignoreClosed(a.public.Close))
+	a.onStop("listener", ignoreClosed(a.public.Close))
 	if a.embedded == nil || a.cfg.Engine.Embedded.Listen == "" {
 		return nil
 	}
 	if a.port, err = lc.Listen(context.Background(), "tcp", a.cfg.Engine.Embedded.Listen); err != nil {
 		return fmt.Errorf("engine.embedded.listen: %w", err)
 	}
-	a.undo.add(ignoreClosed(a.port.Close))
+	a.onStop("engine's listener", ignoreClosed(a.port.Close))
 	return nil
 }
 
@@ -341,7 +364,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.ready.Store(true)
 	a.log.Info("ready", zap.Stringer("listen", a.public.Addr()), zap.String("data_dir", a.dir))
 	err := g.Wait()
-	return errors.Join(err, a.undo.close())
+	return errors.Join(err, a.Close())
 }
 
 func shutdown(servers []*http.Server) error {
@@ -367,59 +390,4 @@ func (a *App) hint(ctx context.Context) func([]byte) {
 			a.log.Warn("status change not taken; polling will find it", zap.Error(err))
 		}
 	}
-}
-
-// Reload applies a changed config while the service runs. When any part of it
-// is wrong nothing changes. What needs a restart (ports, data folder, engine and
-// the like, see needsRestart) is refused.
-func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	err := a.reload(ctx, cfg)
-	if err != nil {
-		a.CountRefusedConfig()
-		return err
-	}
-	a.metrics.reloads.WithLabelValues("applied").Inc()
-	a.cfg = cfg
-	return nil
-}
-
-// CountRefusedConfig shows in the metrics that a config was not taken on, which
-// Reload does by itself.
-func (a *App) CountRefusedConfig() { a.metrics.reloads.WithLabelValues("refused").Inc() }
-
-func (a *App) reload(ctx context.Context, cfg *config.Config) error {
-	if keys := needsRestart(a.cfg, cfg); len(keys) > 0 {
-		return fmt.Errorf("a change of %v needs a restart; nothing was applied", keys)
-	}
-	routes, err := router.New(cfg.RouterConfig())
-	if err != nil {
-		return err
-	}
-	posters, err := posters(cfg)
-	if err != nil {
-		return err
-	}
-	hooks, calls, err := a.faces(cfg)
-	if err != nil {
-		return err
-	}
-	arns, err := a.stateMachines(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	if err := a.engine.SetStateMachines(arns); err != nil {
-		return err
-	}
-	if err := a.dispatcher.Reconfigure(routes, a.dispatchConfig(cfg)); err != nil {
-		return err
-	}
-	a.statuses.SetPosters(posters)
-	if a.embedded != nil {
-		a.embedded.credentials.set(cfg)
-	}
-	a.webhook.Store(hooks)
-	a.api.Store(calls)
-	return nil
 }

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -31,12 +33,12 @@ type Embedded struct {
 	// API is the Step Functions API.
 	API    *api.Server
 	engine *engine.Engine
-	store  *store.SQLite
 	builds *build.Handler
 	// credentials are replaced by a reload.
 	credentials *credentials
-	// objects is nil when no folder stands for S3.
-	objects *objects.Dir
+
+	closers
+	log *zap.Logger
 }
 
 // newServer returns a server of the engine's API. Workers that wait for tasks
@@ -52,7 +54,7 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	var undo closers
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, undo.close())
+			err = errors.Join(err, undo.close(log))
 		}
 	}()
 	tokens := newCredentials(cfg)
@@ -60,13 +62,13 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	if err != nil {
 		return nil, err
 	}
-	undo.add(builds.Close)
+	undo.onStop("builds", builds.Close)
 	file := filepath.Join(dir, "engine.db")
 	s, err := store.Open(ctx, file)
 	if err != nil {
 		return nil, err
 	}
-	undo.add(s.Close)
+	undo.onStop("engine store", s.Close)
 	options = append(options, engine.WithLogger(log))
 	if path := cfg.Engine.Embedded.Mocks; path != "" {
 		mocks, err := mock.Load(cfg.Resolve(path))
@@ -75,12 +77,12 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 		}
 		options = append(options, engine.WithMocks(mocks))
 	}
-	var files *objects.Dir
 	if name := cfg.Engine.Embedded.Objects; name != "" {
-		if files, err = objects.Open(cfg.Resolve(name)); err != nil {
+		files, err := objects.Open(cfg.Resolve(name))
+		if err != nil {
 			return nil, fmt.Errorf("engine.embedded.objects: %w", err)
 		}
-		undo.add(files.Close)
+		undo.onStop("objects", files.Close)
 		options = append(options, engine.WithObjects(files))
 	}
 	e, err := engine.New(s, engine.Config{Retention: time.Duration(cfg.Retention.Executions)}, options...)
@@ -91,7 +93,7 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	if err != nil {
 		return nil, err
 	}
-	return &Embedded{API: server, engine: e, store: s, builds: builds, credentials: tokens, objects: files}, nil
+	return &Embedded{API: server, engine: e, builds: builds, credentials: tokens, closers: undo, log: log}, nil
 }
 
 // taskHandlers are what runs Task states on this machine, with the data of
@@ -130,31 +132,20 @@ func TaskHandlers(cfg *config.Config, dir string, log *zap.Logger) (options []en
 func (e *Embedded) Run(ctx context.Context) error { return e.engine.Run(ctx) }
 
 // Close gives the data folder back. Run must have returned.
-func (e *Embedded) Close() error {
-	err := errors.Join(e.store.Close(), e.builds.Close())
-	if e.objects != nil {
-		err = errors.Join(err, e.objects.Close())
-	}
-	return err
-}
+func (e *Embedded) Close() error { return e.close(e.log) }
 
-// register makes each state machine of the config exist as its file says, and
-// returns their ARNs by name. Executions that run keep the definition they
-// started with.
-func (e *Embedded) register(ctx context.Context, definitions map[string]string) (map[string]string, error) {
-	arns := make(map[string]string, len(definitions))
-	for name, text := range definitions {
-		m, err := e.engine.CreateMachine(ctx, engine.NewMachine{Name: name, Definition: text, RoleARN: localRole})
-		known := new(engine.Error)
-		if errors.As(err, &known) && known.Code == engine.CodeStateMachineAlreadyExists {
-			m, err = e.engine.UpdateMachine(ctx, machineARN(name), engine.MachineUpdate{Definition: &text})
-		}
-		if err != nil {
-			return nil, fmt.Errorf("state_machines.%s: %w", name, err)
-		}
-		arns[name] = m.ARN
+// register makes the state machines exist as their definitions say, by name:
+// all of them, or none. Executions that run keep the definition they started
+// with.
+func (e *Embedded) register(ctx context.Context, definitions map[string]string) error {
+	var wanted []engine.NewMachine
+	for _, name := range slices.Sorted(maps.Keys(definitions)) {
+		wanted = append(wanted, engine.NewMachine{Name: name, Definition: definitions[name], RoleARN: localRole})
 	}
-	return arns, nil
+	if _, err := e.engine.PutMachines(ctx, wanted); err != nil {
+		return fmt.Errorf("state_machines: %w", err)
+	}
+	return nil
 }
 
 func machineARN(name string) string {

@@ -1,5 +1,12 @@
 package app
 
+import (
+	"context"
+	"errors"
+
+	"switchyard/config"
+)
+
 // CloseListener takes the port away under a service, as no system call of its
 // own does.
 func (a *App) CloseListener() error { return a.public.Close() }
@@ -7,4 +14,50 @@ func (a *App) CloseListener() error { return a.public.Close() }
 // Credentials are what builds would fetch from cloneURL with.
 func (a *App) Credentials(cloneURL string) (user, password string, ok bool) {
 	return a.embedded.credentials.find(cloneURL)
+}
+
+// Revisions are the engine's state machines, each with its revision and its
+// definition.
+func (a *App) Revisions(ctx context.Context) (map[string]string, error) {
+	all, err := a.embedded.engine.ListMachines(ctx, "", 100)
+	found := map[string]string{}
+	for _, m := range all {
+		found[m.Name] = m.RevisionKey + " " + m.Revision.Definition
+	}
+	return found, err
+}
+
+// ReloadSteps names the steps of a reload that can fail.
+func (a *App) ReloadSteps() []string {
+	steps := []string{"definitions"}
+	for _, p := range a.reloader.parts {
+		steps = append(steps, p.name)
+	}
+	return steps
+}
+
+// ErrBroken is what a broken step of a reload fails with.
+var ErrBroken = errors.New("broken on purpose")
+
+// BreakReload makes a step fail once it has done its work, until mend is called.
+func (a *App) BreakReload(step string) (mend func()) {
+	r := a.reloader
+	if step == "definitions" {
+		was := r.store
+		r.store = func(context.Context, *config.Config) error { return ErrBroken }
+		return func() { r.store = was }
+	}
+	for i := range r.parts {
+		if p := &r.parts[i]; p.name == step {
+			was := p.prepare
+			p.prepare = func(cfg *config.Config) (func(), error) {
+				if _, err := was(cfg); err != nil {
+					return nil, err
+				}
+				return nil, ErrBroken
+			}
+			return func() { p.prepare = was }
+		}
+	}
+	panic("no step " + step)
 }

@@ -18,9 +18,9 @@ const readyTimeout = 2 * time.Second
 func (a *App) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc(webhook.Path, func(w http.ResponseWriter, r *http.Request) {
-		a.tracer.receive(a.webhook.Load(), w, r)
+		a.tracer.receive(a.faces.Load().webhook, w, r)
 	})
-	mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) { a.api.Load().ServeHTTP(w, r) })
+	mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) { a.faces.Load().api.ServeHTTP(w, r) })
 	mux.Handle("/executions/", a.pages)
 	mux.Handle("GET /metrics", a.metrics.handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })

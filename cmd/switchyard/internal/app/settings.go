@@ -87,12 +87,12 @@ type credentials struct {
 
 func newCredentials(cfg *config.Config) *credentials {
 	c := &credentials{}
-	c.set(cfg)
+	c.prepare(cfg)()
 	return c
 }
 
-// set replaces the tokens, as a reload does.
-func (c *credentials) set(cfg *config.Config) {
+// prepare returns what replaces the tokens.
+func (c *credentials) prepare(cfg *config.Config) (apply func()) {
 	tokens := map[string]string{}
 	for _, s := range cfg.Sources {
 		if s.Provider != "github" || s.Token.IsZero() {
@@ -104,7 +104,7 @@ func (c *credentials) set(cfg *config.Config) {
 		}
 		tokens[host] = s.Token.Reveal()
 	}
-	c.tokens.Store(&tokens)
+	return func() { c.tokens.Store(&tokens) }
 }
 
 // find is a [build.CredentialsFunc].
@@ -124,6 +124,15 @@ func baseURL(cfg *config.Config, listening net.Addr) string {
 		return cfg.Server.PublicURL
 	}
 	return "http://" + listening.String()
+}
+
+// refuseRestart refuses a config that differs from the old one in what cannot
+// change while the service runs.
+func refuseRestart(old, changed *config.Config) error {
+	if keys := needsRestart(old, changed); len(keys) > 0 {
+		return fmt.Errorf("a change of %v needs a restart; nothing was applied", keys)
+	}
+	return nil
 }
 
 // needsRestart names the keys that differ and cannot change while the service
