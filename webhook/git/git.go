@@ -34,11 +34,16 @@
 //	}
 //
 // Required are repository.name, ref, before and after, and each commit's id.
-// Commits are oldest first. Zeros in "before" mean that the ref was created, in
-// "after" that it was deleted. "distinct" is false for a commit that the
-// repository had before this push. "paths" holds every file that the commit
-// added, changed or removed; without it they are unknown. Members beyond these
-// are not looked at.
+// Commits are oldest first, and the last is "after"; without any it is "after"
+// alone. Zeros in "before" mean that the ref was created, in "after" that it was
+// deleted. "distinct" is false for a commit that the repository had before this
+// push; without it, it is true. A commit without "message" has an empty one.
+// "paths" holds every file that the commit added,
+// changed or removed; without it they are unknown. Members beyond these are not
+// looked at.
+//
+// The ref is a branch or a tag. For a tag "before" and "after" are the commits
+// that it leads to, and not tag objects, and the only commit is "after".
 //
 // The signature covers the body alone and carries no time. A delivery that is
 // sent again does no harm: its ID is recognised, and under another ID it asks
@@ -53,7 +58,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"strings"
+	"slices"
 
 	"switchyard/internal/event"
 	"switchyard/internal/safetext"
@@ -96,6 +101,16 @@ type Commit struct {
 	Distinct bool   `json:"distinct"`
 	// Paths is nil when unknown, and empty when the commit changed no file.
 	Paths []string `json:"paths"`
+}
+
+// UnmarshalJSON takes a commit for new to the repository unless it says
+// otherwise.
+func (c *Commit) UnmarshalJSON(text []byte) error {
+	type plain Commit
+	said := plain{Distinct: true}
+	err := json.Unmarshal(text, &said)
+	*c = Commit(said)
+	return err
 }
 
 // Author is who wrote a commit.
@@ -185,11 +200,14 @@ func (p *Payload) fill(ev *event.Event) (err error) {
 	if ev.Before, err = field.Tip("before", p.Before); err != nil {
 		return err
 	}
+	if p.After == "" {
+		return errors.New("after: missing; give the commit that the ref is at now, or zeros where it was deleted")
+	}
 	if ev.After, err = field.Tip("after", p.After); err != nil {
 		return err
 	}
-	if !strings.HasPrefix(p.Ref, "refs/heads/") {
-		return &webhook.Ignored{Reason: "the ref is not a branch: only branches start executions"}
+	if ev.Branch() == "" && ev.Tag() == "" {
+		return &webhook.Ignored{Reason: "the ref is neither a branch nor a tag: nothing else starts executions"}
 	}
 	if ev.After == "" {
 		if ev.Before == "" {
@@ -211,9 +229,30 @@ func (p *Payload) fill(ev *event.Event) (err error) {
 			return fmt.Errorf("commits[%d].%w", i, err)
 		}
 		ev.Commits[i] = event.Commit{
-			SHA: sha, Message: c.Message, Author: c.Author.Name, AuthorEmail: c.Author.Email,
+			SHA: sha, Message: c.Message, MessageKnown: true, Author: c.Author.Name, AuthorEmail: c.Author.Email,
 			URL: c.URL, Distinct: c.Distinct, Paths: c.Paths, PathsKnown: c.Paths != nil,
 		}
 	}
-	return nil
+	return checkCommits(ev)
+}
+
+// checkCommits refuses a list that cannot be what the update brought: one that
+// is not all of it would have commits without an execution, and one in another
+// order would end an environment on an older commit.
+func checkCommits(ev *event.Event) error {
+	n := len(ev.Commits)
+	if ev.Commits[n-1].SHA == ev.After {
+		return nil
+	}
+	at := slices.IndexFunc(ev.Commits, func(c event.Commit) bool { return c.SHA == ev.After })
+	switch at {
+	case -1:
+		return fmt.Errorf("commits: %s, which is \"after\", is not among the %d listed; list every commit that the push brought, oldest first", ev.After, n)
+	case 0:
+		// No commit comes before those that it is made on: newest first.
+		slices.Reverse(ev.Commits)
+		return nil
+	default:
+		return fmt.Errorf("commits: %s, which is \"after\", is at place %d of %d; list them oldest first, so that it is the last", ev.After, at+1, n)
+	}
 }

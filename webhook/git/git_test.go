@@ -53,9 +53,9 @@ func TestDecodePush(t *testing.T) {
 		Before: "51de2b835bd35a67eb32dbcd3d77d4b96e5aa39d", After: "b15e41ddf352520c1e1b35869371c7550b6bcacd",
 		Repository: event.Repository{FullName: "acme/api-v2", CloneURL: "/srv/git/acme/api-v2.git", HTMLURL: "https://git.acme.example/api-v2", DefaultBranch: "main"},
 		Commits: []event.Commit{
-			{SHA: "7fd0c60790602276b351d77e6ec25faa006ae9bf", Message: "api: keep the old route for a release",
+			{SHA: "7fd0c60790602276b351d77e6ec25faa006ae9bf", Message: "api: keep the old route for a release", MessageKnown: true,
 				Author: "Björn Sørensen", AuthorEmail: "bjorn@acme.example", Paths: []string{}, PathsKnown: true},
-			{SHA: "b15e41ddf352520c1e1b35869371c7550b6bcacd", Message: "api: check the session first\n\nIt was counted twice.",
+			{SHA: "b15e41ddf352520c1e1b35869371c7550b6bcacd", Message: "api: check the session first\n\nIt was counted twice.", MessageKnown: true,
 				Author: "Ada Lovett", AuthorEmail: "ada@acme.example", Distinct: true, Paths: []string{"api/v1/login.go", "docs/login.md"}, PathsKnown: true,
 				URL: "https://git.acme.example/api-v2/commit/b15e41ddf352520c1e1b35869371c7550b6bcacd"},
 		},
@@ -177,13 +177,85 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-func TestTagsAreIgnored(t *testing.T) {
-	body := strings.Replace(string(read(t, "push.json")), "refs/heads/", "refs/tags/", 1)
+func TestDecodeTag(t *testing.T) {
+	body := `{"repository":{"name":"api"},"ref":"refs/tags/v1.2","before":"` + zeros + `","after":"` + sha('a') + `"}`
+	ev, err := newSource(t).Decode(header(), []byte(body))
+	if err != nil || ev.Kind != event.Push || ev.Tag() != "v1.2" || ev.After != sha('a') || len(ev.Commits) != 1 || ev.Commits[0].SHA != sha('a') {
+		t.Errorf("%+v, %v", ev, err)
+	}
+	body = `{"repository":{"name":"api"},"ref":"refs/tags/v1.2","before":"` + sha('a') + `","after":"` + zeros + `"}`
+	if ev, err := newSource(t).Decode(header(), []byte(body)); err != nil || ev.Kind != event.Delete || ev.Tag() != "v1.2" {
+		t.Errorf("%+v, %v", ev, err)
+	}
+}
+
+func TestOtherRefsAreIgnored(t *testing.T) {
+	body := strings.Replace(string(read(t, "push.json")), "refs/heads/", "refs/notes/", 1)
 	var ignored *webhook.Ignored
 	if ev, err := newSource(t).Decode(header(), []byte(body)); !errors.As(err, &ignored) || ev.DeliveryID == "" {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestCommitsMustEndWithAfter(t *testing.T) {
+	for name, row := range map[string]struct {
+		after string
+		list  string
+		want  string // of the decoded commits, or in the error
+	}{
+		"oldest first":                 {sha('c'), "abc", "abc"},
+		"newest first":                 {sha('c'), "cba", "abc"},
+		"one":                          {sha('c'), "c", "c"},
+		"upper case":                   {strings.ToUpper(sha('c')), "bc", "bc"},
+		"none":                         {sha('c'), "", "c"},
+		"without after in the list":    {sha('d'), "abc", "is not among the 3 listed"},
+		"one other":                    {sha('d'), "a", "is not among the 1 listed"},
+		"in between":                   {sha('b'), "abc", "is at place 2 of 3; list them oldest first"},
+		"no after":                     {"", "abc", "after: missing; give the commit"},
+		"a branch's name for a commit": {"main", "abc", "after: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var list []string
+			for i := range len(row.list) {
+				list = append(list, `{"id":"`+sha(row.list[i])+`","message":"m"}`)
+			}
+			after := `"after":"` + row.after + `",`
+			if row.after == "" {
+				after = ""
+			}
+			body := `{"repository":{"name":"api"},"ref":"refs/heads/x","before":"` + zeros + `",` + after + `"commits":[` + strings.Join(list, ",") + `]}`
+			ev, err := newSource(t).Decode(header(), []byte(body))
+			if err != nil {
+				if !strings.Contains(err.Error(), row.want) {
+					t.Errorf("error %v, want %q in it", err, row.want)
+				}
+				return
+			}
+			got := ""
+			for _, c := range ev.Commits {
+				got += c.SHA[:1]
+			}
+			if got != row.want {
+				t.Errorf("commits %q, want %q", got, row.want)
+			}
+		})
+	}
+}
+
+func TestCommitIsNewUnlessSaidOtherwise(t *testing.T) {
+	for member, want := range map[string]bool{"": true, `,"distinct":true`: true, `,"distinct":false`: false} {
+		body := `{"repository":{"name":"api"},"ref":"refs/heads/x","before":"` + zeros + `","after":"` + sha('a') + `","commits":[{"id":"` + sha('a') + `"` + member + `}]}`
+		ev, err := newSource(t).Decode(header(), []byte(body))
+		if err != nil || ev.Commits[0].Distinct != want {
+			t.Errorf("%q: %+v, %v", member, ev.Commits, err)
+		}
+	}
+}
+
+var zeros = strings.Repeat("0", 40)
+
+// sha is a commit ID of one digit.
+func sha(digit byte) string { return strings.Repeat(string(digit), 40) }
 
 func TestNewNeedsSecrets(t *testing.T) {
 	for _, secrets := range [][]string{nil, {""}} {
@@ -203,7 +275,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if ev.Branch() == "" || ev.Repository.FullName == "" || len(ev.Commits) == 0 || ev.Before == "" && ev.After == "" {
+		if ev.Branch() == "" && ev.Tag() == "" || ev.Repository.FullName == "" || len(ev.Commits) == 0 || ev.Before == "" && ev.After == "" {
 			t.Errorf("incomplete: %+v", ev)
 		}
 		if text, err := json.Marshal(ev); err != nil || len(text) == 0 {

@@ -120,7 +120,7 @@ func Demo(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = hook.Install(ctx, hook.Config{
+	_, err = hook.Install(ctx, hook.Config{
 		GitDir: repo.Bare, Repository: "acme/shop", CloneURL: repo.Bare, SecretFile: filepath.Join(dir, "secret"),
 		URL: "http://" + service.Addr().String() + "/webhooks/git",
 	}, o.Self)

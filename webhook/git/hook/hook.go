@@ -5,18 +5,21 @@
 // before anything is sent; it leaves the spool once Switchyard has answered 2xx.
 // So a push is reported even when Switchyard cannot be reached for a while: the
 // next push, or [Hook.Flush], sends what waits, in order. A delivery has one ID
-// from the spool on, and so can be sent twice without harm.
+// and one body from the spool on, and so can be sent twice without harm.
 //
-// Beside the spool is a ledger: for each branch, the commit up to which it has
-// been reported. It decides which commits are new, and not the refs alone,
-// because pushes run at the same time and each finds the others' refs in place;
-// two that brought the same commit would each take it for known. A push whose
-// hook was killed, or did not run, is reported with the next push to its
-// branch.
+// Beside the spool is a ledger: for each branch and tag, the commit up to which
+// it has been reported. It decides which commits are new, and not the refs
+// alone, because pushes run at the same time and each finds the others' refs in
+// place; two that brought the same commit would each take it for known. A push
+// whose hook was killed, or did not run, is found by comparing the ledger with
+// the refs, at the end of each push and at each flush. Ledger and spool change
+// in one step, so that being killed in between reports nothing twice.
 //
-//	GITDIR/switchyard/ledger            "commit ref" lines
+//	GITDIR/switchyard/ledger            what has been reported
+//	GITDIR/switchyard/staged/           deliveries on their way to the spool
 //	GITDIR/switchyard/spool/SEQ-ID.json a delivery's body
 //	GITDIR/switchyard/failed/           refused deliveries, each beside the reason
+//	GITDIR/switchyard/left-out          tags that one push had too many of
 //	GITDIR/switchyard/*.lock            flock(2): the ledger, sending, flushing
 //
 // Git 2.31 or newer is needed, for its first-parent diffs of merges. Nothing of
@@ -24,21 +27,15 @@
 package hook
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
-
-	"switchyard/internal/safetext"
 )
 
 // ErrUsage is wrapped by errors that the caller of the program can repair:
@@ -75,6 +72,8 @@ type Config struct {
 	// when Switchyard cannot be reached, to try again for a while. Empty:
 	// what waits is sent with the next push.
 	Background []string
+	// Namespace is the git namespace that the push is in, "" for none.
+	Namespace string
 }
 
 // Limits of one delivery. More commits, or more bytes of their texts, are sent
@@ -84,6 +83,14 @@ const (
 	maxCommits = 10_000
 	maxBytes   = 4 << 20
 )
+
+// maxTags is how many tags of one push are reported: a repository that is moved
+// here brings thousands, and no release of them is new.
+const maxTags = 100
+
+// settleTime is how long a ref that is ahead of the ledger is left to the hook
+// of its own push, which may be about to run, and knows who pushed.
+const settleTime = 2 * time.Second
 
 // Option replaces what a test supplies.
 type Option func(*Hook)
@@ -98,31 +105,46 @@ type Hook struct {
 	dir    string
 	client *http.Client
 	perm   os.FileMode // of directories; files have it without the x bits
-	// Limits of one delivery.
-	maxCommits, maxBytes int
+	// unsendable is what is wrong with the settings, nil when they are complete.
+	// Pushes are recorded all the same.
+	unsendable error
+	// Limits of one delivery, and of one push.
+	maxCommits, maxBytes, maxTags int
+	settle                        time.Duration
+	step                          func(string) // nil, or told how far a run has come
 }
 
 // New checks the settings. It writes nothing.
 func New(cfg Config, opts ...Option) (*Hook, error) {
+	h, err := open(cfg, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return h, h.unsendable
+}
+
+// open is New for a hook that may not be able to send.
+func open(cfg Config, opts ...Option) (*Hook, error) {
 	if !filepath.IsAbs(cfg.GitDir) {
 		return nil, fmt.Errorf("%w: the repository's directory %q must be an absolute path", ErrUsage, cfg.GitDir)
 	}
+	var unsendable error
 	target, err := url.Parse(cfg.URL)
 	if err != nil || cfg.URL == "" || target.Host == "" || (target.Scheme != "http" && target.Scheme != "https") {
-		return nil, fmt.Errorf("%w: %s is %q; set it with: git config %s https://HOST/webhooks/git", ErrUsage, keyURL, cfg.URL, keyURL)
+		unsendable = fmt.Errorf("%w: %s is %q; set it with: git config %s https://HOST/webhooks/git", ErrUsage, keyURL, cfg.URL, keyURL)
 	}
 	if cfg.Secret == "" && cfg.SecretFile != "" {
 		text, err := os.ReadFile(cfg.SecretFile)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrUsage, keySecretFile, err)
+			unsendable = fmt.Errorf("%w: %s: %w", ErrUsage, keySecretFile, err)
 		}
 		cfg.Secret = strings.TrimRight(string(text), "\r\n")
 	}
-	if cfg.Secret == "" {
-		return nil, fmt.Errorf("%w: no secret to sign with; write it to a file and set its path with: git config %s FILE", ErrUsage, keySecretFile)
+	if cfg.Secret == "" && unsendable == nil {
+		unsendable = fmt.Errorf("%w: no secret to sign with; write it to a file and set its path with: git config %s FILE", ErrUsage, keySecretFile)
 	}
 	if cfg.Timeout < 0 || cfg.Patience < 0 {
-		return nil, fmt.Errorf("%w: timeouts must not be negative", ErrUsage)
+		unsendable = fmt.Errorf("%w: timeouts must not be negative", ErrUsage)
 	}
 	if cfg.Repository == "" {
 		cfg.Repository = defaultName(cfg.GitDir)
@@ -137,10 +159,11 @@ func New(cfg Config, opts ...Option) (*Hook, error) {
 		cfg.Patience = 15 * time.Second
 	}
 	h := &Hook{
-		cfg: cfg, target: target, dir: filepath.Join(cfg.GitDir, "switchyard"), perm: 0o700,
-		maxCommits: maxCommits, maxBytes: maxBytes,
+		cfg: cfg, target: target, dir: filepath.Join(cfg.GitDir, "switchyard"), perm: 0o700, unsendable: unsendable,
+		maxCommits: maxCommits, maxBytes: maxBytes, maxTags: maxTags, settle: settleTime,
 		client: &http.Client{
-			Timeout: cfg.Timeout,
+			Timeout:   cfg.Timeout,
+			Transport: newTransport(),
 			// A redirected POST would lose its body.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -156,6 +179,13 @@ func New(cfg Config, opts ...Option) (*Hook, error) {
 	return h, nil
 }
 
+// at tells a test how far a run has come.
+func (h *Hook) at(step string) {
+	if h.step != nil {
+		h.step(step)
+	}
+}
+
 func defaultName(gitDir string) string {
 	if filepath.Base(gitDir) == ".git" {
 		gitDir = filepath.Dir(gitDir)
@@ -163,98 +193,9 @@ func defaultName(gitDir string) string {
 	return strings.TrimSuffix(filepath.Base(gitDir), ".git")
 }
 
-// Run is the post-receive hook: stdin has git's "old new ref" lines, and out
-// goes to the pusher. It returns nil once every update is reported or safely
-// in the spool, whatever Switchyard said. An error means that an update is
-// neither, and out has said so; one that wraps [ErrUsage] means that stdin was
-// not git's.
-//
-// While it runs, the process does not end when the pusher hangs up.
-func (h *Hook) Run(ctx context.Context, stdin io.Reader, out io.Writer) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP, syscall.SIGPIPE)
-	defer signal.Stop(hangup)
-
-	updates, err := parseUpdates(stdin)
-	if err != nil {
-		return err
-	}
-	say := teller{out}
-	own, err := h.record(ctx, updates)
-	if err != nil {
-		say.line("THIS PUSH IS NOT REPORTED, no pipeline will run for it: %v", err)
-		say.line("once that is repaired, the next push to the same branch reports it too")
-	}
-	if len(own) > 0 {
-		ctx, cancel := context.WithTimeout(ctx, h.cfg.Patience)
-		defer cancel()
-		h.sendOwn(ctx, own, say)
-	}
-	return err
-}
-
-// record spools what the updates brought and notes in the ledger that it did.
-// A crash in between leaves both as they were for the rest: it is reported
-// again, under another ID, which asks for the same executions.
-func (h *Hook) record(ctx context.Context, updates []update) ([]entry, error) {
-	if len(updates) == 0 {
-		return nil, nil
-	}
-	if err := h.makeDirs(); err != nil {
-		return nil, err
-	}
-	unlock, err := h.lock(ctx, "ledger.lock")
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	repo := repository{dir: h.cfg.GitDir}
-	refs, err := repo.branches(ctx)
-	if err != nil {
-		return nil, err
-	}
-	led, err := h.readLedger(refs, updates)
-	if err != nil {
-		return nil, err
-	}
-	defaultBranch := repo.head(ctx)
-	known := led.tips()
-	fresh, err := repo.fresh(ctx, updates, known)
-	if err != nil {
-		return nil, err
-	}
-	var own []entry
-	for _, u := range updates {
-		change, late, err := repo.examine(ctx, u, led, known, refs)
-		if err != nil {
-			return own, err
-		}
-		if !late {
-			entries, err := h.spoolChange(ctx, repo, change, fresh, defaultBranch)
-			own = append(own, entries...)
-			if err != nil {
-				return own, err
-			}
-		}
-		led.note(u, refs)
-		if err := h.writeLedger(led); err != nil {
-			return own, err
-		}
-	}
-	return own, nil
-}
-
 // newID is a delivery's ID: 128 random bits.
 func newID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
 	return fmt.Sprintf("%x", b)
-}
-
-// teller writes short lines for the pusher.
-type teller struct{ out io.Writer }
-
-func (t teller) line(format string, args ...any) {
-	// A pusher who hung up misses the line; the push is reported all the same.
-	_, _ = fmt.Fprintf(t.out, "switchyard: %s\n", safetext.Line(fmt.Sprintf(format, args...)))
 }

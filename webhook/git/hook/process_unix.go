@@ -21,6 +21,7 @@ func (h *Hook) tryLock(name string) (unlock func(), err error) {
 	}
 	// Fails where the file is another account's, which made it so itself.
 	_ = f.Chmod(h.perm & 0o666)
+	_ = h.give(f.Name())
 	for {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if !errors.Is(err, syscall.EINTR) {
@@ -40,3 +41,19 @@ func (h *Hook) tryLock(name string) (unlock func(), err error) {
 // detach gives the program a session of its own, which outlives the push and
 // whoever made it.
 func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
+
+// give makes a file or folder that root has made the account's that the
+// repository belongs to, which could not read it otherwise.
+func (h *Hook) give(path string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(filepath.Join(h.cfg.GitDir, "objects"))
+	if err != nil {
+		return nil //nolint:nilerr // nobody's repository: whoever uses it will say so
+	}
+	if of, ok := info.Sys().(*syscall.Stat_t); ok {
+		return os.Lchown(path, int(of.Uid), int(of.Gid))
+	}
+	return nil
+}

@@ -1,9 +1,11 @@
 package hook_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,7 +13,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"switchyard/internal/event"
 	"switchyard/webhook"
@@ -30,23 +34,38 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// faultVariable makes a hook that git runs kill itself: STEP:N is the Nth time
+// that it comes to that step.
+const faultVariable = "SWITCHYARD_TEST_KILL_AT"
+
 func hookMain(command string) int {
-	ctx := context.Background()
-	cfg, err := hook.Load(ctx, "")
-	if err == nil {
-		var h *hook.Hook
-		if h, err = hook.New(cfg); err == nil && command == "post-receive" {
-			err = h.Run(ctx, os.Stdin, os.Stderr)
-		} else if err == nil {
-			err = fmt.Errorf("no such command: %s", command)
-		}
+	if command != "post-receive" {
+		fmt.Fprintln(os.Stderr, "no such command:", command)
+		return 1
 	}
-	if err != nil {
+	if err := hook.Receive(context.Background(), os.Stdin, os.Stderr, nil, hook.WithSettle(settle), hook.WithStep(killer(os.Getenv(faultVariable)))); err != nil {
 		fmt.Fprintln(os.Stderr, "switchyard:", err)
 		return 1
 	}
 	return 0
 }
+
+func killer(at string) func(string) {
+	step, n, _ := strings.Cut(at, ":")
+	var mu sync.Mutex
+	passed := map[string]int{}
+	return func(s string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if passed[s]++; s == step && fmt.Sprint(passed[s]) == n {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // until it is carried out
+		}
+	}
+}
+
+// settle is long enough for hooks that run at the same time, on a busy machine.
+const settle = 300 * time.Millisecond
 
 // server is Switchyard's webhook face over a sink that remembers.
 type server struct {
@@ -54,7 +73,8 @@ type server struct {
 	mu     sync.Mutex
 	events []event.Event
 	calls  map[string]int // by delivery ID
-	fail   int            // answer this status instead, 0 for none
+	bodies map[string]string
+	fail   int // answer this status instead, 0 for none
 }
 
 func newServer(t *testing.T) *server {
@@ -63,7 +83,7 @@ func newServer(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{calls: map[string]int{}}
+	s := &server{calls: map[string]int{}, bodies: map[string]string{}}
 	handler, err := webhook.New(s, map[string]webhook.Source{"git": src}, webhook.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +96,18 @@ func newServer(t *testing.T) *server {
 			http.Error(w, `{"error":"as the test wants it"}`, status)
 			return
 		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		s.mu.Lock()
+		id := r.Header.Get(git.HeaderDelivery)
+		if before, known := s.bodies[id]; known && before != string(body) {
+			t.Errorf("delivery %s came with another body:\n%s\nand before:\n%s", id, body, before)
+		}
+		s.bodies[id] = string(body)
+		s.mu.Unlock()
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		handler.ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.Close)
@@ -151,7 +183,7 @@ func newRepo(t *testing.T) *repo {
 		t.Fatal(err)
 	}
 	r.cfg = hook.Config{GitDir: r.bare, URL: r.server.URL + "/webhooks/git", SecretFile: secretFile, Repository: "acme/api-v2"}
-	if err := hook.Install(t.Context(), r.cfg, program); err != nil {
+	if _, err := hook.Install(t.Context(), r.cfg, program); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -159,7 +191,7 @@ func newRepo(t *testing.T) *repo {
 
 func (r *repo) hook(opts ...hook.Option) *hook.Hook {
 	r.t.Helper()
-	h, err := hook.New(r.cfg, opts...)
+	h, err := hook.New(r.cfg, append([]hook.Option{hook.WithSettle(settle)}, opts...)...)
 	if err != nil {
 		r.t.Fatal(err)
 	}

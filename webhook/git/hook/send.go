@@ -7,16 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"time"
+	"slices"
+	"sync"
 
-	"switchyard/internal/safetext"
 	"switchyard/webhook"
 	"switchyard/webhook/git"
 )
@@ -29,6 +27,7 @@ type reply struct {
 	// that does not say.
 	New     *int   `json:"new"`
 	Ignored string `json:"ignored"`
+	Note    string `json:"note"`
 	URL     string `json:"url"`
 	Error   string `json:"error"`
 }
@@ -46,6 +45,9 @@ const maxReply = 4 << 20
 // post sends one delivery, signed now: the secret may have changed since it was
 // spooled. An error that is no [*refusedError] is worth another attempt.
 func (h *Hook) post(ctx context.Context, e entry, body []byte) (reply, error) {
+	if h.unsendable != nil {
+		return reply{}, h.unsendable
+	}
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.target.String(), bytes.NewReader(body))
@@ -107,6 +109,27 @@ type sent struct {
 	refused *refusedError
 }
 
+// Deliveries of one push to different refs are sent at the same time: so many,
+// and so many bytes, at once.
+const (
+	sendersAtOnce = 8
+	bytesAtOnce   = 32 << 20
+)
+
+func newTransport() http.RoundTripper {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = sendersAtOnce
+	return t
+}
+
+// waitingDelivery is an entry with its body, and then with what became of it.
+type waitingDelivery struct {
+	entry
+	body []byte
+	sent
+	err error
+}
+
 // drain sends what waits, in order, up to and including the entry named last,
 // or all of it when last is "". Only one process of a repository sends at a
 // time; an error leaves the rest waiting.
@@ -120,47 +143,102 @@ func (h *Hook) drain(ctx context.Context, last string, done func(entry, sent)) e
 	if err != nil {
 		return err
 	}
-	for _, e := range list {
-		if last != "" && e.file > last {
-			break
-		}
-		path := filepath.Join(h.spoolDir(), e.file)
-		body, err := os.ReadFile(path)
-		if err != nil {
-			return fmt.Errorf("read the spool: %w", err)
-		}
-		var s sent
-		// Ours since before it was written; a damaged one is refused below.
-		_ = json.Unmarshal(body, &s.payload)
-		s.reply, err = h.post(ctx, e, body)
-		if errors.As(err, &s.refused) {
-			err = h.park(e, s.refused.Error())
-		} else if err == nil {
-			err = os.Remove(path)
-		}
+	if i := slices.IndexFunc(list, func(e entry) bool { return last != "" && e.file > last }); i >= 0 {
+		list = list[:i]
+	}
+	var carried *waitingDelivery
+	for len(list) > 0 {
+		group, next, err := h.nextGroup(list, carried)
 		if err != nil {
 			return err
 		}
-		done(e, s)
+		list, carried = list[len(group):], next
+		var g sync.WaitGroup
+		for _, d := range group {
+			g.Go(func() { d.err = h.send(ctx, d) })
+		}
+		g.Wait()
+		var errs []error
+		for _, d := range group {
+			if d.err == nil {
+				done(d.entry, d.sent)
+			} else if len(errs) == 0 || d.err.Error() != errs[0].Error() {
+				errs = append(errs, d.err)
+			}
+		}
+		if len(errs) > 0 {
+			return errs[0]
+		}
 	}
 	return nil
 }
 
+// nextGroup takes from the list what can be sent at the same time: one delivery
+// or more, of the same push and to different refs. next is the delivery after
+// them where it was read already.
+func (h *Hook) nextGroup(list []entry, read *waitingDelivery) (group []*waitingDelivery, next *waitingDelivery, err error) {
+	size := 0
+	taken := map[string]bool{}
+	for _, e := range list[:min(len(list), sendersAtOnce)] {
+		d := read
+		if read = nil; d == nil {
+			if d, err = h.readDelivery(e); err != nil {
+				return nil, nil, err
+			}
+		}
+		size += len(d.body)
+		if len(group) > 0 && (e.together() != group[0].together() || taken[d.payload.Ref] || size > bytesAtOnce) {
+			return group, d, nil
+		}
+		taken[d.payload.Ref] = true
+		group = append(group, d)
+	}
+	return group, nil, nil
+}
+
+func (h *Hook) readDelivery(e entry) (*waitingDelivery, error) {
+	body, err := os.ReadFile(filepath.Join(h.spoolDir(), e.file))
+	if err != nil {
+		return nil, fmt.Errorf("read the spool: %w", err)
+	}
+	d := &waitingDelivery{entry: e, body: body}
+	// Ours since before it was written; a damaged one will be refused.
+	_ = json.Unmarshal(body, &d.payload)
+	return d, nil
+}
+
+// send sends one delivery, as it is in the spool, and takes it from there.
+func (h *Hook) send(ctx context.Context, d *waitingDelivery) (err error) {
+	d.reply, err = h.post(ctx, d.entry, d.body)
+	h.at("delivery sent")
+	if errors.As(err, &d.refused) {
+		return h.park(d.entry, d.refused.Error())
+	}
+	if err != nil {
+		return err
+	}
+	err = os.Remove(filepath.Join(h.spoolDir(), d.file))
+	h.at("delivery removed")
+	return err
+}
+
 // sendOwn sends the deliveries of this push, after whatever waits already, and
-// tells the pusher what became of them.
-func (h *Hook) sendOwn(ctx context.Context, own []entry, say teller) {
+// tells the pusher what became of them. It reports whether Switchyard could be
+// reached.
+func (h *Hook) sendOwn(ctx context.Context, own []entry, say teller) bool {
 	left := make(map[string]bool, len(own))
 	for _, e := range own {
 		left[e.file] = true
 	}
 	earlier := 0
+	tell := h.tellEach(say)
 	err := h.drain(ctx, own[len(own)-1].file, func(e entry, s sent) {
 		if !left[e.file] {
 			earlier++
 			return
 		}
 		delete(left, e.file)
-		h.tell(say, s)
+		tell(e, s)
 	})
 	if earlier > 0 {
 		say.line("sent %s that had been waiting", count(earlier, "earlier delivery", "earlier deliveries"))
@@ -171,6 +249,7 @@ func (h *Hook) sendOwn(ctx context.Context, own []entry, say teller) {
 	case len(left) > 0:
 		say.line("sent together with another push")
 	}
+	return err == nil
 }
 
 func (h *Hook) tellWaiting(say teller, err error) {
@@ -200,96 +279,4 @@ func (h *Hook) startBackground() error {
 		return err
 	}
 	return cmd.Process.Release()
-}
-
-const (
-	shownNames = 5
-	shownRunes = 72
-)
-
-// tell says in a line or a few what one delivery came to.
-func (h *Hook) tell(say teller, s sent) {
-	branch := strings.TrimPrefix(s.payload.Ref, branchPrefix)
-	switch {
-	case s.refused != nil:
-		say.line("%s: refused with %d: %s", branch, s.refused.status, safetext.Cut(s.refused.text, 300))
-		say.line("kept in %s; once that is repaired: switchyard hook flush --failed", h.failedDir())
-		return
-	case s.reply.Ignored != "":
-		say.line("%s: nothing to start: %s", branch, safetext.Cut(s.reply.Ignored, 300))
-		return
-	case isZero(s.payload.After):
-		say.line("%s deleted: %s", branch, s.reply.started())
-	default:
-		say.line("%s: %s, %s", branch, count(len(s.payload.Commits), "commit", "commits"), s.reply.started())
-	}
-	for i, name := range s.reply.Executions {
-		if i == shownNames && len(s.reply.Executions) > shownNames+1 {
-			say.line("  … and %d more", len(s.reply.Executions)-shownNames)
-			break
-		}
-		say.line("  %s", safetext.Cut(name, shownRunes))
-	}
-	if s.reply.URL != "" {
-		say.line("  %s", safetext.Cut(s.reply.URL, 300))
-	}
-}
-
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}
-
-// Flush sends what waits in the spool, and with failed set also what was
-// refused before, and tells out about each. While Switchyard cannot be reached
-// it tries again until patience is over: after one second, then after twice as
-// long each time, up to 30 s. With patience, only one process of a repository
-// flushes; another one returns nil at once. An error means that deliveries are
-// still waiting.
-func (h *Hook) Flush(ctx context.Context, out io.Writer, failed bool, patience time.Duration) error {
-	if err := h.makeDirs(); err != nil {
-		return err
-	}
-	if patience > 0 {
-		unlock, err := h.tryLock("flush.lock")
-		if err != nil || unlock == nil {
-			return err
-		}
-		defer unlock()
-	}
-	if failed {
-		if err := h.unpark(); err != nil {
-			return err
-		}
-	}
-	say := teller{out}
-	deadline := time.Now().Add(patience)
-	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
-		err := h.drain(ctx, "", func(_ entry, s sent) { h.tell(say, s) })
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil || time.Until(deadline) < wait {
-			return fmt.Errorf("deliver to %s: %w", h.target.Redacted(), err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
-		if _, gone := os.Stat(h.cfg.GitDir); errors.Is(gone, fs.ErrNotExist) {
-			return fmt.Errorf("repository %s is gone, and what waited there with it", h.cfg.GitDir)
-		}
-	}
-}
-
-// Waiting counts the deliveries in the spool and those put aside as refused.
-func (h *Hook) Waiting() (spooled, failed int, err error) {
-	w, err := h.waiting()
-	if err != nil {
-		return 0, 0, err
-	}
-	f, err := listEntries(h.failedDir())
-	return len(w), len(f), err
 }

@@ -75,7 +75,7 @@ func TestInstalledSettingsAreLoaded(t *testing.T) {
 		CloneURL: "ssh://git@acme.example/api", HTMLURL: "https://acme.example/api", Timeout: 3 * time.Second,
 	}
 	// A second installation takes the place of the first.
-	if err := hook.Install(t.Context(), want, "/opt/switchyard"); err != nil {
+	if _, err := hook.Install(t.Context(), want, "/opt/switchyard"); err != nil {
 		t.Fatal(err)
 	}
 	got, err := hook.Load(t.Context(), r.bare)
@@ -98,7 +98,7 @@ func TestInstallLeavesAForeignHookAlone(t *testing.T) {
 	if err := os.WriteFile(path, []byte(foreign), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	err := hook.Install(t.Context(), r.cfg, "/opt/switchyard")
+	_, err := hook.Install(t.Context(), r.cfg, "/opt/switchyard")
 	if !errors.Is(err, hook.ErrUsage) || !strings.Contains(err.Error(), "/opt/switchyard hook post-receive") {
 		t.Errorf("error %v", err)
 	}
@@ -111,7 +111,7 @@ func TestInstallLeavesASharedHooksDirectoryAlone(t *testing.T) {
 	r := newRepo(t)
 	shared := t.TempDir()
 	r.git(r.bare, "config", "core.hooksPath", shared)
-	if err := hook.Install(t.Context(), r.cfg, "/opt/switchyard"); !errors.Is(err, hook.ErrUsage) || !strings.Contains(err.Error(), "core.hooksPath") {
+	if _, err := hook.Install(t.Context(), r.cfg, "/opt/switchyard"); !errors.Is(err, hook.ErrUsage) || !strings.Contains(err.Error(), "core.hooksPath") {
 		t.Errorf("error %v", err)
 	}
 	if files, _ := os.ReadDir(shared); len(files) != 0 {
@@ -127,17 +127,17 @@ func TestInstallCountsWhatIsThereAsReported(t *testing.T) {
 	}
 	old := r.commit("from before", "a")
 	r.git(r.bare, "fetch", "-q", r.work, "main:main")
-	if err := hook.Install(t.Context(), r.cfg, "/opt/switchyard"); err != nil {
+	if _, err := hook.Install(t.Context(), r.cfg, "/opt/switchyard"); err != nil {
 		t.Fatal(err)
 	}
-	if text, _ := os.ReadFile(ledger); string(text) != old+" refs/heads/main\n" {
+	if text, _ := os.ReadFile(ledger); string(text) != "# switchyard ledger, version 2\n"+old+" refs/heads/main\n" {
 		t.Errorf("ledger %q", text)
 	}
 }
 
 func TestMissingProgramIsSaidToThePusher(t *testing.T) {
 	r := newRepo(t)
-	if err := hook.Install(t.Context(), r.cfg, "/does/not/exist"); err != nil {
+	if _, err := hook.Install(t.Context(), r.cfg, "/does/not/exist"); err != nil {
 		t.Fatal(err)
 	}
 	r.commit("a", "a")

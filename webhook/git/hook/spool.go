@@ -2,17 +2,13 @@ package hook
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
-
-	"switchyard/webhook/git"
 )
 
 // entry is one delivery in the spool. Its file is named SEQ-ID.json, where SEQ
@@ -25,95 +21,35 @@ func (e entry) id() string {
 	return id
 }
 
+// together is the same for deliveries that were spooled at once.
+func (e entry) together() string {
+	id := e.id()
+	return id[:max(0, len(id)-indexDigits)]
+}
+
 func (h *Hook) spoolDir() string  { return filepath.Join(h.dir, "spool") }
 func (h *Hook) failedDir() string { return filepath.Join(h.dir, "failed") }
+func (h *Hook) stagedDir() string { return filepath.Join(h.dir, "staged") }
 
 func (h *Hook) makeDirs() error {
-	for _, dir := range []string{h.dir, h.spoolDir(), h.failedDir()} {
-		err := os.Mkdir(dir, h.perm.Perm())
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err == nil {
-			// Mkdir's mode is subject to the umask; a shared repository's is not.
-			err = os.Chmod(dir, h.perm)
-		}
-		if err != nil {
+	for _, dir := range []string{h.dir, h.spoolDir(), h.failedDir(), h.stagedDir()} {
+		if err := h.makeDir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("make the spool: %w", err)
 		}
 	}
 	return nil
 }
 
-// spoolChange writes one delivery, or several where there is much to say. Each
-// of several leads from the one before to its own last commit.
-func (h *Hook) spoolChange(ctx context.Context, repo repository, c change, fresh map[string]bool, defaultBranch string) ([]entry, error) {
-	p := git.Payload{
-		Repository: git.Repository{
-			Name: h.cfg.Repository, CloneURL: h.cfg.CloneURL, HTMLURL: h.cfg.HTMLURL, DefaultBranch: defaultBranch,
-		},
-		Ref: c.ref, Before: c.old, After: c.new, Forced: c.forced, Pusher: h.cfg.Pusher,
-	}
-	if isZero(c.new) {
-		e, err := h.spool(&p)
-		return []entry{e}, err
-	}
-	var own []entry
-	size := 0
-	flush := func() error {
-		p.After = p.Commits[len(p.Commits)-1].ID
-		e, err := h.spool(&p)
-		if err != nil {
-			return err
-		}
-		own = append(own, e)
-		p.Before, p.Forced, p.Commits, size = p.After, false, p.Commits[:0], 0
-		return nil
-	}
-	err := repo.describe(ctx, c.commits, func(commit git.Commit) error {
-		more := 256 + len(commit.Message) + len(commit.Author.Name) + len(commit.Author.Email)
-		for _, path := range commit.Paths {
-			more += len(path) + 3
-		}
-		if len(p.Commits) > 0 && (len(p.Commits) == h.maxCommits || size+more > h.maxBytes) {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-		size += more
-		commit.Distinct = fresh[commit.ID]
-		if h.cfg.HTMLURL != "" {
-			commit.URL = strings.TrimSuffix(h.cfg.HTMLURL, "/") + "/commit/" + commit.ID
-		}
-		p.Commits = append(p.Commits, commit)
-		return nil
-	})
+func (h *Hook) makeDir(dir string) error {
+	err := os.Mkdir(dir, h.perm.Perm())
 	if err == nil {
-		err = flush()
+		// Mkdir's mode is subject to the umask; a shared repository's is not.
+		err = os.Chmod(dir, h.perm)
 	}
-	return own, err
-}
-
-// spool writes one delivery and syncs it. The caller holds the ledger's lock.
-func (h *Hook) spool(p *git.Payload) (entry, error) {
-	body, err := json.Marshal(p)
-	if err != nil {
-		return entry{}, fmt.Errorf("encode %s: %w", p.Ref, err)
+	if err == nil {
+		err = h.give(dir)
 	}
-	waiting, err := h.waiting()
-	if err != nil {
-		return entry{}, err
-	}
-	seq := time.Now().UnixNano()
-	if n := len(waiting); n > 0 {
-		first, _, _ := strings.Cut(waiting[n-1].file, "-")
-		last, err := strconv.ParseInt(first, 10, 64)
-		if err == nil {
-			seq = max(seq, last+1)
-		}
-	}
-	e := entry{fmt.Sprintf("%020d-%s.json", seq, newID())}
-	return e, h.writeFile(filepath.Join(h.spoolDir(), e.file), body)
+	return err
 }
 
 // waiting lists the spool in the order of the pushes.
@@ -143,14 +79,7 @@ func (h *Hook) writeFile(path string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Chmod(h.perm & 0o666)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
+	err = h.fill(f, content)
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -159,6 +88,21 @@ func (h *Hook) writeFile(path string, content []byte) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return syncDir(dir)
+}
+
+// fill writes the file's content, syncs and closes it.
+func (h *Hook) fill(f *os.File, content []byte) error {
+	_, err := f.Write(content)
+	if err == nil {
+		err = f.Chmod(h.perm & 0o666)
+	}
+	if err == nil {
+		err = h.give(f.Name())
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 func syncDir(dir string) error {
