@@ -138,7 +138,13 @@ func (h *Hook) recoverBatches(l *ledger) error {
 			return err
 		}
 	}
-	return nil
+	half, err := os.ReadDir(h.dir)
+	for _, f := range half {
+		if strings.HasPrefix(f.Name(), temporary) {
+			_ = os.Remove(filepath.Join(h.dir, f.Name())) // in nobody's way
+		}
+	}
+	return err
 }
 
 // stage writes the deliveries of the reports. One git process describes all of

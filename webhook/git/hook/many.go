@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // ErrNotInstalled means that a repository has no hook that keeps a record.
@@ -25,10 +26,14 @@ func At(ctx context.Context, path string, opts ...Option) (*Hook, error) {
 	if _, err := os.Stat(inside); err != nil {
 		inside = path
 	}
-	common, err := repository{inside}.commonDir(ctx)
+	// .git may be a file, which leads to the repository of a working tree.
+	cmd := repository{inside}.command(ctx, "rev-parse", "--path-format=absolute", "--git-common-dir")
+	cmd.Dir = path
+	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("repository %s: %w", path, err)
+		return nil, fmt.Errorf("repository %s: %w", path, gitError("rev-parse", err))
 	}
+	common := strings.TrimSuffix(string(out), "\n")
 	if _, err := os.Stat(filepath.Join(common, "switchyard", "ledger")); err != nil {
 		return nil, fmt.Errorf("repository %s: %w", path, ErrNotInstalled)
 	}

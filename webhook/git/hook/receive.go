@@ -72,6 +72,7 @@ func (h *Hook) receive(ctx context.Context, updates []update, say teller) error 
 	if len(updates) == 0 {
 		return nil
 	}
+	h.at("started")
 	own, err := h.record(ctx, updates, say)
 	if err != nil {
 		say.line("%s: %v", notReported, err)

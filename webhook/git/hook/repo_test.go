@@ -35,19 +35,45 @@ func TestMain(m *testing.M) {
 }
 
 // faultVariable makes a hook that git runs kill itself: STEP:N is the Nth time
-// that it comes to that step.
-const faultVariable = "SWITCHYARD_TEST_KILL_AT"
+// that it comes to that step. It first makes the file that killedVariable names.
+const (
+	faultVariable  = "SWITCHYARD_TEST_KILL_AT"
+	killedVariable = "SWITCHYARD_TEST_KILLED"
+	settleVariable = "SWITCHYARD_TEST_SETTLE"
+)
 
 func hookMain(command string) int {
+	if command == "flush" {
+		ctx := context.Background()
+		cfg, err := hook.Load(ctx, "")
+		if err == nil {
+			var h *hook.Hook
+			if h, err = hook.New(cfg, hook.WithSettle(processSettle()), hook.WithStep(killer(os.Getenv(faultVariable)))); err == nil {
+				err = h.Flush(ctx, os.Stderr, false, 0)
+			}
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "switchyard:", err)
+			return 1
+		}
+		return 0
+	}
 	if command != "post-receive" {
 		fmt.Fprintln(os.Stderr, "no such command:", command)
 		return 1
 	}
-	if err := hook.Receive(context.Background(), os.Stdin, os.Stderr, nil, hook.WithSettle(settle), hook.WithStep(killer(os.Getenv(faultVariable)))); err != nil {
+	if err := hook.Receive(context.Background(), os.Stdin, os.Stderr, nil, hook.WithSettle(processSettle()), hook.WithStep(killer(os.Getenv(faultVariable)))); err != nil {
 		fmt.Fprintln(os.Stderr, "switchyard:", err)
 		return 1
 	}
 	return 0
+}
+
+func processSettle() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv(settleVariable)); err == nil {
+		return d
+	}
+	return settle
 }
 
 func killer(at string) func(string) {
@@ -58,6 +84,7 @@ func killer(at string) func(string) {
 		mu.Lock()
 		defer mu.Unlock()
 		if passed[s]++; s == step && fmt.Sprint(passed[s]) == n {
+			_ = os.WriteFile(os.Getenv(killedVariable), nil, 0o600)
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {} // until it is carried out
 		}
@@ -153,7 +180,8 @@ type repo struct {
 	cfg        hook.Config
 }
 
-func newRepo(t *testing.T) *repo {
+// newRepo gives git init the options.
+func newRepo(t *testing.T, options ...string) *repo {
 	t.Helper()
 	for _, v := range []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"} {
 		t.Setenv(v, "")
@@ -164,8 +192,8 @@ func newRepo(t *testing.T) *repo {
 	t.Setenv("USER", "ada")
 	dir := t.TempDir()
 	r := &repo{t: t, bare: filepath.Join(dir, "api v2's.git"), work: filepath.Join(dir, "work"), server: newServer(t)}
-	r.git(dir, "init", "-q", "--bare", "-b", "main", r.bare)
-	r.git(dir, "init", "-q", "-b", "main", r.work)
+	r.git(dir, append([]string{"init", "-q", "--bare", "-b", "main", r.bare}, options...)...)
+	r.git(dir, append([]string{"init", "-q", "-b", "main", r.work}, options...)...)
 	r.git(r.work, "config", "user.name", "Ada Lovett")
 	r.git(r.work, "config", "user.email", "ada@acme.example")
 	r.git(r.work, "remote", "add", "origin", r.bare)
@@ -213,6 +241,18 @@ func (r *repo) try(dir string, args ...string) (string, error) {
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out)), err
+}
+
+// flushProcess flushes in a process of its own.
+func (r *repo) flushProcess() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(r.t.Context(), self, "hook", "flush")
+	cmd.Dir = r.bare
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 // commit writes the files and commits them, and returns the commit.

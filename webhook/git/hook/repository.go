@@ -48,13 +48,6 @@ func (r repository) run(ctx context.Context, stdin string, args ...string) (stri
 	return string(out), nil
 }
 
-// commonDir is the repository's own directory, which all of its working trees
-// share.
-func (r repository) commonDir(ctx context.Context) (string, error) {
-	out, err := r.run(ctx, "", "rev-parse", "--path-format=absolute", "--git-common-dir")
-	return strings.TrimSuffix(out, "\n"), err
-}
-
 func gitError(command string, err error) error {
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && len(exit.Stderr) > 0 {

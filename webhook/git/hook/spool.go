@@ -71,11 +71,14 @@ func listEntries(dir string) ([]entry, error) {
 	return list, nil
 }
 
+// temporary starts the names of files that are being written.
+const temporary = ".new-"
+
 // writeFile replaces the file in one step; when it returns nil, the content
 // survives a crash.
 func (h *Hook) writeFile(path string, content []byte) error {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".new-*")
+	f, err := os.CreateTemp(dir, temporary+"*")
 	if err != nil {
 		return err
 	}
