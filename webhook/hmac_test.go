@@ -54,7 +54,7 @@ func TestHMACVerify(t *testing.T) {
 		"not hex":              {[]string{vectorSecret}, vectorSignature[:len(vectorSignature)-1] + "g", vectorBody, webhook.ErrSignatureMalformed},
 		"no prefix":            {[]string{vectorSecret}, hexOf, vectorBody, webhook.ErrSignatureMalformed},
 		"SHA-1":                {[]string{vectorSecret}, "sha1=" + hexOf, vectorBody, webhook.ErrSignatureMalformed},
-		"prefix alone":         {[]string{vectorSecret}, "sha256=", vectorBody, webhook.ErrSignatureMalformed},
+		"prefix alone":         {[]string{vectorSecret}, "sha256=", vectorBody, webhook.ErrSignatureMissing},
 		"space before the hex": {[]string{vectorSecret}, "sha256= " + hexOf, vectorBody, webhook.ErrSignatureMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -67,6 +67,44 @@ func TestHMACVerify(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), "X-Hub-Signature-256") || strings.Contains(err.Error(), vectorSecret) || strings.Contains(err.Error(), hexOf[:20]) {
 				t.Errorf("text %q: it names the header, and neither secret nor signature", err)
+			}
+		})
+	}
+}
+
+// Gitea, Forgejo and Gogs have headers of their own, which hold bare digits.
+func TestHMACReadsBareHeadersWhereItsOwnIsAbsent(t *testing.T) {
+	v, err := webhook.NewHMAC("X-Hub-Signature-256", []string{vectorSecret}, "X-Gitea-Signature", "X-Gogs-Signature")
+	if err != nil {
+		t.Fatal(err)
+	}
+	digits := strings.TrimPrefix(vectorSignature, "sha256=")
+	wrong := strings.Repeat("0", 64)
+	for name, row := range map[string]struct {
+		header http.Header
+		want   error
+		names  string // the header that the error names
+	}{
+		"first":                    {header: http.Header{"X-Gitea-Signature": {digits}}},
+		"second":                   {header: http.Header{"X-Gogs-Signature": {digits}}},
+		"first is empty":           {header: http.Header{"X-Gitea-Signature": {""}, "X-Gogs-Signature": {digits}}},
+		"with a prefix":            {http.Header{"X-Gitea-Signature": {vectorSignature}}, webhook.ErrSignatureMalformed, "X-Gitea-Signature"},
+		"wrong":                    {http.Header{"X-Gitea-Signature": {wrong}}, webhook.ErrSignatureMismatch, "X-Gitea-Signature"},
+		"the first there counts":   {http.Header{"X-Gitea-Signature": {wrong}, "X-Gogs-Signature": {digits}}, webhook.ErrSignatureMismatch, "X-Gitea-Signature"},
+		"its own header counts":    {http.Header{"X-Hub-Signature-256": {"sha256=" + wrong}, "X-Gitea-Signature": {digits}}, webhook.ErrSignatureMismatch, "X-Hub-Signature-256"},
+		"a malformed own one":      {http.Header{"X-Hub-Signature-256": {"x"}, "X-Gitea-Signature": {digits}}, webhook.ErrSignatureMalformed, "X-Hub-Signature-256"},
+		"a webhook without secret": {http.Header{"X-Hub-Signature-256": {"sha256="}, "X-Gitea-Signature": {""}}, webhook.ErrSignatureMissing, "no secret"},
+		"two values":               {http.Header{"X-Gogs-Signature": {digits, digits}}, webhook.ErrSignatureMalformed, "X-Gogs-Signature"},
+		"all empty":                {http.Header{"X-Gitea-Signature": {""}, "X-Gogs-Signature": {""}}, webhook.ErrSignatureMissing, "X-Hub-Signature-256"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := v.Verify(row.header, []byte(vectorBody))
+			if !errors.Is(err, row.want) || err != nil && !strings.Contains(err.Error(), row.names) {
+				t.Errorf("error %v, want %v about %q", err, row.want, row.names)
+			}
+			pre := v.Precheck(row.header)
+			if told := err != nil && !errors.Is(err, webhook.ErrSignatureMismatch); (pre != nil) != told || told && pre.Error() != err.Error() {
+				t.Errorf("Precheck says %v, Verify %v", pre, err)
 			}
 		})
 	}

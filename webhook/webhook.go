@@ -27,6 +27,13 @@ type Source interface {
 	Decode(h http.Header, body []byte) (event.Event, error)
 }
 
+// Prechecker is a [Source] that can tell from the header alone that a delivery
+// is not genuine. Such a one is answered 401 with the error's text before its
+// body is read.
+type Prechecker interface {
+	Precheck(h http.Header) error
+}
+
 // Sink takes ownership of ev. Nil promises that ev survives a crash; on error
 // the handler answers 503, and the sender is to send the delivery again. An
 // error that has the method RetryIn() [time.Duration] says when; otherwise it

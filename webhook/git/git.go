@@ -141,7 +141,10 @@ type Source struct {
 	kept *sieve.Sieve
 }
 
-var _ webhook.Source = (*Source)(nil)
+var (
+	_ webhook.Source     = (*Source)(nil)
+	_ webhook.Prechecker = (*Source)(nil)
+)
 
 // New returns a source that accepts deliveries signed with one of the secrets.
 func New(cfg Config) (*Source, error) {
@@ -158,6 +161,9 @@ func New(cfg Config) (*Source, error) {
 
 // Verify checks X-Switchyard-Signature-256 over the raw body.
 func (s *Source) Verify(h http.Header, body []byte) error { return s.hmac.Verify(h, body) }
+
+// Precheck tells from the header alone that a delivery cannot be genuine.
+func (s *Source) Precheck(h http.Header) error { return s.hmac.Precheck(h) }
 
 // Decode turns a delivery into an event.
 func (s *Source) Decode(h http.Header, body []byte) (event.Event, error) {

@@ -1,32 +1,35 @@
 // Package github is the webhook source for GitHub, GitHub Enterprise Server and
-// hosts that send the same payloads.
+// hosts that send the same payloads: Gitea, Forgejo, Gogs and relays.
 //
 // What becomes of each event:
 //
-//	push            a push, with every commit that GitHub lists
-//	push, deleted   a branch deletion; its "before" is the branch's last commit
-//	pull_request    opened, synchronize, reopened, ready_for_review, closed
-//	delete          ignored: GitHub also sends a push for the same deletion,
-//	                and only that names the last commit
+//	push            a push, with every commit that the host lists; of a tag,
+//	                with the commit that the tag points at
+//	push, deleted   a deletion; its "before" is the ref's last commit
+//	pull_request    opened, synchronize, reopened, ready_for_review, closed,
+//	                labeled, and edited where the base changed
+//	delete          from Gitea and its kin the deletion of a branch, which
+//	                names no commit; ignored from GitHub, which sends a push
+//	                for the same deletion
 //	create          ignored: the push that follows it names the commits
 //	ping, others    ignored
 //
-// Tags start nothing. Where a payload has members twice, spells them
-// differently or is nested deeply, [Source.Decode] refuses it rather than
-// choosing. The facts are from GitHub's "Webhook events and payloads" and
-// "Validating webhook deliveries".
+// Other hosts than GitHub list commits newest first, list few of them, leave
+// members out and have names of their own for actions and headers; push.go,
+// commits.go and pullrequest.go say how each is read. What they left out of a
+// push makes the event Truncated.
+//
+// Where a payload has members twice, spells them differently or is nested
+// deeply, [Source.Decode] refuses it rather than choosing. The facts are from
+// GitHub's "Webhook events and payloads" and "Validating webhook deliveries",
+// and from deliveries that Gitea 1.26 sent.
 package github
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 
 	gh "github.com/go-playground/webhooks/v6/github"
@@ -41,9 +44,30 @@ import (
 // The headers of a delivery, as [http.Header] spells them.
 const (
 	headerSignature = "X-Hub-Signature-256"
-	headerEvent     = "X-Github-Event"
-	headerDelivery  = "X-Github-Delivery"
+	headerSHA1      = "X-Hub-Signature"
 )
+
+// What GitHub says in X-GitHub-Event and X-GitHub-Delivery, other hosts say
+// there too or, some of them, in headers of their own only.
+var (
+	bareSignatures  = []string{"X-Gitea-Signature", "X-Forgejo-Signature", "X-Gogs-Signature"}
+	eventHeaders    = []string{"X-Github-Event", "X-Gitea-Event", "X-Forgejo-Event", "X-Gogs-Event"}
+	deliveryHeaders = []string{"X-Github-Delivery", "X-Gitea-Delivery", "X-Forgejo-Delivery", "X-Gogs-Delivery"}
+)
+
+// first is the value of the first of the headers that is there.
+func first(h http.Header, names []string) string {
+	for _, name := range names {
+		if v := h[name]; len(v) > 0 && v[0] != "" {
+			return v[0]
+		}
+	}
+	return ""
+}
+
+// fromGitea reports whether a header says that Gitea or one of its kin sent the
+// delivery. They all set GitHub's headers as well.
+func fromGitea(h http.Header) bool { return first(h, eventHeaders[1:]) != "" }
 
 // Config is what an operator sets under a source of type github.
 type Config struct {
@@ -52,59 +76,61 @@ type Config struct {
 	Secrets []string
 }
 
-// Source verifies and decodes GitHub's deliveries.
+// Source verifies and decodes the deliveries.
 type Source struct {
-	hmac              *webhook.HMAC
-	parser            *gh.Webhook
-	push, pullRequest *sieve.Sieve
+	hmac                       *webhook.HMAC
+	push, pullRequest, removal *sieve.Sieve
 }
 
-var _ webhook.Source = (*Source)(nil)
+var (
+	_ webhook.Source     = (*Source)(nil)
+	_ webhook.Prechecker = (*Source)(nil)
+)
 
 // New returns a source that accepts deliveries signed with one of the secrets.
 func New(cfg Config) (*Source, error) {
-	hmac, err := webhook.NewHMAC(headerSignature, cfg.Secrets)
+	hmac, err := webhook.NewHMAC(headerSignature, cfg.Secrets, bareSignatures...)
 	if err != nil {
 		return nil, fmt.Errorf("github: %w", err)
 	}
-	// The library takes one secret only, so it is given none and sees only
-	// what Verify has let through.
-	parser, err := gh.New()
-	if err != nil {
-		return nil, fmt.Errorf("github: %w", err)
-	}
-	s := &Source{hmac: hmac, parser: parser}
+	s := &Source{hmac: hmac}
 	if s.push, err = sieve.New(pushFields); err != nil {
 		return nil, err
 	}
 	if s.pullRequest, err = sieve.New(pullRequestFields); err != nil {
 		return nil, err
 	}
+	if s.removal, err = sieve.New(removalFields); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
-// Verify checks X-Hub-Signature-256 over the raw body.
-func (s *Source) Verify(h http.Header, body []byte) error { return s.hmac.Verify(h, body) }
-
 // Decode turns a delivery into an event.
 func (s *Source) Decode(h http.Header, body []byte) (event.Event, error) {
-	ev := event.Event{DeliveryID: h.Get(headerDelivery)}
+	ev := event.Event{DeliveryID: first(h, deliveryHeaders)}
 	if err := field.DeliveryID("X-GitHub-Delivery", ev.DeliveryID); err != nil {
 		return event.Event{}, err
 	}
 	var err error
-	switch kind := gh.Event(h.Get(headerEvent)); kind {
+	switch kind := gh.Event(first(h, eventHeaders)); kind {
 	case "":
 		err = errors.New("header X-GitHub-Event is missing: it says what happened")
 	case gh.PushEvent:
 		err = s.decodePush(h, body, &ev)
-	case gh.PullRequestEvent:
+	case gh.PullRequestEvent, "pull_request_sync", "pull_request_label":
+		// The latter two are Gitea's names in X-Gitea-Event-Type, and what
+		// its hooks are subscribed to.
 		err = s.decodePullRequest(h, body, &ev)
 	case gh.PingEvent:
 		err = &webhook.Ignored{Reason: "ping: the webhook is set up"}
 	case gh.CreateEvent:
 		err = &webhook.Ignored{Reason: "create: the push event of the same ref names the commits"}
 	case gh.DeleteEvent:
+		if fromGitea(h) {
+			err = s.decodeRemoval(h, body, &ev)
+			break
+		}
 		err = &webhook.Ignored{Reason: "delete: a deletion is taken from the push event, which names the last commit"}
 	default:
 		err = &webhook.Ignored{Reason: fmt.Sprintf("event %s: only push and pull_request start executions", safetext.Cut(safetext.Line(string(kind)), 64))}
@@ -112,105 +138,39 @@ func (s *Source) Decode(h http.Header, body []byte) (event.Event, error) {
 	return ev, err
 }
 
-// parse returns the library's payload of the delivery.
-func (s *Source) parse(h http.Header, body []byte, kept *sieve.Sieve, kind gh.Event) (any, error) {
+// parse reads what is kept of the delivery's payload into p.
+func parse(h http.Header, body []byte, kept *sieve.Sieve, p any) error {
 	text, err := payload(h, body)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	sifted, err := kept.Sift(make([]byte, 0, len(text)*3/4), text)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	p, err := s.parser.Parse(&http.Request{
-		Method: http.MethodPost, Header: h, Body: io.NopCloser(bytes.NewReader(sifted)),
-	}, kind)
-	if err != nil {
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) {
-			return nil, fmt.Errorf("%s: a JSON %s, where %s should be", wrong.Field, wrong.Value, wrong.Type.Kind())
-		}
-		return nil, fmt.Errorf("payload: %w", err)
+	if err = json.Unmarshal(sifted, p); err == nil {
+		return nil
 	}
-	return p, nil
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		name := strings.TrimPrefix(strings.TrimPrefix(wrong.Field, "PushPayload."), "PullRequestPayload.")
+		return fmt.Errorf("%s: a JSON %s, where %s should be", name, wrong.Value, wrong.Type.Kind())
+	}
+	return fmt.Errorf("payload: %w", err)
 }
 
-const (
-	mediaJSON = "application/json"
-	mediaForm = "application/x-www-form-urlencoded"
-)
-
-// payload is the JSON text of a delivery, in either form that a webhook can be
-// set up to send. A body without a Content-Type is taken as JSON.
-func payload(h http.Header, body []byte) ([]byte, error) {
-	contentType := h.Get("Content-Type")
-	if contentType == "" || contentType == mediaJSON {
-		return body, nil
-	}
-	media, _, err := mime.ParseMediaType(contentType)
-	if err == nil && media == mediaJSON {
-		return body, nil
-	}
-	if err != nil || media != mediaForm {
-		return nil, &webhook.MediaTypeError{Got: safetext.Cut(safetext.Line(contentType), 80), Want: []string{mediaJSON, mediaForm}}
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, fmt.Errorf("form body: %w", err)
-	}
-	values := form["payload"]
-	if len(values) != 1 {
-		return nil, fmt.Errorf("form body: %d fields named payload, where one should be", len(values))
-	}
-	return []byte(values[0]), nil
-}
-
-// repository builds what both payloads say of a repository.
+// repository builds what every payload says of a repository. A relay may leave
+// out where it is cloned from: GitHub, Gitea and their kin all serve that
+// beside the page.
 func repository(fullName, cloneURL, htmlURL, defaultBranch string) (event.Repository, error) {
+	if cloneURL == "" && htmlURL != "" {
+		cloneURL = strings.TrimSuffix(htmlURL, "/") + ".git"
+	}
 	r := event.Repository{FullName: fullName, CloneURL: cloneURL, HTMLURL: htmlURL, DefaultBranch: defaultBranch}
 	return r, field.Repository("repository.full_name", fullName, 2)
 }
 
-// fewPaths is up to where looking through a list beats a map.
-const fewPaths = 16
-
-// paths joins lists of paths, each path once, in the order they came.
-func paths(lists ...[]string) []string {
-	n := 0
-	for _, l := range lists {
-		n += len(l)
-	}
-	if n == 0 {
-		return nil
-	}
-	all := make([]string, 0, n)
-	var seen map[string]bool
-	if n > fewPaths {
-		seen = make(map[string]bool, n)
-	}
-	for _, l := range lists {
-		for _, p := range l {
-			if seen[p] || seen == nil && slices.Contains(all, p) {
-				continue
-			}
-			if seen != nil {
-				seen[p] = true
-			}
-			all = append(all, p)
-		}
-	}
-	return all
-}
-
-const branchPrefix = "refs/heads/"
-
-// branchOnly ignores refs that no route can name.
-func branchOnly(ref string) error {
-	switch {
-	case strings.HasPrefix(ref, branchPrefix):
-		return nil
-	case strings.HasPrefix(ref, "refs/tags/"):
-		return &webhook.Ignored{Reason: "the ref is a tag: only branches start executions"}
-	}
-	return &webhook.Ignored{Reason: "the ref is not a branch: only branches start executions"}
-}
+const (
+	branchPrefix = "refs/heads/"
+	tagPrefix    = "refs/tags/"
+)
