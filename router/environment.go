@@ -38,6 +38,8 @@ type environment struct {
 	text string
 	// tmpl is nil when text is the name itself.
 	tmpl *template.Template
+	// plain is tmpl where it needs no template engine.
+	plain plainTemplate
 	// evaluators holds what tmpl is executed with; a template's functions are
 	// its own, and slug has something to tell.
 	evaluators *sync.Pool
@@ -84,7 +86,7 @@ func compileEnvironment(text string) (environment, error) {
 	if err := env.check(tmpl.Root); err != nil {
 		return env, err
 	}
-	env.tmpl = tmpl
+	env.tmpl, env.plain = tmpl, plainOf(tmpl.Root)
 	env.evaluators = &sync.Pool{New: func() any { return newEvaluator(tmpl) }}
 	return env, nil
 }
@@ -143,6 +145,11 @@ func (env *environment) check(n parse.Node) error {
 func (env *environment) name(fields *envFields) (environmentName, error) {
 	if env.tmpl == nil {
 		return environmentName{env.text, env.text, true}, nil
+	}
+	if env.plain != nil {
+		if name, ok := env.plain.name(fields); ok {
+			return name, nil
+		}
 	}
 	e := env.evaluators.Get().(*evaluator)
 	defer env.evaluators.Put(e)

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -41,6 +42,58 @@ func TestEnvironmentRemembersItsFormerName(t *testing.T) {
 	} {
 		if got := nameOf(t, row.text, row.fields); got != row.want {
 			t.Errorf("%s of %q: %+v, want %+v", row.text, row.fields.Branch, got, row.want)
+		}
+	}
+}
+
+// Plain templates are put together without the template engine, which must say
+// the same.
+func TestPlainTemplatesAreAsTheTemplateEngineHasThem(t *testing.T) {
+	names := strings.Split(envFieldList, ", ")
+	forms := []string{"%s", "%s | slug", "%s | slug 12", "slug %s", "slug 5 %s", "- %s -"}
+	values := []string{"", "main", "feature/x", "Fix_7", "a.b", "-", "日本", strings.Repeat("long/", 30), "x/../y"}
+	rng := rand.New(rand.NewPCG(5, 6))
+	plain, named, changed := 0, 0, 0
+	for range 5000 {
+		var text strings.Builder
+		for range 1 + rng.IntN(3) {
+			text.WriteString([]string{"", "dev-", "/", "{{/* said */}}", " "}[rng.IntN(5)])
+			text.WriteString("{{ " + strings.Replace(forms[rng.IntN(len(forms))], "%s", names[rng.IntN(len(names))], 1) + " }}")
+		}
+		env, err := compileEnvironment(text.String())
+		if err != nil {
+			continue // "{{ - .Branch - }}"
+		}
+		if env.plain != nil {
+			plain++
+		}
+		value := func() string { return values[rng.IntN(len(values))] }
+		fields := envFields{
+			Branch: value(), Tag: value(), Repository: value(), Owner: value(), Name: value(), Route: value(), Event: value(),
+			PullRequest: rng.IntN(3), BaseBranch: value(), SHA: value(), ShortSHA: value(), Author: value(),
+		}
+		got, gotErr := env.name(&fields)
+		env.plain = nil
+		want, wantErr := env.name(&fields)
+		if got != want || (gotErr == nil) != (wantErr == nil) {
+			t.Fatalf("%s of %+v: %+v, %v; the template engine has %+v, %v", text.String(), fields, got, gotErr, want, wantErr)
+		}
+		if wantErr == nil {
+			named++
+		}
+		if want.former != want.name {
+			changed++
+		}
+	}
+	if plain < 2000 || named < 500 || changed < 100 {
+		t.Errorf("only %d plain templates, %d names, %d that differ from the former", plain, named, changed)
+	}
+	for text, want := range map[string]bool{
+		"dev-{{ .Branch | slug }}": true, "{{ .Owner }}/{{ slug 20 .Branch }}": true, "{{ .PullRequest }}": true,
+		"{{ .Branch | lower }}": false, "{{ slug .Branch | slug }}": false, `{{ "a" | slug }}`: false, "{{ if .Tag }}a{{ end }}": false, "{{ slug (slug .Branch) }}": false,
+	} {
+		if env, err := compileEnvironment(text); err != nil || (env.plain != nil) != want {
+			t.Errorf("%s: plain %v, %v, want %v", text, env.plain != nil, err, want)
 		}
 	}
 }
