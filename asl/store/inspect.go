@@ -5,11 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"switchyard/internal/sqlitefile"
 )
 
 // smallFile is the size, in bytes, up to which the whole file is checked when
@@ -19,30 +19,6 @@ const smallFile = 16 << 20
 const wayOut = "restore it from a backup, or move it away to begin with an empty one (executions that ran are then lost)"
 
 var errDamaged = errors.New("the file is damaged or no engine store")
-
-// inspect looks at the file before SQLite does, which opens one that cannot be
-// written for reading and fails later.
-func inspect(path string) (size int64, err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if errors.Is(err, fs.ErrPermission) {
-		return 0, fmt.Errorf("it cannot be written (%w): %s", err, makeWritable)
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	// Root could write it all the same; whoever marked it meant it.
-	if info.Mode().Perm()&0o200 == 0 {
-		return 0, fmt.Errorf("it is marked read-only: %s", makeWritable)
-	}
-	return info.Size(), nil
-}
-
-const makeWritable = "make it and its directory writable for the user that runs switchyard"
 
 // check reads the whole file.
 func check(ctx context.Context, conn *sql.Conn) error {
@@ -62,7 +38,7 @@ func explain(err error) error {
 	if errors.As(err, &e) && (e.Code()&0xff == sqlite3.SQLITE_CORRUPT || e.Code()&0xff == sqlite3.SQLITE_NOTADB) {
 		err = fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	if errors.Is(err, errDamaged) {
+	if errors.Is(err, errDamaged) || errors.Is(err, sqlitefile.ErrDamaged) {
 		return fmt.Errorf("%w: %s", err, wayOut)
 	}
 	return err

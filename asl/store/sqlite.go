@@ -15,7 +15,9 @@ import (
 
 	"modernc.org/sqlite"
 
+	"switchyard/internal/datadir"
 	"switchyard/internal/filelock"
+	"switchyard/internal/sqlitefile"
 )
 
 // ErrLocked is returned by Open when another process has the store open.
@@ -35,7 +37,9 @@ const maxBatch = 1024
 type SQLite struct {
 	path string
 	lock *os.File
+	file *sqlitefile.File
 	read *sql.DB
+	w    *writer // its connection belongs to the goroutine that writes
 
 	mu     sync.Mutex
 	queue  []*Write
@@ -56,12 +60,8 @@ func Open(ctx context.Context, path string) (*SQLite, error) {
 
 // open lets tests stand between the writer and its connections.
 func open(ctx context.Context, path string, wrap func(connect) connect) (*SQLite, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := datadir.Make(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("open engine store: %w", err)
-	}
-	size, err := inspect(path)
-	if err != nil {
-		return nil, fmt.Errorf("open engine store %s: %w", path, err)
 	}
 	l, err := filelock.Take(path + ".lock")
 	if errors.Is(err, filelock.ErrHeld) {
@@ -71,31 +71,37 @@ func open(ctx context.Context, path string, wrap func(connect) connect) (*SQLite
 		return nil, fmt.Errorf("open engine store %s: %w", path, err)
 	}
 	s := &SQLite{path: path, lock: l, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
-	if err := s.open(ctx, size, wrap); err != nil {
+	if err := s.open(ctx, wrap); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("open engine store %s: %w", path, explain(err))
 	}
 	return s, nil
 }
 
-// open opens the file, which has so many bytes.
-func (s *SQLite) open(ctx context.Context, size int64, wrap func(connect) connect) (err error) {
-	if err := prepare(ctx, s.path, size); err != nil {
+func (s *SQLite) open(ctx context.Context, wrap func(connect) connect) (err error) {
+	if s.file, err = sqlitefile.Inspect(s.path, "engine store"); err != nil {
 		return err
 	}
-	s.read, err = sql.Open("sqlite", dsn(s.path, "query_only(1)"))
-	if err != nil {
+	if err := prepare(ctx, s.path, s.file.Size()); err != nil {
 		return err
+	}
+	// The driver's own connection: its prepared statements cost half of what
+	// they cost through database/sql, and it can be given up and opened anew.
+	direct := func() (driver.Conn, error) { return (&sqlite.Driver{}).Open(dsn(s.path, writeSettings...)) }
+	if err := s.file.Begin(direct); err != nil {
+		return err
+	}
+	if s.read, err = sql.Open("sqlite", dsn(s.path, "query_only(1)")); err != nil {
+		return errors.Join(err, s.file.End())
 	}
 	readers := max(4, 2*runtime.GOMAXPROCS(0))
 	s.read.SetMaxOpenConns(readers)
 	s.read.SetMaxIdleConns(readers)
-	// The driver's own connection: its prepared statements cost half of what
-	// they cost through database/sql, and it can be given up and opened anew.
-	w, err := newWriter(wrap(func() (driver.Conn, error) { return (&sqlite.Driver{}).Open(dsn(s.path, writeSettings...)) }))
+	w, err := newWriter(wrap(direct), s.file.Check)
 	if err != nil {
-		return errors.Join(err, s.read.Close())
+		return errors.Join(err, s.read.Close(), s.file.End())
 	}
+	s.w = w
 	go func() {
 		defer close(s.stopped)
 		defer w.close()
@@ -128,8 +134,13 @@ func prepare(ctx context.Context, path string, size int64) (err error) {
 	return nil
 }
 
+// File is the file that the store is in, to be compared with the journal's.
+func (s *SQLite) File() *sqlitefile.File { return s.file }
+
+// dsn names the file with settings. The file is there: one that was deleted
+// meanwhile must not be made anew.
 func dsn(path string, pragmas ...string) string {
-	q := url.Values{"_pragma": append([]string{"journal_mode(WAL)", "busy_timeout(10000)"}, pragmas...)}
+	q := url.Values{"mode": {"rw"}, "_pragma": append([]string{"journal_mode(WAL)", "busy_timeout(10000)"}, pragmas...)}
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
@@ -251,7 +262,7 @@ func (s *SQLite) Close() error {
 	default:
 	}
 	<-s.stopped
-	err := errors.Join(s.read.Close(), s.lock.Close())
+	err := errors.Join(s.read.Close(), s.file.End(), s.lock.Close())
 	if err != nil {
 		return fmt.Errorf("close engine store %s: %w", s.path, err)
 	}

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+
+	"switchyard/internal/sqlitefile"
 )
 
 // connect opens a connection for the writer.
@@ -15,6 +18,9 @@ type connect = func() (driver.Conn, error)
 type writer struct {
 	open connect
 	conn driver.Conn // nil after it broke, until the next write
+	// linked fails when what is committed now could not be found again.
+	linked  func() error
+	trouble sqlitefile.Trouble
 
 	begin, commitTx, rollback stmt
 	create, payload, sequence stmt
@@ -25,6 +31,7 @@ type writer struct {
 	putDoc, dropDoc           stmt
 	pruneExec, prunePayload   stmt
 	pruneHistory              stmt
+	touch                     stmt
 
 	all  []driver.Stmt
 	args []driver.NamedValue
@@ -35,8 +42,8 @@ type stmt struct{ driver.Stmt }
 
 // newWriter prepares the statements on the first connection, so that a file
 // that lacks a table is found at the start.
-func newWriter(open connect) (*writer, error) {
-	w := &writer{open: open}
+func newWriter(open connect, linked func() error) (*writer, error) {
+	w := &writer{open: open, linked: linked}
 	return w, w.connect()
 }
 
@@ -68,6 +75,7 @@ func (w *writer) connect() error {
 		{&w.dropDoc, "DELETE FROM docs WHERE kind = ? AND key = ?"},
 		{&w.pruneExec, "DELETE FROM executions WHERE id = ? AND status <> 0"},
 		{&w.prunePayload, "DELETE FROM payloads WHERE exec = ?"},
+		{&w.touch, "UPDATE sequence SET last = last"},
 		{&w.pruneHistory, "DELETE FROM history WHERE key BETWEEN ? AND ?"},
 	} {
 		prepared, err := c.Prepare(p.query)
@@ -142,6 +150,11 @@ func (w *writer) commit(batch []*Write) {
 	if errors.Is(err, errCommit) {
 		err = w.transact(batch)
 	}
+	if err != nil {
+		w.trouble.Met(err)
+	} else if slices.ContainsFunc(w.dead, func(err error) bool { return err == nil }) { // it has written
+		w.trouble.Over()
+	}
 	for i, b := range batch {
 		if err != nil {
 			b.Done(err)
@@ -158,7 +171,11 @@ func (w *writer) commit(batch []*Write) {
 func (w *writer) transact(batch []*Write) error {
 	w.dead = w.dead[:0]
 	if w.conn == nil {
-		if err := w.connect(); err != nil {
+		err := w.linked()
+		if err == nil {
+			err = w.connect()
+		}
+		if err != nil {
 			return fmt.Errorf("open again: %w", err)
 		}
 	}
@@ -176,7 +193,8 @@ func (w *writer) transact(batch []*Write) error {
 		w.close()
 		return fmt.Errorf("%w: %w", errCommit, err)
 	}
-	return nil
+	// What was written into a file that is gone is not kept.
+	return w.linked()
 }
 
 func (w *writer) applyAll(batch []*Write) error {
@@ -248,6 +266,11 @@ func (w *writer) apply(b *Write) error {
 		}
 		if err != nil {
 			return fmt.Errorf("write %s %s: %w", d.Kind, d.Key, err)
+		}
+	}
+	if b.touch {
+		if _, err := w.exec(w.touch); err != nil {
+			return fmt.Errorf("try to write: %w", err)
 		}
 	}
 	if b.prune {

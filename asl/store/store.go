@@ -171,6 +171,8 @@ type Write struct {
 
 	// prune deletes the execution with all that is its own.
 	prune bool
+	// touch writes what is there already.
+	touch bool
 }
 
 // Query selects executions of one machine, newest first.

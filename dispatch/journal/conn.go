@@ -19,6 +19,10 @@ type conn struct {
 	driver driver.Conn
 	stmts  map[string]driver.Stmt
 	args   []driver.NamedValue
+	// changed: a statement has changed rows, failed: one has failed, since
+	// somebody looked.
+	changed bool
+	failed  error
 }
 
 func newConn(c driver.Conn) *conn { return &conn{driver: c, stmts: map[string]driver.Stmt{}} }
@@ -31,7 +35,9 @@ func (c *conn) exec(query string, args ...driver.Value) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return r.RowsAffected()
+	n, err := r.RowsAffected()
+	c.changed = c.changed || n > 0
+	return n, err
 }
 
 // insert runs an INSERT of one row and returns its rowid, 0 when there was a
@@ -44,6 +50,7 @@ func (c *conn) insert(query string, args ...driver.Value) (int64, error) {
 	if n, err := r.RowsAffected(); n == 0 || err != nil {
 		return 0, err
 	}
+	c.changed = true
 	return r.LastInsertId()
 }
 
@@ -54,7 +61,7 @@ func (c *conn) run(query string, args []driver.Value) (driver.Result, error) {
 	}
 	r, err := s.(driver.StmtExecContext).ExecContext(context.Background(), c.bind(args))
 	if err != nil {
-		return nil, describe(err)
+		return nil, c.fail(err)
 	}
 	return r, nil
 }
@@ -68,7 +75,7 @@ func (c *conn) query(query string, row func(scan) error, args ...driver.Value) e
 	}
 	rows, err := s.(driver.StmtQueryContext).QueryContext(context.Background(), c.bind(args))
 	if err != nil {
-		return describe(err)
+		return c.fail(err)
 	}
 	defer rows.Close()
 	values := make([]driver.Value, len(rows.Columns()))
@@ -77,7 +84,7 @@ func (c *conn) query(query string, row func(scan) error, args ...driver.Value) e
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return describe(err)
+			return c.fail(err)
 		}
 		if err := row(func(dest ...any) error { return assign(values, dest) }); err != nil {
 			return err
@@ -99,10 +106,16 @@ func (c *conn) prepare(query string) (driver.Stmt, error) {
 	}
 	s, err := c.driver.Prepare(query)
 	if err != nil {
-		return nil, describe(err)
+		return nil, c.fail(err)
 	}
 	c.stmts[query] = s
 	return s, nil
+}
+
+// fail describes an error of SQLite's, and remembers that there was one.
+func (c *conn) fail(err error) error {
+	c.failed = describe(err)
+	return c.failed
 }
 
 func (c *conn) close() error {

@@ -355,3 +355,37 @@ func TestFullDiskRecoversByItself(t *testing.T) {
 		t.Errorf("%d deliveries, %d acknowledged, %v", len(page.Deliveries), acknowledged, err)
 	}
 }
+
+func TestHealthTellsOfAFullDiskAndOfItsEnd(t *testing.T) {
+	f := &faultsql.Faults{}
+	j := openWith(t, filepath.Join(t.TempDir(), "journal.db"), f)
+	defer j.Close()
+	refused := func() error { return j.Reopen(t.Context(), "github:unknown") }
+	if err := refused(); !errors.Is(err, dispatch.ErrNotFound) {
+		t.Fatal(err)
+	}
+	if err := j.Health(t.Context()); err != nil {
+		t.Errorf("a write that was refused is no trouble: %v", err)
+	}
+	var every []faultsql.Fault
+	for at := range 40 {
+		every = append(every, faultsql.Fault{At: at + 1})
+	}
+	f.Arm(every...)
+	for range 2 {
+		if _, err := j.Append(t.Context(), dispatch.NewDelivery{Source: "s", DeliveryID: "1", Event: []byte("{}")}); err == nil {
+			t.Fatal("it was acknowledged")
+		}
+		if err := j.Health(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot be written since") || !strings.Contains(err.Error(), faultsql.Err.Error()) {
+			t.Errorf("health: %v", err)
+		}
+	}
+	f.Arm()
+	eventually := time.Now().Add(time.Minute) // it tries once a second
+	for err := j.Health(t.Context()); err != nil; err = j.Health(t.Context()) {
+		if time.Now().After(eventually) {
+			t.Fatalf("nobody writes, but one could: %v", err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

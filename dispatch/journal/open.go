@@ -1,14 +1,11 @@
 package journal
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -17,12 +14,14 @@ import (
 	"modernc.org/sqlite"
 
 	"switchyard/dispatch"
+	"switchyard/internal/sqlitefile"
 )
 
 // SQLite is a journal in one file. It implements [dispatch.Journal].
 type SQLite struct {
 	path string
 	lock *os.File
+	file *sqlitefile.File
 	w    *writer
 	r    *sql.DB
 	// pruned is where the next [SQLite.Prune] goes on looking. One call at a
@@ -61,9 +60,9 @@ func open(path string, wrap func(connect) connect) (_ *SQLite, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal %s: %w", path, err)
 	}
-	size, err := inspect(path)
-	if err != nil {
-		return nil, err
+	dir := filepath.Dir(path)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("journal %s: there is no directory %s: create it, or choose another data directory", path, dir)
 	}
 	held, err := lock(path)
 	if err != nil {
@@ -72,35 +71,47 @@ func open(path string, wrap func(connect) connect) (_ *SQLite, err error) {
 	j := &SQLite{path: path, lock: held}
 	defer func() {
 		if err != nil {
+			err = j.explain(err)
 			j.closeFiles()
 		}
 	}()
-	connect := wrap(func() (driver.Conn, error) {
-		c, err := (&sqlite.Driver{}).Open("file:" + url.PathEscape(path) + "?" + connSettings)
+	if j.file, err = sqlitefile.Inspect(path, "journal"); err != nil {
+		return nil, err
+	}
+	// mode=rw: a file that was deleted meanwhile must not be made anew.
+	dsn := "file:" + url.PathEscape(path) + "?mode=rw&" + connSettings
+	direct := func() (driver.Conn, error) {
+		c, err := (&sqlite.Driver{}).Open(dsn)
 		if err != nil {
 			return nil, describe(err)
 		}
 		return c, nil
-	})
+	}
+	connect := wrap(direct)
 	raw, err := connect()
 	if err != nil {
-		return nil, j.explain(err)
+		return nil, err
 	}
 	c := newConn(raw)
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
 	for _, setting := range []string{"PRAGMA page_size = 8192", "PRAGMA journal_mode = WAL"} {
 		if _, err := c.exec(setting); err != nil {
-			c.close()
-			return nil, j.explain(err)
+			return nil, err
 		}
 	}
-	if err := migrate(c, size); err != nil {
-		c.close()
-		return nil, j.explain(err)
+	if err := migrate(c, j.file.Size()); err != nil {
+		return nil, err
 	}
-	j.w = newWriter(connect, c)
-	if j.r, err = sql.Open("sqlite", "file:"+url.PathEscape(path)+"?"+connSettings+"&_pragma=query_only(1)"); err != nil {
-		c.close()
-		return nil, j.explain(err)
+	if err := j.file.Begin(direct); err != nil {
+		return nil, describe(err)
+	}
+	j.w = newWriter(connect, c, j.file.Check)
+	if j.r, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
+		return nil, errors.Join(err, j.file.End())
 	}
 	j.r.SetMaxOpenConns(readers)
 	j.r.SetMaxIdleConns(readers)
@@ -113,6 +124,7 @@ func (j *SQLite) Close() error {
 	err := j.r.Close()
 	close(j.w.quit)
 	<-j.w.done
+	err = errors.Join(err, j.file.End())
 	j.closeFiles()
 	if err != nil {
 		return fmt.Errorf("close journal %s: %w", j.path, err)
@@ -134,49 +146,18 @@ func (j *SQLite) Stats() Stats {
 	return Stats{Appended: j.w.appended.Load(), AppendCommits: j.w.appendCommits.Load(), Commits: j.w.commits.Load()}
 }
 
-// inspect looks at the file before SQLite does, for errors that say more.
-func inspect(path string) (size int64, err error) {
-	dir := filepath.Dir(path)
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return 0, fmt.Errorf("journal %s: there is no directory %s: create it, or choose another data directory", path, dir)
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		if errors.Is(err, fs.ErrPermission) {
-			return 0, readOnly(path, err)
-		}
-		return 0, fmt.Errorf("journal %s cannot be opened: %v", path, errors.Unwrap(err))
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return 0, fmt.Errorf("journal %s: %w", path, err)
-	}
-	// Root could write it all the same; whoever marked it meant it.
-	if info.Mode().Perm()&0o200 == 0 {
-		return 0, readOnly(path, errors.New("it is marked read-only"))
-	}
-	const magic = "SQLite format 3\x00"
-	head := make([]byte, len(magic))
-	if n, err := io.ReadFull(f, head); n > 0 && (err != nil || !bytes.Equal(head, []byte(magic))) {
-		return 0, fmt.Errorf("journal %s is damaged or no journal at all: %s", path, wayOut)
-	}
-	return info.Size(), nil
-}
-
 const wayOut = "restore it from a backup, or move it away to begin with an empty one (commits delivered before are then unknown)"
-
-func readOnly(path string, err error) error {
-	return fmt.Errorf("journal %s cannot be written (%v): make it and its directory writable for the user that runs switchyard", path, err)
-}
 
 // explain says which file an error is about and what to do.
 func (j *SQLite) explain(err error) error {
-	if errors.Is(err, errCorrupt) {
+	if errors.Is(err, errCorrupt) || errors.Is(err, sqlitefile.ErrDamaged) {
 		return fmt.Errorf("journal %s: %w: %s", j.path, err, wayOut)
 	}
 	return fmt.Errorf("journal %s: %w", j.path, err)
 }
+
+// File is the file that the journal is in, to be compared with the engine's.
+func (j *SQLite) File() *sqlitefile.File { return j.file }
 
 // do runs a write.
 func (j *SQLite) do(ctx context.Context, run func(*conn) error) error { return j.w.do(ctx, run) }

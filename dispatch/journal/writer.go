@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"switchyard/dispatch"
+	"switchyard/internal/sqlitefile"
 )
 
 const (
@@ -23,6 +24,8 @@ const (
 type writer struct {
 	open connect
 	conn *conn // nil after it broke, until the next write
+	// linked fails when what is committed now could not be found again.
+	linked func() error
 	// seq is the newest delivery's, or unknown. A transaction that failed may
 	// have been applied all the same, so after one the file is asked.
 	seq     int64
@@ -31,6 +34,7 @@ type writer struct {
 	quit    chan struct{}
 	done    chan struct{}
 
+	trouble                          sqlitefile.Trouble
 	commits, appendCommits, appended atomic.Int64
 }
 
@@ -54,9 +58,9 @@ type work struct {
 // unknown is the sequence that has to be read from the file.
 const unknown int64 = -1
 
-func newWriter(open connect, c *conn) *writer {
+func newWriter(open connect, c *conn, linked func() error) *writer {
 	return &writer{
-		open: open, conn: c, seq: unknown,
+		open: open, conn: c, linked: linked, seq: unknown,
 		appends: make(chan *appending, maxGroup), works: make(chan *work, 64),
 		quit: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -250,18 +254,20 @@ func runIn(c *conn, run func(*conn) error, savepoint bool) error {
 // SQLite to find out when it opens the file again.
 func (w *writer) transaction(fn func(*conn) error) error {
 	if w.conn == nil {
-		raw, err := w.open()
-		if err != nil {
-			return err
+		if err := w.reopen(); err != nil {
+			return w.inTrouble(err)
 		}
-		w.conn = newConn(raw)
 	}
 	c := w.conn
+	c.changed, c.failed = false, nil
 	if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
 		w.drop()
-		return err
+		return w.inTrouble(err)
 	}
 	if err := fn(c); err != nil {
+		if c.failed != nil { // not what fn itself refused
+			_ = w.inTrouble(c.failed)
+		}
 		if _, err := c.exec("ROLLBACK"); err != nil {
 			w.drop()
 		}
@@ -269,9 +275,34 @@ func (w *writer) transaction(fn func(*conn) error) error {
 	}
 	if _, err := c.exec("COMMIT"); err != nil {
 		w.drop()
-		return err
+		return w.inTrouble(err)
 	}
 	w.commits.Add(1)
+	// What was written into a file that is gone is not kept.
+	if err := w.linked(); err != nil {
+		return w.inTrouble(err)
+	}
+	if c.changed {
+		w.trouble.Over()
+	}
+	return nil
+}
+
+// inTrouble notes an error, and returns it.
+func (w *writer) inTrouble(err error) error {
+	w.trouble.Met(err)
+	return err
+}
+
+func (w *writer) reopen() error {
+	if err := w.linked(); err != nil {
+		return err
+	}
+	raw, err := w.open()
+	if err != nil {
+		return err
+	}
+	w.conn = newConn(raw)
 	return nil
 }
 

@@ -20,25 +20,31 @@ const (
 	pause    = 10 * time.Millisecond
 )
 
-// Take makes the file at path, if there is none, and locks it. Closing the file,
-// or the end of the process, however it ends, gives the lock back. A lock that
-// is held is waited for, two seconds at most; then the error is [ErrHeld].
-// Where the system has no flock, the file is only made.
+// Take makes the file at path, if there is none, and locks it as [Lock] does.
+// Closing the file, or the end of the process, however it ends, gives the lock
+// back. Where the system has no flock, the file is only made.
 func Take(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
+	if err := Lock(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
+}
+
+// Lock locks a file or folder that is open. A lock that is held is waited for,
+// two seconds at most; then the error is [ErrHeld]. It is
+// [errors.ErrUnsupported] where the file system cannot lock f.
+func Lock(f *os.File) error {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for deadline := time.Now().Add(patience); ; <-tick.C {
 		err := tryLock(f)
-		if err == nil {
-			return f, nil
-		}
-		if !errors.Is(err, ErrHeld) || time.Now().After(deadline) {
-			f.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
+		if err == nil || !errors.Is(err, ErrHeld) || time.Now().After(deadline) {
+			return err
 		}
 	}
 }

@@ -24,6 +24,8 @@ import (
 	"switchyard/dispatch/journal"
 	"switchyard/dispatch/status"
 	"switchyard/dispatch/stepfn"
+	"switchyard/internal/calmlog"
+	"switchyard/internal/datadir"
 	"switchyard/router"
 	"switchyard/ui"
 	"switchyard/webhook"
@@ -37,6 +39,7 @@ const grace = 10 * time.Second
 type App struct {
 	log     *zap.Logger
 	dir     string // data_dir
+	data    *datadir.Dir
 	metrics *metrics
 	closers
 
@@ -56,6 +59,7 @@ type App struct {
 
 	public, port net.Listener // port is the engine's own, nil when not asked for
 	ready        atomic.Bool
+	notReady     *calmlog.Failures
 }
 
 // Option replaces what the command line or a test provides.
@@ -80,15 +84,17 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 	for _, opt := range opts {
 		opt(&set)
 	}
-	a := &App{log: log, dir: cfg.Resolve(cfg.DataDir), cfg: cfg, metrics: newMetrics(log)}
+	a := &App{log: log, dir: cfg.Resolve(cfg.DataDir), cfg: cfg, metrics: newMetrics(log),
+		notReady: calmlog.New(log, "not ready", "ready again")}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
 		}
 	}()
-	if err := os.MkdirAll(a.dir, 0o700); err != nil {
+	if a.data, err = datadir.Open(a.dir); err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
+	a.onStop("data folder", a.data.Close)
 	if a.tracer, err = newTracer(ctx, cfg.Tracing.Endpoint, cfg.Tracing.Ratio, set.version, log); err != nil {
 		return nil, err
 	}
@@ -101,6 +107,9 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 		return nil, err
 	}
 	a.onStop("journal", a.journal.Close)
+	if err := a.joinFiles(); err != nil {
+		return nil, err
+	}
 	if err := a.openDispatch(); err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ import (
 	"switchyard/asl/task/mock"
 	"switchyard/config"
 	"switchyard/dispatch/stepfn"
+	"switchyard/internal/datadir"
 	"switchyard/webhook"
 )
 
@@ -34,6 +35,7 @@ type Embedded struct {
 	API    *api.Server
 	engine *engine.Engine
 	builds *build.Handler
+	store  *store.SQLite
 	// credentials are replaced by a reload.
 	credentials *credentials
 
@@ -58,6 +60,9 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 		}
 	}()
 	tokens := newCredentials(cfg)
+	if err := datadir.Make(filepath.Join(dir, "builds")); err != nil {
+		return nil, err
+	}
 	builds, options, err := taskHandlers(cfg, filepath.Join(dir, "builds"), tokens, log)
 	if err != nil {
 		return nil, err
@@ -93,7 +98,7 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	if err != nil {
 		return nil, err
 	}
-	return &Embedded{API: server, engine: e, builds: builds, credentials: tokens, closers: undo, log: log}, nil
+	return &Embedded{API: server, engine: e, builds: builds, store: s, credentials: tokens, closers: undo, log: log}, nil
 }
 
 // taskHandlers are what runs Task states on this machine, with the data of
@@ -195,11 +200,19 @@ func (e *Embedded) copyEnd(execution string, log build.LogInfo, w io.Writer) err
 
 // RunEngine serves the engine alone until ctx ends.
 func RunEngine(ctx context.Context, listen, dir string, cfg *config.Config, log *zap.Logger) (err error) {
+	data, err := datadir.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, data.Close()) }()
 	e, err := OpenEmbedded(ctx, dir, cfg, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
+	for _, w := range e.store.File().Warnings() {
+		log.Warn("the data folder is not as it was left", zap.String("warning", w))
+	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", listen)
 	if err != nil {

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"go.uber.org/zap"
-
 	"switchyard/webhook"
 )
 
@@ -29,22 +27,6 @@ func (a *App) routes() http.Handler {
 		fmt.Fprintln(w, "Switchyard. Webhooks go to POST /webhooks/<source>, the API is under /api/v1/, see also /healthz, /readyz and /metrics.")
 	})
 	return mux
-}
-
-// readyz answers 200 while the service runs and its journal answers.
-func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
-	defer cancel()
-	if !a.ready.Load() {
-		http.Error(w, "starting or stopping", http.StatusServiceUnavailable)
-		return
-	}
-	if _, err := a.dispatcher.Depth(ctx); err != nil {
-		a.log.Warn("not ready: the journal does not answer", zap.Error(err))
-		http.Error(w, "the journal does not answer; the log says why", http.StatusServiceUnavailable)
-		return
-	}
-	fmt.Fprintln(w, "ready")
 }
 
 // Ready asks the service at base whether it is ready.

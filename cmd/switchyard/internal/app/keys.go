@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"switchyard/internal/datadir"
 )
 
 // TokenFile is the file in the data folder that holds the API token made at
@@ -24,7 +26,7 @@ const keyFile = "pages.key"
 func secretFile(dir, name string) (string, error) {
 	secret, err := readSecretFile(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newSecretFile(dir, filepath.Join(dir, name))
+		return newSecretFile(filepath.Join(dir, name))
 	}
 	return secret, err
 }
@@ -42,20 +44,9 @@ func readSecretFile(dir, name string) (string, error) {
 	return secret, nil
 }
 
-// newSecretFile writes the file under another name first: what is found under
-// its own name after a crash is whole.
-func newSecretFile(dir, path string) (string, error) {
+func newSecretFile(path string) (string, error) {
 	random := make([]byte, 32)
 	rand.Read(random)
 	secret := hex.EncodeToString(random)
-	f, err := os.CreateTemp(dir, ".new-*") // made with mode 0600
-	if err != nil {
-		return "", err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.WriteString(secret + "\n")
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return "", err
-	}
-	return secret, os.Rename(f.Name(), path)
+	return secret, datadir.WriteFile(path, []byte(secret+"\n"))
 }

@@ -1,0 +1,66 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"go.uber.org/zap"
+
+	"switchyard/internal/sqlitefile"
+)
+
+// joinFiles says that the journal and the engine's store are used together, and
+// logs what was found when they were opened.
+func (a *App) joinFiles() error {
+	warnings := a.journal.File().Warnings()
+	if a.embedded != nil {
+		warnings = append(warnings, a.embedded.store.File().Warnings()...)
+		more, err := sqlitefile.Join(a.embedded.store.File(), a.journal.File())
+		if err != nil {
+			return err
+		}
+		warnings = append(warnings, more...)
+	}
+	for _, w := range warnings {
+		a.log.Warn("the data folder is not as it was left", zap.String("warning", w))
+	}
+	return nil
+}
+
+// health says why the service cannot take or run anything, if it cannot.
+func (a *App) health(ctx context.Context) error {
+	if err := a.data.Check(); err != nil {
+		return err
+	}
+	if err := a.journal.Health(ctx); err != nil {
+		return err
+	}
+	if a.embedded != nil {
+		if err := a.embedded.store.Health(ctx); err != nil {
+			return err
+		}
+	}
+	if _, err := a.dispatcher.Depth(ctx); err != nil {
+		return fmt.Errorf("the journal does not answer: %w", err)
+	}
+	return nil
+}
+
+// readyz answers 200 while the service runs and can write what it is told, and
+// says why it is not ready otherwise.
+func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	if !a.ready.Load() {
+		http.Error(w, "not ready: starting or stopping", http.StatusServiceUnavailable)
+		return
+	}
+	if err := a.health(ctx); err != nil {
+		a.notReady.Failed("readyz", err)
+		http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	a.notReady.Succeeded("readyz")
+	fmt.Fprintln(w, "ready")
+}

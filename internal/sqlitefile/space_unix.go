@@ -1,0 +1,7 @@
+//go:build unix
+
+package sqlitefile
+
+import "syscall"
+
+const noSpace = syscall.ENOSPC
