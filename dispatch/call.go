@@ -32,12 +32,16 @@ func (d *Dispatcher) called(op string, err error, took time.Duration) {
 	outcome := "ok"
 	var throttled *ThrottledError
 	var permanent *PermanentError
+	var blocked *BlockedError
 	var fault *faultError
 	switch {
 	case err == nil:
 	case errors.As(err, &throttled):
 		outcome = "throttled"
 		d.stats.throttled.Add(1)
+	case errors.As(err, &blocked):
+		outcome = "blocked"
+		d.stats.callErrors.Add(1)
 	case errors.As(err, &permanent):
 		outcome = "permanent"
 		d.stats.callErrors.Add(1)

@@ -22,6 +22,9 @@ type Config struct {
 	// failed: defaults 1 s and 5 min.
 	RetryBase time.Duration
 	RetryMax  time.Duration
+	// BlockedMax bounds the backoff of a state machine on which nothing can be
+	// started, see [BlockedError]: default 15 min.
+	BlockedMax time.Duration
 	// PollEvery is how long an execution runs before the engine is asked for
 	// it, and how long one round through all running ones takes at least:
 	// default 60 s. PollRate caps the calls per second: default 10.
@@ -50,6 +53,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.CallTimeout, 30*time.Second)
 	setDefault(&c.RetryBase, time.Second)
 	setDefault(&c.RetryMax, 5*time.Minute)
+	setDefault(&c.BlockedMax, 15*time.Minute)
 	setDefault(&c.PollEvery, time.Minute)
 	setDefault(&c.PollRate, 10)
 	setDefault(&c.Retention, DefaultRetention)
@@ -74,14 +78,12 @@ func (c Config) withDefaults() (Config, error) {
 		positive("CallTimeout", c.CallTimeout > 0),
 		positive("RetryBase", c.RetryBase > 0),
 		positive("RetryMax", c.RetryMax > 0),
+		positive("BlockedMax", c.BlockedMax > 0),
 		positive("PollEvery", c.PollEvery > 0),
 		positive("PollRate", c.PollRate > 0),
 		positive("MaxPending", c.MaxPending > 0),
 	)
 }
-
-// longestWait is the longest backoff that a request is given.
-func (c Config) longestWait() time.Duration { return c.RetryMax }
 
 func setDefault[T comparable](v *T, d T) {
 	var zero T

@@ -23,6 +23,7 @@ type Planner interface {
 // it. It is safe for concurrent use, and every call returns when ctx ends.
 //
 // Errors: a [*PermanentError] cannot be repaired by trying again; a
+// [*BlockedError] concerns the state machine and every request of it alike; a
 // [*ThrottledError] says the engine is limiting us; anything else is retried
 // with backoff.
 type Engine interface {

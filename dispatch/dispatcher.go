@@ -36,6 +36,7 @@ type Dispatcher struct {
 	pace    *pace
 	feed    feed
 	starts  inFlight
+	blocked circuits
 	watched watchlist
 	asking  asking
 	results chan result
@@ -89,7 +90,7 @@ type Observer interface {
 	// "duplicate" or "unavailable", and how long the answer took.
 	Delivered(outcome string, took time.Duration)
 	// Called is called after every call to the engine: "start", "describe" or
-	// "stop", and "ok", "throttled", "permanent", "panic" or "error".
+	// "stop", and "ok", "throttled", "blocked", "permanent", "panic" or "error".
 	Called(op, outcome string, took time.Duration)
 	// Started is called for every execution started, with the time since its
 	// delivery came.
@@ -173,6 +174,7 @@ func (d *Dispatcher) Prepare(p Planner, cfg Config) (apply func(), err error) {
 		d.rules.Store(&rules{p, cfg})
 		d.pace.configure(cfg.StartRate, cfg.StartBurst)
 		d.asking.configure(cfg.PollRate)
+		d.blocked.reset() // what was wrong may have been in the config
 		d.admitAll()
 		wake(d.startSoon)
 	}, nil
@@ -231,13 +233,14 @@ func (d *Dispatcher) boot(ctx context.Context) error {
 	})
 }
 
-// hastenAll makes due what no backoff can have put off so far: it was written
-// while the clock was ahead.
+// hastenAll makes due what no backoff of a single request can have put off so
+// far. It was written while the clock was ahead, or waits for a state machine
+// that could not be started: the next process tries that again at once.
 func (d *Dispatcher) hastenAll(ctx context.Context) error {
 	now := d.due.now()
-	n, err := d.hasten(ctx, "", now.Add(d.config().longestWait()), now)
+	n, err := d.hasten(ctx, "", now.Add(d.config().RetryMax), now)
 	if n > 0 {
-		d.log.Warn("requests were put off until far in the future, which means that the clock was ahead; they are due now", zap.Int("requests", n))
+		d.log.Warn("requests were put off for long, by a clock that was ahead or because a state machine could not be started; they are due now", zap.Int("requests", n))
 	}
 	return err
 }

@@ -21,12 +21,20 @@ var ErrUnfinished = errors.New("the execution has not ended")
 // redriven.
 var ErrNotDead = errors.New("the execution is not dead")
 
-// PermanentError is a failure that no retry can repair, such as a state
-// machine that does not exist or an input that is too large.
+// PermanentError is a failure that no retry of the same request can repair,
+// such as an input that is too large.
 type PermanentError struct{ Err error }
 
 func (e *PermanentError) Error() string { return e.Err.Error() }
 func (e *PermanentError) Unwrap() error { return e.Err }
+
+// BlockedError says that no request can be started on a state machine until
+// somebody has repaired something: a permission, a key, or the machine itself
+// is missing. It is not the request's fault, which waits for that.
+type BlockedError struct{ Err error }
+
+func (e *BlockedError) Error() string { return e.Err.Error() }
+func (e *BlockedError) Unwrap() error { return e.Err }
 
 // ThrottledError says that the engine asks for fewer calls.
 type ThrottledError struct {

@@ -91,7 +91,7 @@ type Requests interface {
 	// left to admit now.
 	Admit(ctx context.Context, environment string, limit int, now time.Time) ([]Change, error)
 	// RequestStop asks for the end of a request: a waiting one becomes aborted,
-	// one that is ready or running is marked, due at once. [ErrNotFound] when it
+	// one that is ready or running is marked, due at once if it was not before. [ErrNotFound] when it
 	// is unknown, [ErrFinished] when it has ended.
 	RequestStop(ctx context.Context, id string, s StopRequest) ([]Change, error)
 	// Redrive makes a dead request wait again, its tries forgotten.
@@ -309,9 +309,11 @@ type StartRecord struct {
 type FailureRecord struct {
 	Seq int64
 	// Error is empty for a call that only has to be repeated; it counts as a
-	// try otherwise.
-	Error string
-	DueAt time.Time
+	// try otherwise, unless Uncounted says that it cannot have had an effect.
+	// A request without a try whose end was asked for meanwhile stays due then.
+	Error     string
+	Uncounted bool
+	DueAt     time.Time
 }
 
 // EndRecord finishes a request.

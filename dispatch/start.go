@@ -94,6 +94,7 @@ func (d *Dispatcher) start(ctx context.Context) {
 	defer timer.Stop()
 	var idle lookout
 	for ctx.Err() == nil {
+		s.bringForward(ctx)
 		wait := d.pace.pause()
 		if wait > 0 {
 			s.putBack()
@@ -168,10 +169,18 @@ func (s *starter) launch(ctx context.Context) (wait time.Duration) {
 	s.yield.do(ctx, func() {
 		launched := 0
 		for len(s.queue) > 0 && s.active < most {
+			x := s.queue[0]
+			if !s.neverReached(&x) {
+				if reason, ok := s.blocked.enter(x.StateMachine); !ok {
+					s.queue = s.queue[1:]
+					s.results <- s.behindOthers(&x, reason)
+					continue
+				}
+			}
 			if wait = s.pace.wait(); wait > 0 {
+				s.blocked.inconclusive(x.StateMachine)
 				break
 			}
-			x := s.queue[0]
 			s.queue = s.queue[1:]
 			s.active++
 			launched++
@@ -213,7 +222,7 @@ func (s *starter) run(ctx context.Context, x *Execution) {
 
 // startOne asks the engine for one execution and hands on what it said.
 func (d *Dispatcher) startOne(ctx context.Context, x *Execution) {
-	if x.StopReason != "" && x.Tries == 0 && x.Seq > d.bootSeq {
+	if d.neverReached(x) {
 		d.results <- result{x: x, ended: neverStarted(x, d.now())}
 		return
 	}
@@ -230,8 +239,22 @@ func (d *Dispatcher) startOne(ctx context.Context, x *Execution) {
 	})
 	d.stats.starting.Add(-1)
 	if err != nil && ctx.Err() != nil {
+		d.blocked.inconclusive(x.StateMachine)
 		d.starts.end(x) // interrupted is not failed
 		return
+	}
+	var blocked *BlockedError
+	if errors.As(err, &blocked) {
+		d.results <- d.isBlocked(x, err)
+		return
+	}
+	if errors.As(err, new(*PermanentError)) || err == nil {
+		if d.blocked.works(x.StateMachine) {
+			d.log.Info("executions of a state machine can be started again", zap.String("state_machine", x.StateMachine))
+			wake(d.startSoon)
+		}
+	} else {
+		d.blocked.inconclusive(x.StateMachine)
 	}
 	if err == nil {
 		d.hasStarted(x, started)
@@ -255,6 +278,64 @@ func (d *Dispatcher) startOne(ctx context.Context, x *Execution) {
 		wait := backoff(cfg.RetryBase, cfg.RetryMax, x.Tries, d.jitter)
 		log.Warn("starting an execution failed; trying again", zap.Duration("wait", wait), zap.Error(err))
 		d.results <- result{x: x, failed: &FailureRecord{Seq: x.Seq, Error: err.Error(), DueAt: d.due.now().Add(wait)}}
+	}
+}
+
+// neverReached reports whether x is to be stopped and no start call for it can
+// have reached the engine.
+func (d *Dispatcher) neverReached(x *Execution) bool {
+	return x.StopReason != "" && x.Tries == 0 && x.Seq > d.bootSeq
+}
+
+// isBlocked is what becomes of a request whose state machine cannot be started:
+// it probes it again, or waits behind the one that does.
+func (d *Dispatcher) isBlocked(x *Execution, err error) result {
+	cfg := d.config()
+	tries, pause := d.blocked.blocked(x.StateMachine, err.Error(), func(tries int) time.Duration {
+		return backoff(cfg.RetryBase, cfg.BlockedMax, tries, d.jitter)
+	})
+	log := d.log.With(zap.String("state_machine", x.StateMachine), zap.String("request_id", x.ID), zap.Duration("wait", pause), zap.Error(err))
+	switch {
+	case tries == 1:
+		log.Error("no execution of a state machine can be started; its requests wait, and a reload of the config tries at once")
+	case tries > 1:
+		log.Warn("a state machine is still blocked")
+	}
+	if tries == 0 || x.StopReason != "" {
+		return d.behindOthers(x, err.Error())
+	}
+	return d.putOff(x, err.Error(), pause)
+}
+
+// behindOthers is what becomes of a request of a state machine that another
+// one probes. It waits as long as a pause between probes can be, or until one
+// succeeds; if it is to be stopped, the engine has never heard of it.
+func (d *Dispatcher) behindOthers(x *Execution, reason string) result {
+	if x.StopReason != "" && x.Tries == 0 {
+		return result{x: x, ended: neverStarted(x, d.now())}
+	}
+	return d.putOff(x, reason, d.config().BlockedMax)
+}
+
+func (d *Dispatcher) putOff(x *Execution, reason string, wait time.Duration) result {
+	after := func() {
+		if d.blocked.missed(x.StateMachine) {
+			wake(d.startSoon)
+		}
+	}
+	return result{x: x, failed: &FailureRecord{Seq: x.Seq, Error: reason, Uncounted: true, DueAt: d.due.now().Add(wait)}, after: after}
+}
+
+// bringForward makes the requests of state machines that can be started again
+// due at once.
+func (s *starter) bringForward(ctx context.Context) {
+	for _, stateMachine := range s.blocked.takeClosed() {
+		s.more = true
+		_ = s.persist(ctx, "bring requests forward", func() error { // fails at the end of ctx only
+			now := s.due.now()
+			_, err := s.hasten(ctx, stateMachine, now, now)
+			return err
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,12 +46,8 @@ func (c *cli) executionsListCommand() *cobra.Command {
 		if asJSON {
 			return writeJSON(c.stdout, page)
 		}
-		var rows [][]string
-		for i := range page.Executions {
-			e := &page.Executions[i]
-			rows = append(rows, []string{e.ID, short(e.SHA), e.Title, shortRef(e.Ref), e.Environment, string(e.State), took(e)})
-		}
-		return c.page([]string{"execution", "commit", "title", "branch", "environment", "state", "time"}, rows, page.Next)
+		headings, rows := executionRows(page.Executions)
+		return c.page(headings, rows, page.Next)
 	}
 	fs := cmd.Flags()
 	fs.StringSliceVar(&states, "state", nil, "only these `states`: "+joinStates())
@@ -64,6 +61,27 @@ func (c *cli) executionsListCommand() *cobra.Command {
 	fs.IntVar(&f.Limit, "limit", 50, "how `many`, at most 1000")
 	fs.BoolVar(&asJSON, "json", false, "write JSON")
 	return cmd
+}
+
+// executionRows is the table of executions. What went wrong has a column where
+// there is something to say.
+func executionRows(executions []dispatch.Execution) (headings []string, rows [][]string) {
+	trouble := func(e *dispatch.Execution) string {
+		if e.State.Finished() {
+			return ""
+		}
+		return e.LastError
+	}
+	headings = []string{"execution", "commit", "title", "branch", "environment", "state", "time"}
+	if slices.ContainsFunc(executions, func(e dispatch.Execution) bool { return trouble(&e) != "" }) {
+		headings = append(headings, "last error")
+	}
+	for i := range executions {
+		e := &executions[i]
+		row := []string{e.ID, short(e.SHA), e.Title, shortRef(e.Ref), e.Environment, string(e.State), took(e), trouble(e)}
+		rows = append(rows, row[:len(headings)])
+	}
+	return headings, rows
 }
 
 func (c *cli) executionsShowCommand() *cobra.Command {

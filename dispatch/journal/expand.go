@@ -231,7 +231,7 @@ func supersede(c *conn, l *newestIn, delivery int64, at time.Time) ([]dispatch.C
 	const older = ` WHERE route = ?1 AND source = ?2 AND repository = ?3 AND ref = ?4 AND head_repository = ?5 AND kind = ?6
 		AND pull_request = ?7 AND teardown = ?8 AND delivery < ?9 AND cancel_superseded = 1 AND state IN ('waiting', 'ready', 'running')`
 	in := []driver.Value{l.route, l.source, l.repository, l.ref, l.headRepository, l.kind, int64(l.pullRequest), l.teardown, delivery}
-	_, err := c.exec(`UPDATE requests SET stop_reason = ?10, superseded_by = ?11, due_at = iif(state = 'running', ?12, due_at)`+older+` AND stop_reason = ''`,
+	_, err := c.exec(`UPDATE requests SET stop_reason = ?10, superseded_by = ?11, due_at = iif(state = 'running', ?12, min(due_at, ?12))`+older+` AND stop_reason = ''`,
 		append(in, reason, l.newer, millis(at))...)
 	if err != nil {
 		return nil, err

@@ -110,8 +110,8 @@ func (j *SQLite) Record(ctx context.Context, r dispatch.Records) ([]dispatch.Cha
 		}
 		for i := range r.Failed {
 			f := &r.Failed[i]
-			_, err := c.exec(`UPDATE requests SET due_at = ?2, tries = tries + (?3 <> ''), last_error = iif(?3 = '', last_error, ?3)
-				WHERE seq = ?1 AND state IN ('ready', 'running')`, f.Seq, millis(f.DueAt), f.Error)
+			_, err := c.exec(`UPDATE requests SET due_at = iif(?5 AND tries = 0 AND stop_reason <> '', min(due_at, ?2), ?2), tries = tries + ?4, last_error = iif(?3 = '', last_error, ?3)
+				WHERE seq = ?1 AND state IN ('ready', 'running')`, f.Seq, millis(f.DueAt), f.Error, f.Error != "" && !f.Uncounted, f.Uncounted)
 			if err != nil {
 				return fmt.Errorf("record failure of request %d: %w", f.Seq, err)
 			}
@@ -215,7 +215,7 @@ func (j *SQLite) RequestStop(ctx context.Context, id string, r dispatch.StopRequ
 		if state.Finished() {
 			return dispatch.ErrFinished
 		}
-		_, err = c.exec(`UPDATE requests SET stop_reason = iif(stop_reason = '', ?2, stop_reason), due_at = iif(state = 'running', ?3, due_at) WHERE seq = ?1`,
+		_, err = c.exec(`UPDATE requests SET stop_reason = iif(stop_reason = '', ?2, stop_reason), due_at = iif(state = 'running', ?3, min(due_at, ?3)) WHERE seq = ?1`,
 			seq, r.Reason, millis(r.At))
 		if err != nil || state != dispatch.StateWaiting {
 			return err

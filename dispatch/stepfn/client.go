@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -98,7 +99,7 @@ func (c *Client) Start(ctx context.Context, stateMachine, name string, input []b
 	op := operation{"start execution", name}
 	m, ok := (*c.machines.Load())[stateMachine]
 	if !ok {
-		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: state_machines has no %q", op, stateMachine)}
+		return dispatch.Started{}, &dispatch.BlockedError{Err: fmt.Errorf("%v: state_machines has no %q", op, stateMachine)}
 	}
 	if len(input) > maxInputBytes {
 		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: the input has %d bytes, Step Functions takes %d", op, len(input), maxInputBytes)}
@@ -122,6 +123,11 @@ func (c *Client) Start(ctx context.Context, stateMachine, name string, input []b
 		// would run the commit twice: never retry, tell the operator.
 		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: state machine %s is of type EXPRESS, whose executions are neither idempotent nor described; make it STANDARD", op, m.arn)}
 	}
+	if !strings.HasSuffix(arn, ":"+name) {
+		// A proxy or another service in its place answers 200 to anything. If
+		// it did start, the next try finds it.
+		return dispatch.Started{}, fmt.Errorf("%v: the answer has executionArn %q and no execution of this name; is the endpoint Step Functions?", op, arn)
+	}
 	return dispatch.Started{ExecutionARN: arn, StartedAt: aws.ToTime(out.StartDate)}, nil
 }
 
@@ -131,15 +137,15 @@ func (c *Client) Start(ctx context.Context, stateMachine, name string, input []b
 // is: what a journal that was moved away had started, for example, when the
 // commit is heard of again in another way.
 func (c *Client) adopt(ctx context.Context, op operation, arn, input string) (dispatch.Started, error) {
-	out, err := c.api.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
+	out, err := c.describe(ctx, operation{"start execution, name is taken: describe", arn}, arn)
 	if err != nil {
-		return dispatch.Started{}, classify(ctx, operation{"start execution, name is taken: describe", arn}, err)
+		return dispatch.Started{}, err
 	}
 	if what := difference(aws.ToString(out.Input), input); what != "" {
 		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: an execution of this name exists with %s (%s)", op, what, arn)}
 	}
 	return dispatch.Started{
-		ExecutionARN: aws.ToString(out.ExecutionArn),
+		ExecutionARN: arn,
 		StartedAt:    aws.ToTime(out.StartDate),
 		Existed:      true,
 	}, nil
@@ -149,16 +155,16 @@ func (c *Client) adopt(ctx context.Context, op operation, arn, input string) (di
 // know, or no longer keeps, is an error that wraps [dispatch.ErrNotFound].
 func (c *Client) Describe(ctx context.Context, executionARN string) (event.Outcome, error) {
 	op := operation{"describe execution", executionARN}
-	out, err := c.api.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &executionARN})
+	out, err := c.describe(ctx, op, executionARN)
 	if err != nil {
-		return event.Outcome{}, classify(ctx, op, err)
+		return event.Outcome{}, err
 	}
 	status, err := executionStatus(string(out.Status))
 	if err != nil {
 		return event.Outcome{}, fmt.Errorf("%v: %w", op, err)
 	}
 	return event.Outcome{
-		ExecutionARN: aws.ToString(out.ExecutionArn),
+		ExecutionARN: executionARN,
 		Name:         aws.ToString(out.Name),
 		Status:       status,
 		StartedAt:    aws.ToTime(out.StartDate),
@@ -168,6 +174,19 @@ func (c *Client) Describe(ctx context.Context, executionARN string) (event.Outco
 		Error:        aws.ToString(out.Error),
 		Cause:        aws.ToString(out.Cause),
 	}, nil
+}
+
+// describe returns an answer that describes an execution: what answers 200
+// without a status, as a proxy may, knows nothing of it.
+func (c *Client) describe(ctx context.Context, op operation, arn string) (*sfn.DescribeExecutionOutput, error) {
+	out, err := c.api.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
+	if err != nil {
+		return nil, classify(ctx, op, err)
+	}
+	if out.Status == "" {
+		return nil, fmt.Errorf("%v: the answer has no status; is the endpoint Step Functions?", op)
+	}
+	return out, nil
 }
 
 // Stop implements [dispatch.Engine]. Error name and cause are cut to the 256

@@ -160,24 +160,41 @@ func TestStartReportsFailureToLookAtTakenName(t *testing.T) {
 }
 
 func TestStartRefusesWithoutCalling(t *testing.T) {
-	rows := []struct {
-		name, machine string
-		input         int
-		want          string
-	}{
-		{"unknown state machine", "nope", 2, `state_machines has no "nope"`},
-		{"input too large", "deploy", maxInputBytes + 1, "262145 bytes"},
+	c, fake := newFake(t, nil)
+	_, err := c.Start(t.Context(), "deploy", "x", make([]byte, maxInputBytes+1))
+	var permanent *dispatch.PermanentError
+	if !errors.As(err, &permanent) || !strings.Contains(err.Error(), "262145 bytes") {
+		t.Errorf("error = %v, want a PermanentError about the size", err)
 	}
-	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
-			c, fake := newFake(t, nil)
-			_, err := c.Start(t.Context(), row.machine, "x", make([]byte, row.input))
-			var permanent *dispatch.PermanentError
-			if !errors.As(err, &permanent) || !strings.Contains(err.Error(), row.want) {
-				t.Errorf("error = %v, want a PermanentError with %q", err, row.want)
-			}
-			if n := len(fake.seen()); n != 0 {
-				t.Errorf("%d calls, want none", n)
+	// A reload of the config may bring it back.
+	_, err = c.Start(t.Context(), "nope", "x", []byte("{}"))
+	var blocked *dispatch.BlockedError
+	if !errors.As(err, &blocked) || !strings.Contains(err.Error(), `state_machines has no "nope"`) {
+		t.Errorf("error = %v, want a BlockedError that names the state machine", err)
+	}
+	if n := len(fake.seen()); n != 0 {
+		t.Errorf("%d calls, want none", n)
+	}
+}
+
+// What answers 200 without being Step Functions, as a proxy may, has started
+// nothing and knows nothing.
+func TestAnswerWithoutItsContentIsRetryable(t *testing.T) {
+	for _, body := range []string{
+		"", "{}", "null", `{"executionArn":"","startDate":1}`, `{"executionArn":null}`, `{"status":""}`, `{"status":null,"name":"x"}`, `{"message":"welcome"}`,
+		`{"executionArn":"arn:aws:states:us-east-1:123456789012:execution:deploy:another","startDate":1}`, `{"executionArn":"x","startDate":1}`,
+	} {
+		t.Run(body, func(t *testing.T) {
+			c, _ := newFake(t, map[string]answer{"StartExecution": {body: body}, "DescribeExecution": {body: body}})
+			started, startErr := c.Start(t.Context(), "deploy", "x", []byte("{}"))
+			outcome, describeErr := c.Describe(t.Context(), executionARN)
+			for op, err := range map[string]error{"start": startErr, "describe": describeErr} {
+				if err == nil {
+					t.Errorf("%s: no error, %+v %+v", op, started, outcome)
+				}
+				if errors.As(err, new(*dispatch.PermanentError)) || errors.As(err, new(*dispatch.BlockedError)) || errors.Is(err, dispatch.ErrNotFound) {
+					t.Errorf("%s: %v is not retryable", op, err)
+				}
 			}
 		})
 	}
@@ -340,6 +357,7 @@ func TestErrorsCarryVerdict(t *testing.T) {
 	type verdict string
 	const (
 		permanent verdict = "permanent"
+		blocked   verdict = "blocked"
 		throttled verdict = "throttled"
 		notFound  verdict = "not found"
 		retryable verdict = "retryable"
@@ -348,17 +366,17 @@ func TestErrorsCarryVerdict(t *testing.T) {
 		answer answer
 		want   verdict
 	}{
-		{apiError(400, "StateMachineDoesNotExist", "State Machine Does Not Exist"), permanent},
-		{apiError(400, "StateMachineDeleting", "m"), permanent},
+		{apiError(400, "StateMachineDoesNotExist", "State Machine Does Not Exist"), blocked},
+		{apiError(400, "StateMachineDeleting", "m"), blocked},
 		{apiError(400, "StateMachineTypeNotSupported", "m"), permanent},
-		{apiError(400, "InvalidArn", "m"), permanent},
+		{apiError(400, "InvalidArn", "m"), blocked},
 		{apiError(400, "InvalidName", "m"), permanent},
 		{apiError(400, "InvalidExecutionInput", "m"), permanent},
 		{apiError(400, "ValidationException", "m"), permanent},
 		{apiError(400, "SerializationException", "m"), permanent},
-		{apiError(400, "AccessDeniedException", "m"), permanent},
-		{apiError(400, "KmsAccessDeniedException", "m"), permanent},
-		{apiError(400, "KmsInvalidStateException", "m"), permanent},
+		{apiError(400, "AccessDeniedException", "m"), blocked},
+		{apiError(400, "KmsAccessDeniedException", "m"), blocked},
+		{apiError(400, "KmsInvalidStateException", "m"), blocked},
 		{apiError(413, "TooBig", "m"), permanent},
 		{answer{status: 413, body: "<html>too large</html>"}, permanent},
 		{apiError(400, "KmsThrottlingException", "m"), throttled},
@@ -368,8 +386,10 @@ func TestErrorsCarryVerdict(t *testing.T) {
 		{apiError(429, "SomethingNew", "m"), throttled},
 		{answer{status: 429, body: "<html>slow down</html>"}, throttled},
 		{apiError(400, "ExecutionDoesNotExist", "Execution Does Not Exist"), notFound},
-		{apiError(400, "ExpiredTokenException", "m"), retryable},
-		{apiError(400, "UnrecognizedClientException", "m"), retryable},
+		{apiError(400, "ExpiredTokenException", "m"), blocked},
+		{apiError(403, "UnrecognizedClientException", "m"), blocked},
+		{apiError(403, "InvalidSignatureException", "m"), blocked},
+		{apiError(400, "ResourceNotFound", "m"), blocked},
 		{apiError(500, "InternalServerError", "m"), retryable},
 		{apiError(503, "ServiceUnavailable", "m"), retryable},
 		{answer{status: 502, body: "<html>bad gateway</html>"}, retryable},
@@ -393,6 +413,8 @@ func TestErrorsCarryVerdict(t *testing.T) {
 					got = "no error"
 				case errors.As(err, &p):
 					got = permanent
+				case errors.As(err, new(*dispatch.BlockedError)):
+					got = blocked
 				case errors.As(err, &th):
 					got = throttled
 				case errors.Is(err, dispatch.ErrNotFound):
@@ -435,5 +457,17 @@ func TestThrottlingObeysRetryAfter(t *testing.T) {
 		if !errors.As(err, &throttled) || throttled.After != want {
 			t.Errorf("Retry-After %q: %#v, want %v", header, err, want)
 		}
+	}
+}
+
+// A name that is taken by we do not know what is no verdict.
+func TestTakenNameWithoutADescriptionIsRetryable(t *testing.T) {
+	c, _ := newFake(t, map[string]answer{
+		"StartExecution":    apiError(400, "ExecutionAlreadyExists", "taken"),
+		"DescribeExecution": {body: "{}"},
+	})
+	_, err := c.Start(t.Context(), "deploy", "x", []byte(`{"commit":{"sha":"a"}}`))
+	if err == nil || errors.As(err, new(*dispatch.PermanentError)) {
+		t.Errorf("error = %v, want a retryable one", err)
 	}
 }

@@ -23,29 +23,50 @@ var throttled = map[string]bool{
 	"TooManyRequests":        true,
 }
 
-// permanent are codes that the same call will get again. What is wrong with
-// the credentials alone (expired, not yet known, clock out of step) is not
-// here: credentials are rotated under a running service, and must not turn
-// every waiting request into a dead letter.
+// permanent are codes about the request itself, which the same call will get
+// again.
 var permanent = map[string]bool{
-	"AccessDenied":                   true,
-	"AccessDeniedException":          true,
-	"InvalidArn":                     true,
 	"InvalidExecutionInput":          true,
 	"InvalidName":                    true,
-	"KmsAccessDeniedException":       true,
-	"KmsInvalidStateException":       true,
 	"MissingRequiredParameter":       true,
 	"RequestEntityTooLarge":          true,
 	"RequestEntityTooLargeException": true,
-	"ResourceNotFound":               true,
 	"SerializationException":         true,
-	"StateMachineDeleting":           true,
-	"StateMachineDoesNotExist":       true,
 	"StateMachineTypeNotSupported":   true,
-	"UnknownOperationException":      true,
 	"ValidationError":                true,
 	"ValidationException":            true,
+}
+
+// blocked are codes about the state machine, its key, our permissions, our
+// credentials or the endpoint: every request of the machine gets them, until
+// somebody repairs it. Credentials are rotated and roles changed under a
+// running service; that must not turn what waits into dead letters.
+var blocked = map[string]bool{
+	"AccessDenied":                        true,
+	"AccessDeniedException":               true,
+	"AuthFailure":                         true,
+	"ExpiredToken":                        true,
+	"ExpiredTokenException":               true,
+	"IncompleteSignature":                 true,
+	"IncompleteSignatureException":        true,
+	"InvalidArn":                          true,
+	"InvalidClientTokenId":                true,
+	"InvalidSignatureException":           true,
+	"KmsAccessDeniedException":            true,
+	"KmsInvalidStateException":            true,
+	"MissingAuthenticationToken":          true,
+	"MissingAuthenticationTokenException": true,
+	"NotAuthorized":                       true,
+	"OptInRequired":                       true,
+	"RequestExpired":                      true,
+	"ResourceNotFound":                    true,
+	"ResourceNotFoundException":           true,
+	"SignatureDoesNotMatch":               true,
+	"StateMachineDeleting":                true,
+	"StateMachineDoesNotExist":            true,
+	"UnauthorizedOperation":               true,
+	"UnknownOperationException":           true,
+	"UnrecognizedClientException":         true,
 }
 
 // operation says what was tried on what, for an error's text.
@@ -80,6 +101,8 @@ func classify(ctx context.Context, op operation, err error) error {
 			return fmt.Errorf("%w: %w", told, dispatch.ErrNotFound)
 		case sdkThrottled || throttled[code] || status == http.StatusTooManyRequests:
 			return &dispatch.ThrottledError{After: retryAfter(response), Err: told}
+		case blocked[code]:
+			return &dispatch.BlockedError{Err: told}
 		case permanent[code] || status == http.StatusRequestEntityTooLarge:
 			return &dispatch.PermanentError{Err: told}
 		}

@@ -147,8 +147,8 @@ func TestClientAgainstMoto(t *testing.T) {
 	if _, err := c.Start(t.Context(), "deploy", "acme-api-9fceb02", []byte(`{"commit":{"sha":"other"}}`)); !errors.As(err, &permanent) {
 		t.Errorf("the same name with another input: %v, want a PermanentError", err)
 	}
-	if _, err := c.Start(t.Context(), "missing", "x", []byte(`{}`)); !errors.As(err, &permanent) {
-		t.Errorf("a state machine that does not exist: %v, want a PermanentError", err)
+	if _, err := c.Start(t.Context(), "missing", "x", []byte(`{}`)); !errors.As(err, new(*dispatch.BlockedError)) {
+		t.Errorf("a state machine that does not exist: %v, want a BlockedError", err)
 	}
 	if _, err := c.Start(t.Context(), "deploy", "not a name", []byte(`{}`)); !errors.As(err, &permanent) {
 		t.Errorf("a name with spaces: %v, want a PermanentError", err)

@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Journal) {
 		{"DeletedAndPushedAgain", recreated},
 		{"DueIsFirstInFirstOut", dueOrder},
 		{"HastenBringsForward", hasten},
+		{"UncountedFailuresPutOffNoStop", uncounted},
 		{"RequestsReachTheirEnd", lifecycle},
 		{"RecordsOutOfPlaceChangeNothing", outOfPlace},
 		{"HintsMustMatch", hintsMustMatch},

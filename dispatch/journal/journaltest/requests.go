@@ -68,6 +68,32 @@ func hasten(t *testing.T, f *fixture) {
 	f.diff("an ordinary backoff", []string{"far", "elsewhere", "soon"}, f.due())
 }
 
+// uncounted puts off what cannot have reached the engine: it is no try, and
+// does not put off the end of what was to be stopped meanwhile.
+func uncounted(t *testing.T, f *fixture) {
+	f.push(f.request("a"), f.request("b"), f.request("c"))
+	stop := func(id string) {
+		_, err := f.j.RequestStop(t.Context(), id, dispatch.StopRequest{Reason: "enough", At: f.now})
+		f.must(err)
+	}
+	putOff := func(id string, uncounted bool) {
+		f.record(dispatch.Records{Failed: []dispatch.FailureRecord{{Seq: f.execution(id).Seq, Error: "no", Uncounted: uncounted, DueAt: f.now.Add(time.Minute)}}})
+	}
+	putOff("a", true)
+	f.diff("put off", []string{"b", "c"}, f.due())
+	f.diff("no try", 0, f.execution("a").Tries)
+	f.diff("but an error", "no", f.execution("a").LastError)
+	stop("a")
+	f.diff("due to be stopped", []string{"b", "c", "a"}, f.due())
+	stop("b")
+	putOff("b", true)
+	f.diff("stopped meanwhile", []string{"b", "c", "a"}, f.due())
+	putOff("c", false)
+	stop("c")
+	putOff("c", true)
+	f.diff("with a try", []string{"b", "a"}, f.due())
+}
+
 func lifecycle(t *testing.T, f *fixture) {
 	id, _ := f.push(f.request("x", func(r *dispatch.NewRequest) { r.PullRequest, r.Kind = 12, event.PullRequest }))
 	created := f.now

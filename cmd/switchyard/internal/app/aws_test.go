@@ -181,17 +181,17 @@ func TestAWSExecutionsAreFoundEndedAfterARestart(t *testing.T) {
 
 // A request that AWS refuses for good is kept as dead, with AWS's words, and
 // runs once the cause is repaired and somebody says so.
-func TestStateMachineMissingAtAWSIsADeadLetter(t *testing.T) {
+func TestRequestThatAWSRefusesIsADeadLetter(t *testing.T) {
 	f := newStepFunctions(t)
 	f.set(func(w http.ResponseWriter, _ *http.Request, _ string) bool {
-		refuse(w, "StateMachineDoesNotExist", "State Machine Does Not Exist: '"+awsMachine+"'")
+		refuse(w, "InvalidExecutionInput", "Invalid input for '"+awsMachine+"'")
 		return true
 	})
 	s := startWith(t, t.TempDir(), fmt.Sprintf(awsSettings, secret, f.serve()), "")
 	s.deliver(t, "d1", push("main", "one", "two"))
 	for _, e := range s.are(t, dispatch.StateDead, 2) {
 		whole, err := s.client.Execution(t.Context(), e.ID)
-		if err != nil || !strings.Contains(whole.Cause, "StateMachineDoesNotExist") || !strings.Contains(whole.Cause, awsMachine) {
+		if err != nil || !strings.Contains(whole.Cause, "InvalidExecutionInput") || !strings.Contains(whole.Cause, awsMachine) {
 			t.Errorf("cause %q, %v", whole.Cause, err)
 		}
 	}
@@ -217,6 +217,37 @@ func TestStateMachineMissingAtAWSIsADeadLetter(t *testing.T) {
 	}
 	if n := f.startedOnce(t); n != 2 {
 		t.Errorf("%d executions were started", n)
+	}
+}
+
+// What AWS says of the state machine, its key or our permissions is not the
+// request's fault: requests wait, show why, and run when it is repaired.
+func TestStateMachineMissingAtAWSIsWaitedFor(t *testing.T) {
+	for _, code := range []string{"StateMachineDoesNotExist", "AccessDeniedException", "KmsAccessDeniedException"} {
+		t.Run(code, func(t *testing.T) {
+			f := newStepFunctions(t)
+			f.set(func(w http.ResponseWriter, _ *http.Request, _ string) bool {
+				refuse(w, code, "not with '"+awsMachine+"'")
+				return true
+			})
+			s := startWith(t, t.TempDir(), fmt.Sprintf(awsSettings, secret, f.serve()), "")
+			s.deliver(t, "d1", push("main", "one", "two"))
+			eventually(t, "the reason of the delay", func() bool {
+				page, err := s.client.Executions(t.Context(), dispatch.ExecutionFilter{States: []dispatch.State{dispatch.StateReady}})
+				if err != nil || len(page.Executions) != 2 {
+					return false
+				}
+				return strings.Contains(page.Executions[0].LastError, code) && strings.Contains(page.Executions[1].LastError, code)
+			})
+			if _, text := s.get(t, "/metrics"); !strings.Contains(text, `operation="start",outcome="blocked"`) {
+				t.Error("the metrics do not show it")
+			}
+			f.set(nil)
+			s.are(t, dispatch.StateRunning, 2)
+			if n := f.startedOnce(t); n != 2 {
+				t.Errorf("%d executions were started", n)
+			}
+		})
 	}
 }
 
