@@ -79,7 +79,7 @@ func validName(name string) bool {
 // started first, so that what runs is known. [ErrNotFound], [ErrFinished].
 func (d *Dispatcher) Stop(ctx context.Context, id, by string) error {
 	reason := "stopped by " + by
-	changes, err := d.journal.RequestStop(ctx, id, StopRequest{Reason: reason, At: d.now(), Status: stoppedStatus(reason)})
+	changes, err := d.journal.RequestStop(ctx, id, StopRequest{Reason: reason, At: d.now(), Status: StatusOf(&Execution{State: StateAborted, Cause: reason})})
 	d.changed(changes, err)
 	if err != nil {
 		return fmt.Errorf("stop %s: %w", id, unavailable(err))
@@ -94,7 +94,11 @@ func (d *Dispatcher) Rerun(ctx context.Context, id, by string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("rerun %s: %w", id, err)
 	}
-	again, changes, err := d.journal.Rerun(ctx, id, "rerun of "+id+" by "+by, d.resume(x.Environment))
+	attempt, err := d.nextAttempt(ctx, &x)
+	if err != nil {
+		return "", fmt.Errorf("rerun %s: %w", id, err)
+	}
+	again, changes, err := d.journal.Rerun(ctx, id, "rerun of "+id+" by "+by, d.resume(x.Environment, attempt))
 	d.changed(changes, err)
 	if err != nil {
 		return "", fmt.Errorf("rerun %s: %w", id, unavailable(err))
@@ -109,7 +113,7 @@ func (d *Dispatcher) Redrive(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("redrive %s: %w", id, err)
 	}
-	changes, err := d.journal.Redrive(ctx, id, d.resume(x.Environment))
+	changes, err := d.journal.Redrive(ctx, id, d.resume(x.Environment, x.Attempt))
 	d.changed(changes, err)
 	if err != nil {
 		return fmt.Errorf("redrive %s: %w", id, unavailable(err))
@@ -142,9 +146,22 @@ func unavailable(err error) error {
 	return &UnavailableError{RetryAfter: retryAfter, Err: err}
 }
 
-func (d *Dispatcher) resume(environment string) Resume {
+func (d *Dispatcher) resume(environment string, attempt int) Resume {
 	state := d.config().resume(environment)
-	return Resume{State: state, At: d.now(), Status: queuedStatus(environment, state)}
+	return Resume{State: state, At: d.now(), Status: StatusOf(&Execution{State: state, Environment: environment, Attempt: attempt})}
+}
+
+// nextAttempt is the attempt that a rerun of x will be.
+func (d *Dispatcher) nextAttempt(ctx context.Context, x *Execution) (int, error) {
+	for attempt := x.Attempt + 1; ; attempt++ {
+		_, err := d.journal.Execution(ctx, AttemptID(x.Base, attempt))
+		if errors.Is(err, ErrNotFound) {
+			return attempt, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
 }
 
 // Replay routes a delivery again, under the present config. What it asked for

@@ -136,15 +136,8 @@ func (c Config) queued(req *event.Request, s State) *StatusChange {
 	if !c.Statuses(req.Source) {
 		return nil
 	}
-	status := queuedStatus(req.Environment, s)
+	status := StatusOf(&Execution{State: s, Environment: req.Environment})
 	return &status
-}
-
-func queuedStatus(environment string, s State) StatusChange {
-	if s == StateWaiting {
-		return StatusChange{State: StatusPending, Description: clip("Waiting for environment "+environment, maxDescription)}
-	}
-	return StatusChange{State: StatusPending, Description: "Queued"}
 }
 
 // manualEvent is what the journal keeps of a start by hand: an event like any

@@ -271,6 +271,9 @@ func clip(s string, n int) string {
 type StatusChange struct {
 	State       StatusState
 	Description string
+	// After is how long it may wait for a change that takes its place, before
+	// anybody is told.
+	After time.Duration
 }
 
 // Resume is how a request comes back into the queue.
@@ -303,6 +306,8 @@ type StartRecord struct {
 	Seq       int64
 	ARN       string
 	StartedAt time.Time
+	// Status is wanted from now on; nil leaves the one there is.
+	Status *StatusChange
 }
 
 // FailureRecord counts a call that failed and says when to repeat it.
@@ -314,6 +319,8 @@ type FailureRecord struct {
 	Error     string
 	Uncounted bool
 	DueAt     time.Time
+	// Status applies to a request that is ready; nil leaves the one there is.
+	Status *StatusChange
 }
 
 // EndRecord finishes a request.

@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -225,73 +224,42 @@ func endOf(o *event.Outcome) EndRecord {
 		ID: o.Name, ARN: o.ExecutionARN, State: stateOf(o.Status),
 		StartedAt: o.StartedAt, StoppedAt: o.StoppedAt, Output: o.Output, Error: o.Error, Cause: o.Cause,
 	}
-	took := ""
-	if d := o.StoppedAt.Sub(o.StartedAt).Round(time.Second); !o.StartedAt.IsZero() && d >= time.Second {
-		took = " after " + d.String()
-	}
-	switch o.Status {
-	case event.Succeeded:
-		e.Status = StatusChange{StatusSuccess, "Succeeded" + took}
-	case event.TimedOut:
-		e.Status = StatusChange{StatusFailure, "Timed out" + took}
-	case event.Aborted:
-		e.Status = StatusChange{StatusError, describeError("Stopped"+took, o.Error, o.Cause)}
-	default:
-		e.Status = StatusChange{StatusFailure, describeError("Failed"+took, o.Error, o.Cause)}
-	}
+	e.Status = StatusOf(&Execution{State: e.State, StartedAt: e.StartedAt, StoppedAt: e.StoppedAt, Error: e.Error, Cause: e.Cause})
 	return e
-}
-
-// describeError puts an error into one line for a person. Some services give a
-// cause as JSON, CodeBuild the whole build: that is for the execution's page.
-func describeError(what, name, cause string) string {
-	if name != "" {
-		what += ": " + name
-	}
-	if line := TitleOf(cause); line != "" && !strings.HasPrefix(line, "{") {
-		what += ": " + line
-	}
-	return clip(what, maxDescription)
 }
 
 // refused is the record of a request that the engine will never start.
 func refused(x *Execution, err error, now time.Time) *EndRecord {
-	return &EndRecord{
-		Seq: x.Seq, State: StateDead, StoppedAt: now, Error: errorRefused, Cause: err.Error(),
-		Status: StatusChange{StatusError, describeError("Could not be started", "", err.Error())},
-	}
+	return unstarted(x, StateDead, errorRefused, err.Error(), now)
 }
 
 // faulted is the record of a request whose start panicked.
 func faulted(x *Execution, err error, now time.Time) *EndRecord {
-	return &EndRecord{
-		Seq: x.Seq, State: StateDead, StoppedAt: now, Error: errorFault,
-		Cause:  "Starting it failed (" + err.Error() + "): this is a bug in Switchyard, its log says more. Once it is repaired, run: switchyard executions redrive " + x.ID,
-		Status: StatusChange{StatusError, describeError("Could not be started because of a bug in Switchyard", "", err.Error())},
-	}
+	cause := "Starting it failed (" + err.Error() + "): this is a bug in Switchyard, its log says more. Once it is repaired, run: switchyard executions redrive " + x.ID
+	return unstarted(x, StateDead, errorFault, cause, now)
 }
 
 // neverStarted is the record of a request that was to be stopped before it was
 // started.
 func neverStarted(x *Execution, now time.Time) *EndRecord {
-	e := &EndRecord{Seq: x.Seq, State: StateAborted, StoppedAt: now, Error: errorStopped, Cause: x.StopReason}
-	e.Status = stoppedStatus(x.StopReason)
 	if x.SupersededBy != "" {
-		e.State, e.Error = StateSuperseded, errorSuperseded
-		_, e.Status = Superseding(x.SupersededBy)
+		return unstarted(x, StateSuperseded, errorSuperseded, x.StopReason, now)
 	}
-	return e
+	return unstarted(x, StateAborted, errorStopped, x.StopReason, now)
 }
 
-func stoppedStatus(reason string) StatusChange {
-	return StatusChange{StatusError, describeError("Not started", "", reason)}
+func unstarted(x *Execution, s State, name, cause string, now time.Time) *EndRecord {
+	e := &EndRecord{Seq: x.Seq, State: s, StoppedAt: now, Error: name, Cause: cause}
+	e.Status = StatusOf(&Execution{State: s, SupersededBy: x.SupersededBy, Error: name, Cause: cause})
+	return e
 }
 
 // lost is the record of an execution that the engine has forgotten.
 func lost(x *Execution, now time.Time) EndRecord {
-	return EndRecord{
+	e := EndRecord{
 		Seq: x.Seq, ARN: x.ARN, State: StateFailed, StartedAt: x.StartedAt, StoppedAt: now,
 		Error: errorLost, Cause: "The engine does not know this execution any more.",
-		Status: StatusChange{StatusError, "Lost: the engine does not know this execution any more"},
 	}
+	e.Status = StatusOf(&Execution{State: e.State, Error: e.Error, Cause: e.Cause})
+	return e
 }

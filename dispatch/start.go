@@ -277,7 +277,7 @@ func (d *Dispatcher) startOne(ctx context.Context, x *Execution) {
 	default:
 		wait := backoff(cfg.RetryBase, cfg.RetryMax, x.Tries, d.jitter)
 		log.Warn("starting an execution failed; trying again", zap.Duration("wait", wait), zap.Error(err))
-		d.results <- result{x: x, failed: &FailureRecord{Seq: x.Seq, Error: err.Error(), DueAt: d.due.now().Add(wait)}}
+		d.results <- result{x: x, failed: notStartedYet(x, err.Error(), d.due.now().Add(wait))}
 	}
 }
 
@@ -323,7 +323,9 @@ func (d *Dispatcher) putOff(x *Execution, reason string, wait time.Duration) res
 			wake(d.startSoon)
 		}
 	}
-	return result{x: x, failed: &FailureRecord{Seq: x.Seq, Error: reason, Uncounted: true, DueAt: d.due.now().Add(wait)}, after: after}
+	f := notStartedYet(x, reason, d.due.now().Add(wait))
+	f.Uncounted = true
+	return result{x: x, failed: f, after: after}
 }
 
 // bringForward makes the requests of state machines that can be started again
@@ -339,6 +341,18 @@ func (s *starter) bringForward(ctx context.Context) {
 	}
 }
 
+// notStartedYet is the record of a start that is tried again at dueAt. Its
+// commit is told why it waits when that is news: an engine that is away for long
+// must not cost a post for each try.
+func notStartedYet(x *Execution, reason string, dueAt time.Time) *FailureRecord {
+	f := &FailureRecord{Seq: x.Seq, Error: reason, DueAt: dueAt}
+	status := StatusOf(&Execution{State: StateReady, LastError: reason})
+	if x.LastError == "" || status != StatusOf(&Execution{State: StateReady, LastError: x.LastError}) {
+		f.Status = &status
+	}
+	return f
+}
+
 // hasStarted hands on a start.
 func (d *Dispatcher) hasStarted(x *Execution, started Started) {
 	d.pace.succeeded()
@@ -348,7 +362,8 @@ func (d *Dispatcher) hasStarted(x *Execution, started Started) {
 	if started.StartedAt.IsZero() {
 		started.StartedAt = now
 	}
+	status := StatusOf(&Execution{State: StateRunning})
 	d.results <- result{
-		x: x, started: &StartRecord{Seq: x.Seq, ARN: started.ExecutionARN, StartedAt: started.StartedAt}, askAtOnce: started.Existed,
+		x: x, started: &StartRecord{Seq: x.Seq, ARN: started.ExecutionARN, StartedAt: started.StartedAt, Status: &status}, askAtOnce: started.Existed,
 	}
 }

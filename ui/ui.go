@@ -102,6 +102,8 @@ var page = template.Must(template.New("execution").Funcs(template.FuncMap{
 
 type view struct {
 	dispatch.Execution
+	// Status is what its commit is told.
+	Status  string
 	Took    time.Duration
 	Running bool
 	Log     string
@@ -150,7 +152,7 @@ func (p *Pages) view(ctx context.Context, id string) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	v := view{Execution: e, Running: !e.State.Finished()}
+	v := view{Execution: e, Status: dispatch.StatusOf(&e).Description, Running: !e.State.Finished()}
 	switch {
 	case e.StartedAt.IsZero():
 	case e.StoppedAt.IsZero():

@@ -125,6 +125,22 @@ func TestRunningPageReloadsAndCutsLongLogs(t *testing.T) {
 	}
 }
 
+func TestPageSaysWhatTheCommitIsTold(t *testing.T) {
+	at := time.Date(2026, 11, 20, 14, 3, 0, 0, time.UTC)
+	for want, x := range map[string]dispatch.Execution{
+		"Waiting for environment prod":                                              {State: dispatch.StateWaiting, Environment: "prod"},
+		"Waiting for the engine: connection &lt;refused&gt;; next try 14:03:00 UTC": {State: dispatch.StateReady, LastError: "connection <refused>", DueAt: at},
+		"Failed after 2s: BUILD: make test: exit status 2": {State: dispatch.StateFailed, StartedAt: at, StoppedAt: at.Add(2 * time.Second), Error: "States.TaskFailed",
+			Cause: `{"Build":{"Phases":[{"PhaseType":"BUILD","PhaseStatus":"FAILED","Contexts":[{"Message":"Error while executing command: make test. Reason: exit status 2"}]}]}}`},
+	} {
+		x.ID = "x"
+		p := pages(t, journal{"x": x})
+		if body := get(t, p, p.Link("x")).Body.String(); !strings.Contains(body, "<dt>status</dt><dd>"+want+"</dd>") {
+			t.Errorf("the page lacks %q:\n%s", want, body)
+		}
+	}
+}
+
 func TestPageOnlyReads(t *testing.T) {
 	p := pages(t, journal{})
 	w := httptest.NewRecorder()

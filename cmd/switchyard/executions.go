@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -46,8 +45,12 @@ func (c *cli) executionsListCommand() *cobra.Command {
 		if asJSON {
 			return writeJSON(c.stdout, page)
 		}
-		headings, rows := executionRows(page.Executions)
-		return c.page(headings, rows, page.Next)
+		var rows [][]string
+		for i := range page.Executions {
+			e := &page.Executions[i]
+			rows = append(rows, []string{e.ID, short(e.SHA), e.Title, shortRef(e.Ref), e.Environment, string(e.State), took(e), dispatch.StatusOf(e).Description})
+		}
+		return c.page([]string{"execution", "commit", "title", "branch", "environment", "state", "time", "status"}, rows, page.Next)
 	}
 	fs := cmd.Flags()
 	fs.StringSliceVar(&states, "state", nil, "only these `states`: "+joinStates())
@@ -61,27 +64,6 @@ func (c *cli) executionsListCommand() *cobra.Command {
 	fs.IntVar(&f.Limit, "limit", 50, "how `many`, at most 1000")
 	fs.BoolVar(&asJSON, "json", false, "write JSON")
 	return cmd
-}
-
-// executionRows is the table of executions. What went wrong has a column where
-// there is something to say.
-func executionRows(executions []dispatch.Execution) (headings []string, rows [][]string) {
-	trouble := func(e *dispatch.Execution) string {
-		if e.State.Finished() {
-			return ""
-		}
-		return e.LastError
-	}
-	headings = []string{"execution", "commit", "title", "branch", "environment", "state", "time"}
-	if slices.ContainsFunc(executions, func(e dispatch.Execution) bool { return trouble(&e) != "" }) {
-		headings = append(headings, "last error")
-	}
-	for i := range executions {
-		e := &executions[i]
-		row := []string{e.ID, short(e.SHA), e.Title, shortRef(e.Ref), e.Environment, string(e.State), took(e), trouble(e)}
-		rows = append(rows, row[:len(headings)])
-	}
-	return headings, rows
 }
 
 func (c *cli) executionsShowCommand() *cobra.Command {
@@ -108,10 +90,10 @@ func (c *cli) executionsShowCommand() *cobra.Command {
 
 func (c *cli) showExecution(e *dispatch.Execution) error {
 	c.facts([][2]string{
-		{"execution", e.ID}, {"state", string(e.State)}, {"commit", strings.TrimSpace(e.SHA + " " + e.Title)}, {"author", e.Author},
+		{"execution", e.ID}, {"state", string(e.State)}, {"status", dispatch.StatusOf(e).Description}, {"next try", nextTry(e)}, {"commit", strings.TrimSpace(e.SHA + " " + e.Title)}, {"author", e.Author},
 		{"repository", e.Repository}, {"ref", e.Ref}, {"route", e.Route}, {"state machine", e.StateMachine}, {"environment", e.Environment},
 		{"why", e.Reason}, {"delivery", e.Delivery}, {"created", stamp(e.CreatedAt)}, {"started", stamp(e.StartedAt)},
-		{"stopped", stamp(e.StoppedAt)}, {"took", took(e)}, {"stop asked", e.StopReason}, {"last start", e.LastError},
+		{"stopped", stamp(e.StoppedAt)}, {"took", took(e)}, {"stop asked", e.StopReason}, {"last error", e.LastError},
 		{"ARN", e.ARN}, {"error", e.Error}, {"cause", e.Cause},
 	})
 	for _, part := range []struct {
@@ -269,6 +251,14 @@ func stamp(t time.Time) string {
 		return ""
 	}
 	return t.Local().Format(time.DateTime)
+}
+
+// nextTry is when a start that failed is tried again.
+func nextTry(e *dispatch.Execution) string {
+	if e.State != dispatch.StateReady || e.LastError == "" {
+		return ""
+	}
+	return stamp(e.DueAt)
 }
 
 // took is how long an execution has run, or ran.

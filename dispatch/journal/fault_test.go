@@ -80,7 +80,7 @@ func steps(t *testing.T, j *SQLite) (repeats int) {
 	expand("1", request("a", ""), request("b", ""), request("w", "prod"), request("x", "prod"))
 	retry("admit", func() error { _, err := j.Admit(ctx, "prod", 1, now); return err })
 	record(dispatch.Records{
-		Started: []dispatch.StartRecord{{Seq: seq("a"), ARN: "arn:a", StartedAt: now}},
+		Started: []dispatch.StartRecord{{Seq: seq("a"), ARN: "arn:a", StartedAt: now, Status: &dispatch.StatusChange{State: dispatch.StatusPending, Description: "Running"}}},
 		Failed:  []dispatch.FailureRecord{{Seq: seq("b"), Error: "no", DueAt: now.Add(time.Hour)}},
 	})
 	retry("hasten", func() error { _, err := j.Hasten(ctx, "", now.Add(time.Minute), now); return err })

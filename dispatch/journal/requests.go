@@ -106,10 +106,20 @@ func (j *SQLite) Record(ctx context.Context, r dispatch.Records) ([]dispatch.Cha
 			if err != nil {
 				return fmt.Errorf("record start of request %d: %w", s.Seq, err)
 			}
+			if len(more) > 0 && s.Status != nil {
+				if err := wantStatus(c, s.Seq, *s.Status, r.At); err != nil {
+					return fmt.Errorf("record status of request %d: %w", s.Seq, err)
+				}
+			}
 			changes = append(changes, more...)
 		}
 		for i := range r.Failed {
 			f := &r.Failed[i]
+			if f.Status != nil {
+				if err := wantStatusWhileReady(c, f.Seq, *f.Status, r.At); err != nil {
+					return fmt.Errorf("record status of request %d: %w", f.Seq, err)
+				}
+			}
 			_, err := c.exec(`UPDATE requests SET due_at = iif(?5 AND tries = 0 AND stop_reason <> '', min(due_at, ?2), ?2), tries = tries + ?4, last_error = iif(?3 = '', last_error, ?3)
 				WHERE seq = ?1 AND state IN ('ready', 'running')`, f.Seq, millis(f.DueAt), f.Error, f.Error != "" && !f.Uncounted, f.Uncounted)
 			if err != nil {

@@ -18,13 +18,22 @@ const finalFirst = 1 << 40
 // wantStatus puts the status of a request into the outbox, in place of an
 // older one that was not posted.
 func wantStatus(c *conn, request int64, s dispatch.StatusChange, at time.Time) error {
+	return wantStatusWhere(c, `seq = ?1`, request, s, at)
+}
+
+// wantStatusWhileReady does so for a request that is ready.
+func wantStatusWhileReady(c *conn, request int64, s dispatch.StatusChange, at time.Time) error {
+	return wantStatusWhere(c, `seq = ?1 AND state = 'ready'`, request, s, at)
+}
+
+func wantStatusWhere(c *conn, where string, request int64, s dispatch.StatusChange, at time.Time) error {
 	lift := int64(0)
 	if s.State != dispatch.StatusPending {
 		lift = finalFirst
 	}
 	_, err := c.exec(`INSERT OR REPLACE INTO statuses (source, repository, sha, context, request, execution, ref, state, description, due_at, wanted_at)
-		SELECT source, repository, sha, ?2 || route, seq + ?6, id, ref, ?3, ?4, ?5, ?5 FROM requests WHERE seq = ?1 AND reports = 1`,
-		request, dispatch.StatusContext(""), string(s.State), s.Description, millis(at), lift)
+		SELECT source, repository, sha, ?2 || route, seq + ?7, id, ref, ?3, ?4, ?5, ?6 FROM requests WHERE `+where+` AND reports = 1`,
+		request, dispatch.StatusContext(""), string(s.State), s.Description, millis(at.Add(s.After)), millis(at), lift)
 	return err
 }
 

@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Journal) {
 		{"RerunCountsAttempts", rerun},
 		{"StatusesCoalesce", statusesCoalesce},
 		{"StatusesNewestFirst", statusesNewestFirst},
+		{"StatusesOfProgress", statusesOfProgress},
 		{"StatusesOnlyWhereWanted", statusesOnlyWhereWanted},
 		{"ListsFilterAndPage", lists},
 		{"PruneKeepsUnfinishedWork", prune},

@@ -75,6 +75,49 @@ func statusesNewestFirst(t *testing.T, f *fixture) {
 	f.diff("without both", []string(nil), next(9, "acme/api", "acme/web"))
 }
 
+// statusesOfProgress checks what is wanted before the end.
+func statusesOfProgress(t *testing.T, f *fixture) {
+	f.push(f.request("x", reporting), f.request("silent"))
+	next := func(after time.Duration) []string {
+		statuses, err := f.j.NextStatuses(t.Context(), dispatch.StatusQuery{Source: "github", Now: f.now.Add(after), Limit: 10})
+		f.must(err)
+		var texts []string
+		for _, s := range statuses {
+			texts = append(texts, s.Execution+": "+s.Description)
+		}
+		return texts
+	}
+	failed := func(text *dispatch.StatusChange) {
+		t.Helper()
+		var records dispatch.Records
+		for _, id := range []string{"x", "silent"} {
+			records.Failed = append(records.Failed, dispatch.FailureRecord{Seq: f.execution(id).Seq, Error: "away", DueAt: f.now, Status: text})
+		}
+		records.At = f.now
+		f.record(records)
+	}
+	failed(&dispatch.StatusChange{State: dispatch.StatusPending, Description: "away"})
+	f.diff("a start that failed", []string{"x: away"}, next(0))
+	failed(nil)
+	f.diff("and again", []string{"x: away"}, next(0))
+	running := &dispatch.StatusChange{State: dispatch.StatusPending, Description: "Running", After: 5 * time.Second}
+	started := dispatch.Records{At: f.now}
+	for _, id := range []string{"x", "silent"} {
+		started.Started = append(started.Started, dispatch.StartRecord{Seq: f.execution(id).Seq, ARN: "arn:" + id, StartedAt: f.now, Status: running})
+	}
+	f.record(started)
+	f.diff("running, too short to tell", []string(nil), next(5*time.Second-time.Millisecond))
+	f.diff("running", []string{"x: Running"}, next(5*time.Second))
+	// Once it runs, neither a stop call that fails nor a record of its start
+	// that is repeated says anything about its start.
+	failed(&dispatch.StatusChange{State: dispatch.StatusPending, Description: "late"})
+	started.Started[0].Status = &dispatch.StatusChange{State: dispatch.StatusPending, Description: "repeated"}
+	f.record(started)
+	f.diff("still running", []string{"x: Running"}, next(time.Hour))
+	f.finish("x", dispatch.StateSucceeded)
+	f.diff("ended", []string{"x: succeeded"}, next(0))
+}
+
 func statusesOnlyWhereWanted(t *testing.T, f *fixture) {
 	f.push(f.request("x"))
 	f.finish("x", dispatch.StateFailed)

@@ -45,16 +45,16 @@ func TestEveryCommitHasItsStatusAndAPageBehindIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := github.final(t, 2)
-	for sha, want := range map[string]struct{ state, log string }{
-		good: {"success", "this is the log of good"},
-		bad:  {"failure", "this is the log of bad"},
+	for sha, want := range map[string]struct{ state, log, says string }{
+		good: {"success", "this is the log of good", "Succeeded"},
+		bad:  {"failure", "this is the log of bad", ": BUILD: exit 3: exit status 3"},
 	} {
 		states := github.states(sha)
 		if diff := cmp.Diff([]string{"pending", want.state}, states); diff != "" {
 			t.Errorf("states of %s: %s", want.state, diff)
 		}
 		p := last[sha]
-		if p.Context != "switchyard/all" || p.Repository != "acme/api" || p.Description == "" {
+		if p.Context != "switchyard/all" || p.Repository != "acme/api" || !strings.Contains(p.Description, want.says) {
 			t.Errorf("status %+v", p)
 		}
 		if !strings.HasPrefix(p.TargetURL, "http://"+s.Addr().String()+"/executions/") {
