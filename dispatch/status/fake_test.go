@@ -53,9 +53,13 @@ func (o *memOutbox) NextStatuses(ctx context.Context, q dispatch.StatusQuery) ([
 		}
 		return r.seq + 1<<40
 	}
+	except := map[string]bool{}
+	for _, name := range q.Except {
+		except[name] = true
+	}
 	var due []*memRow // the first few, in order
 	for _, r := range o.rows {
-		if r.Source != q.Source || r.done || r.refused != "" || r.due.After(q.Now) || slices.Contains(q.Except, r.Repository) {
+		if r.Source != q.Source || r.done || r.refused != "" || r.due.After(q.Now) || except[r.Repository] {
 			continue
 		}
 		if len(due) == q.Limit && rank(r) < rank(due[len(due)-1]) {

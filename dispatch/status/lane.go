@@ -140,6 +140,7 @@ func (l *lane) launch(ctx context.Context) time.Duration {
 		l.seen, l.throttle, l.failures = generation, 0, 0
 		clear(l.failing)
 		l.repositories.forget()
+		l.epoch++ // what the old poster still brings says nothing about the new one
 		l.pause(time.Time{})
 	}
 	now := l.w.now()

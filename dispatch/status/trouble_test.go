@@ -9,6 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"switchyard/dispatch"
 )
 
@@ -131,7 +134,10 @@ func TestWorkerOneRepositoryInTroubleCostsTheOthersNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				const rows = 5000
+				rows := 500
+				if name == "forbidden" {
+					rows = 5000
+				}
 				outbox := newOutbox()
 				for i := range rows {
 					state := dispatch.StatusPending
@@ -174,8 +180,8 @@ func alternating() func(context.Context) error {
 func TestWorkerManyRepositoriesInTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outbox := newOutbox()
-		const broken = 400
-		for i := range broken * 5 {
+		const broken = 300
+		for i := range broken * 2 {
 			outbox.want(int64(10_000_000+i), of(fmt.Sprintf("acme/broken-%d", i%broken), fmt.Sprint(i), dispatch.StatusFailure))
 		}
 		h := newHost(func(_ context.Context, s dispatch.Status) error {
@@ -189,7 +195,7 @@ func TestWorkerManyRepositoriesInTrouble(t *testing.T) {
 		pass(time.Minute)
 		outbox.want(20_000_000, of("acme/healthy", "known", dispatch.StatusSuccess))
 		pass(time.Minute)
-		ends(t, outbox, h, 90, time.Minute)
+		ends(t, outbox, h, 70, time.Minute)
 		if n := h.wastedInAnHour(); n > 250+500/20 {
 			t.Errorf("%d of 500 calls in an hour were wasted", n)
 		}
@@ -298,6 +304,54 @@ func TestWorkerUnknownCredentialsHoldBackTheSource(t *testing.T) {
 		pass(10 * time.Second)
 		if n := 1000 - outbox.open(); n < 30 {
 			t.Errorf("%d were told ten seconds after the token was replaced", n)
+		}
+	})
+}
+
+// The log names a repository in trouble once, and then counts: not a line for
+// each of thousands of statuses.
+func TestWorkerLogsTroubleOfARepositoryOnceThenCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outbox := newOutbox()
+		for i := range 500 {
+			outbox.want(int64(i), of("acme/broken", fmt.Sprint(i), dispatch.StatusSuccess))
+		}
+		mended := false
+		h := newHost(func(context.Context, dispatch.Status) error {
+			if mended {
+				return nil
+			}
+			return &RefusedError{errors.New("403 Resource not accessible")}
+		})
+		core, logs := observer.New(zap.InfoLevel)
+		w, err := New(outbox, map[string]Poster{"github": h}, Config{}, WithJitter(func() float64 { return 1 }), WithLogger(zap.New(core)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- w.Run(ctx) }()
+		pass(30 * time.Minute)
+		if all := logs.All(); len(all) != 1 || all[0].ContextMap()["repo"] != "acme/broken" || all[0].ContextMap()["error"] != "403 Resource not accessible" {
+			t.Errorf("after half an hour: %v", all)
+		}
+		pass(5 * time.Hour)
+		all := logs.All()
+		if len(all) < 2 || len(all) > 8 {
+			t.Errorf("%d lines after five and a half hours", len(all))
+		}
+		if last := all[len(all)-1]; last.ContextMap()["times"].(int64) < 10 {
+			t.Errorf("the last line does not count: %v", last.ContextMap())
+		}
+		mended = true
+		logs.TakeAll()
+		pass(2 * time.Hour)
+		if all := logs.All(); len(all) != 1 || all[0].Message != "the repository's statuses are taken again" {
+			t.Errorf("once it is mended: %v", all)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -51,6 +51,9 @@ type Result struct {
 	Executions []Run `json:"executions"`
 	// MostAtOnce is how many executions ran at the same time.
 	MostAtOnce int `json:"most_at_once"`
+	// Untold counts the commits whose notes were not written when the demo
+	// ended.
+	Untold int64 `json:"untold"`
 	// Dir holds the repository, the config and the data.
 	Dir  string  `json:"dir"`
 	Took Seconds `json:"took_seconds"`
@@ -259,7 +262,34 @@ func watch(ctx context.Context, o Options, dir string, repo *Repository, d *disp
 				r.Pushed += len(p.Commits)
 			}
 			r.Skipped = count(runs, func(r Run) bool { return r.Execution == "" })
-			return r, nil
+			r.Untold, err = drain(ctx, d.Depth)
+			return r, err
+		}
+	}
+}
+
+// drainTime bounds the wait for statuses that nobody takes.
+const drainTime = 15 * time.Second
+
+// drain waits until every commit was told how it fared, and returns how many
+// statuses are left after drainTime: the demo shows the notes, so they have to
+// be there when it ends.
+func drain(ctx context.Context, depth func(context.Context) (dispatch.Depth, error)) (left int64, err error) {
+	limit := time.NewTimer(drainTime)
+	defer limit.Stop()
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for {
+		d, err := depth(ctx)
+		if err != nil || d.Statuses == 0 {
+			return d.Statuses, err
+		}
+		select {
+		case <-ctx.Done():
+			return d.Statuses, ctx.Err()
+		case <-limit.C:
+			return d.Statuses, nil
+		case <-tick.C:
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,6 +38,38 @@ func TestTheDemoEndsWhateverBecomesOfACommit(t *testing.T) {
 				time.Sleep(row.quiet)
 				if got := over(row.runs, settledAt); got != row.is {
 					t.Errorf("over: got %v", got)
+				}
+			})
+		})
+	}
+}
+
+// The notes that the summary points to are there when the demo ends, and a
+// host that never takes them does not keep it from ending.
+func TestTheDemoWaitsForTheNotes(t *testing.T) {
+	for name, row := range map[string]struct {
+		writtenAfter time.Duration
+		left         int64
+		took         time.Duration
+	}{
+		"written already": {0, 0, 0},
+		"soon written":    {2 * time.Second, 0, 2*time.Second + poll},
+		"never written":   {time.Hour, 7, drainTime},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				left, err := drain(t.Context(), func(context.Context) (dispatch.Depth, error) {
+					if time.Since(began) >= row.writtenAfter {
+						return dispatch.Depth{}, nil
+					}
+					return dispatch.Depth{Statuses: 7}, nil
+				})
+				if err != nil || left != row.left {
+					t.Errorf("%d left, %v; want %d", left, err, row.left)
+				}
+				if took := time.Since(began); took > row.took {
+					t.Errorf("it took %v, want at most %v", took, row.took)
 				}
 			})
 		})

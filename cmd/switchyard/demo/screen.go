@@ -113,6 +113,11 @@ func summary(o Options, r *Result) {
 	failed := count(r.Executions, func(r Run) bool { return r.State == dispatch.StateFailed })
 	fmt.Fprintf(o.Out, "\nPushed %d commits: %d executions, %d skipped. Up to %d ran at once; %d failed, the one broken on purpose.\n",
 		r.Pushed, len(r.Executions)-r.Skipped, r.Skipped, r.MostAtOnce, failed)
+	if r.Untold > 0 {
+		fmt.Fprintf(o.Out, "%d commits have not been told how they fared: their notes are still to be written.\n", r.Untold)
+	} else {
+		fmt.Fprintf(o.Out, "Every commit was told how it fared, in a git note of its own.\n")
+	}
 	fmt.Fprintf(o.Out, "\nLook at\n  %s\n  %s   one log for each commit's build\n  git -C %s log --branches --notes=switchyard   what each commit was told\n",
 		filepath.Join(r.Dir, "switchyard.yaml"), filepath.Join(r.Dir, "data", "builds", "logs"), filepath.Join(r.Dir, "shop.git"))
 }

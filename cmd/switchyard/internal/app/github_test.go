@@ -36,6 +36,9 @@ type fakeGitHub struct {
 	limit      int
 	retryAfter string
 	refusals   []time.Time
+	// gone is a repository that is not found; asked counts the posts to it.
+	gone  string
+	asked int
 }
 
 func newGitHub(t *testing.T) *fakeGitHub {
@@ -59,6 +62,12 @@ func (g *fakeGitHub) take(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
+	if p.Repository == g.gone {
+		g.asked++
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte(`{"message": "Not Found"}`))
+		return
+	}
 	if g.limit > 0 {
 		g.limit--
 		g.refusals = append(g.refusals, p.at)

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -88,6 +89,39 @@ func TestGitHubIsLeftAloneForAsLongAsItSays(t *testing.T) {
 		if p.State != "success" {
 			t.Errorf("last status %+v", p)
 		}
+	}
+}
+
+// A repository that the token does not see costs a few calls, and the statuses
+// of all others nothing.
+func TestARepositoryThatIsNotFoundHoldsNobodyUp(t *testing.T) {
+	github := newGitHub(t)
+	github.gone = "acme/gone"
+	s := startWith(t, t.TempDir(), fmt.Sprintf(buildSettings, secret, github.URL), instant)
+	var messages []string
+	for i := range 100 {
+		messages = append(messages, fmt.Sprint("commit ", i))
+	}
+	gone := bytes.ReplaceAll(push("feature/a", messages...), []byte("acme/api"), []byte("acme/gone"))
+	s.deliver(t, "d1", gone)
+	s.settled(t, 100)
+	asked := func() int {
+		github.mu.Lock()
+		defer github.mu.Unlock()
+		return github.asked
+	}
+	eventually(t, "the repository is asked for", func() bool { return asked() > 0 })
+	s.deliver(t, "d2", push("feature/b", "one", "two"))
+	for _, p := range github.final(t, 2) {
+		if p.State != "success" {
+			t.Errorf("last status %+v", p)
+		}
+	}
+	if n := asked(); n > 10 {
+		t.Errorf("%d calls to the repository that is not found", n)
+	}
+	if _, text := s.get(t, "/metrics"); !strings.Contains(text, `switchyard_status_held_repositories{source="github"}`) {
+		t.Errorf("metrics:\n%s", text)
 	}
 }
 
