@@ -6,6 +6,7 @@ package task
 import (
 	"context"
 	"encoding/json"
+	"errors"
 )
 
 // Handler does the work of Task states. It is safe for concurrent use.
@@ -43,6 +44,15 @@ type Task struct {
 	// Heartbeat tells the engine that the work is alive; never nil.
 	Heartbeat func()
 }
+
+// MachineFault is the name of the error of a task that this machine, or the
+// repository it builds from, kept from running for too long. Before it is
+// reported the attempt has been tried again for up to an hour.
+const MachineFault = "Switchyard.MachineFault"
+
+// ErrShutdown is the cause of a context that ends because the engine does: the
+// task will be run again, as the same attempt.
+var ErrShutdown = errors.New("engine is shutting down")
 
 // Error is a task's failure as a state machine sees it.
 type Error struct {

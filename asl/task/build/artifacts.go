@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"switchyard/asl/task/internal/fault"
 )
 
 // maxArtifactFiles bounds the files that one build keeps.
@@ -29,6 +31,8 @@ type keeper struct {
 	dst  *os.Root
 	room int64
 	left int
+	// vars are the variables as the last phase left them.
+	vars map[string]string
 }
 
 // keepArtifacts keeps what artifacts, secondary-artifacts and reports name.
@@ -44,7 +48,7 @@ func (s *session) keepArtifacts(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	k := &keeper{s: s, room: s.h.cfg.MaxArtifactBytes, left: maxArtifactFiles}
+	k := &keeper{s: s, room: s.h.cfg.MaxArtifactBytes, left: maxArtifactFiles, vars: s.savedVariables()}
 	var err error
 	if k.src, err = os.OpenRoot(s.src); err != nil {
 		return err
@@ -65,6 +69,9 @@ func (s *session) keepArtifacts(ctx context.Context) error {
 			return c
 		}, r.id)
 		n, err := k.keep(ctx, r, path.Join("reports", group))
+		if fault.Of(err) != nil {
+			return err
+		}
 		if err != nil {
 			// As in CodeBuild, a report that is missing does not fail a build.
 			s.log.note("report %s: %v", r.id, err)
@@ -169,19 +176,37 @@ func (k *keeper) keep(ctx context.Context, a artifactSpec, dir string) (int, err
 // relative expands variables in a path of the buildspec and makes it relative
 // to the source directory.
 func (k *keeper) relative(p string) string {
-	vars := k.s.env.values
-	p = os.Expand(p, func(name string) string { return vars[name] })
+	p, _ = k.expand(p)
 	if rest, ok := strings.CutPrefix(p, k.s.src); ok && (rest == "" || rest[0] == '/') {
 		p = strings.TrimPrefix(rest, "/")
 	}
 	return path.Clean(p)
 }
 
+// expand replaces variables by their values; unset names one that has none.
+func (k *keeper) expand(p string) (expanded, unset string) {
+	expanded = os.Expand(p, func(name string) string {
+		if v, ok := k.vars[name]; ok {
+			return v
+		}
+		v, ok := k.s.env.values[name]
+		if !ok {
+			unset = name
+		}
+		return v
+	})
+	return expanded, unset
+}
+
 // bases gives the directories that a base-directory names, which may be a
 // pattern for directories at the top.
 func (k *keeper) bases(base string) ([]string, error) {
 	dir := k.relative(base)
-	if base == "" || dir == "." {
+	if dir == "." {
+		// Otherwise all of the sources would be kept by mistake.
+		if _, unset := k.expand(base); unset != "" {
+			return nil, fmt.Errorf("base-directory %q is empty: the variable %s is not set", base, unset)
+		}
 		return []string{"."}, nil
 	}
 	if !filepath.IsLocal(dir) {
@@ -209,6 +234,9 @@ func (k *keeper) bases(base string) ([]string, error) {
 func (k *keeper) copy(from, to string) (bool, error) {
 	// Without O_NONBLOCK the open of a named pipe would wait for a writer.
 	in, err := k.src.OpenFile(from, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if fault.Of(err) != nil {
+		return false, err
+	}
 	if err != nil {
 		k.s.log.note("%s is not kept: %v", from, err)
 		return false, nil

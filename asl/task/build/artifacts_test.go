@@ -56,6 +56,8 @@ func TestArtifactsAreKept(t *testing.T) {
 			map[string]string{"artifacts/one.txt": "one\n", "artifacts/two.txt": "two\n", "artifacts/three.bin": "three\n", "artifacts/four.txt": "four\n"}},
 		{"base directory by variable", "artifacts: {base-directory: $CODEBUILD_SRC_DIR/out2, files: ['*']}",
 			map[string]string{"artifacts/four.txt": "four\n"}},
+		{"variables that a phase sets", "  post_build: {commands: [WHERE=out2, WHAT=four]}\nartifacts: {base-directory: $WHERE, files: ['${WHAT}.txt']}",
+			map[string]string{"artifacts/four.txt": "four\n"}},
 		{"name from the shell", "artifacts: {name: 'v$(echo 1)-$CI', base-directory: out2, files: ['*']}",
 			map[string]string{"artifacts/v1-true/four.txt": "four\n"}},
 		{"secondary and reports", "artifacts: {secondary-artifacts: {a: {files: [out/one.txt], discard-paths: yes}}}\nreports: {'arn:x/y': {files: ['out2/*']}, none: {files: [nothing]}}",
@@ -76,7 +78,11 @@ func TestArtifactsAreKept(t *testing.T) {
 			}
 		})
 	}
-	b := runSpec(t, h, r, "t", commit, makeFiles+"artifacts: {files: [bin/run]}\n")
+	b := runSpec(t, h, r, "t", commit, makeFiles+"artifacts: {base-directory: $NOT_SET, files: ['**/*']}\n")
+	if b.err == nil || !strings.Contains(b.messages(), "the variable NOT_SET is not set") || len(keptFiles(t, dir)) != 0 {
+		t.Errorf("an unset base directory: %v %s", b.err, b.messages())
+	}
+	b = runSpec(t, h, r, "t", commit, makeFiles+"artifacts: {files: [bin/run]}\n")
 	info, err := os.Stat(filepath.Join(b.result.Artifacts.Location, "bin", "run"))
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("program was kept as %v, %v", info, err)

@@ -34,6 +34,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"switchyard/asl/task"
+	"switchyard/asl/task/internal/fault"
 	"switchyard/asl/task/internal/proc"
 )
 
@@ -58,6 +59,10 @@ type Config struct {
 	// DefaultTimeout is for builds whose project and input set none. It
 	// starts when the build does, not while it waits. Default: 60 minutes.
 	DefaultTimeout time.Duration
+	// Patience is for how long a build is tried again while this machine (a full
+	// disk, no descriptors left) or the repository's host keeps it from running.
+	// Then it fails with [task.MachineFault]. Default: 1 hour.
+	Patience time.Duration
 	// KillGrace is how long processes have between SIGTERM and SIGKILL.
 	// Default: 5 seconds.
 	KillGrace time.Duration
@@ -135,6 +140,10 @@ type Handler struct {
 	numbers counter
 	logs    logs
 	lock    *os.File
+	// firstWait is the wait after the first fault of the machine.
+	firstWait time.Duration
+	// durable is git's configuration for writing to mirrors.
+	durable []string
 
 	pruneMu sync.Mutex
 	pruned  time.Time
@@ -154,11 +163,17 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 		credentials: func(string) (string, string, bool) { return "", "", false },
 		now:         time.Now,
 		slots:       semaphore.NewWeighted(int64(cfg.MaxParallel)),
+		firstWait:   time.Second,
 	}
 	h.logs = logs{root: filepath.Join(cfg.DataDir, "logs"), open: make(map[string]*logFile)}
 	for _, o := range opts {
 		o(h)
 	}
+	version, err := exec.Command("git", "version").Output() //nolint:noctx // it answers at once
+	if err != nil {
+		return nil, fmt.Errorf("build: local builds need git: %w", err)
+	}
+	h.durable = durableConfig(string(version))
 	h.mirrors = mirrors{root: filepath.Join(cfg.DataDir, "mirrors"), h: h, byName: make(map[string]*mirror)}
 	h.numbers = counter{path: filepath.Join(cfg.DataDir, "numbers.json")}
 
@@ -195,6 +210,9 @@ func (c *Config) fill() error {
 	if c.DefaultTimeout == 0 {
 		c.DefaultTimeout = time.Hour
 	}
+	if c.Patience == 0 {
+		c.Patience = time.Hour
+	}
 	if c.KillGrace == 0 {
 		c.KillGrace = 5 * time.Second
 	}
@@ -219,7 +237,7 @@ func (c *Config) fill() error {
 	switch {
 	case c.MaxParallel < 0:
 		return fmt.Errorf("build: MaxParallel is %d, must be at least 1", c.MaxParallel)
-	case c.DefaultTimeout < 0 || c.KillGrace < 0 || c.MaxLogBytes < 0 || c.MaxArtifactBytes < 0:
+	case c.Patience < 0 || c.DefaultTimeout < 0 || c.KillGrace < 0 || c.MaxLogBytes < 0 || c.MaxArtifactBytes < 0:
 		return errors.New("build: times and sizes must not be negative")
 	case c.Nice < 0 || c.Nice > 19:
 		return fmt.Errorf("build: Nice is %d, must be 0 to 19", c.Nice)
@@ -230,9 +248,6 @@ func (c *Config) fill() error {
 		if _, err := exec.LookPath("nice"); err != nil {
 			return fmt.Errorf("build: Nice needs the program nice: %w", err)
 		}
-	}
-	if _, err := exec.LookPath("git"); err != nil {
-		return fmt.Errorf("build: local builds need git: %w", err)
 	}
 	for name, p := range c.Projects {
 		if p.Timeout < 0 {
@@ -295,19 +310,53 @@ func (h *Handler) Run(ctx context.Context, t task.Task) (json.RawMessage, error)
 			h.log.Warn("build log is incomplete", zap.String("execution", t.ExecutionName), zap.String("task_id", t.ID), zap.Error(err))
 		}
 	}()
+	if t.Restarted {
+		lf.note("Switchyard was restarted while this build ran; it begins again")
+	}
 
 	stop := heartbeat(ctx, t.Heartbeat)
 	defer stop()
 
 	queued := h.now()
+	waits := fault.Waits{First: h.firstWait, Patience: h.cfg.Patience}
+	for try := 1; ; try++ {
+		out, err := h.turn(ctx, t, req, lf, queued)
+		var f *faultyBuild
+		if !errors.As(err, &f) {
+			return out, err
+		}
+		// The slot is free meanwhile: another repository may be there.
+		wait, ok := waits.After(f.fault, time.Now())
+		if !ok {
+			return f.give(try)
+		}
+		lf.note("%s; the build is tried again in %v (attempt %d, for at most %v)", f.describe(), wait, try+1, h.cfg.Patience)
+		h.log.Warn("build waits for the machine or its repository", zap.String("execution", t.ExecutionName),
+			zap.String("task_id", t.ID), zap.Int("try", try), zap.Duration("wait", wait), zap.Error(f.fault))
+		if err := fault.Sleep(ctx, wait); err != nil {
+			lf.note("build stopped: %v", err)
+			return nil, err
+		}
+	}
+}
+
+// turn waits for a slot and does the build once. The error is a [*faultyBuild]
+// when the machine, or the repository's host, kept it from running.
+func (h *Handler) turn(ctx context.Context, t task.Task, req *request, lf *logFile, queued time.Time) (json.RawMessage, error) {
 	if err := h.waitForSlot(ctx, lf); err != nil {
 		lf.note("ended before it began: %v", err)
 		return nil, err
 	}
 	defer h.slots.Release(1)
-
-	out, err := h.run(ctx, t, req, lf, queued)
+	res := h.newResult(t, req, queued)
+	if err := lf.hold(); err != nil {
+		return nil, res.faulty("SUBMITTED", err)
+	}
+	out, err := h.run(ctx, t, req, lf, res)
 	h.prune()
+	if closeErr := lf.letGo(); closeErr != nil {
+		h.log.Warn("build log can't be closed", zap.String("task_id", t.ID), zap.Error(closeErr))
+	}
 	return out, err
 }
 

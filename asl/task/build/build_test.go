@@ -90,6 +90,7 @@ func newHandler(t testing.TB, cfg Config, opts ...Option) *Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.firstWait = time.Millisecond
 	t.Cleanup(func() {
 		if err := h.Close(); err != nil {
 			t.Error(err)
@@ -153,7 +154,7 @@ func run(t testing.TB, h *Handler, tk task.Task) built {
 		}
 		out = json.RawMessage(b.err.Cause)
 	}
-	if b.err == nil || b.err.Name == errFailed {
+	if b.err == nil || b.err.Name == errFailed || b.err.Name == task.MachineFault {
 		var r struct{ Build *buildResult }
 		r.Build = &b.result
 		if err := json.Unmarshal(out, &r); err != nil {
@@ -307,12 +308,12 @@ func TestInputIsRefused(t *testing.T) {
 		{"host is an option", input{"SourceLocationOverride": "ssh://-oProxyCommand=x/a.git"}, errInvalidInput, "no valid host"},
 		{"relative path", input{"SourceLocationOverride": "../other.git"}, errInvalidInput, "neither a URL"},
 		{"line break in URL", input{"SourceLocationOverride": "https://example.com/\nx"}, errInvalidInput, "control character"},
-		{"version is an option", input{"SourceLocationOverride": "/r", "SourceVersion": "--exec=x"}, errInvalidInput, "neither a full commit ID"},
-		{"version with dots", input{"SourceLocationOverride": "/r", "SourceVersion": "a..b"}, errInvalidInput, "neither a full commit ID"},
-		{"version is a lock", input{"SourceLocationOverride": "/r", "SourceVersion": "a.lock/b"}, errInvalidInput, "neither a full commit ID"},
+		{"version is an option", input{"SourceLocationOverride": "/r", "SourceVersion": "--exec=x"}, errInvalidInput, "neither a commit ID"},
+		{"version with dots", input{"SourceLocationOverride": "/r", "SourceVersion": "a..b"}, errInvalidInput, "neither a commit ID"},
+		{"version is a lock", input{"SourceLocationOverride": "/r", "SourceVersion": "a.lock/b"}, errInvalidInput, "neither a commit ID"},
 		{"source type", input{"SourceLocationOverride": "/r", "SourceTypeOverride": "S3"}, errInvalidInput, `"S3" can't be built locally`},
 		{"secret that is not configured", input{"SourceLocationOverride": "/r", "SourceVersion": sha,
-			"EnvironmentVariablesOverride": []variable{{"TOKEN", "prod/token", "SECRETS_MANAGER"}}}, errInvalidInput, `no secret named "prod/token"`},
+			"EnvironmentVariablesOverride": []variable{{"TOKEN", "prod/token", "SECRETS_MANAGER"}}}, errInvalidInput, `this machine has no store for TOKEN (secrets-manager prod/token): set engine.embedded.projects.app.environment.TOKEN`},
 		{"variable type", input{"SourceLocationOverride": "/r", "EnvironmentVariablesOverride": []variable{{"A", "b", "FILE"}}}, errInvalidInput, `type "FILE"`},
 		{"NUL byte", input{"SourceLocationOverride": "/r", "EnvironmentVariablesOverride": []variable{{"A", "b\x00c", ""}}}, errInvalidInput, "NUL byte"},
 		{"variable name", input{"SourceLocationOverride": "/r", "EnvironmentVariablesOverride": []variable{{"A=B", "c", ""}}}, errInvalidInput, "must be letters"},

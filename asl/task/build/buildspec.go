@@ -4,6 +4,7 @@ package build
 
 import (
 	"fmt"
+	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -21,9 +22,12 @@ const (
 
 var specPhases = []string{phaseInstall, phasePreBuild, phaseBuild, phasePostBuild}
 
-// buildspec is a build specification of version 0.2 as far as it is acted
-// upon; what is read and not acted upon is in notes.
+// buildspec is a build specification as far as it is acted upon; what is read
+// and not acted upon is in notes.
 type buildspec struct {
+	// apart is version 0.1: each command runs in a shell of its own, and
+	// nothing but files lasts from one to the next.
+	apart     bool
 	shell     string // "" for the handler's
 	variables []variable
 	// secrets are variables whose value is a name in Config.Secrets.
@@ -109,15 +113,13 @@ func parseBuildspec(name string, text []byte) (*buildspec, error) {
 		return nil, err
 	}
 	s := &buildspec{phases: make(map[string]phaseSpec)}
-	return s, s.read(root)
-}
-
-func (s *buildspec) note(format string, args ...any) {
-	s.notes = append(s.notes, fmt.Sprintf(format, args...))
+	err = s.read(root)
+	s.notes = root.doc.notes
+	return s, err
 }
 
 func (s *buildspec) read(root node) error {
-	fields, err := root.fields()
+	fields, err := root.given()
 	if err != nil {
 		return err
 	}
@@ -126,17 +128,13 @@ func (s *buildspec) read(root node) error {
 	if i < 0 {
 		return root.errorf("version is missing; write version: 0.2")
 	}
-	version, err := fields[i].value.text()
-	if err != nil {
+	if err := s.readVersion(fields[i].value); err != nil {
 		return err
-	}
-	if version != "0.2" {
-		return fields[i].value.errorf("version %q is not supported, only 0.2", version)
 	}
 	for _, f := range fields {
 		switch f.key {
 		case "version":
-		case "env":
+		case "env", "environment_variables": // the latter is version 0.1's name
 			err = s.readEnv(f.value)
 		case "phases":
 			err = s.readPhases(f.value)
@@ -145,15 +143,16 @@ func (s *buildspec) read(root node) error {
 		case "reports":
 			err = s.readReports(f.value)
 		case "run-as":
-			s.note("run-as is ignored: a local build runs as the user of Switchyard")
+			f.value.notef("ignored: a local build runs as the user of Switchyard")
 		case "cache":
-			s.note("cache is ignored: a local build has no cache")
+			f.value.notef("ignored: a local build has no cache")
 		case "proxy":
-			s.note("proxy is ignored")
+			f.value.notef("ignored: a local build has no proxy of its own")
 		case "batch":
-			err = f.value.errorf("batch builds can't be run locally; remove batch, or start one execution for each build")
+			// CodeBuild reads it for StartBuildBatch only.
+			f.value.notef("ignored: startBuild runs the phases as a single build, as on AWS")
 		default:
-			err = f.value.errorf("unknown key; a buildspec has version, run-as, env, proxy, batch, phases, reports, artifacts, cache")
+			f.value.unknown("version, run-as, env, proxy, batch, phases, reports, artifacts, cache")
 		}
 		if err != nil {
 			return err
@@ -165,8 +164,24 @@ func (s *buildspec) read(root node) error {
 	return nil
 }
 
+// readVersion takes 0.1 and 0.2, however the number is written.
+func (s *buildspec) readVersion(n node) error {
+	text, err := n.text()
+	if err != nil {
+		return err
+	}
+	switch v, err := strconv.ParseFloat(strings.TrimSpace(text), 64); {
+	case err == nil && v == 0.1:
+		s.apart = true
+	case err == nil && v == 0.2:
+	default:
+		return n.errorf("version %q is not one of 0.1, 0.2", text)
+	}
+	return nil
+}
+
 func (s *buildspec) readEnv(n node) error {
-	fields, err := n.fields()
+	fields, err := n.given()
 	if err != nil {
 		return err
 	}
@@ -177,23 +192,28 @@ func (s *buildspec) readEnv(n node) error {
 				err = f.value.errorf("shell %q is not supported, only sh and bash", s.shell)
 			}
 			s.shell = path.Base(s.shell)
-		case "variables":
-			s.variables, err = f.value.variables(plaintext)
+		case "variables", "plaintext": // the latter is version 0.1's name
+			var vars []variable
+			vars, err = f.value.variables(plaintext)
+			s.variables = append(s.variables, vars...)
 		case "parameter-store":
 			err = s.readSecrets(f.value, parameterStore)
 		case "secrets-manager":
 			err = s.readSecrets(f.value, secretsManager)
 		case "exported-variables":
-			s.exported, err = f.value.texts()
-			for _, name := range s.exported {
+			var names []string
+			names, err = f.value.texts()
+			for _, name := range names {
 				if !isIdentifier(name) {
-					return f.value.errorf("%q is not the name of a variable", name)
+					f.value.notef("%q is not the name of a variable, passed over", name)
+					continue
 				}
+				s.exported = append(s.exported, name)
 			}
 		case "git-credential-helper":
-			s.note("env/git-credential-helper is ignored: builds get no credentials")
+			f.value.notef("ignored: builds get no credentials")
 		default:
-			err = f.value.errorf("unknown key; env has shell, variables, parameter-store, secrets-manager, exported-variables, git-credential-helper")
+			f.value.unknown("shell, variables, parameter-store, secrets-manager, exported-variables, git-credential-helper")
 		}
 		if err != nil {
 			return err
@@ -218,7 +238,7 @@ func (s *buildspec) readPhases(n node) error {
 		if f.key != strings.ToLower(f.key) || !slices.Contains(specPhases, name) {
 			return f.value.errorf("unknown phase; phases are install, pre_build, build, post_build")
 		}
-		p, err := s.readPhase(f.value, f.key)
+		p, err := s.readPhase(f.value)
 		if err != nil {
 			return err
 		}
@@ -227,9 +247,9 @@ func (s *buildspec) readPhases(n node) error {
 	return nil
 }
 
-func (s *buildspec) readPhase(n node, key string) (phaseSpec, error) {
+func (s *buildspec) readPhase(n node) (phaseSpec, error) {
 	var p phaseSpec
-	fields, err := n.fields()
+	fields, err := n.given()
 	if err != nil {
 		return p, err
 	}
@@ -249,11 +269,11 @@ func (s *buildspec) readPhase(n node, key string) (phaseSpec, error) {
 				err = f.value.errorf("%v", bad)
 			}
 		case "run-as":
-			s.note("phases/%s/run-as is ignored: a local build runs as the user of Switchyard", key)
+			f.value.notef("ignored: a local build runs as the user of Switchyard")
 		case "runtime-versions":
-			s.note("phases/%s/runtime-versions is ignored: a local build uses what this machine has", key)
+			f.value.notef("ignored: a local build uses what this machine has")
 		default:
-			err = f.value.errorf("unknown key; a phase has commands, finally, on-failure, run-as, runtime-versions")
+			f.value.unknown("commands, finally, on-failure, run-as, runtime-versions")
 		}
 		if err != nil {
 			return p, err
@@ -268,7 +288,7 @@ func (s *buildspec) readPhase(n node, key string) (phaseSpec, error) {
 }
 
 func (s *buildspec) readArtifacts(n node) error {
-	fields, err := n.fields()
+	fields, err := n.given()
 	if err != nil {
 		return err
 	}
@@ -281,9 +301,9 @@ func (s *buildspec) readArtifacts(n node) error {
 		case "secondary-artifacts":
 			s.secondary, err = s.readGroups(f.value)
 		case "s3-prefix":
-			s.note("artifacts/s3-prefix is ignored: artifacts are kept in the data directory")
+			f.value.notef("ignored: artifacts are kept in the data directory")
 		default:
-			err = f.value.errorf("unknown key; artifacts has files, name, discard-paths, base-directory, exclude-paths, enable-symlinks, s3-prefix, secondary-artifacts")
+			f.value.unknown("files, name, discard-paths, base-directory, exclude-paths, enable-symlinks, s3-prefix, secondary-artifacts")
 		}
 		if err != nil {
 			return err
@@ -291,10 +311,10 @@ func (s *buildspec) readArtifacts(n node) error {
 	}
 	// CodeBuild wants files also beside secondary artifacts, and ignores them
 	// there unless the project has both.
-	if a.files == nil && s.secondary == nil {
+	if len(a.files) == 0 && s.secondary == nil {
 		return n.errorf("files is missing")
 	}
-	if a.files != nil {
+	if len(a.files) > 0 {
 		s.artifacts = &a
 	}
 	return nil
@@ -319,7 +339,7 @@ func (s *buildspec) readGroups(n node) ([]artifactSpec, error) {
 		if !groupID.MatchString(g.key) {
 			return nil, g.value.errorf("%q is not a valid identifier", g.key)
 		}
-		fields, err := g.value.fields()
+		fields, err := g.value.given()
 		if err != nil {
 			return nil, err
 		}
@@ -329,10 +349,10 @@ func (s *buildspec) readGroups(n node) ([]artifactSpec, error) {
 		}
 		for _, f := range rest {
 			if f.key != "file-format" && f.key != "s3-prefix" {
-				return nil, f.value.errorf("unknown key; known are files, name, discard-paths, base-directory, exclude-paths, file-format")
+				f.value.unknown("files, name, discard-paths, base-directory, exclude-paths, file-format")
 			}
 		}
-		if a.files == nil {
+		if len(a.files) == 0 {
 			return nil, g.value.errorf("files is missing")
 		}
 		a.id = g.key
@@ -357,7 +377,7 @@ func (s *buildspec) readArtifact(fields []field) (a artifactSpec, rest []field, 
 		case "discard-paths":
 			a.discardPaths, err = f.value.yes()
 		case "enable-symlinks":
-			s.note("artifacts/enable-symlinks is ignored: links are kept as the files they point to")
+			f.value.notef("ignored: links are kept as the files they point to")
 		default:
 			rest = append(rest, f)
 		}
@@ -366,4 +386,27 @@ func (s *buildspec) readArtifact(fields []field) (a artifactSpec, rest []field, 
 		}
 	}
 	return a, rest, nil
+}
+
+// used names the variables that are looked at when the commands have ended: to
+// export them, or to find artifacts.
+func (s *buildspec) used() []string {
+	names := slices.Clone(s.exported)
+	add := func(a artifactSpec) {
+		for _, p := range slices.Concat([]string{a.base}, a.files, a.exclude) {
+			os.Expand(p, func(name string) string {
+				if isIdentifier(name) && !slices.Contains(names, name) {
+					names = append(names, name)
+				}
+				return ""
+			})
+		}
+	}
+	if s.artifacts != nil {
+		add(*s.artifacts)
+	}
+	for _, a := range slices.Concat(s.secondary, s.reports) {
+		add(a)
+	}
+	return names
 }

@@ -96,7 +96,11 @@ func (c *counter) next(project string) (int64, error) {
 		return 0, err
 	default:
 		if err := json.Unmarshal(b, &last); err != nil {
-			return 0, fmt.Errorf("%s: %w", c.path, err)
+			// A file that a power cut damaged must not stop all builds.
+			if err := os.Rename(c.path, c.path+damagedMark+"file"); err != nil {
+				return 0, err
+			}
+			clear(last)
 		}
 	}
 	last[project]++

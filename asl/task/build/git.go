@@ -78,39 +78,6 @@ func parseRemote(raw string, schemes []string) (remote, error) {
 	return rm, nil
 }
 
-// checkVersion takes a full commit ID, "" for the default branch, or a name
-// that could be a ref by the rules of git check-ref-format.
-func checkVersion(v string) error {
-	if v == "" || isCommitID(v) {
-		return nil
-	}
-	bad := func(c rune) bool { return c <= ' ' || c == 0x7f || strings.ContainsRune(`~^:?*[\`, c) }
-	if v[0] == '-' || v == "@" || strings.IndexFunc(v, bad) >= 0 || strings.Contains(v, "..") ||
-		strings.Contains(v, "@{") || strings.HasSuffix(v, ".") {
-		return fmt.Errorf("%q is neither a full commit ID nor a valid name of a ref", v)
-	}
-	for part := range strings.SplitSeq(v, "/") {
-		if part == "" || part[0] == '.' || strings.HasSuffix(part, ".lock") {
-			return fmt.Errorf("%q is neither a full commit ID nor a valid name of a ref", v)
-		}
-	}
-	return nil
-}
-
-// isCommitID reports whether v is a full SHA-1 or SHA-256 in hexadecimal.
-func isCommitID(v string) bool {
-	if len(v) != 40 && len(v) != 64 {
-		return false
-	}
-	for i := range len(v) {
-		c := v[i]
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
-			return false
-		}
-	}
-	return true
-}
-
 // gitEnv are the variables of this process that git needs to reach a host.
 // They reach git only, never a build.
 var gitEnv = []string{
@@ -130,9 +97,23 @@ var gitConfig = []string{
 	"submodule.recurse=false",
 	"fetch.recurseSubmodules=false",
 	"advice.detachedHead=false",
+	// A host that sends nothing for a minute is away.
+	"http.lowSpeedLimit=1",
+	"http.lowSpeedTime=60",
 	"gc.autoDetach=false",
 	"maintenance.autoDetach=false",
 	"gc.pruneExpire=never",
+}
+
+// durableConfig makes what git writes durable before a ref names it. The first
+// version to do that for more than loose objects is 2.36, which warns of the
+// older setting.
+func durableConfig(version string) []string {
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "git version %d.%d", &major, &minor); err != nil || major > 2 || major == 2 && minor >= 36 {
+		return []string{"core.fsync=all", "core.fsyncMethod=batch"}
+	}
+	return []string{"core.fsyncObjectFiles=true"}
 }
 
 // credentialHelper is constant; the secrets are in its environment.
@@ -144,6 +125,8 @@ type git struct {
 	schemes []string
 	// lfs lets the large file filter download.
 	lfs bool
+	// durable are the settings for commands that write to a mirror.
+	durable []string
 	// auth is nil for commands that do not leave the machine.
 	auth *remote
 }
@@ -159,8 +142,12 @@ func (g git) output(ctx context.Context, dir string, args ...string) (string, er
 	env.set("GIT_CONFIG_NOSYSTEM", "1")
 	env.set("GIT_TERMINAL_PROMPT", "0")
 	env.set("GIT_ALLOW_PROTOCOL", strings.Join(g.schemes, ":"))
-	env.set("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
+	env.set("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15 -oServerAliveCountMax=4")
 	env.set("GIT_OPTIONAL_LOCKS", "0")
+	if dir != "" {
+		// A repository that is damaged must not be looked for further up.
+		env.set("GIT_CEILING_DIRECTORIES", filepath.Dir(dir))
+	}
 	if !g.lfs {
 		env.set("GIT_LFS_SKIP_SMUDGE", "1")
 	}
@@ -170,6 +157,9 @@ func (g git) output(ctx context.Context, dir string, args ...string) (string, er
 		// Bound to the host, so that a redirect elsewhere gets nothing.
 		conf = append(conf[:len(conf):len(conf)],
 			"credential.helper=", "credential."+g.auth.host+".helper="+credentialHelper)
+	}
+	if args[0] == "fetch" {
+		conf = slices.Concat(conf, g.durable)
 	}
 	var full []string
 	for _, c := range conf {
@@ -212,10 +202,14 @@ func (g git) run(ctx context.Context, dir string, args, env []string) (stdout, s
 	return texts[0], texts[1], runErr
 }
 
-// failure words an error of git for a person, without the password.
+// failure words an error of git for a person, without the password, and says
+// whose fault it is.
 func (g git) failure(ctx context.Context, command, stderr string, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
+	}
+	if exit := new(exec.ExitError); !errors.As(err, &exit) {
+		return fmt.Errorf("git %s: %w", command, err)
 	}
 	text := strings.TrimSpace(stderr)
 	if g.auth != nil && g.auth.password != "" {
@@ -227,7 +221,7 @@ func (g git) failure(ctx context.Context, command, stderr string, err error) err
 	if text == "" {
 		text = err.Error()
 	}
-	return fmt.Errorf("git %s: %s", command, text)
+	return judge(&gitError{command: command, text: text})
 }
 
 // hasScheme tells scheme://host from host:path, which may hold :// too.

@@ -14,9 +14,24 @@ import (
 	"testing"
 )
 
-// gitServer serves a repository's parent directory by git's own CGI, to who
-// has the password.
+// gitServer serves a repository's parent directory to who has the password.
 func gitServer(t *testing.T, r *repo, password string) (url string) {
+	t.Helper()
+	backend := gitBackend(t, r)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if _, got, _ := req.BasicAuth(); got != password {
+			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		backend.ServeHTTP(w, req)
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL + "/app.git"
+}
+
+// gitBackend serves a repository's parent directory by git's own CGI.
+func gitBackend(t *testing.T, r *repo) http.Handler {
 	t.Helper()
 	out, err := exec.Command("git", "--exec-path").Output()
 	if err != nil {
@@ -33,16 +48,7 @@ func gitServer(t *testing.T, r *repo, password string) (url string) {
 		}
 		t.Skip(help)
 	}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if _, got, _ := req.BasicAuth(); got != password {
-			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		backend.ServeHTTP(w, req)
-	}))
-	t.Cleanup(srv.Close)
-	return srv.URL + "/app.git"
+	return backend
 }
 
 func TestCredentialsReachGitOnly(t *testing.T) {
@@ -123,7 +129,11 @@ func TestVersionsAreResolved(t *testing.T) {
 	h := newHandler(t, Config{})
 	for _, tc := range []struct{ version, want string }{
 		{"", main}, {"main", main}, {"feature/a", feature}, {"refs/heads/feature/a", feature}, {"v1", feature},
+		{"refs/tags/v1", feature}, {"tags/v1", feature}, {"heads/feature/a", feature}, {"v1^{}", feature}, {"v1^{commit}", feature},
 		{"pr/7", pull}, {pull, pull}, {strings.ToUpper(pull), pull},
+		{"refs/pull/7/head", pull}, {"refs/pull/7/head^{" + pull + "}", pull},
+		{"refs/heads/main^{" + main + "}", main}, {"main^{" + strings.ToUpper(feature) + "}", feature}, {"refs/tags/v1^{" + feature + "}", feature},
+		{main[:7], main}, {feature[:12], feature}, {strings.ToUpper(pull[:9]), pull}, {"main^{" + main[:8] + "}", main},
 	} {
 		b := run(t, h, newTask(t, "t", input{"SourceVersion": tc.version, "SourceLocationOverride": r.bare}))
 		if b.err != nil || b.result.ResolvedSourceVersion != tc.want {
@@ -136,6 +146,8 @@ func TestVersionsAreResolved(t *testing.T) {
 	for version, want := range map[string]string{
 		"no-such-branch":         `no branch or tag "no-such-branch"`,
 		strings.Repeat("ab", 20): "commit abababab",
+		"abcdef0":                "commit abcdef0",
+		"refs/heads/gone^{" + strings.Repeat("cd", 20) + "}": "commit cdcdcdcd",
 	} {
 		b := run(t, h, newTask(t, "t", input{"SourceVersion": version, "SourceLocationOverride": r.bare}))
 		if b.err == nil || !strings.Contains(b.messages(), want) {
@@ -145,6 +157,26 @@ func TestVersionsAreResolved(t *testing.T) {
 	b := run(t, h, newTask(t, "t", input{"SourceVersion": main, "SourceLocationOverride": r.bare + ".gone"}))
 	if b.err == nil || !strings.Contains(b.messages(), "does not appear to be a git repository") {
 		t.Errorf("repository that isn't there: %s", b.messages())
+	}
+}
+
+// A fresh mirror finds a commit that no branch holds by the ref named with it,
+// and a branch whose name reads like the beginning of an ID is the branch.
+func TestVersionsInAFreshMirror(t *testing.T) {
+	r := newRepo(t)
+	const spec = "version: 0.2\nphases: {build: {commands: ['true']}}\n"
+	first := r.spec(spec)
+	hidden := r.commit(map[string]string{"a": "b"})
+	r.git(r.work, "push", "--quiet", "origin", "HEAD:refs/changes/7/1")
+	r.git(r.bare, "config", "uploadpack.allowAnySHA1InWant", "false")
+	r.git(r.work, "push", "--quiet", "origin", hidden+":refs/heads/"+first[:8])
+	for _, tc := range []struct{ version, want string }{
+		{"refs/changes/7/1^{" + hidden + "}", hidden}, {"refs/changes/7/1", hidden}, {first[:8], hidden}, {first[:9], first},
+	} {
+		b := run(t, newHandler(t, Config{}), newTask(t, "t", input{"SourceVersion": tc.version, "SourceLocationOverride": r.bare}))
+		if b.err != nil || b.result.ResolvedSourceVersion != tc.want {
+			t.Errorf("%q is %s, want %s: %s", tc.version, b.result.ResolvedSourceVersion, tc.want, b.messages())
+		}
 	}
 }
 

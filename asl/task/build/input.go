@@ -26,11 +26,14 @@ type request struct {
 	project       string
 	cloneURL      string
 	sourceVersion string
+	version       version
 	// buildspec is a path in the repository, or YAML when inline is true.
-	buildspec  string
-	inline     bool
-	timeout    time.Duration
-	env        []variable
+	buildspec string
+	inline    bool
+	timeout   time.Duration
+	env       []variable
+	// stored are the input's variables from a store that the project sets.
+	stored     []variable
 	artifacts  bool
 	submodules bool
 	lfs        bool
@@ -121,7 +124,8 @@ func (h *Handler) parseInput(input json.RawMessage) (*request, error) {
 	default:
 		return nil, invalid("SourceTypeOverride %q can't be built locally; only git sources can", in.SourceTypeOverride)
 	}
-	if err := checkVersion(in.SourceVersion); err != nil {
+	var err error
+	if r.version, err = parseVersion(in.SourceVersion); err != nil {
 		return nil, invalid("SourceVersion: %v", err)
 	}
 	if in.BuildspecOverride != "" {
@@ -178,10 +182,15 @@ func (h *Handler) setEnv(r *request, p Project, override []variable) error {
 		switch v.Type {
 		case plaintext:
 		case parameterStore, secretsManager:
-			if _, ok := h.cfg.Secrets[v.Value]; !ok {
-				return invalid("EnvironmentVariablesOverride[%d]: %s has type %s, and no secret named %q is configured for builds",
-					i, v.Name, v.Type, v.Value)
+			if _, ok := h.cfg.Secrets[v.Value]; ok {
+				break
 			}
+			if _, ok := p.Env[v.Name]; !ok {
+				return invalid("EnvironmentVariablesOverride[%d]: this machine has no store for %s (%s %s): %s",
+					i, v.Name, storeName(v.Type), v.Value, howToSet(r.project, v.Name))
+			}
+			r.stored = append(r.stored, v)
+			continue // the project's value stays
 		default:
 			return invalid("EnvironmentVariablesOverride[%d]: type %q must be %s, %s or %s",
 				i, v.Type, plaintext, parameterStore, secretsManager)
@@ -194,6 +203,19 @@ func (h *Handler) setEnv(r *request, p Project, override []variable) error {
 		r.env = append(r.env, v)
 	}
 	return nil
+}
+
+// storeName is the store of AWS that a type of variable means.
+func storeName(kind string) string {
+	if kind == secretsManager {
+		return "secrets-manager"
+	}
+	return "parameter-store"
+}
+
+// howToSet says where the value of a variable goes that AWS has in a store.
+func howToSet(project, name string) string {
+	return fmt.Sprintf("set engine.embedded.projects.%s.environment.%s in the configuration", project, name)
 }
 
 // fieldNotes names the fields of the input that are not acted upon.

@@ -3,7 +3,6 @@
 package build
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"switchyard/asl/task"
+	"switchyard/asl/task/internal/fault"
 )
 
 // logs are the log files of all builds, <root>/<execution>/<task>.log. What a
@@ -28,29 +28,17 @@ func (l *logs) path(execution, taskID string) string {
 	return filepath.Join(l.root, pathName(execution), pathName(taskID)+".log")
 }
 
-// create opens the log of a build. A task that is run again after a crash
-// goes on in the same file.
+// create begins the log of a build, or goes on with it for a task that is run
+// again after a crash. It holds no descriptor until [logFile.hold].
 func (l *logs) create(t task.Task, limit int64, now func() time.Time) (*logFile, error) {
 	path := l.path(t.ExecutionName, t.ID)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
 	if _, ok := l.open[path]; ok {
 		return nil, fmt.Errorf("task %s is already running", t.ID)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
 	lf := &logFile{
-		f: f, size: info.Size(), limit: info.Size() + limit, now: now,
+		path: path, limit: limit, now: now,
 		changed: make(chan struct{}),
 		onEnd: func() {
 			l.mu.Lock()
@@ -58,10 +46,11 @@ func (l *logs) create(t task.Task, limit int64, now func() time.Time) (*logFile,
 			l.mu.Unlock()
 		},
 	}
-	l.open[path] = lf
-	if t.Restarted {
-		lf.note("Switchyard was restarted while this build ran; it begins again")
+	if info, err := os.Stat(path); err == nil {
+		lf.size = info.Size()
+		lf.limit += lf.size
 	}
+	l.open[path] = lf
 	return lf, nil
 }
 
@@ -94,10 +83,12 @@ func (l *logs) remove(dirName string) error {
 
 // logFile is the log of one build. It is safe for concurrent use.
 type logFile struct {
+	path  string
 	now   func() time.Time
 	onEnd func()
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// f is nil while the build waits: hundreds may.
 	f       *os.File
 	size    int64
 	limit   int64
@@ -105,8 +96,13 @@ type logFile struct {
 	// lineOpen is true when the last byte written is not a line break.
 	lineOpen bool
 	mask     masker
-	// err is the first failure to write; a full disk does not fail a build.
-	err error
+	// err is the first failure to write: a full disk alone does not fail a
+	// build. lost counts the bytes since then that are not in the log.
+	err  error
+	lost int64
+	// full is true when the machine kept something from being written since
+	// the build was last begun.
+	full bool
 	// changed is closed, and replaced, whenever there is more to read; when
 	// ended it stays closed.
 	changed chan struct{}
@@ -165,15 +161,82 @@ func (l *logFile) line(text string) {
 }
 
 func (l *logFile) append(p []byte) {
-	if len(p) == 0 || l.err != nil {
+	if len(p) == 0 {
 		return
 	}
-	n, err := l.f.Write(p)
-	l.size += int64(n)
-	l.err = err
+	if l.lost > 0 {
+		gap := fmt.Sprintf("\n[switchyard] %d bytes of output could not be written: %v\n", l.lost, l.err)
+		if n, err := l.write([]byte(gap)); err != nil || n < len(gap) {
+			l.lost += int64(len(p))
+			return
+		}
+		l.lost = 0
+	}
+	n, err := l.write(p)
+	if err != nil {
+		l.lost += int64(len(p) - n)
+		if l.err == nil {
+			l.err = err
+		}
+		l.full = l.full || fault.Of(err) != nil
+	}
 	l.lineOpen = p[len(p)-1] != '\n'
 	close(l.changed)
 	l.changed = make(chan struct{})
+}
+
+// write appends to the file, which is opened for it when it is not held.
+func (l *logFile) write(p []byte) (int, error) {
+	f := l.f
+	if f == nil {
+		var err error
+		if f, err = l.openFile(); err != nil {
+			return 0, err
+		}
+		defer f.Close()
+	}
+	n, err := f.Write(p)
+	l.size += int64(n)
+	return n, err
+}
+
+func (l *logFile) openFile() (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(l.path), 0o700); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(l.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+// hold opens the file for as long as the build runs.
+func (l *logFile) hold() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f, err := l.openFile()
+	if err != nil {
+		return err
+	}
+	l.f, l.full = f, false
+	return nil
+}
+
+// letGo gives the descriptor back.
+func (l *logFile) letGo() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.f == nil {
+		return nil
+	}
+	err := l.f.Close()
+	l.f = nil
+	return err
+}
+
+// wasFull reports whether the machine kept something from being written since
+// [logFile.hold].
+func (l *logFile) wasFull() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.full
 }
 
 // finish ends the log: its followers return when they have read it all. The
@@ -182,7 +245,7 @@ func (l *logFile) finish() error {
 	l.mu.Lock()
 	l.output(l.mask.flush())
 	l.ended = true
-	err := errors.Join(l.err, l.f.Close())
+	err := l.err
 	close(l.changed)
 	l.mu.Unlock()
 	l.onEnd()

@@ -209,3 +209,83 @@ func TestBuildspecIsFound(t *testing.T) {
 		}
 	}
 }
+
+// In version 0.1 each command has a shell of its own.
+func TestVersionOneRunsEachCommandApart(t *testing.T) {
+	r := newRepo(t)
+	commit := r.spec(`version: 0.1
+environment_variables:
+  plaintext:
+    WORD: given
+phases:
+  install:
+    commands:
+      - export WORD=changed; cd /; f() { echo "> never"; }
+      - 'echo "> $WORD $(test "$PWD" = "$CODEBUILD_SRC_DIR" && echo src)"'
+      - exit 0
+      - 'f 2>/dev/null || echo "> no function"'
+  build:
+    commands:
+      - 'echo "> $WORD"'
+      - test -f made || touch made
+      - sh -c 'exit 7'
+      - 'echo "> never"'
+    finally:
+      - 'test -f made && echo "> file $CODEBUILD_BUILD_SUCCEEDING"'
+`)
+	b := run(t, newHandler(t, Config{}), newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": r.bare}))
+	if got, want := b.trace(), "given src no function given file 0"; got != want {
+		t.Errorf("ran %q, want %q\n%s", got, want, b.log)
+	}
+	if want := "Error while executing command: sh -c 'exit 7'. Reason: exit status 7"; b.messages() != want {
+		t.Errorf("message %q, want %q", b.messages(), want)
+	}
+}
+
+// What AWS keeps in a store is set in the project, and is a secret all the same.
+func TestProjectSetsWhatAWSHasInAStore(t *testing.T) {
+	const spec = `version: 0.2
+env:
+  parameter-store: {TOKEN: /app/token, CODEBUILD_X: /no/matter}
+  secrets-manager: {DB: "prod/db:password"}
+  exported-variables: [TOKEN, PLAIN]
+phases: {build: {commands: ['PLAIN=x; test "$TOKEN" = hunter2 && echo "the token is $TOKEN"', 'test "$DB" = s3cret']}}
+`
+	r := newRepo(t)
+	commit := r.spec(spec)
+	build := func(env map[string]string, override ...variable) built {
+		t.Helper()
+		h := newHandler(t, Config{Projects: map[string]Project{"app": {CloneURL: r.bare, Env: env}}})
+		return run(t, h, newTask(t, "t", input{"SourceVersion": commit, "EnvironmentVariablesOverride": override}))
+	}
+	all := map[string]string{"TOKEN": "hunter2", "DB": "s3cret"}
+	for name, override := range map[string][]variable{
+		"by the project":                       nil,
+		"by the project, for the input's type": {{"TOKEN", "/other", parameterStore}},
+		"by the input":                         {{"TOKEN", "hunter2", plaintext}},
+	} {
+		b := build(all, override...)
+		if b.err != nil {
+			t.Fatalf("%s: %s\n%s", name, b.messages(), b.log)
+		}
+		out, err := b.result.marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := string(out) + b.log; strings.Contains(text, "hunter2") || strings.Contains(text, "s3cret") {
+			t.Errorf("%s: a secret is shown: %s", name, text)
+		}
+		b.wantLog(t, "the token is "+masked)
+		if diff := cmp.Diff([]nameValue{{"PLAIN", "x"}}, b.result.ExportedEnvironmentVariables); diff != "" {
+			t.Error(diff)
+		}
+	}
+	b := build(map[string]string{"TOKEN": "hunter2"})
+	if want := "this machine has no store for DB (secrets-manager prod/db:password): set engine.embedded.projects.app.environment.DB in the configuration"; b.messages() != want {
+		t.Errorf("%q\nwant %q", b.messages(), want)
+	}
+	b = build(nil)
+	if want := "this machine has no store for TOKEN (parameter-store /app/token), DB (secrets-manager prod/db:password): set engine.embedded.projects.app.environment.TOKEN"; !strings.HasPrefix(b.messages(), want) {
+		t.Errorf("%q\nwant %q", b.messages(), want)
+	}
+}

@@ -6,10 +6,12 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"switchyard/asl/task"
+	"switchyard/asl/task/internal/fault"
 )
 
 // The statuses of builds and phases, in CodeBuild's words.
@@ -17,7 +19,12 @@ const (
 	statusSucceeded = "SUCCEEDED"
 	statusFailed    = "FAILED"
 	statusTimedOut  = "TIMED_OUT"
+	// statusFault is CodeBuild's word for a failure of its own.
+	statusFault = "FAULT"
 )
+
+// codeFault is the status code of a phase that the machine made fail.
+const codeFault = "MACHINE_FAULT"
 
 // buildResult is a build as Step Functions gives it: CodeBuild's Build with
 // the names in PascalCase and times in milliseconds since 1970.
@@ -83,6 +90,99 @@ type logsResult struct {
 	StreamName string
 }
 
+// newResult is the result of a build that is about to begin.
+func (h *Handler) newResult(t task.Task, req *request, queued time.Time) *buildResult {
+	res := &buildResult{
+		CurrentPhase:                 "COMPLETED",
+		BuildComplete:                true,
+		StartTime:                    millis(queued),
+		ProjectName:                  req.project,
+		Initiator:                    "states/" + t.ExecutionName,
+		SourceVersion:                req.sourceVersion,
+		Source:                       sourceResult{Type: "GIT", Location: redact(req.cloneURL), Buildspec: req.buildspec},
+		TimeoutInMinutes:             int64(req.timeout / time.Minute),
+		SecondaryArtifacts:           []artifactResult{},
+		ReportArns:                   []string{},
+		ExportedEnvironmentVariables: []nameValue{},
+		Environment:                  environmentResult{Type: "LOCAL", EnvironmentVariables: append([]variable{}, req.env...)},
+		Logs: logsResult{
+			DeepLink:   "file://" + filepath.ToSlash(h.logs.path(t.ExecutionName, t.ID)),
+			GroupName:  t.ExecutionName,
+			StreamName: t.ID,
+		},
+	}
+	res.identify(t, req.project)
+	return res
+}
+
+// end records when the build ended.
+func (b *buildResult) end(now time.Time) {
+	b.EndTime = millis(now)
+	b.Phases = append(b.Phases, phaseResult{PhaseType: "COMPLETED", StartTime: b.EndTime})
+}
+
+// fail records a phase that the machine kept from beginning.
+func (b *buildResult) fail(phase string, err error) {
+	b.BuildStatus = statusFault
+	b.Phases = append(b.Phases, phaseResult{
+		PhaseType: phase, PhaseStatus: statusFault, StartTime: b.StartTime,
+		Contexts: []phaseContext{{StatusCode: codeFault, Message: err.Error()}},
+	})
+}
+
+// faulty is the build that err kept from beginning.
+func (b *buildResult) faulty(phase string, err error) error {
+	f := fault.Of(err)
+	if f == nil {
+		f = &fault.Error{Err: err}
+	}
+	b.fail(phase, err)
+	return &faultyBuild{fault: f, res: b}
+}
+
+// faultyBuild is a build that the machine, or the repository's host, kept from
+// running to its end.
+type faultyBuild struct {
+	fault *fault.Error
+	res   *buildResult
+}
+
+func (e *faultyBuild) Error() string { return e.fault.Error() }
+func (e *faultyBuild) Unwrap() error { return e.fault }
+
+func (e *faultyBuild) describe() string {
+	if e.fault.Brief {
+		return "the repository could not be used just now"
+	}
+	return "the machine or the repository's host failed, not the commit"
+}
+
+// give is the build's error when it has been tried often enough.
+func (e *faultyBuild) give(tries int) (json.RawMessage, error) {
+	b := e.res
+	name := task.MachineFault
+	for i := range b.Phases {
+		p := &b.Phases[i]
+		if p.PhaseStatus != statusFault {
+			continue
+		}
+		if e.fault.Brief {
+			p.PhaseStatus = statusFailed
+			for i := range p.Contexts {
+				p.Contexts[i].StatusCode = "CLIENT_ERROR"
+			}
+			continue
+		}
+		for i := range p.Contexts {
+			p.Contexts[i].Message += fmt.Sprintf(" (tried %d times)", tries)
+		}
+	}
+	if e.fault.Brief {
+		b.BuildStatus, name = statusFailed, errFailed
+	}
+	return b.failure(name)
+}
+
 // maxCause is Step Functions' limit for the cause of an error, in characters.
 const maxCause = 32768
 
@@ -91,6 +191,11 @@ func (b *buildResult) output() (json.RawMessage, error) {
 	if b.BuildStatus == statusSucceeded {
 		return b.marshal()
 	}
+	return b.failure(errFailed)
+}
+
+// failure is the result as a task's error.
+func (b *buildResult) failure(name string) (json.RawMessage, error) {
 	cause, err := b.marshal()
 	if err != nil {
 		return nil, err
@@ -103,7 +208,7 @@ func (b *buildResult) output() (json.RawMessage, error) {
 			return nil, err
 		}
 	}
-	return nil, &task.Error{Name: errFailed, Cause: string(cause)}
+	return nil, &task.Error{Name: name, Cause: string(cause)}
 }
 
 func (b *buildResult) marshal() (json.RawMessage, error) {
@@ -124,6 +229,16 @@ func (b *buildResult) identify(t task.Task, project string) {
 		region, account = f[3], f[4]
 	}
 	b.Arn = fmt.Sprintf("arn:aws:codebuild:%s:%s:build/%s", region, account, b.ID)
+}
+
+// showAsSecret lets a variable be seen as CodeBuild shows it: by where its
+// value is kept, not the value.
+func (b *buildResult) showAsSecret(v variable) {
+	for i, shown := range b.Environment.EnvironmentVariables {
+		if shown.Name == v.Name {
+			b.Environment.EnvironmentVariables[i] = v
+		}
+	}
 }
 
 func millis(t time.Time) int64 { return t.UnixMilli() }

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/asl/task"
+	"switchyard/asl/task/internal/fault"
 	"switchyard/asl/task/internal/proc"
 )
 
@@ -45,42 +46,25 @@ type session struct {
 	// steps counts the shells that were started, for the names of scripts.
 	steps  int
 	failed bool
+	// fault is what the machine did to the build; nothing runs after it.
+	fault *fault.Error
 }
 
 // run does one build, from a free slot to its result.
-func (h *Handler) run(ctx context.Context, t task.Task, req *request, lf *logFile, queued time.Time) (json.RawMessage, error) {
-	res := &buildResult{
-		CurrentPhase:                 "COMPLETED",
-		BuildComplete:                true,
-		StartTime:                    millis(queued),
-		ProjectName:                  req.project,
-		Initiator:                    "states/" + t.ExecutionName,
-		SourceVersion:                req.sourceVersion,
-		Source:                       sourceResult{Type: "GIT", Location: redact(req.cloneURL), Buildspec: req.buildspec},
-		TimeoutInMinutes:             int64(req.timeout / time.Minute),
-		SecondaryArtifacts:           []artifactResult{},
-		ReportArns:                   []string{},
-		ExportedEnvironmentVariables: []nameValue{},
-		Environment:                  environmentResult{Type: "LOCAL", EnvironmentVariables: append([]variable{}, req.env...)},
-		Logs: logsResult{
-			DeepLink:   "file://" + filepath.ToSlash(h.logs.path(t.ExecutionName, t.ID)),
-			GroupName:  t.ExecutionName,
-			StreamName: t.ID,
-		},
-	}
-	res.identify(t, req.project)
+func (h *Handler) run(ctx context.Context, t task.Task, req *request, lf *logFile, res *buildResult) (json.RawMessage, error) {
 	var err error
 	if res.BuildNumber, err = h.numbers.next(req.project); err != nil {
-		return nil, fmt.Errorf("number build %s: %w", res.ID, err)
+		return nil, res.faulty("SUBMITTED", fmt.Errorf("number the build: %w", err))
 	}
 	log := h.log.With(zap.String("execution", t.ExecutionName), zap.String("task_id", t.ID), zap.String("build", res.ID))
 	log.Info("build begins")
 
 	ctx, cancel := context.WithTimeoutCause(ctx, req.timeout, errTimedOut)
 	defer cancel()
+	var s *session
 	for retries := 0; ; retries++ {
-		res.Phases = []phaseResult{{PhaseType: "QUEUED", PhaseStatus: statusSucceeded, StartTime: millis(queued), EndTime: millis(h.now())}}
-		s := &session{h: h, t: t, req: req, log: lf, res: res, group: proc.NewGroup(h.cfg.DataDir, h.cfg.KillGrace)}
+		res.Phases = []phaseResult{{PhaseType: "QUEUED", PhaseStatus: statusSucceeded, StartTime: res.StartTime, EndTime: millis(h.now())}}
+		s = &session{h: h, t: t, req: req, log: lf, res: res, group: proc.NewGroup(h.cfg.DataDir, h.cfg.KillGrace)}
 		again, err := s.attempt(ctx, retries)
 		if err != nil {
 			log.Warn("build can't be cleaned up", zap.Error(err))
@@ -90,12 +74,14 @@ func (h *Handler) run(ctx context.Context, t task.Task, req *request, lf *logFil
 			break
 		}
 	}
-	res.EndTime = millis(h.now())
-	res.Phases = append(res.Phases, phaseResult{PhaseType: "COMPLETED", StartTime: res.EndTime})
+	res.end(h.now())
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errTimedOut) {
 		lf.note("build stopped: %v", cause)
 		log.Info("build stopped", zap.NamedError("cause", cause))
 		return nil, cause
+	}
+	if s.fault != nil {
+		return nil, &faultyBuild{fault: s.fault, res: res}
 	}
 	lf.note("build %s", res.BuildStatus)
 	log.Info("build ended", zap.String("status", res.BuildStatus))
@@ -122,8 +108,9 @@ func (s *session) attempt(ctx context.Context, retries int) (again bool, err err
 	s.src = filepath.Join(s.dir, "src")
 	s.res.BuildStatus = statusSucceeded
 	if s.out, err = newOutput(s.log); err != nil {
-		s.res.BuildStatus = statusFailed
-		return false, err
+		s.fault = &fault.Error{Err: err}
+		s.res.fail("SUBMITTED", err)
+		return false, nil
 	}
 	defer func() {
 		err = errors.Join(err, s.group.End(), s.out.close(), removeAll(s.dir))
@@ -137,7 +124,7 @@ func (s *session) attempt(ctx context.Context, retries int) (again bool, err err
 		if s.phase(ctx, name, func(ctx context.Context) error { return s.runPhase(ctx, name, p) }) {
 			continue
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || s.fault != nil {
 			return false, nil
 		}
 		if f := p.onFailure; f.action == failRetry && retries < f.retries && f.match.MatchString(s.lastMessage()) {
@@ -187,6 +174,9 @@ func (s *session) phase(ctx context.Context, name string, run func(context.Conte
 		if errors.Is(context.Cause(ctx), errTimedOut) {
 			p.PhaseStatus, code = statusTimedOut, "BUILD_TIMED_OUT"
 			message = fmt.Sprintf("Build has timed out after %v.", s.req.timeout)
+		} else if f := s.faultOf(err); ctx.Err() == nil && f != nil {
+			s.fault = f
+			p.PhaseStatus, code, message = statusFault, codeFault, f.Error()
 		}
 		message = s.log.maskText(strings.ToValidUTF8(message, "\uFFFD"))
 		p.Contexts = []phaseContext{{StatusCode: code, Message: message}}
@@ -199,6 +189,25 @@ func (s *session) phase(ctx context.Context, name string, run func(context.Conte
 	}
 	s.res.Phases = append(s.res.Phases, p)
 	return err == nil
+}
+
+// faultOf says whether the machine made a phase fail. Of a command that fails
+// for want of room on the disk only the disk can tell.
+func (s *session) faultOf(err error) *fault.Error {
+	if f := fault.Of(err); f != nil {
+		return &fault.Error{Err: err, Brief: f.Brief}
+	}
+	if !errors.As(err, new(*phaseError)) {
+		return nil
+	}
+	full := fault.Room(s.h.cfg.DataDir)
+	if full == nil && s.log.wasFull() {
+		full = errors.New("the disk was full while it ran")
+	}
+	if full == nil {
+		return nil
+	}
+	return &fault.Error{Err: fmt.Errorf("%w (%w)", err, full)}
 }
 
 func (s *session) lastMessage() string {
@@ -238,7 +247,7 @@ func (s *session) download(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", redact(s.req.cloneURL), err)
 	}
 	s.res.ResolvedSourceVersion = src.commit
-	if err := src.checkout(ctx, g, s.req, s.src); err != nil {
+	if err := s.checkout(ctx, src, g); err != nil {
 		return fmt.Errorf("check out commit %s: %w", src.commit, err)
 	}
 	s.log.note("checked out commit %s of %s", src.commit, redact(s.req.cloneURL))
@@ -246,9 +255,32 @@ func (s *session) download(ctx context.Context) error {
 		return &phaseError{code: "YAML_FILE_ERROR", err: err}
 	}
 	for _, n := range s.spec.notes {
-		s.log.note("%s: %s", s.specName(), n)
+		s.log.note("%s", n)
 	}
 	return s.prepare()
+}
+
+// checkout checks the commit out, once more if the mirror had to be healed.
+func (s *session) checkout(ctx context.Context, src *source, g git) error {
+	seen := src.mirror.renewals.Load()
+	err := src.checkout(ctx, g, s.req, s.src)
+	if err == nil {
+		return nil
+	}
+	healed, healErr := src.heal(ctx, g, err, seen, s.log.note)
+	if !healed {
+		return errors.Join(err, healErr)
+	}
+	if healErr != nil {
+		return healErr
+	}
+	if err := removeAll(s.src); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.src, 0o700); err != nil {
+		return err
+	}
+	return src.checkout(ctx, g, s.req, s.src)
 }
 
 func (s *session) specName() string {
@@ -302,24 +334,8 @@ func (s *session) prepare() error {
 	}
 	e.set("TMPDIR", filepath.Join(s.dir, "tmp"))
 	e.set("CI", "true")
-	for _, v := range slices.Concat(s.spec.variables, s.spec.secrets, s.req.env) {
-		value := v.Value
-		if v.Type != plaintext {
-			secret, ok := s.h.cfg.Secrets[v.Value]
-			if !ok {
-				return fmt.Errorf("%s: no secret named %q is configured for builds", v.Name, v.Value)
-			}
-			if err := checkVariable(v.Name, secret); err != nil {
-				return err
-			}
-			value = secret
-			s.log.hide(secret)
-			s.secretNames = append(s.secretNames, v.Name)
-		}
-		if strings.HasPrefix(v.Name, "CODEBUILD_") {
-			continue
-		}
-		e.set(v.Name, value)
+	if err := s.setVariables(); err != nil {
+		return err
 	}
 	for _, v := range []nameValue{
 		{"PWD", s.src},
@@ -336,6 +352,58 @@ func (s *session) prepare() error {
 		{"SWITCHYARD_EXECUTION", s.t.ExecutionName},
 	} {
 		e.set(v.Name, v.Value)
+	}
+	return nil
+}
+
+// setVariables sets the variables of the buildspec and, over them, those of the
+// project and the input. What the buildspec takes from a store is a secret
+// wherever its value comes from.
+func (s *session) setVariables() error {
+	given := make(map[string]string)
+	for _, v := range s.req.env {
+		given[v.Name] = v.Value
+	}
+	var missing []string
+	for _, v := range s.spec.secrets {
+		if _, ok := given[v.Name]; ok || strings.HasPrefix(v.Name, "CODEBUILD_") {
+			continue
+		}
+		if _, ok := s.h.cfg.Secrets[v.Value]; !ok {
+			missing = append(missing, fmt.Sprintf("%s (%s %s)", v.Name, storeName(v.Type), v.Value))
+		}
+	}
+	if len(missing) > 0 {
+		name, _, _ := strings.Cut(missing[0], " ")
+		return fmt.Errorf("this machine has no store for %s: %s", strings.Join(missing, ", "), howToSet(s.req.project, name))
+	}
+	secrets := slices.Concat(s.spec.secrets, s.req.stored)
+	for _, v := range slices.Concat(s.spec.variables, s.spec.secrets, s.req.env) {
+		if strings.HasPrefix(v.Name, "CODEBUILD_") {
+			continue
+		}
+		stored := slices.IndexFunc(secrets, func(secret variable) bool { return secret.Name == v.Name })
+		if v.Type == plaintext && stored < 0 {
+			s.env.set(v.Name, v.Value)
+			continue
+		}
+		value := v.Value
+		if v.Type != plaintext {
+			secret, ok := s.h.cfg.Secrets[v.Value]
+			if !ok {
+				continue // set by the project or the input, below
+			}
+			if err := checkVariable(v.Name, secret); err != nil {
+				return err
+			}
+			value = secret
+		}
+		s.log.hide(value)
+		s.secretNames = append(s.secretNames, v.Name)
+		s.env.set(v.Name, value)
+		if stored >= 0 {
+			s.res.showAsSecret(secrets[stored])
+		}
 	}
 	return nil
 }

@@ -20,6 +20,9 @@ import (
 // Every variable is exported for that (set -a): buildspecs set a variable in
 // pre_build and use it in build without a word.
 //
+// In version 0.1 each command has a shell of its own instead, and nothing but
+// files lasts.
+//
 // A command that exits ends its shell. With status 0 the commands after it
 // still run, in a new shell; with any other the phase has failed.
 //
@@ -65,7 +68,7 @@ func (s *session) script(commands []string, from int) string {
 	b.WriteString("__switchyard_save() {\n")
 	fmt.Fprintf(&b, "{ export -p; %s} >| %s 2>/dev/null || :\n", functions, quote(saved+".new"))
 	b.WriteString("{\n:\n")
-	for _, name := range s.spec.exported {
+	for _, name := range s.spec.used() {
 		fmt.Fprintf(&b, "[ -z \"${%[1]s+x}\" ] || printf '%%s\\0' \"%[1]s=${%[1]s}\"\n", name)
 	}
 	fmt.Fprintf(&b, "} >| %s 2>/dev/null || :\n}\n", quote(s.control("vars")))
@@ -83,6 +86,9 @@ func (s *session) script(commands []string, from int) string {
 }
 
 func (s *session) hasSaved() bool {
+	if s.spec.apart {
+		return false
+	}
 	info, err := os.Stat(s.control("env"))
 	return err == nil && info.Size() > 0
 }
@@ -106,19 +112,23 @@ func (s *session) runPhase(ctx context.Context, name string, p phaseSpec) error 
 
 func (s *session) runCommands(ctx context.Context, commands []string) error {
 	for from := 0; from < len(commands); {
-		at, err := s.runShell(ctx, commands, from)
+		until := len(commands)
+		if s.spec.apart {
+			until = from + 1
+		}
+		at, err := s.runShell(ctx, commands[:until], from)
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
 		if err != nil {
-			c := commands[min(at, len(commands)-1)]
+			c := commands[min(at, until-1)]
 			if len(c) > 1000 {
 				c = c[:1000] + "…"
 			}
 			return &phaseError{code: "COMMAND_EXECUTION_ERROR",
 				err: fmt.Errorf("Error while executing command: %s. Reason: %w", c, err)} //nolint:staticcheck // CodeBuild's words
 		}
-		from = max(at, from) + 1
+		from = min(max(at, from)+1, until)
 	}
 	return nil
 }
@@ -157,7 +167,8 @@ func (s *session) runShell(ctx context.Context, commands []string, from int) (at
 	return at, runErr
 }
 
-// savedVariables are the exported variables as the last shell left them.
+// savedVariables are the variables of [buildspec.used] as the last shell left
+// them.
 func (s *session) savedVariables() map[string]string {
 	b, err := os.ReadFile(s.control("vars"))
 	if err != nil {

@@ -3,9 +3,13 @@
 package build
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
@@ -16,19 +20,33 @@ import (
 // keep their text (1.10 is not 1.1), and errors have a line and a path. An
 // alias is followed where it is met, and the tree is only read to a fixed
 // depth, so that no document of aliases can grow.
+//
+// What is read is what CodeBuild reads, whose parser is lenient: of a key that
+// is there twice the last counts, of several documents the first.
 
 const (
 	maxBuildspec = 256 << 10
 	// maxNesting keeps hostile nesting from the parser, which recurses.
 	maxNesting = 64
+	// maxMerges bounds the merge keys (<<) that are followed in a document:
+	// merges of merges could grow without an end.
+	maxMerges = 1000
 )
+
+// document is what the places of one buildspec share.
+type document struct {
+	file    string
+	anchors map[string]ast.Node
+	merges  int
+	// notes are lines for the log, each about something that is passed over.
+	notes []string
+}
 
 // node is a place in a buildspec.
 type node struct {
-	file    string
-	path    string
-	n       ast.Node
-	anchors map[string]ast.Node
+	doc  *document
+	path string
+	n    ast.Node
 }
 
 type field struct {
@@ -36,27 +54,68 @@ type field struct {
 	value node
 }
 
-func (n node) errorf(format string, args ...any) error {
-	place := n.file
+// place is where n is written: the file, and the line where there is one.
+func (n node) place() string {
 	if n.n != nil {
 		if t := n.n.GetToken(); t != nil && t.Position != nil {
-			place = fmt.Sprintf("%s:%d", n.file, t.Position.Line)
+			return fmt.Sprintf("%s:%d", n.doc.file, t.Position.Line)
 		}
 	}
+	return n.doc.file
+}
+
+// located begins a text with its place.
+func (n node) located(format string, args ...any) string {
 	text := fmt.Sprintf(format, args...)
 	if n.path != "" {
 		text = n.path + ": " + text
 	}
-	return errors.New(place + ": " + text)
+	return n.place() + ": " + text
 }
 
-// parseYAML reads one document. The parser is a library and its input is
+func (n node) errorf(format string, args ...any) error {
+	return errors.New(n.located(format, args...))
+}
+
+// notef tells the log about something at n that is passed over.
+func (n node) notef(format string, args ...any) {
+	n.doc.notes = append(n.doc.notes, n.located(format, args...))
+}
+
+// unknown passes over a key that means nothing here.
+func (n node) unknown(known string) {
+	n.notef("unknown key, passed over; known here are %s", known)
+}
+
+// plainText undoes what editors do to a file: a byte order mark, UTF-16, and
+// carriage returns at the ends of lines, which would end up in the commands.
+func plainText(text []byte) []byte {
+	var order binary.ByteOrder
+	switch {
+	case bytes.HasPrefix(text, []byte{0xFF, 0xFE}):
+		order = binary.LittleEndian
+	case bytes.HasPrefix(text, []byte{0xFE, 0xFF}):
+		order = binary.BigEndian
+	}
+	if order != nil {
+		units := make([]uint16, 0, len(text)/2)
+		for rest := text[2:]; len(rest) >= 2; rest = rest[2:] {
+			units = append(units, order.Uint16(rest))
+		}
+		text = []byte(string(utf16.Decode(units)))
+	}
+	text = bytes.TrimPrefix(text, []byte("\xEF\xBB\xBF"))
+	return bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
+}
+
+// parseYAML reads the first document. The parser is a library and its input is
 // hostile: a panic of it becomes an error.
 func parseYAML(file string, text []byte) (root node, err error) {
-	root = node{file: file}
+	root = node{doc: &document{file: file, anchors: make(map[string]ast.Node)}}
 	if len(text) > maxBuildspec {
 		return root, fmt.Errorf("%s: has %d bytes, at most %d are read", file, len(text), maxBuildspec)
 	}
+	text = plainText(text)
 	if line := nestsAt(text); line > 0 {
 		return root, fmt.Errorf("%s:%d: nested deeper than %d", file, line, maxNesting)
 	}
@@ -65,7 +124,7 @@ func parseYAML(file string, text []byte) (root node, err error) {
 			err = fmt.Errorf("%s: not valid YAML", file)
 		}
 	}()
-	f, err := parser.ParseBytes(text, 0)
+	f, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		var at interface{ GetToken() *token.Token }
 		var msg interface{ GetMessage() string }
@@ -80,12 +139,14 @@ func parseYAML(file string, text []byte) (root node, err error) {
 			docs = append(docs, d.Body)
 		}
 	}
-	if len(docs) != 1 {
-		return root, fmt.Errorf("%s: has %d YAML documents, must have one", file, len(docs))
+	if len(docs) == 0 {
+		return root, fmt.Errorf("%s: is empty; a buildspec has at least version and phases", file)
 	}
 	root.n = docs[0]
-	root.anchors = make(map[string]ast.Node)
-	ast.Walk(collector{root.anchors}, root.n)
+	ast.Walk(collector{root.doc.anchors}, root.n)
+	if len(docs) > 1 {
+		root.notef("has %d YAML documents; only the first is read", len(docs))
+	}
 	return root, nil
 }
 
@@ -140,7 +201,7 @@ func (n node) plain() (ast.Node, error) {
 			at = v.Value
 		case *ast.AliasNode:
 			name := v.Value.GetToken().Value
-			target, ok := n.anchors[name]
+			target, ok := n.doc.anchors[name]
 			if !ok {
 				return nil, n.errorf("alias *%s has no anchor", name)
 			}
@@ -156,7 +217,7 @@ func (n node) child(path string, value ast.Node) node {
 	if n.path != "" {
 		path = n.path + "/" + path
 	}
-	return node{file: n.file, path: path, n: value, anchors: n.anchors}
+	return node{doc: n.doc, path: path, n: value}
 }
 
 // fields lists a mapping's fields in order. Nothing at all is an empty one.
@@ -175,27 +236,83 @@ func (n node) fields() ([]field, error) {
 	default:
 		return nil, n.errorf("must be a mapping (key: value)")
 	}
-	var fields []field
-	seen := make(map[string]bool)
+	var own, merged []field
+	index := make(map[string]int)
 	for _, v := range values {
 		if _, merge := v.Key.(*ast.MergeKeyNode); merge {
-			return nil, n.errorf("merge keys (<<) are not supported")
+			more, err := n.merge(v.Value)
+			if err != nil {
+				return nil, err
+			}
+			merged = append(merged, more...)
+			continue
 		}
 		key, err := n.child("", v.Key).text()
 		if err != nil {
 			return nil, err
 		}
-		if seen[key] {
-			return nil, n.child(key, v.Key).errorf("is there twice")
-		}
-		seen[key] = true
 		value := n.child(key, v.Value)
 		if v.Value == nil {
 			value.n = v.Key
 		}
-		fields = append(fields, field{key: key, value: value})
+		if i, twice := index[key]; twice {
+			n.child(key, v.Key).notef("is there twice; the last one counts")
+			own[i].value = value
+			continue
+		}
+		index[key] = len(own)
+		own = append(own, field{key: key, value: value})
 	}
-	return fields, nil
+	for _, f := range merged {
+		if _, known := index[f.key]; !known {
+			index[f.key] = len(own)
+			own = append(own, f)
+		}
+	}
+	return own, nil
+}
+
+// given lists the fields that have a value: CodeBuild takes a key without one
+// for a key that is not there.
+func (n node) given() ([]field, error) {
+	all, err := n.fields()
+	return slices.DeleteFunc(all, func(f field) bool { return f.value.null() }), err
+}
+
+func (n node) null() bool {
+	at, err := n.plain()
+	if err != nil || at == nil {
+		return err == nil
+	}
+	_, null := at.(*ast.NullNode)
+	return null
+}
+
+// merge gives the fields that a merge key (<<) brings: those of a mapping, or
+// of several, the earlier of which win.
+func (n node) merge(value ast.Node) ([]field, error) {
+	if n.doc.merges++; n.doc.merges > maxMerges {
+		return nil, n.errorf("more than %d merge keys (<<) are followed", maxMerges)
+	}
+	from := n.child("<<", value)
+	at, err := from.plain()
+	if err != nil {
+		return nil, err
+	}
+	seq, several := at.(*ast.SequenceNode)
+	if !several {
+		// The path of what is merged is that of the place it is merged into.
+		return node{doc: n.doc, path: n.path, n: value}.fields()
+	}
+	var all []field
+	for _, v := range seq.Values {
+		more, err := node{doc: n.doc, path: n.path, n: v}.fields()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	return all, nil
 }
 
 // text gives a scalar as it is written.
@@ -238,7 +355,12 @@ func (n node) texts() ([]string, error) {
 	}
 	out := make([]string, 0, len(seq.Values))
 	for i, v := range seq.Values {
-		s, err := n.child(fmt.Sprintf("%d", i+1), v).text()
+		item := n.child(fmt.Sprintf("%d", i+1), v)
+		if item.null() {
+			item.notef("is empty, passed over")
+			continue
+		}
+		s, err := item.text()
 		if err != nil {
 			return nil, err
 		}
@@ -253,9 +375,9 @@ func (n node) yes() (bool, error) {
 		return false, err
 	}
 	switch strings.ToLower(s) {
-	case "yes", "true":
+	case "yes", "true", "on":
 		return true, nil
-	case "no", "false":
+	case "no", "false", "off":
 		return false, nil
 	}
 	return false, n.errorf("must be yes or no")
@@ -270,14 +392,14 @@ func (n node) variables(kind string) ([]variable, error) {
 	var vars []variable
 	for _, f := range fields {
 		var value string
-		at, err := f.value.plain()
-		if err != nil {
-			return nil, err
-		}
-		if _, null := at.(*ast.NullNode); !null {
+		if !f.value.null() {
 			if value, err = f.value.text(); err != nil {
 				return nil, err
 			}
+		}
+		if !isIdentifier(f.key) {
+			f.value.notef("is not a name that a shell's variable can have, passed over: it must be letters, digits and _, not beginning with a digit")
+			continue
 		}
 		if err := checkVariable(f.key, value); err != nil {
 			return nil, f.value.errorf("%v", err)

@@ -1,0 +1,124 @@
+//go:build unix
+
+// Package fault tells what happened to a task's machine from what the task
+// did itself: a full disk, no descriptors, processes or memory left. Such a
+// task has not failed; it is tried again when the machine may have recovered.
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// Error is a failure of the machine, or of what it depends on.
+type Error struct {
+	Err error
+	// Brief is true for what passes within seconds or not at all, such as a
+	// repository that is just being moved: when it stays it is the task's own
+	// failure.
+	Brief bool
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// errnos are the errors of system calls that tell of the machine.
+var errnos = []syscall.Errno{
+	syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN,
+	syscall.EIO, syscall.EROFS, syscall.ESTALE, syscall.ENOBUFS,
+}
+
+// Of returns err as an [*Error] when it is one, or when a system call failed
+// for a reason that lies with the machine; otherwise nil.
+func Of(err error) *Error {
+	var f *Error
+	if errors.As(err, &f) {
+		return f
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) && slices.Contains(errnos, errno) {
+		return &Error{Err: err}
+	}
+	return nil
+}
+
+// Waits says how long to wait before a task is tried again.
+type Waits struct {
+	// First is the wait after the first fault; each one doubles it, to at most
+	// a minute.
+	First time.Duration
+	// Patience is for how long faults in a row are waited for.
+	Patience time.Duration
+
+	began, last time.Time
+	next        time.Duration
+	brief       int
+}
+
+const (
+	longestWait = time.Minute
+	// briefTries is how often a brief fault is tried again.
+	briefTries = 4
+	// recovered is how long work must have gone on for a fault not to count as
+	// a repetition of the one before.
+	recovered = 10 * time.Minute
+)
+
+// After gives the wait after a fault; ok is false when there have been enough.
+// The fault happened now.
+func (w *Waits) After(f *Error, now time.Time) (wait time.Duration, ok bool) {
+	if w.began.IsZero() || now.Sub(w.last) > recovered {
+		w.began, w.next, w.brief = now, w.First, 0
+	}
+	if f.Brief {
+		if w.brief++; w.brief > briefTries {
+			return 0, false
+		}
+	}
+	left := w.Patience - now.Sub(w.began)
+	if left <= 0 {
+		return 0, false
+	}
+	wait = min(w.next, left)
+	w.next = min(2*w.next, longestWait)
+	w.last = now.Add(wait)
+	return wait, true
+}
+
+// Sleep returns nil after d, or the cause of ctx when that ends before.
+func Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Room returns an error when there is no room left in the file system of dir.
+func Room(dir string) error {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		return nil //nolint:nilerr // what can't be measured is not known to be full
+	}
+	free := uint64(s.Bavail) * uint64(s.Bsize) //nolint:unconvert,gosec // the types differ between systems
+	if syscall.Geteuid() == 0 {
+		free = uint64(s.Bfree) * uint64(s.Bsize) //nolint:unconvert,gosec // likewise
+	}
+	switch {
+	case s.Blocks > 0 && free < noRoom:
+		return fmt.Errorf("the disk of %s is full: %w", dir, syscall.ENOSPC)
+	case s.Files > 0 && s.Ffree == 0:
+		return fmt.Errorf("the disk of %s has no inodes left: %w", dir, syscall.ENOSPC)
+	}
+	return nil
+}
+
+// noRoom is the free space, in bytes, below which a disk counts as full.
+const noRoom = 1 << 20
