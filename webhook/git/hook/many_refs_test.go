@@ -193,27 +193,3 @@ func TestDeliveryIsSentAgainAsItWas(t *testing.T) {
 		t.Errorf("%d deliveries, %d sent again, want 3 each", len(first), again)
 	}
 }
-
-func TestPusherIsToldWhatIsNew(t *testing.T) {
-	for name, row := range map[string]struct{ answer, want string }{
-		"one of six":        {`"executions":["a","b","c","d","e","f"],"new":1`, "main: 1 commit, 1 new execution, 5 already requested"},
-		"all":               {`"executions":["a","b"],"new":2`, "main: 1 commit, 2 new executions\n"},
-		"none":              {`"executions":["a","b"],"new":0`, "main: 1 commit, no new executions, 2 already requested"},
-		"none at all":       {`"executions":[],"new":0`, "main: 1 commit, no new executions\n"},
-		"an older server":   {`"executions":["a","b"]`, "main: 1 commit, 2 executions\n"},
-		"more than it says": {`"executions":["a"],"new":7`, "main: 1 commit, 1 execution\n"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRepo(t)
-			r.commit("a", "a")
-			r.withoutHook(func() { r.push("main") })
-			h := r.hook(hook.WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
-				return response(202, fmt.Sprintf(`{"delivery":%q,%s}`, req.Header.Get(git.HeaderDelivery), row.answer)), nil
-			})))
-			var out bytes.Buffer
-			if err := h.Flush(t.Context(), &out, false, 0); err != nil || !strings.Contains(out.String(), "switchyard: "+row.want) {
-				t.Errorf("%v, said %q, want %q", err, out.String(), row.want)
-			}
-		})
-	}
-}

@@ -370,6 +370,10 @@ func (a *App) Run(ctx context.Context) error {
 		a.ready.Store(false)
 		return shutdown(servers)
 	})
+	g.Go(func() error {
+		newHookCatchUp(a.reloader.current, a.log).Run(gctx)
+		return nil
+	})
 	a.ready.Store(true)
 	a.log.Info("ready", zap.Stringer("listen", a.public.Addr()), zap.String("data_dir", a.dir))
 	err := g.Wait()

@@ -59,6 +59,13 @@ func (r *reloader) reload(ctx context.Context, cfg *config.Config) error {
 	return nil
 }
 
+// current is the config in use.
+func (r *reloader) current() *config.Config {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cfg
+}
+
 // parts are what follows the config in a, in the order in which they switch:
 // what a new route needs is known before the route is. A delivery that comes
 // meanwhile is answered under the secrets and tokens of before, and may be
