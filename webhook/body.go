@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -9,25 +10,19 @@ import (
 	"time"
 )
 
-const (
-	// firstBuffer holds an ordinary push. A body's announced length is never
-	// allocated ahead: memory follows the bytes that have come.
-	firstBuffer = 16 << 10
-	// uncounted is how large a buffer may be before it counts against
-	// Config.MaxBuffered. A counted one is never pooled.
-	uncounted = 64 << 10
-)
+// firstBuffer holds an ordinary push.
+const firstBuffer = 16 << 10
 
-var (
-	errTooLarge = errors.New("body too large")
-	errNoMemory = errors.New("too many bytes buffered")
-)
+var errTooLarge = errors.New("body too large")
 
-// buffer is one body. Its owner gives it back by release.
+// buffer is one body. Its owner gives it back by release. A large one is never
+// pooled.
 type buffer struct {
 	bytes []byte
-	// counted is how many bytes of Handler.buffered it holds.
-	counted int64
+	// taken is how many bytes of the budget it holds, from the share that
+	// large says.
+	taken int64
+	large bool
 }
 
 var buffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, 0, firstBuffer)} }}
@@ -38,12 +33,15 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) (*buffer, error) 
 	if r.ContentLength > h.cfg.MaxBody {
 		return nil, errTooLarge
 	}
+	buf, err := h.reserve(r.Context(), r.ContentLength)
+	if err != nil {
+		return nil, err
+	}
 	// A ResponseWriter without deadlines, as in a Lambda or a test, has a
 	// caller that bounds the time in its own way.
 	rc := http.NewResponseController(w)
 	deadlined := rc.SetReadDeadline(time.Now().Add(h.cfg.ReadTimeout)) == nil
-	buf := buffers.Get().(*buffer)
-	for {
+	for r.ContentLength <= 0 || int64(len(buf.bytes)) < r.ContentLength {
 		if len(buf.bytes) == cap(buf.bytes) {
 			if err := h.grow(buf); err != nil {
 				return buf, err
@@ -71,20 +69,43 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) (*buffer, error) 
 	return buf, nil
 }
 
-// grow doubles the buffer, if there is memory for it.
-func (h *Handler) grow(buf *buffer) error {
-	size := min(2*int64(cap(buf.bytes)), max(h.cfg.MaxBody+1, uncounted))
-	if size > uncounted {
-		more := size - buf.counted
-		if h.buffered.Add(more) > h.cfg.MaxBuffered {
-			h.buffered.Add(-more)
-			return errNoMemory
+// reserve returns a buffer for a body of the announced length. A large body has
+// its memory before its first byte is read; one of unknown length grows.
+func (h *Handler) reserve(ctx context.Context, length int64) (*buffer, error) {
+	if length > ordinaryBody {
+		if err := h.budget.large.take(ctx, length); err != nil {
+			return nil, err
 		}
-		buf.counted = size
+		return &buffer{bytes: make([]byte, 0, length), taken: length, large: true}, nil
 	}
-	grown := make([]byte, len(buf.bytes), size)
-	copy(grown, buf.bytes)
-	buf.bytes = grown
+	buf := buffers.Get().(*buffer)
+	size := int64(cap(buf.bytes))
+	if err := h.budget.ordinary.take(ctx, size); err != nil {
+		buffers.Put(buf)
+		return nil, err
+	}
+	buf.taken = size
+	return buf, nil
+}
+
+// grow doubles the buffer, if there is memory for both.
+func (h *Handler) grow(buf *buffer) error {
+	size := min(2*int64(cap(buf.bytes)), max(h.cfg.MaxBody+1, ordinaryBody))
+	large := size > ordinaryBody
+	share := &h.budget.ordinary
+	if large {
+		share = &h.budget.large
+	}
+	// Without waiting: who waits while it holds a part can wait for others
+	// that do the same.
+	if !share.tryTake(size) {
+		return errNoMemory
+	}
+	grown := &buffer{bytes: make([]byte, len(buf.bytes), size), taken: size, large: large}
+	copy(grown.bytes, buf.bytes)
+	old := *buf
+	*buf = *grown
+	h.release(&old)
 	return nil
 }
 
@@ -92,11 +113,16 @@ func (h *Handler) release(buf *buffer) {
 	if buf == nil {
 		return
 	}
-	h.buffered.Add(-buf.counted)
-	if buf.counted == 0 {
-		buf.bytes = buf.bytes[:0]
-		buffers.Put(buf)
+	taken := buf.taken
+	buf.taken = 0
+	if buf.large {
+		buf.bytes = nil
+		h.budget.large.giveGarbage(taken)
+		return
 	}
+	h.budget.ordinary.give(taken)
+	buf.bytes = buf.bytes[:0]
+	buffers.Put(buf)
 }
 
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -28,9 +28,10 @@ type Config struct {
 	// MaxBody is the largest body in bytes. Default 25 MiB, above the 25 MB
 	// that GitHub sends at most.
 	MaxBody int64
-	// MaxBuffered bounds the memory, in bytes, of all bodies being read or
-	// decoded. Bodies of up to 64 KiB are not counted, so that a few large
-	// ones cannot keep ordinary pushes out. Default 256 MiB.
+	// MaxBuffered bounds the memory, in bytes, of all bodies under way, and as
+	// much again that of decoding large ones; see [NewBudget]. It counts where
+	// no Budget is given. Default 256 MiB, or four times MaxBody if that is
+	// more.
 	MaxBuffered int64
 	// MaxInFlight bounds the deliveries being verified, decoded and accepted
 	// at once; one more is answered 503. Default 1024.
@@ -75,7 +76,11 @@ func WithObserver(f func(source, outcome string, took time.Duration)) Option {
 	return func(h *Handler) { h.observe = f }
 }
 
-// Handler serves POST /webhooks/{source}.
+// WithBudget has the handler share the budget instead of one of its own.
+func WithBudget(b *Budget) Option { return func(h *Handler) { h.budget = b } }
+
+// Handler serves POST /webhooks/{source}. Slashes too many are overlooked: it is
+// the usual mistake in setting up a webhook, and no host follows a redirect.
 //
 //	202 {"delivery": ID, "executions": [name, …], "new": n}   on disk; these will start
 //	200 {"delivery": ID, "ignored": reason}                   genuine, but asks for nothing
@@ -92,8 +97,8 @@ type Handler struct {
 	cfg      Config
 	log      *zap.Logger
 	observe  func(source, outcome string, took time.Duration)
+	budget   *Budget
 	inFlight atomic.Int64
-	buffered atomic.Int64
 }
 
 var sourceName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
@@ -119,10 +124,7 @@ func New(sink Sink, sources map[string]Source, cfg Config, opts ...Option) (*Han
 		cfg.MaxBody = 25 << 20
 	}
 	if cfg.MaxBuffered == 0 {
-		cfg.MaxBuffered = max(256<<20, 2*cfg.MaxBody)
-	}
-	if cfg.MaxBuffered <= cfg.MaxBody {
-		return nil, fmt.Errorf("webhook: MaxBuffered (%d bytes) has no room for one body (%d bytes)", cfg.MaxBuffered, cfg.MaxBody)
+		cfg.MaxBuffered = max(256<<20, 4*cfg.MaxBody)
 	}
 	if cfg.MaxInFlight == 0 {
 		cfg.MaxInFlight = 1024
@@ -141,13 +143,32 @@ func New(sink Sink, sources map[string]Source, cfg Config, opts ...Option) (*Han
 	for _, opt := range opts {
 		opt(h)
 	}
-	return h, nil
+	if h.budget == nil {
+		h.budget = NewBudget(cfg.MaxBuffered)
+	}
+	return h, h.budget.check(cfg.MaxBody)
+}
+
+// Serves reports whether a [Handler] should answer requests for the path: those
+// under Path, also where slashes are doubled.
+func Serves(path string) bool {
+	_, ok := sourceIn(path)
+	return ok
+}
+
+// sourceIn is the source's name in the path of a delivery.
+func sourceIn(path string) (name string, ok bool) {
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
+	}
+	name, ok = strings.CutPrefix(path, Path)
+	return strings.TrimSuffix(name, "/"), ok
 }
 
 // ServeHTTP answers one delivery.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	name, _ := strings.CutPrefix(r.URL.Path, Path)
+	name, _ := sourceIn(r.URL.Path)
 	src := h.sources[name]
 	var a answer
 	if src == nil {
@@ -156,13 +177,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		a = h.deliver(w, r, name, src)
 	}
+	// A connection of HTTP/2 carries other requests besides.
+	a.close = a.close && r.ProtoMajor < 2
 	a.write(w)
 	h.observe(name, a.outcome, time.Since(start))
 }
 
 func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, name string, src Source) answer {
-	if r.Method != http.MethodPost {
-		return refuse(http.StatusMethodNotAllowed, OutcomeMethod, "webhooks are delivered by POST")
+	if a, refused := h.refuseUnread(w, r, name, src); refused {
+		return a
 	}
 	buf, err := h.read(w, r)
 	if err != nil {
@@ -176,13 +199,37 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, name string, s
 		h.log.Warn("too many deliveries at once", zap.String("source", name), zap.Int("max_in_flight", h.cfg.MaxInFlight))
 		return busy("too many deliveries at once")
 	}
-	ev, err := h.open(src, r.Header, buf.bytes)
+	ev, done, err := h.open(r.Context(), src, r.Header, buf)
 	h.release(buf)
+	defer done()
 	if err != nil {
 		return h.unopened(r, name, ev, err)
 	}
 	ev.Source = name
 	return h.accept(r.Context(), ev)
+}
+
+// lingering is how long a client may go on sending what is not read.
+const lingering = 2 * time.Second
+
+// refuseUnread refuses what needs no look at its body.
+func (h *Handler) refuseUnread(w http.ResponseWriter, r *http.Request, name string, src Source) (a answer, refused bool) {
+	if r.Method != http.MethodPost {
+		return refuse(http.StatusMethodNotAllowed, OutcomeMethod, "this is where a git host delivers webhooks, by POST: enter it as the payload URL of a webhook there; there is nothing to see"), true
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		a = refuse(http.StatusUnsupportedMediaType, OutcomeMediaType, fmt.Sprintf("the body has Content-Encoding %s: have the sender, or the proxy between, send it uncompressed; a signature is over the bytes as they come", shown(e)))
+		h.log.Warn("delivery refused", zap.String("source", name), zap.String("remote", r.RemoteAddr), zap.Int("status", a.status), zap.String("encoding", shown(e)))
+	} else if err := h.precheck(src, r.Header); err != nil {
+		a = h.unopened(r, name, event.Event{}, err)
+	} else {
+		return answer{}, false
+	}
+	// The server would go on reading a part of the body. What is left of it
+	// must not be taken for the next request.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingering))
+	a.close = true
+	return a, true
 }
 
 // Errors of open that are told apart from what Decode returns.
@@ -191,31 +238,71 @@ type (
 	faultError    struct{ error }
 )
 
-// open verifies, then decodes. A panic of the source costs this delivery only.
-func (h *Handler) open(src Source, header http.Header, body []byte) (ev event.Event, err error) {
-	defer func() {
-		v := recover()
-		if v == nil {
-			return
-		}
-		// A run-time error's text holds no part of the body; that of another
-		// value might.
-		cause := fmt.Errorf("panic with a %T", v)
-		if re, ok := v.(runtime.Error); ok {
-			cause = re
-		}
-		h.log.Error("source panicked", zap.Error(cause), zap.StackSkip("stack", 1))
-		ev, err = event.Event{}, faultError{cause}
-	}()
-	if err := src.Verify(header, body); err != nil {
-		return event.Event{}, unsignedError{err}
+// guard makes a panic of a source an error: it costs this delivery only.
+func (h *Handler) guard(err *error) {
+	v := recover()
+	if v == nil {
+		return
 	}
+	// A run-time error's text holds no part of the body; that of another
+	// value might.
+	cause := fmt.Errorf("panic with a %T", v)
+	if re, ok := v.(runtime.Error); ok {
+		cause = re
+	}
+	h.log.Error("source panicked", zap.Error(cause), zap.StackSkip("stack", 1))
+	*err = faultError{cause}
+}
+
+func (h *Handler) precheck(src Source, header http.Header) (err error) {
+	defer h.guard(&err)
+	if p, ok := src.(Prechecker); ok {
+		if err := p.Precheck(header); err != nil {
+			return unsignedError{err}
+		}
+	}
+	return nil
+}
+
+func (h *Handler) verify(src Source, header http.Header, body []byte) (err error) {
+	defer h.guard(&err)
+	if err := src.Verify(header, body); err != nil {
+		return unsignedError{err}
+	}
+	return nil
+}
+
+func (h *Handler) decode(src Source, header http.Header, body []byte) (ev event.Event, err error) {
+	defer func() {
+		if errors.As(err, new(faultError)) {
+			ev = event.Event{}
+		}
+	}()
+	defer h.guard(&err)
 	if ev, err = src.Decode(header, body); err != nil {
 		return ev, err
 	}
 	sum := sha256.Sum256(body)
 	ev.Digest = hex.EncodeToString(sum[:])
 	return ev, nil
+}
+
+// open verifies, then decodes. What the event takes of the budget is held until
+// done is called, which is never nil.
+func (h *Handler) open(ctx context.Context, src Source, header http.Header, buf *buffer) (ev event.Event, done func(), err error) {
+	done = func() {}
+	if err := h.verify(src, header, buf.bytes); err != nil {
+		return event.Event{}, done, err
+	}
+	if n := int64(len(buf.bytes)); n > ordinaryBody {
+		weight := min(decodeFactor*n, h.budget.decoding.size)
+		if err := h.budget.decoding.take(ctx, weight); err != nil {
+			return event.Event{}, done, err
+		}
+		done = func() { h.budget.decoding.giveGarbage(weight) }
+	}
+	ev, err = h.decode(src, header, buf.bytes)
+	return ev, done, err
 }
 
 // unread answers a request whose body could not be read.
@@ -247,6 +334,9 @@ func (h *Handler) unopened(r *http.Request, name string, ev event.Event, err err
 		mediaType *MediaTypeError
 	)
 	switch {
+	case errors.Is(err, errNoMemory):
+		h.log.Warn("too many large deliveries at once", zap.String("source", name))
+		return busy("too many large deliveries at once")
 	case errors.As(err, &ignored):
 		h.log.Info("delivery ignored", zap.String("source", name), zap.String("delivery_id", shown(ev.DeliveryID)), zap.String("reason", safetext.Line(ignored.Reason)))
 		return ignore(ev.DeliveryID, ignored.Reason, "")

@@ -39,7 +39,8 @@ func (c *cli) serveCommand() *cobra.Command {
 			for _, w := range cfg.Warnings() {
 				log.Warn("the config says what it can hardly mean", zap.String("warning", w))
 			}
-			if _, set := c.env("GOGC"); !set {
+			app.FollowCgroup(os.DirFS("/"), c.env, log)
+			if _, set := c.env("GOGC"); !set && debug.SetMemoryLimit(-1) >= ampleMemory {
 				debug.SetGCPercent(gcPercent)
 			}
 			service, err := app.New(cmd.Context(), cfg, log, app.WithVersion(buildVersion()))
@@ -65,8 +66,12 @@ func (c *cli) serveCommand() *cobra.Command {
 
 // gcPercent trades memory for time: the service lives on a few tens of
 // megabytes, and at Go's default of 100 collecting takes a tenth of its time
-// while deliveries arrive at full speed. GOGC overrules it.
-const gcPercent = 300
+// while deliveries arrive at full speed. GOGC overrules it. A service with less
+// than ampleMemory keeps to the default: large deliveries leave much behind.
+const (
+	gcPercent   = 300
+	ampleMemory = 1 << 30
+)
 
 // onHangup calls f for each SIGHUP until ctx ends.
 func onHangup(ctx context.Context, f func()) {
@@ -100,6 +105,7 @@ func (c *cli) engineCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			app.FollowCgroup(os.DirFS("/"), c.env, log)
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return fmt.Errorf("--data: %w", err)
 			}

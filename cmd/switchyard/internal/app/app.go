@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,7 @@ type App struct {
 	statuses   *status.Worker
 	pages      *ui.Pages
 	tracer     *tracer
+	budget     *webhook.Budget // of all deliveries, also over a reload
 
 	callTimeout time.Duration // of each call to Step Functions; 0 for the default
 
@@ -247,8 +249,11 @@ func (a *App) newFaces(cfg *config.Config) (*faces, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.budget == nil {
+		a.budget = webhook.NewBudget(bodyBudget(debug.SetMemoryLimit(-1), int64(cfg.Limits.Body)))
+	}
 	hooks, err := webhook.New(a.dispatcher, all, cfg.WebhookConfig(),
-		webhook.WithLogger(a.log), webhook.WithObserver(a.metrics.answered))
+		webhook.WithLogger(a.log), webhook.WithObserver(a.metrics.answered), webhook.WithBudget(a.budget))
 	if err != nil {
 		return nil, err
 	}

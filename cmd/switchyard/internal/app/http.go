@@ -12,21 +12,41 @@ import (
 // readyTimeout bounds the look into the journal for /readyz.
 const readyTimeout = 2 * time.Second
 
+// facesText lists what the HTTP face has. It is the same whatever the config.
+const facesText = "Webhooks go to POST /webhooks/<source>, the API is under /api/v1/, see also /healthz, /readyz and /metrics."
+
 // routes is the HTTP face.
 func (a *App) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc(webhook.Path, func(w http.ResponseWriter, r *http.Request) {
-		a.tracer.receive(a.faces.Load().webhook, w, r)
-	})
 	mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) { a.faces.Load().api.ServeHTTP(w, r) })
 	mux.Handle("/executions/", a.pages)
 	mux.Handle("GET /metrics", a.metrics.handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "Switchyard. Webhooks go to POST /webhooks/<source>, the API is under /api/v1/, see also /healthz, /readyz and /metrics.")
+		fmt.Fprintln(w, "Switchyard. "+facesText)
 	})
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case webhook.Serves(r.URL.Path): // a mux would redirect where slashes are doubled
+			a.tracer.receive(a.faces.Load().webhook, w, r)
+		case known(mux, r):
+			mux.ServeHTTP(w, r)
+		default:
+			http.Error(w, "There is nothing at this path. "+facesText, http.StatusNotFound)
+		}
+	})
+}
+
+// known reports whether the mux has the path, for this method or another.
+func known(mux *http.ServeMux, r *http.Request) bool {
+	if _, pattern := mux.Handler(r); pattern != "" {
+		return true
+	}
+	get := *r
+	get.Method = http.MethodGet
+	_, pattern := mux.Handler(&get)
+	return pattern != ""
 }
 
 // Ready asks the service at base whether it is ready.
