@@ -61,7 +61,7 @@ func (d *Dispatcher) accept(ctx context.Context, ev event.Event) (event.Receipt,
 func (d *Dispatcher) append(ctx context.Context, ev *event.Event, text []byte, r *rules) (event.Receipt, error) {
 	// Planned before it is written: it must be known what it asks for by the
 	// time it may be expanded.
-	plan := d.plan(r.planner, ev, DeliveryID(ev.Source, ev.DeliveryID))
+	plan := d.planKnowing(ctx, r.planner, ev, DeliveryID(ev.Source, ev.DeliveryID))
 	move := moveOf(ev)
 	foreseen, err := d.foresee(ctx, plan.Requests, move)
 	if err != nil {
@@ -136,7 +136,7 @@ func (d *Dispatcher) recall(ctx context.Context, id string, r *rules) (event.Rec
 	d.log.Debug("delivery known already", zap.String("delivery_id", id))
 	receipt := event.Receipt{Delivery: id, Duplicate: true}
 	if known.State != DeliveryExpanded {
-		plan := d.plan(r.planner, &known.Event, id)
+		plan := d.planKnowing(ctx, r.planner, &known.Event, id)
 		if receipt.Executions = idsOf(plan.Requests); len(plan.Requests) == 0 {
 			receipt.Ignored = summary(plan.Ignored)
 		}

@@ -174,7 +174,7 @@ func (d *Dispatcher) Replay(ctx context.Context, id string) (event.Receipt, erro
 	}
 	plan := event.Plan{Requests: []event.Request{{ID: known.DeliveryID}}}
 	if known.Source != ManualSource {
-		plan = d.plan(d.rules.Load().planner, &known.Event, id)
+		plan = d.planKnowing(ctx, d.rules.Load().planner, &known.Event, id)
 	}
 	receipt := event.Receipt{Delivery: id, Executions: idsOf(plan.Requests)}
 	if known.State == DeliveryExpanded {
@@ -187,6 +187,7 @@ func (d *Dispatcher) Replay(ctx context.Context, id string) (event.Receipt, erro
 	}
 	err = d.journal.Reopen(ctx, id)
 	wake(d.expandSoon)
+	wake(d.completer.soon)
 	if err != nil {
 		d.outlook.done(idsOf(plan.Requests), nil, false)
 		return event.Receipt{}, fmt.Errorf("replay %s: %w", id, unavailable(err))

@@ -30,6 +30,9 @@ type Config struct {
 	// default 60 s. PollRate caps the calls per second: default 10.
 	PollEvery time.Duration
 	PollRate  float64
+	// CompleteFor is how long a git host is asked for what a delivery left out
+	// before that goes on without: default 1 h.
+	CompleteFor time.Duration
 	// Retention is how long finished executions and their deliveries are kept:
 	// default 90 days, as long as Step Functions keeps a name taken. Negative
 	// keeps them forever. A delivery repeated after its retention is new again.
@@ -56,6 +59,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.BlockedMax, 15*time.Minute)
 	setDefault(&c.PollEvery, time.Minute)
 	setDefault(&c.PollRate, 10)
+	setDefault(&c.CompleteFor, time.Hour)
 	setDefault(&c.Retention, DefaultRetention)
 	setDefault(&c.MaxPending, 4096)
 	setDefault(&c.StartBurst, max(1, int(c.StartRate)))
@@ -81,6 +85,7 @@ func (c Config) withDefaults() (Config, error) {
 		positive("BlockedMax", c.BlockedMax > 0),
 		positive("PollEvery", c.PollEvery > 0),
 		positive("PollRate", c.PollRate > 0),
+		positive("CompleteFor", c.CompleteFor > 0),
 		positive("MaxPending", c.MaxPending > 0),
 	)
 }

@@ -31,17 +31,18 @@ type Dispatcher struct {
 	// rules is replaced as a whole by what Prepare returns.
 	rules atomic.Pointer[rules]
 
-	yield   yield
-	outlook outlook
-	pace    *pace
-	feed    feed
-	starts  inFlight
-	blocked circuits
-	watched watchlist
-	asking  asking
-	results chan result
-	ended   chan struct{} // closed when nobody takes results any more
-	stats   counters
+	yield     yield
+	outlook   outlook
+	completer completer
+	pace      *pace
+	feed      feed
+	starts    inFlight
+	blocked   circuits
+	watched   watchlist
+	asking    asking
+	results   chan result
+	ended     chan struct{} // closed when nobody takes results any more
+	stats     counters
 
 	// Each wakes one worker; a full channel means that it is awake already.
 	expandSoon, startSoon, admitSoon, stopSoon chan struct{}
@@ -89,8 +90,9 @@ type Observer interface {
 	// Delivered is called for every answered delivery: "accepted",
 	// "duplicate" or "unavailable", and how long the answer took.
 	Delivered(outcome string, took time.Duration)
-	// Called is called after every call to the engine: "start", "describe" or
-	// "stop", and "ok", "throttled", "blocked", "permanent", "panic" or "error".
+	// Called is called after every call to the engine ("start", "describe" or
+	// "stop") or to a git host ("list commits" or "get commit"), with "ok",
+	// "throttled", "blocked", "permanent", "panic" or "error".
 	Called(op, outcome string, took time.Duration)
 	// Started is called for every execution started, with the time since its
 	// delivery came.
@@ -141,6 +143,7 @@ func New(j Journal, e Engine, p Planner, cfg Config, opts ...Option) (*Dispatche
 	}
 	d.yield.init()
 	d.outlook.init()
+	d.completer.init()
 	d.watched.init()
 	d.asking.init(cfg.PollRate)
 	for _, o := range opts {
@@ -207,7 +210,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	}()
 	var workers sync.WaitGroup
 	for name, work := range map[string]func(context.Context){
-		"expand": d.expand, "start": d.start, "admit": d.admit, "stop": d.stop, "poll": d.poll, "poll holders": d.pollHolders, "prune": d.prune, "recall IDs": d.recallIDs,
+		"expand": d.expand, "start": d.start, "admit": d.admit, "stop": d.stop, "poll": d.poll, "poll holders": d.pollHolders, "prune": d.prune, "recall IDs": d.recallIDs, "complete": d.complete,
 	} {
 		workers.Go(func() { d.keepGoing(ctx, name, work) })
 	}
@@ -363,6 +366,7 @@ func (d *Dispatcher) wakeAll() {
 	wake(d.expandSoon)
 	wake(d.startSoon)
 	wake(d.stopSoon)
+	wake(d.completer.soon)
 	d.admitAll()
 }
 

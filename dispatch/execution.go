@@ -164,8 +164,11 @@ type DeliveryState string
 // The states of a delivery.
 const (
 	// DeliveryPending is durable and waits to be expanded into requests.
-	DeliveryPending  DeliveryState = "pending"
-	DeliveryExpanded DeliveryState = "expanded"
+	DeliveryPending DeliveryState = "pending"
+	// DeliveryCompleting is set aside until the git host has told what the
+	// delivery left out, or until one before it has come that far.
+	DeliveryCompleting DeliveryState = "completing"
+	DeliveryExpanded   DeliveryState = "expanded"
 )
 
 // ManualSource is the source under which starts by hand are recorded.
@@ -184,6 +187,12 @@ type Delivery struct {
 	Commits    int           `json:"commits"`
 	ReceivedAt time.Time     `json:"received_at"`
 	State      DeliveryState `json:"state"`
+	// WaitsFor says what one that is completing waits for, NextTry when the git
+	// host is asked next, zero when it is not this delivery's turn, and Tries
+	// how often it was asked in vain.
+	WaitsFor string    `json:"waits_for,omitempty"`
+	NextTry  time.Time `json:"next_try,omitzero"`
+	Tries    int       `json:"tries,omitempty"`
 	// Requested counts the executions this delivery was the first to ask for.
 	Requested int `json:"requested"`
 	// Ignored counts the reasons why a route or commit of it starts nothing.

@@ -67,9 +67,13 @@ func (d *Dispatcher) expandSome(ctx context.Context) (int, error) {
 func (d *Dispatcher) expandSlice(ctx context.Context, pending []PendingDelivery) (int, error) {
 	r := d.rules.Load()
 	var slice []Expansion
+	known := &facts{journal: d.journal}
 	requests := 0
 	for i := range pending {
-		e := d.expansionOf(&pending[i], r)
+		e, err := d.expansionOf(ctx, &pending[i], r, known)
+		if err != nil {
+			return 0, err
+		}
 		slice = append(slice, e)
 		if requests += len(e.Requests); requests >= sliceRequests {
 			break
@@ -83,7 +87,12 @@ func (d *Dispatcher) expandSlice(ctx context.Context, pending []PendingDelivery)
 	if err != nil {
 		return 0, err
 	}
+	aside := false
 	for i := range slice {
+		if slice[i].Deferral != nil {
+			aside = true
+			continue // it still waits, as answers see it
+		}
 		ids := make([]string, len(slice[i].Requests))
 		for n := range ids {
 			ids[n] = slice[i].Requests[n].ID
@@ -95,15 +104,18 @@ func (d *Dispatcher) expandSlice(ctx context.Context, pending []PendingDelivery)
 			d.stats.requested.Add(1)
 		}
 	}
+	if aside {
+		wake(d.completer.soon)
+	}
 	d.publish(changes)
 	wake(d.stopSoon)  // for those that were superseded while running
 	wake(d.startSoon) // and for those that were to be started
 	return len(slice), nil
 }
 
-func (d *Dispatcher) expansion(p *PendingDelivery, r *rules) Expansion {
+func (d *Dispatcher) expansion(ctx context.Context, p *PendingDelivery, r *rules, known *facts) (Expansion, error) {
 	e := Expansion{Delivery: p.Seq, At: p.ReceivedAt}
-	if p.Reopened {
+	if p.Reopened || p.Completed {
 		e.At = d.now()
 	}
 	var ev event.Event
@@ -112,12 +124,46 @@ func (d *Dispatcher) expansion(p *PendingDelivery, r *rules) Expansion {
 		// the deliveries behind it must not wait.
 		d.log.Error("the journal's record of a delivery cannot be read", zap.String("delivery_id", p.ID), zap.Error(err))
 		e.Ignored = []Ignored{{Ignored: event.Ignored{Reason: fmt.Sprintf("the journal's record of it cannot be read: %v", err)}}}
-		return e
+		return e, nil
 	}
+	if ev.Source == ManualSource {
+		e.plan(manualPlan(p.Event), r)
+		return e, nil
+	}
+	e.Lane, e.Source, e.Repository = laneOf(&ev), ev.Source, ev.Repository.FullName
 	if !p.Reopened {
 		e.Move = moveOf(&ev)
 	}
-	plan := planOf(r.planner, &ev, p.Event)
+	if ev.Kind == event.Push || p.Completed {
+		e.Learned = known.learn(&ev)
+	}
+	fill := func() error {
+		return d.persist(ctx, "read what is known of commits", func() error { return known.fill(ctx, &ev) })
+	}
+	if needsFacts(&ev) {
+		if err := fill(); err != nil {
+			return e, err
+		}
+	}
+	plan := r.planner.Plan(ev)
+	if len(plan.Lacks) > 0 && !needsFacts(&ev) {
+		if err := fill(); err != nil {
+			return e, err
+		}
+		plan = r.planner.Plan(ev)
+	}
+	if !p.Completed {
+		if e.Deferral = d.completer.deferral(&ev, &plan, d.due.now()); e.Deferral != nil {
+			return e, nil
+		}
+	}
+	e.plan(plan, r)
+	e.Ignored = append(e.Ignored, d.completer.unknown(p, &ev, &plan)...)
+	return e, nil
+}
+
+// plan enters what routing makes of the delivery.
+func (e *Expansion) plan(plan event.Plan, r *rules) {
 	for _, i := range plan.Ignored {
 		e.Ignored = append(e.Ignored, Ignored{Ignored: i})
 	}
@@ -127,7 +173,16 @@ func (d *Dispatcher) expansion(p *PendingDelivery, r *rules) Expansion {
 			Request: req, State: state, DueAt: e.At, Status: r.cfg.queued(&req, state),
 		})
 	}
-	return e
+}
+
+// laneOf names the deliveries that must be expanded in the order in which they
+// came: those of one ref, or of one pull request. So environments end on the
+// newest commit, and a teardown comes after what it tears down.
+func laneOf(ev *event.Event) string {
+	if ev.PullRequest != nil {
+		return fmt.Sprintf("%s %s #%d", ev.Source, ev.Repository.FullName, ev.PullRequest.Number)
+	}
+	return ev.Source + " " + ev.Repository.FullName + " " + ev.Ref
 }
 
 // queued is the status of a request that has not started, nil if its source
@@ -148,11 +203,8 @@ type manualEvent struct {
 	Input   json.RawMessage `json:"input"`
 }
 
-// planOf routes an event; one of [ManualSource] carries its plan in its text.
-func planOf(p Planner, ev *event.Event, text []byte) event.Plan {
-	if ev.Source != ManualSource {
-		return p.Plan(*ev)
-	}
+// manualPlan is what an event of [ManualSource] carries in its text.
+func manualPlan(text []byte) event.Plan {
 	var m manualEvent
 	if err := json.Unmarshal(text, &m); err != nil || m.Request == nil {
 		return event.Plan{Ignored: []event.Ignored{{Reason: "the record of this manual start has no request"}}}

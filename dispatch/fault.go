@@ -67,13 +67,14 @@ func unroutable(err error, id string) event.Ignored {
 // expansionOf is what routing makes of a delivery, or the reason why it cannot
 // be routed. The delivery counts as expanded either way: those behind it must
 // not wait, and it can be replayed.
-func (d *Dispatcher) expansionOf(p *PendingDelivery, r *rules) Expansion {
+// An error means that ctx has ended.
+func (d *Dispatcher) expansionOf(ctx context.Context, p *PendingDelivery, r *rules, known *facts) (Expansion, error) {
 	var e Expansion
-	err := guard(func() error { e = d.expansion(p, r); return nil })
+	err := guard(func() (err error) { e, err = d.expansion(ctx, p, r, known); return err })
 	if d.logFault(err, "route", zap.String("delivery_id", p.ID)) {
-		e = Expansion{Delivery: p.Seq, At: p.ReceivedAt, Ignored: []Ignored{{Ignored: unroutable(err, p.ID)}}}
+		return Expansion{Delivery: p.Seq, At: p.ReceivedAt, Ignored: []Ignored{{Ignored: unroutable(err, p.ID)}}}, nil
 	}
-	return e
+	return e, err
 }
 
 // keepGoing runs a worker again when it panics, after a pause: a worker that is

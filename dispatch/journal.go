@@ -24,6 +24,7 @@ import (
 // [Dispatcher]. The suite journaltest.Run says what it must do.
 type Journal interface {
 	Appender
+	Deferrals
 	Requests
 	Reader
 	Outbox
@@ -36,7 +37,8 @@ type Appender interface {
 	// and delivery ID is not appended again; whether its body was another is
 	// told by [Appended].
 	Append(ctx context.Context, d NewDelivery) (Appended, error)
-	// Reopen makes an expanded delivery pending again.
+	// Reopen makes an expanded delivery pending again. One that is set aside
+	// stays so, and is due at once if it waits for the git host.
 	Reopen(ctx context.Context, id string) error
 	// Pending returns the oldest deliveries that are not expanded, with their
 	// event, at most limit.
@@ -61,7 +63,28 @@ type Appender interface {
 	//
 	// A new request with CancelSuperseded ends what older deliveries asked for
 	// in its lane, as [Superseding] says.
+	//
+	// A delivery with a Deferral is set aside instead, and counts as expanded
+	// for those behind it: see [Deferrals]. So is one that comes after a delivery
+	// that is set aside, on the same Lane: it waits behind the newest of these,
+	// for [WaitsBehind], and is pending once that is expanded. Neither is said of
+	// deliveries that were expanded before and are expanded again.
 	Expand(ctx context.Context, expansions []Expansion) ([]Change, error)
+}
+
+// Deferrals are the deliveries that [Appender.Expand] has set aside. What does
+// not fit a delivery's state, because it was applied before, changes nothing.
+type Deferrals interface {
+	// Deferred returns those whose time to ask the git host has come, at most
+	// limit; and when the next one's comes, as Due does.
+	Deferred(ctx context.Context, now time.Time, limit int) ([]DeferredDelivery, time.Time, error)
+	// Postpone counts a try in vain and sets the time of the next. learned, the
+	// event with what was found out so far, takes the event's place unless nil.
+	Postpone(ctx context.Context, delivery int64, due time.Time, reason string, learned []byte) error
+	// Complete puts an event in the place of the delivery's, unless it is nil,
+	// and makes it pending again. unknown says what could not be found out, if
+	// anything.
+	Complete(ctx context.Context, delivery int64, event []byte, commits int, unknown string) error
 }
 
 // Requests moves requests from state to state. A record that does not fit the
@@ -119,19 +142,24 @@ type Reader interface {
 	// delivery that makes this move (nil for none) was expanded now. tip stands
 	// for the one that is known of the ref, unless it is nil.
 	Foresee(ctx context.Context, requests []*event.Request, move *Move, tip *string) ([]Foreseen, error)
+	// KnownCommits returns what deliveries said of these commits of a
+	// repository, by SHA, as far as it is known.
+	KnownCommits(ctx context.Context, source, repository string, shas []string) (map[string]event.Commit, error)
 	// RequestIDs returns the IDs of requests with a higher Seq than after, in
 	// order, at most limit, and the Seq of the last.
 	RequestIDs(ctx context.Context, after int64, limit int) (ids []string, last int64, err error)
 	// WaitingEnvironments lists the environments that have requests waiting.
 	WaitingEnvironments(ctx context.Context) ([]string, error)
 	// Unfinished counts the requests of each unfinished state, the deliveries
-	// still to be expanded, and the statuses still to be posted.
+	// still to be expanded or set aside, and the statuses still to be posted.
 	Unfinished(ctx context.Context) (Depth, error)
 }
 
 // Depth is how much work lies in the journal.
 type Depth struct {
 	Deliveries int64
+	// Completing are the deliveries that are set aside.
+	Completing int64
 	Waiting    int64
 	Ready      int64
 	Running    int64
@@ -181,6 +209,32 @@ type PendingDelivery struct {
 	Event      []byte
 	// Reopened is true when it was expanded before; see [Appender.Reopen].
 	Reopened bool
+	// Completed is true when the git host was asked for what the delivery left
+	// out, and Unknown says what it did not tell.
+	Completed bool
+	Unknown   string
+}
+
+// DeferredDelivery is a delivery that is set aside since a time, after some
+// tries to ask its git host.
+type DeferredDelivery struct {
+	Seq   int64
+	ID    string
+	Since time.Time
+	Tries int
+}
+
+// Deferral says that a delivery is not to be expanded before the git host was
+// asked, from when on, and for what.
+type Deferral struct {
+	DueAt  time.Time
+	Reason string
+}
+
+// WaitsBehind is what a delivery waits for that came after another which is set
+// aside.
+func WaitsBehind(delivery string) string {
+	return "delivery " + delivery + ", which came before it and is not complete yet"
 }
 
 // Expansion is what routing made of one delivery.
@@ -191,7 +245,13 @@ type Expansion struct {
 	// Move is what the delivery did to its ref; nil when it moved none, or was
 	// expanded before.
 	Move *Move
-	At   time.Time
+	// Lane names the deliveries that keep their order; "" is none.
+	Lane string
+	// Learned is what the delivery says of commits of a repository.
+	Source, Repository string
+	Learned            []event.Commit
+	Deferral           *Deferral
+	At                 time.Time
 }
 
 // NewRequest is a request to be recorded.

@@ -72,6 +72,7 @@ func (c *cli) deliveriesShowCommand() *cobra.Command {
 		c.facts([][2]string{
 			{"delivery", d.ID}, {"received", stamp(d.ReceivedAt)}, {"event", strings.TrimSpace(string(d.Kind) + " " + d.Event.Action)},
 			{"repository", d.Repository}, {"ref", d.Ref}, {"sender", d.Event.Sender}, {"commits", fmt.Sprint(d.Commits)}, {"state", string(d.State)},
+			{"waits for", d.WaitsFor}, {"next try", stamp(d.NextTry)},
 		})
 		var rows [][]string
 		for i := range d.Executions {

@@ -27,12 +27,20 @@ func (j *SQLite) Reopen(ctx context.Context, id string) error {
 		if seq == 0 {
 			return dispatch.ErrNotFound
 		}
+		// One that is set aside is expanded in time; it is only tried at once.
+		n, err := c.exec(`UPDATE deferred SET due_at = min(due_at, 1) WHERE delivery = ?`, seq)
+		if err != nil || n > 0 {
+			return err
+		}
 		_, err = c.exec(`INSERT INTO reopened (delivery) SELECT ?1 WHERE ?1 <= (SELECT expanded FROM progress) ON CONFLICT DO NOTHING`, seq)
 		return err
 	})
 }
 
-const pendingQuery = `SELECT seq, source, delivery_id, received_at, event, seq <= (SELECT expanded FROM progress) FROM deliveries WHERE seq IN (
+const pendingQuery = `SELECT seq, source, delivery_id, received_at, event,
+		seq <= (SELECT expanded FROM progress) AND NOT coalesce((SELECT first FROM reopened WHERE delivery = seq), 0),
+		coalesce((SELECT behind = 0 FROM deferred WHERE delivery = seq), 0), coalesce((SELECT reason FROM deferred WHERE delivery = seq), '')
+	FROM deliveries WHERE seq IN (
 		SELECT delivery FROM reopened UNION ALL
 		SELECT * FROM (SELECT seq FROM deliveries WHERE seq > (SELECT expanded FROM progress) ORDER BY seq LIMIT ?1))
 	ORDER BY seq LIMIT ?1`
@@ -44,7 +52,7 @@ func (j *SQLite) Pending(ctx context.Context, limit int) ([]dispatch.PendingDeli
 		var p dispatch.PendingDelivery
 		var source, id string
 		var received int64
-		err := s(&p.Seq, &source, &id, &received, &p.Event, &p.Reopened)
+		err := s(&p.Seq, &source, &id, &received, &p.Event, &p.Reopened, &p.Completed, &p.Unknown)
 		p.ID, p.ReceivedAt = dispatch.DeliveryID(source, id), timeOf(received)
 		pending = append(pending, p)
 		return err

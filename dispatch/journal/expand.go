@@ -30,7 +30,9 @@ func (j *SQLite) Expand(ctx context.Context, expansions []dispatch.Expansion) ([
 // expanding is the expansion of one delivery, in the writer's transaction.
 type expanding struct {
 	*dispatch.Expansion
-	c       *conn
+	c *conn
+	// again is true for a delivery that was reopened, or set aside before.
+	again   bool
 	changes []dispatch.Change
 	ignored []dispatch.Ignored
 	lanes   []newestIn
@@ -38,8 +40,14 @@ type expanding struct {
 }
 
 func (x *expanding) expand() error {
-	pending, err := x.take()
+	pending, first, err := x.take()
 	if err != nil || !pending {
+		return err
+	}
+	if err := x.remember(); err != nil {
+		return err
+	}
+	if aside, err := x.setAside(first); err != nil || aside {
 		return err
 	}
 	x.ignored = x.Ignored
@@ -61,23 +69,26 @@ func (x *expanding) expand() error {
 	if err := x.move.save(x.c, millis(x.At)); err != nil {
 		return err
 	}
-	return recordIgnored(x.c, x.Delivery, x.ignored)
+	if err := recordIgnored(x.c, x.Delivery, x.ignored); err != nil || !x.again {
+		return err
+	}
+	return x.release()
 }
 
-// take marks the delivery as expanded. It reports false when it was not
-// pending: the expansion was applied before.
-func (x *expanding) take() (pending bool, err error) {
-	reopened, err := x.c.exec(`DELETE FROM reopened WHERE delivery = ?`, x.Delivery)
-	if err != nil || reopened > 0 {
-		return err == nil, err
+// take marks the delivery as expanded, and reports whether this is the first
+// time. It is not pending when the expansion was applied before.
+func (x *expanding) take() (pending, first bool, err error) {
+	err = x.c.ask(func(s scan) error { x.again = true; return s(&first) }, `DELETE FROM reopened WHERE delivery = ? RETURNING first`, x.Delivery)
+	if err != nil || x.again {
+		return err == nil, first, err
 	}
 	// Only the oldest that is not expanded: the mark says "up to here".
 	n, err := x.c.exec(`UPDATE progress SET expanded = ?1 WHERE expanded < ?1 AND
 		?1 = (SELECT min(seq) FROM deliveries WHERE seq > (SELECT expanded FROM progress))`, x.Delivery)
 	if err != nil || n > 0 {
-		return err == nil, err
+		return err == nil, true, err
 	}
-	return false, notNext(x.c, x.Delivery)
+	return false, false, notNext(x.c, x.Delivery)
 }
 
 // notNext says why a delivery could not be marked as expanded: because it is

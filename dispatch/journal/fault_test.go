@@ -124,6 +124,11 @@ func picture(t *testing.T, j *SQLite) string {
 		`SELECT 'status ' || sha || ' ' || state || ' ' || context FROM statuses ORDER BY sha, context`,
 		`SELECT 'ignored ' || delivery || ' ' || reasons FROM ignored ORDER BY delivery`,
 		`SELECT 'output ' || output FROM outputs ORDER BY request`,
+		`SELECT 'tip ' || ref || ' ' || sha || ' ' || newest FROM tips ORDER BY ref`,
+		`SELECT 'landing ' || request || ' ' || ref FROM landings ORDER BY request, ref`,
+		`SELECT 'commit ' || sha || ' ' || message || ' ' || coalesce(paths, 'unknown') FROM commits ORDER BY sha`,
+		`SELECT 'deferred ' || delivery || ' ' || behind || ' ' || (due_at > 0) || ' ' || reason FROM deferred ORDER BY delivery`,
+		`SELECT 'reopened ' || delivery || ' ' || first FROM reopened ORDER BY delivery`,
 	} {
 		err := j.read(t.Context(), func(s scan) error {
 			var line string
@@ -143,7 +148,14 @@ func picture(t *testing.T, j *SQLite) string {
 // Whatever was acknowledged must be there, and all must end as if nothing had
 // happened, before and after the file is opened again.
 func TestEveryStatementMayFail(t *testing.T) {
-	statements, want := undisturbed(t, func(t *testing.T, j *SQLite) { steps(t, j) })
+	for name, life := range map[string]func(*testing.T, *SQLite) int{"requests": steps, "moves and deferrals": moves} {
+		t.Run(name, func(t *testing.T) { failEach(t, life) })
+	}
+}
+
+func failEach(t *testing.T, life func(*testing.T, *SQLite) (repeats int)) {
+	t.Helper()
+	statements, want := undisturbed(t, func(t *testing.T, j *SQLite) { life(t, j) })
 	if len(statements) < 60 {
 		t.Fatalf("only %d statements: the journal's life has become too simple for this test", len(statements))
 	}
@@ -158,7 +170,7 @@ func TestEveryStatementMayFail(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "journal.db")
 			j := openWith(t, path, f)
 			f.Arm(faultsql.Fault{At: at, Applied: applied})
-			repeats := steps(t, j)
+			repeats := life(t, j)
 			seen, fired := f.Seen()
 			if fired != 1 {
 				t.Fatalf("statement %d of %d did not come", at, len(statements))

@@ -61,19 +61,22 @@ func TestReadsNeverScan(t *testing.T) {
 	}
 	defer j.Close()
 	for name, query := range map[string]string{
-		"pending":   pendingQuery,
-		"due":       dueQuery,
-		"next due":  nextDueQuery,
-		"running":   executionQuery + runningQuery,
-		"stopping":  executionQuery + stoppingQuery,
-		"next stop": nextStoppingQuery,
-		"statuses":  nextStatusesQuery,
-		"tip":       tipQuery,
-		"landing":   landingQuery,
-		"held":      heldQuery,
-		"former":    formerQuery,
-		"held many": heldManyQuery,
-		"names":     requestIDsQuery,
+		"pending":      pendingQuery,
+		"due":          dueQuery,
+		"next due":     nextDueQuery,
+		"running":      executionQuery + runningQuery,
+		"stopping":     executionQuery + stoppingQuery,
+		"next stop":    nextStoppingQuery,
+		"statuses":     nextStatusesQuery,
+		"tip":          tipQuery,
+		"landing":      landingQuery,
+		"held":         heldQuery,
+		"former":       formerQuery,
+		"held many":    heldManyQuery,
+		"commits":      commitsQuery,
+		"deferred":     deferredQuery,
+		"next of them": nextDeferredQuery,
+		"names":        requestIDsQuery,
 	} {
 		t.Run(name, func(t *testing.T) { neverScans(t, j, query) })
 	}

@@ -37,6 +37,11 @@ func (j *SQLite) Prune(ctx context.Context, before time.Time) (int, error) {
 		if removed += n; n == 0 {
 			cursor = pruneCursor{}
 		}
+		if err != nil || n > 0 {
+			return err
+		}
+		n, err = pruneFacts(c, limit)
+		removed += n
 		return err
 	})
 	if err == nil {
@@ -85,7 +90,7 @@ func pruneRequests(c *conn, before int64, cursor *int64) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		for _, table := range []string{"inputs WHERE request", "outputs WHERE request", "requests WHERE seq"} {
+		for _, table := range []string{"inputs WHERE request", "outputs WHERE request", "landings WHERE request", "requests WHERE seq"} {
 			if _, err := c.exec(`DELETE FROM `+table+` = ?`, seq); err != nil {
 				return 0, err
 			}
@@ -95,7 +100,7 @@ func pruneRequests(c *conn, before int64, cursor *int64) (int, error) {
 }
 
 func pruneDeliveries(c *conn, before int64, cursor *int64) (int, error) {
-	gone, err := walk(c, `SELECT seq, seq <= (SELECT expanded FROM progress) AND NOT EXISTS (SELECT 1 FROM reopened WHERE delivery = d.seq)
+	gone, err := walk(c, `SELECT seq, seq <= (SELECT expanded FROM progress) AND NOT EXISTS (SELECT 1 FROM reopened WHERE delivery = d.seq) AND NOT EXISTS (SELECT 1 FROM deferred WHERE delivery = d.seq)
 			AND NOT EXISTS (SELECT 1 FROM requests WHERE delivery = d.seq), received_at >= ?2
 		FROM deliveries d WHERE seq > ?1 ORDER BY seq LIMIT ?3`, before, cursor)
 	if err != nil {

@@ -38,22 +38,29 @@ func scanExecution(s scan, more ...any) (dispatch.Execution, error) {
 
 const deliveryColumns = `d.seq, d.source, d.delivery_id, d.kind, d.repository, d.ref, d.commits, d.received_at, d.traceparent,
 	d.seq <= (SELECT expanded FROM progress) AND NOT EXISTS (SELECT 1 FROM reopened o WHERE o.delivery = d.seq),
+	coalesce((SELECT f.reason FROM deferred f WHERE f.delivery = d.seq), ''), coalesce((SELECT f.due_at FROM deferred f WHERE f.delivery = d.seq), 0),
+	coalesce((SELECT f.tries FROM deferred f WHERE f.delivery = d.seq), 0),
 	(SELECT count(*) FROM requests r WHERE r.delivery = d.seq),
 	coalesce((SELECT i.count FROM ignored i WHERE i.delivery = d.seq), 0)`
 
 func scanDelivery(s scan, more ...any) (dispatch.Delivery, error) {
 	var d dispatch.Delivery
 	var kind string
-	var received int64
+	var received, due int64
 	var expanded bool
 	err := s(append([]any{
 		&d.Seq, &d.Source, &d.DeliveryID, &kind, &d.Repository, &d.Ref, &d.Commits, &received, &d.Traceparent,
-		&expanded, &d.Requested, &d.Ignored,
+		&expanded, &d.WaitsFor, &due, &d.Tries, &d.Requested, &d.Ignored,
 	}, more...)...)
 	d.ID = dispatch.DeliveryID(d.Source, d.DeliveryID)
 	d.Kind, d.ReceivedAt, d.State = event.Kind(kind), timeOf(received), dispatch.DeliveryPending
-	if expanded {
+	switch {
+	case expanded && d.WaitsFor != "":
+		d.State, d.NextTry = dispatch.DeliveryCompleting, timeOf(due)
+	case expanded:
 		d.State = dispatch.DeliveryExpanded
+	default:
+		d.WaitsFor = ""
 	}
 	return d, err
 }

@@ -1,0 +1,372 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"switchyard/internal/event"
+)
+
+const (
+	// completions is how many deliveries are completed at once, and
+	// completionsOf how many of one source: a host that hangs holds up no other.
+	completions   = 8
+	completionsOf = 2
+	// deferredPage is how many of those that are due are read at once.
+	deferredPage = 1000
+	// maxAsked is how many commits of one delivery the host is asked for, the
+	// newest of them: each is a call of its own.
+	maxAsked = 100
+)
+
+// WithHost sets who is asked for what deliveries leave out. Default: nobody.
+func WithHost(h Host) Option { return func(d *Dispatcher) { d.completer.host = h } }
+
+// completer asks git hosts for what deliveries left out. What it works on was
+// set aside when it was expanded, and is expanded again with what was found
+// out, or without it and with the reason.
+type completer struct {
+	host Host
+	soon chan struct{}
+
+	mu sync.Mutex
+	// underWay are the deliveries being completed, with their source.
+	underWay map[int64]string
+}
+
+func (c *completer) init() { c.soon, c.underWay = make(chan struct{}, 1), map[int64]string{} }
+
+// deferral says whether a delivery waits for its host, and for what. plan is
+// what would become of it now.
+func (c *completer) deferral(ev *event.Event, plan *event.Plan, now time.Time) *Deferral {
+	if c.host == nil || ev.Source == ManualSource {
+		return nil
+	}
+	switch {
+	case ev.Kind == event.Push && ev.Truncated && wanted(ev, plan):
+		return &Deferral{DueAt: now, Reason: "the git host's list of all commits of the push: it came with only a part of them"}
+	case len(plan.Lacks) > 0:
+		return &Deferral{DueAt: now, Reason: "the git host's word on " + lacking(plan.Lacks)}
+	}
+	return nil
+}
+
+// wanted reports whether any route takes the event, or might if it had listed
+// its commits.
+func wanted(ev *event.Event, plan *event.Plan) bool {
+	return len(ev.Commits) == 0 || len(plan.Requests) > 0 || slices.ContainsFunc(plan.Ignored, func(i event.Ignored) bool { return i.Commit != "" })
+}
+
+// lacking says for a person what a plan would have needed to know.
+func lacking(lacks []event.Lack) string {
+	message, paths := false, false
+	shas := map[string]bool{}
+	for _, l := range lacks {
+		message, paths = message || l.Message, paths || l.Paths
+		shas[l.Commit] = true
+	}
+	what := "what it says and changed"
+	switch {
+	case !paths:
+		what = "its message"
+	case !message:
+		what = "what it changed"
+	}
+	of := "commit " + shortSHA(lacks[0].Commit)
+	if len(shas) > 1 {
+		of = fmt.Sprintf("%s and %d more", of, len(shas)-1)
+	}
+	return of + ": " + what
+}
+
+func shortSHA(sha string) string { return sha[:min(12, len(sha))] }
+
+// complete asks hosts for what deliveries left out, as they fall due.
+func (d *Dispatcher) complete(ctx context.Context) {
+	c := &d.completer
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	returned := make(chan struct{}, completions)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var idle lookout
+	for ctx.Err() == nil {
+		var page []DeferredDelivery
+		var next time.Time
+		err := d.persist(ctx, "read deliveries that are set aside", func() (err error) {
+			page, next, err = d.journal.Deferred(ctx, d.due.now(), deferredPage)
+			return err
+		})
+		if err != nil {
+			continue // persist has tried long enough
+		}
+		for i := range page {
+			p := &page[i]
+			if !c.begin(p) {
+				continue
+			}
+			calls.Go(func() {
+				d.completeOne(ctx, p)
+				c.end(p)
+				select {
+				case returned <- struct{}{}:
+				default:
+				}
+			})
+		}
+		wait := idle.pause()
+		if !next.IsZero() {
+			wait = min(wait, d.due.until(next))
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+		case <-c.soon:
+			idle.reset()
+		case <-returned:
+		case <-timer.C:
+		}
+	}
+}
+
+// begin takes a delivery, unless it is being completed already or there are
+// enough that are.
+func (c *completer) begin(p *DeferredDelivery) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	source, _, _ := strings.Cut(p.ID, ":")
+	same := 0
+	for seq, other := range c.underWay {
+		if seq == p.Seq {
+			return false
+		}
+		if other == source {
+			same++
+		}
+	}
+	if len(c.underWay) >= completions || same >= completionsOf {
+		return false
+	}
+	c.underWay[p.Seq] = source
+	return true
+}
+
+func (c *completer) end(p *DeferredDelivery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.underWay, p.Seq)
+}
+
+// completeOne asks for what one delivery left out, and records what came of it.
+func (d *Dispatcher) completeOne(ctx context.Context, p *DeferredDelivery) {
+	var known DeliveryDetail
+	err := d.persist(ctx, "read a delivery that is set aside", func() (err error) {
+		known, err = d.journal.Delivery(ctx, p.ID)
+		return err
+	})
+	if err != nil {
+		return
+	}
+	ev := &known.Event
+	err = d.askHost(ctx, ev)
+	if ctx.Err() != nil {
+		return // interrupted is not failed
+	}
+	cfg := d.config()
+	unknown := ""
+	if err != nil {
+		var wait time.Duration
+		if wait, unknown = d.retryHost(p, err, cfg); unknown == "" {
+			d.postpone(ctx, p, ev, wait, err)
+			return
+		}
+		d.log.Warn("a delivery goes on without what its host did not tell", zap.String("delivery_id", p.ID), zap.String("reason", unknown))
+	}
+	err = d.persist(ctx, "complete a delivery", func() error {
+		return d.journal.Complete(ctx, p.Seq, encoded(ev), len(ev.Commits), unknown)
+	})
+	if err == nil {
+		wake(d.expandSoon)
+	}
+}
+
+// encoded is an event as the journal keeps it; nil, which leaves it as it is,
+// if that cannot be.
+func encoded(ev *event.Event) []byte {
+	text, err := json.Marshal(ev)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+// postpone records a try in vain, with what it found out all the same.
+func (d *Dispatcher) postpone(ctx context.Context, p *DeferredDelivery, ev *event.Event, wait time.Duration, failed error) {
+	d.log.Warn("asking a git host failed; trying again", zap.String("delivery_id", p.ID), zap.Int("attempt", p.Tries+1), zap.Duration("wait", wait), zap.Error(failed))
+	reason := fmt.Sprintf("the git host, which was asked and said: %v", failed)
+	// On an error ctx has ended; the next process asks again.
+	_ = d.persist(ctx, "postpone a delivery", func() error {
+		return d.journal.Postpone(ctx, p.Seq, d.due.now().Add(wait), clip(reason, maxReason), encoded(ev))
+	})
+}
+
+// maxReason is how many bytes of a host's error are kept.
+const maxReason = 500
+
+// retryHost says when the host is to be asked again, or, where that would be
+// of no use, what stays unknown.
+func (d *Dispatcher) retryHost(p *DeferredDelivery, err error, cfg Config) (wait time.Duration, unknown string) {
+	var permanent *PermanentError
+	var throttled *ThrottledError
+	var fault *faultError
+	switch {
+	case errors.Is(err, ErrCannotAsk), errors.As(err, &permanent), errors.As(err, &fault):
+		d.logFault(err, "ask a git host", zap.String("delivery_id", p.ID))
+		return 0, clip(err.Error(), maxReason)
+	}
+	wait = backoff(cfg.RetryBase, cfg.RetryMax, p.Tries, d.jitter)
+	if errors.As(err, &throttled) {
+		wait = max(wait, throttled.After)
+	}
+	if d.due.now().Sub(p.Since) >= cfg.CompleteFor {
+		return 0, clip(fmt.Sprintf("the host was asked for %v in vain, and said at last: %v", cfg.CompleteFor, err), maxReason)
+	}
+	return wait, ""
+}
+
+// askHost fills in what an event left out. After an error ev holds what was
+// found out so far.
+func (d *Dispatcher) askHost(ctx context.Context, ev *event.Event) error {
+	if ev.Kind == event.Push && ev.Truncated {
+		var all []event.Commit
+		err := d.call(ctx, "list commits", func(ctx context.Context) (err error) {
+			all, err = d.completer.asked().Commits(ctx, ev)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("list the commits of the push: %w", err)
+		}
+		ev.Commits, ev.Truncated = joined(all, ev.Commits), false
+		ev.Total = len(ev.Commits)
+	}
+	known := facts{journal: d.journal}
+	if err := known.fill(ctx, ev); err != nil {
+		return err
+	}
+	asked := map[string]bool{}
+	plan := d.plan(d.rules.Load().planner, ev, DeliveryID(ev.Source, ev.DeliveryID))
+	for _, lack := range slices.Backward(plan.Lacks) {
+		if asked[lack.Commit] || len(asked) == maxAsked {
+			continue
+		}
+		asked[lack.Commit] = true
+		var c event.Commit
+		err := d.call(ctx, "get commit", func(ctx context.Context) (err error) {
+			c, err = d.completer.asked().Commit(ctx, ev.Source, ev.Repository.FullName, lack.Commit)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("ask for commit %s: %w", shortSHA(lack.Commit), err)
+		}
+		c.MessageKnown = true
+		for i := range ev.Commits {
+			if ev.Commits[i].SHA == lack.Commit {
+				merge(&ev.Commits[i], &c)
+			}
+		}
+	}
+	return nil
+}
+
+// joined is the host's list with what the payload says besides. Commits of the
+// payload that the host does not list come last: among them is the head of a
+// push that was replaced by a newer one meanwhile.
+func joined(all, payload []event.Commit) []event.Commit {
+	at := map[string]int{}
+	for i := range all {
+		at[all[i].SHA] = i
+	}
+	all = slices.Clone(all)
+	for i := range payload {
+		c := payload[i]
+		n, ok := at[c.SHA]
+		if !ok {
+			all = append(all, c)
+			continue
+		}
+		merge(&c, &all[n])
+		all[n] = c
+	}
+	return all
+}
+
+// unknown are the reasons that a delivery is recorded with for what nobody told.
+func (c *completer) unknown(p *PendingDelivery, ev *event.Event, plan *event.Plan) []Ignored {
+	why := p.Unknown
+	if why == "" && c.host == nil {
+		why = nobodyFor(ev.Source).Error()
+	}
+	if why == "" {
+		why = fmt.Sprintf("the host was asked for the newest %d commits of the delivery", maxAsked)
+	}
+	reasons := unknownReasons(plan, why)
+	if p.Unknown != "" && ev.Truncated {
+		reasons = append(reasons, Ignored{Ignored: event.Ignored{Reason: "the host did not list the other commits of the push: " + why}})
+	}
+	return reasons
+}
+
+// unknownReasons says for each commit what routing had to do without. The
+// requests were made all the same.
+func unknownReasons(plan *event.Plan, why string) []Ignored {
+	var reasons []Ignored
+	for _, lack := range plan.Lacks {
+		what := "its message and what it changed"
+		switch {
+		case !lack.Paths:
+			what = "its message"
+		case !lack.Message:
+			what = "what it changed"
+		}
+		i := Ignored{Ignored: event.Ignored{Route: lack.Route, Commit: lack.Commit, Reason: "routed without knowing " + what + ": " + why}}
+		for n := range plan.Requests {
+			if r := &plan.Requests[n]; r.Route == lack.Route && r.Commit.SHA == lack.Commit {
+				i.Execution = r.ID
+			}
+		}
+		reasons = append(reasons, i)
+	}
+	return reasons
+}
+
+// asked is who is asked, also for what an earlier process has set aside.
+func (c *completer) asked() Host {
+	if c.host == nil {
+		return nobody{}
+	}
+	return c.host
+}
+
+// nobody is the host when there is none to ask.
+type nobody struct{}
+
+// nobodyFor says what to do so that there is somebody.
+func nobodyFor(source string) error {
+	return fmt.Errorf("%w: give the source %s access to it, for example by a token", ErrCannotAsk, source)
+}
+
+func (nobody) Commits(_ context.Context, push *event.Event) ([]event.Commit, error) {
+	return nil, nobodyFor(push.Source)
+}
+
+func (nobody) Commit(_ context.Context, source, _, _ string) (event.Commit, error) {
+	return event.Commit{}, nobodyFor(source)
+}

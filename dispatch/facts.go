@@ -1,0 +1,118 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"switchyard/internal/event"
+)
+
+// commitKey names a commit of a repository.
+type commitKey struct{ source, repository, sha string }
+
+// facts are what deliveries have said of commits: those read in this step, and
+// before them those that the journal keeps.
+type facts struct {
+	journal Journal
+	fresh   map[commitKey]*event.Commit
+}
+
+// learn notes what an event says of its commits, which is everything for a
+// push. It returns what is worth keeping.
+func (f *facts) learn(ev *event.Event) []event.Commit {
+	var learned []event.Commit
+	for i := range ev.Commits {
+		c := ev.Commits[i]
+		// A push tells the messages of the commits it lists, the empty ones too.
+		c.MessageKnown = c.KnowsMessage() || ev.Kind == event.Push && (c.Author != "" || c.PathsKnown)
+		if c.MessageKnown || c.PathsKnown {
+			learned = append(learned, c)
+		}
+	}
+	if f.fresh == nil {
+		f.fresh = map[commitKey]*event.Commit{}
+	}
+	for i := range learned {
+		f.fresh[commitKey{ev.Source, ev.Repository.FullName, learned[i].SHA}] = &learned[i]
+	}
+	return learned
+}
+
+// fill adds to an event's commits what is known of them. It changes the event
+// only by giving it commits of its own.
+func (f *facts) fill(ctx context.Context, ev *event.Event) error {
+	commits := namedBy(ev)
+	var ask []string
+	for i := range commits {
+		c := &commits[i]
+		if known := f.fresh[commitKey{ev.Source, ev.Repository.FullName, c.SHA}]; known != nil {
+			merge(c, known)
+		}
+		if !c.KnowsMessage() || !c.PathsKnown {
+			ask = append(ask, c.SHA)
+		}
+	}
+	if len(ask) > 0 {
+		known, err := f.journal.KnownCommits(ctx, ev.Source, ev.Repository.FullName, ask)
+		if err != nil {
+			return fmt.Errorf("read what is known of the commits of %s: %w", ev.Repository.FullName, err)
+		}
+		for i := range commits {
+			if k, ok := known[commits[i].SHA]; ok {
+				merge(&commits[i], &k)
+			}
+		}
+	}
+	ev.Commits = commits
+	return nil
+}
+
+// namedBy copies an event's commits. Where a pull request or a deletion lists
+// none, it is about the tip that it names.
+func namedBy(ev *event.Event) []event.Commit {
+	if len(ev.Commits) > 0 {
+		return append([]event.Commit(nil), ev.Commits...)
+	}
+	switch {
+	case ev.Kind == event.PullRequest && ev.After != "":
+		return []event.Commit{{SHA: ev.After}}
+	case ev.Kind == event.Delete && ev.Before != "":
+		return []event.Commit{{SHA: ev.Before}}
+	}
+	return nil
+}
+
+// merge adds to c what only known says.
+func merge(c, known *event.Commit) {
+	if !c.KnowsMessage() && known.KnowsMessage() {
+		c.Message, c.MessageKnown = known.Message, true
+	}
+	if !c.PathsKnown && known.PathsKnown {
+		c.Paths, c.PathsKnown = known.Paths, true
+	}
+	for _, field := range []struct{ to, from *string }{{&c.Author, &known.Author}, {&c.AuthorEmail, &known.AuthorEmail}, {&c.URL, &known.URL}} {
+		if *field.to == "" {
+			*field.to = *field.from
+		}
+	}
+}
+
+// planKnowing routes an event for an answer, with what is known of its commits.
+func (d *Dispatcher) planKnowing(ctx context.Context, p Planner, ev *event.Event, id string) event.Plan {
+	knowing := *ev
+	if needsFacts(ev) {
+		if err := (&facts{journal: d.journal}).fill(ctx, &knowing); err != nil {
+			// Expansion asks again, until it is told.
+			d.log.Warn("what is known of a commit could not be read for the answer", zap.String("delivery_id", id), zap.Error(err))
+		}
+	}
+	return d.plan(p, &knowing, id)
+}
+
+// needsFacts reports whether an event is of a kind that names commits without
+// saying what they are.
+func needsFacts(ev *event.Event) bool {
+	return ev.Kind == event.PullRequest || ev.Kind == event.Delete
+}

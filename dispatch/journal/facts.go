@@ -1,0 +1,100 @@
+package journal
+
+import (
+	"context"
+	"encoding/json"
+
+	"switchyard/internal/event"
+)
+
+// maxPaths is how many bytes of JSON the paths of one commit may have. Those of
+// a larger one are not remembered: routes are held against all paths or none.
+const maxPaths = 64 << 10
+
+// remember keeps what a delivery says of commits. What is known stays: a commit
+// never changes, only how much of it was told.
+func (x *expanding) remember() error {
+	for i := range x.Learned {
+		c := &x.Learned[i]
+		var paths any
+		if c.PathsKnown {
+			text, err := json.Marshal(c.Paths)
+			if err != nil {
+				return err
+			}
+			if len(text) <= maxPaths {
+				paths = string(text)
+			}
+		}
+		if paths == nil && !c.KnowsMessage() {
+			continue
+		}
+		_, err := x.c.exec(`INSERT INTO commits (source, repository, sha, message, message_known, author, author_email, url, paths, known_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sha, repository, source) DO UPDATE SET
+				message = iif(message_known, message, excluded.message), message_known = max(message_known, excluded.message_known),
+				author = iif(author = '', excluded.author, author), author_email = iif(author_email = '', excluded.author_email, author_email),
+				url = iif(url = '', excluded.url, url), paths = coalesce(paths, excluded.paths)
+			WHERE message_known < excluded.message_known OR paths IS NULL AND excluded.paths IS NOT NULL`,
+			x.Source, x.Repository, c.SHA, c.Message, c.KnowsMessage(), c.Author, c.AuthorEmail, c.URL, paths, millis(x.At))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const commitsQuery = `SELECT sha, message, message_known, author, author_email, url, paths FROM json_each(?1) w
+	JOIN commits ON sha = w.value AND repository = ?2 AND source = ?3`
+
+// KnownCommits implements [dispatch.Reader].
+func (j *SQLite) KnownCommits(ctx context.Context, source, repository string, shas []string) (map[string]event.Commit, error) {
+	wanted, err := json.Marshal(shas)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]event.Commit{}
+	err = j.read(ctx, func(s scan) error {
+		var c event.Commit
+		var paths []byte
+		if err := s(&c.SHA, &c.Message, &c.MessageKnown, &c.Author, &c.AuthorEmail, &c.URL, &paths); err != nil {
+			return err
+		}
+		if c.PathsKnown = paths != nil; c.PathsKnown {
+			if err := json.Unmarshal(paths, &c.Paths); err != nil {
+				return err
+			}
+		}
+		known[c.SHA] = c
+		return nil
+	}, commitsQuery, string(wanted), repository, source)
+	return known, err
+}
+
+// pruneFacts removes what was learned of commits and refs before the given
+// time, a step of it, and says how much.
+func pruneFacts(c *conn, before int64) (int, error) {
+	// Numbers grow with time: the oldest come first.
+	var gone []int64
+	err := c.query(`SELECT seq, known_at < ?1 FROM commits ORDER BY seq LIMIT ?2`, func(s scan) error {
+		var seq int64
+		var old bool
+		if err := s(&seq, &old); err != nil {
+			return err
+		}
+		if old {
+			gone = append(gone, seq)
+		}
+		return nil
+	}, before, int64(pruneStep))
+	if err != nil {
+		return 0, err
+	}
+	for _, seq := range gone {
+		if _, err := c.exec(`DELETE FROM commits WHERE seq = ?`, seq); err != nil {
+			return 0, err
+		}
+	}
+	n, err := c.exec(`DELETE FROM tips WHERE (source, repository, ref) IN
+		(SELECT source, repository, ref FROM tips WHERE moved_at < ? ORDER BY moved_at LIMIT ?)`, before, int64(pruneStep))
+	return len(gone) + int(n), err
+}
