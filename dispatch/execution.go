@@ -143,6 +143,9 @@ type ExecutionFilter struct {
 	SHA string
 	// Delivery is a delivery's ID.
 	Delivery string
+	// Since matches executions that ended no earlier, and unfinished ones that
+	// were requested no earlier.
+	Since time.Time
 	// Before is the cursor: only executions older than this Seq. Zero starts
 	// at the newest.
 	Before int64

@@ -21,8 +21,9 @@ func (c *cli) executionsCommand() *cobra.Command {
 }
 
 func (c *cli) executionsListCommand() *cobra.Command {
-	var f dispatch.ExecutionFilter
-	var states []string
+	var which filterFlags
+	var before int64
+	var limit int
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -35,9 +36,11 @@ func (c *cli) executionsListCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		for _, s := range states {
-			f.States = append(f.States, dispatch.State(s))
+		f, err := which.filter(time.Now())
+		if err != nil {
+			return err
 		}
+		f.Before, f.Limit = before, limit
 		page, err := client.Executions(cmd.Context(), f)
 		if err != nil {
 			return err
@@ -52,16 +55,10 @@ func (c *cli) executionsListCommand() *cobra.Command {
 		}
 		return c.page([]string{"execution", "commit", "title", "branch", "environment", "state", "time", "status"}, rows, page.Next)
 	}
+	which.register(cmd)
 	fs := cmd.Flags()
-	fs.StringSliceVar(&states, "state", nil, "only these `states`: "+joinStates())
-	fs.StringVar(&f.Repository, "repository", "", "only this `repository`")
-	fs.StringVar(&f.Route, "route", "", "only this `route`")
-	fs.StringVar(&f.Environment, "environment", "", "only this `environment`")
-	fs.StringVar(&f.Ref, "branch", "", "only this `branch`")
-	fs.StringVar(&f.SHA, "commit", "", "only commits that begin with this `SHA`")
-	fs.StringVar(&f.Delivery, "delivery", "", "only those of this `delivery`")
-	fs.Int64Var(&f.Before, "before", 0, "the page before this `number`")
-	fs.IntVar(&f.Limit, "limit", 50, "how `many`, at most 1000")
+	fs.Int64Var(&before, "before", 0, "the page before this `number`")
+	fs.IntVar(&limit, "limit", 50, "how `many`, at most 1000")
 	fs.BoolVar(&asJSON, "json", false, "write JSON")
 	return cmd
 }
@@ -173,41 +170,6 @@ func (c *cli) executionsStopCommand() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) executionsRerunCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "rerun EXECUTION", Short: "Run a finished execution again, with the same input", Args: oneArg("an execution's ID")}
-	flags := c.clientFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client, err := c.client(flags)
-		if err != nil {
-			return err
-		}
-		again, err := client.Rerun(cmd.Context(), args[0], caller())
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(c.stdout, again)
-		return err
-	}
-	return cmd
-}
-
-func (c *cli) executionsRedriveCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "redrive EXECUTION", Short: "Try again to start an execution that the engine refused", Args: oneArg("an execution's ID")}
-	flags := c.clientFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client, err := c.client(flags)
-		if err == nil {
-			err = client.Redrive(cmd.Context(), args[0])
-		}
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(c.stdout, "%s will be started\n", safetext.Line(args[0]))
-		return nil
-	}
-	return cmd
-}
-
 // page writes one page of a list, and how to see the next one, if there is one.
 func (c *cli) page(headings []string, rows [][]string, next int64) error {
 	if err := c.out.table(headings, rows); err != nil {
@@ -232,14 +194,6 @@ func (c *cli) facts(facts [][2]string) {
 			fmt.Fprintf(c.stdout, "%s  %s\n", c.out.dim(fmt.Sprintf("%-*s", width, f[0])), safetext.Line(f[1]))
 		}
 	}
-}
-
-func joinStates() string {
-	var all []string
-	for _, s := range dispatch.States() {
-		all = append(all, string(s))
-	}
-	return strings.Join(all, ", ")
 }
 
 func short(sha string) string { return sha[:min(len(sha), 10)] }

@@ -8,6 +8,8 @@
 //	POST /api/v1/executions/{id}/stop        end it
 //	POST /api/v1/executions/{id}/rerun       run it again, as a further attempt
 //	POST /api/v1/executions/{id}/redrive     try again to start one that was refused
+//	POST /api/v1/executions/rerun            all that match a filter, oldest first
+//	POST /api/v1/executions/redrive          all dead ones that match a filter
 //	GET  /api/v1/deliveries                  list, newest first
 //	GET  /api/v1/deliveries/{id}             one, with its event and what it became
 //	POST /api/v1/deliveries/{id}/replay      route it again, start what is missing
@@ -115,6 +117,8 @@ func New(d Dispatcher, start Starter, cfg Config, opts ...Option) (*API, error) 
 	a.mux.HandleFunc("POST /api/v1/executions/{id}/stop", a.stopExecution)
 	a.mux.HandleFunc("POST /api/v1/executions/{id}/rerun", a.rerunExecution)
 	a.mux.HandleFunc("POST /api/v1/executions/{id}/redrive", a.redriveExecution)
+	a.mux.HandleFunc("POST /api/v1/executions/rerun", a.rerunMany)
+	a.mux.HandleFunc("POST /api/v1/executions/redrive", a.redriveMany)
 	a.mux.HandleFunc("GET /api/v1/deliveries", a.listDeliveries)
 	a.mux.HandleFunc("GET /api/v1/deliveries/{id}", a.showDelivery)
 	a.mux.HandleFunc("POST /api/v1/deliveries/{id}/replay", a.replayDelivery)
@@ -156,33 +160,42 @@ type httpError struct {
 
 func (e *httpError) Error() string { return e.text }
 
-// fail answers err. What the caller did wrong is told to the caller; what went
-// wrong here is logged, and the caller is told only that.
+// fail answers err.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
-	status, text := http.StatusInternalServerError, "something went wrong here; the log says what"
+	status, text := explain(err)
+	unavailable := new(dispatch.UnavailableError)
+	switch {
+	case status == http.StatusServiceUnavailable && errors.As(err, &unavailable):
+		w.Header().Set("Retry-After", fmt.Sprint(max(1, int(unavailable.RetryAfter.Seconds()))))
+		a.log.Error("journal cannot write", zap.Error(err))
+	case status == http.StatusInternalServerError:
+		a.log.Error("request failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
+	}
+	answer(w, status, map[string]string{"error": text})
+}
+
+// explain says what a caller is told of err. What the caller did wrong is told;
+// what went wrong here is for the log, and the caller is told only that.
+func explain(err error) (status int, text string) {
 	unavailable := new(dispatch.UnavailableError)
 	permanent := new(dispatch.PermanentError)
 	refused := new(httpError)
 	switch {
 	case errors.As(err, &refused):
-		status, text = refused.status, refused.text
+		return refused.status, refused.text
 	case errors.Is(err, dispatch.ErrNotFound):
-		status, text = http.StatusNotFound, err.Error()
+		return http.StatusNotFound, err.Error()
 	case errors.Is(err, dispatch.ErrFinished), errors.Is(err, dispatch.ErrUnfinished), errors.Is(err, dispatch.ErrNotDead):
-		status, text = http.StatusConflict, err.Error()
+		return http.StatusConflict, err.Error()
 	case errors.As(err, &permanent):
-		status, text = http.StatusBadRequest, err.Error()
+		return http.StatusBadRequest, err.Error()
+	case errors.As(err, &unavailable) && unavailable.Untouched:
+		return http.StatusServiceUnavailable, "the journal cannot be used now; nothing was changed, try again"
 	case errors.As(err, &unavailable):
-		w.Header().Set("Retry-After", fmt.Sprint(max(1, int(unavailable.RetryAfter.Seconds()))))
-		status, text = http.StatusServiceUnavailable, "the journal could not confirm the change; it may have been made: look, and try again"
-		if unavailable.Untouched {
-			text = "the journal cannot be used now; nothing was changed, try again"
-		}
-		a.log.Error("journal cannot write", zap.Error(err))
+		return http.StatusServiceUnavailable, "the journal could not confirm the change; it may have been made: look, and try again"
 	default:
-		a.log.Error("request failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
+		return http.StatusInternalServerError, "something went wrong here; the log says what"
 	}
-	answer(w, status, map[string]string{"error": text})
 }
 
 // Accepted is the answer to a call that starts executions.

@@ -77,7 +77,7 @@ func (f *fake) Replay(_ context.Context, id string) (event.Receipt, error) {
 	return event.Receipt{Delivery: id, Ignored: "no route asks for it"}, f.err
 }
 
-func serve(t *testing.T, f *fake, opts ...api.Option) *httptest.Server {
+func serve(t *testing.T, f api.Dispatcher, opts ...api.Option) *httptest.Server {
 	t.Helper()
 	start := func(machine string, input []byte) (event.Request, error) {
 		if !json.Valid(input) {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"switchyard/dispatch"
 )
@@ -30,6 +31,14 @@ func NewClient(base, token string) *Client {
 
 // Executions lists executions, newest first.
 func (c *Client) Executions(ctx context.Context, f dispatch.ExecutionFilter) (page dispatch.ExecutionPage, err error) {
+	q := filter(f)
+	paging(q, f.Before, f.Limit)
+	err = c.call(ctx, http.MethodGet, "executions?"+q.Encode(), nil, &page)
+	return page, err
+}
+
+// filter writes what the service's executionFilter reads.
+func filter(f dispatch.ExecutionFilter) url.Values {
 	q := url.Values{}
 	for _, s := range f.States {
 		q.Add("state", string(s))
@@ -40,9 +49,10 @@ func (c *Client) Executions(ctx context.Context, f dispatch.ExecutionFilter) (pa
 	set(q, "ref", f.Ref)
 	set(q, "sha", f.SHA)
 	set(q, "delivery", f.Delivery)
-	paging(q, f.Before, f.Limit)
-	err = c.call(ctx, http.MethodGet, "executions?"+q.Encode(), nil, &page)
-	return page, err
+	if !f.Since.IsZero() {
+		q.Set("since", f.Since.UTC().Format(time.RFC3339Nano))
+	}
+	return q
 }
 
 // Execution returns one execution with input and output.
@@ -79,6 +89,40 @@ func (c *Client) Start(ctx context.Context, stateMachine string, input []byte, b
 // Rerun runs a finished execution again and returns the new attempt's ID.
 func (c *Client) Rerun(ctx context.Context, id, by string) (string, error) {
 	return c.one(ctx, onBehalf("executions/"+url.PathEscape(id)+"/rerun", by), nil)
+}
+
+// ManyCall says on which executions a call acts. It begins behind After, the
+// Next of the call before it; Limit 0 is the service's own.
+type ManyCall struct {
+	Filter dispatch.ExecutionFilter
+	By     string
+	After  int64
+	Limit  int
+	DryRun bool
+}
+
+// RerunMany reruns the oldest of the executions that match.
+func (c *Client) RerunMany(ctx context.Context, m ManyCall) (Many, error) {
+	return c.many(ctx, "rerun", m)
+}
+
+// RedriveMany redrives the oldest of the dead executions that match.
+func (c *Client) RedriveMany(ctx context.Context, m ManyCall) (Many, error) {
+	return c.many(ctx, "redrive", m)
+}
+
+func (c *Client) many(ctx context.Context, verb string, m ManyCall) (done Many, err error) {
+	q := filter(m.Filter)
+	set(q, "by", m.By)
+	if m.After != 0 {
+		q.Set("after", strconv.FormatInt(m.After, 10))
+	}
+	paging(q, 0, m.Limit)
+	if m.DryRun {
+		q.Set("dry_run", "true")
+	}
+	err = c.call(ctx, http.MethodPost, "executions/"+verb+"?"+q.Encode(), nil, &done)
+	return done, err
 }
 
 // Stop asks for an execution's end.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"switchyard/dispatch"
 )
@@ -51,7 +52,7 @@ func (a *API) listExecutions(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	f, err := executionFilter(q)
+	f, err := executionFilter(q, time.Now())
 	if err == nil {
 		f.Before, f.Limit, err = page(q)
 	}

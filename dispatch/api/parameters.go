@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"switchyard/dispatch"
 )
@@ -61,10 +62,10 @@ const stateParameter = "state"
 
 // filterParameters are those that executionFilter reads.
 func filterParameters() []string {
-	return []string{stateParameter, "repository", "route", "environment", "ref", "sha", "delivery"}
+	return []string{stateParameter, "repository", "route", "environment", "ref", "sha", "delivery", "since"}
 }
 
-func executionFilter(q url.Values) (dispatch.ExecutionFilter, error) {
+func executionFilter(q url.Values, now time.Time) (dispatch.ExecutionFilter, error) {
 	f := dispatch.ExecutionFilter{
 		Repository: q.Get("repository"), Route: q.Get("route"), Environment: q.Get("environment"),
 		Ref: q.Get("ref"), SHA: q.Get("sha"), Delivery: q.Get("delivery"),
@@ -76,7 +77,36 @@ func executionFilter(q url.Values) (dispatch.ExecutionFilter, error) {
 		}
 		f.States = append(f.States, state)
 	}
+	if since := q.Get("since"); since != "" {
+		at, err := ParseSince(since, now)
+		if err != nil {
+			return f, badParameter("since: %v", err)
+		}
+		f.Since = at
+	}
 	return f, nil
+}
+
+// ParseSince reads a point in the past: a time as in RFC 3339, a date, or how
+// long ago it is, such as 90m, 2h or 7d.
+func ParseSince(text string, now time.Time) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at, nil
+		}
+	}
+	ago, err := time.ParseDuration(text)
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n int
+		if n, err = strconv.Atoi(days); n > 36_500 {
+			err = strconv.ErrRange
+		}
+		ago = time.Duration(n) * 24 * time.Hour
+	}
+	if err != nil || ago < 0 {
+		return time.Time{}, fmt.Errorf("%q is not a time; write 2h, 7d, 2026-11-26 or 2026-11-26T09:30:00Z", text)
+	}
+	return now.Add(-ago), nil
 }
 
 // byWhom reads who is behind a POST that takes no other parameter.

@@ -59,6 +59,9 @@ func (j *SQLite) Executions(ctx context.Context, f dispatch.ExecutionFilter) (di
 		source, id := splitDelivery(f.Delivery)
 		match.add("r.delivery = (SELECT seq FROM deliveries WHERE source = ? AND delivery_id = ?)", source, id)
 	}
+	if !f.Since.IsZero() {
+		match.add("iif(r.stopped_at > 0, r.stopped_at, r.created_at) >= ?", millis(f.Since))
+	}
 	page := dispatch.ExecutionPage{Executions: []dispatch.Execution{}}
 	limit := pageSize(f.Limit)
 	next, err := j.page(ctx, "requests", f.Before, limit, match.args, func(s scan) (int64, error) {

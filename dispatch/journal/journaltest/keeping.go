@@ -14,12 +14,14 @@ func lists(t *testing.T, f *fixture) {
 	first, _ := f.push(f.request("a"), f.request("b", onRoute("nightly")), f.request("c", inEnvironment("prod")))
 	f.push(f.request("d", onRef("refs/heads/feature/x")), f.request("e", func(r *dispatch.NewRequest) { r.Repository = "acme/web" }))
 	f.start("a")
+	f.now = f.now.Add(time.Hour)
 	f.finish("d", dispatch.StateSucceeded)
+	f.push(f.request("late"))
 	for name, row := range map[string]struct {
 		filter dispatch.ExecutionFilter
 		want   []string
 	}{
-		"all":         {dispatch.ExecutionFilter{}, []string{"e", "d", "c", "b", "a"}},
+		"all":         {dispatch.ExecutionFilter{}, []string{"late", "e", "d", "c", "b", "a"}},
 		"states":      {dispatch.ExecutionFilter{States: []dispatch.State{dispatch.StateRunning, dispatch.StateWaiting}}, []string{"c", "a"}},
 		"repository":  {dispatch.ExecutionFilter{Repository: "acme/web"}, []string{"e"}},
 		"route":       {dispatch.ExecutionFilter{Route: "nightly"}, []string{"b"}},
@@ -27,9 +29,10 @@ func lists(t *testing.T, f *fixture) {
 		"ref":         {dispatch.ExecutionFilter{Ref: "refs/heads/feature/x"}, []string{"d"}},
 		"branch":      {dispatch.ExecutionFilter{Ref: "feature/x"}, []string{"d"}},
 		"commit":      {dispatch.ExecutionFilter{SHA: "sha-b"}, []string{"b"}},
-		"prefix":      {dispatch.ExecutionFilter{SHA: "sha-"}, []string{"e", "d", "c", "b", "a"}},
+		"prefix":      {dispatch.ExecutionFilter{SHA: "sha-"}, []string{"late", "e", "d", "c", "b", "a"}},
 		"delivery":    {dispatch.ExecutionFilter{Delivery: first}, []string{"c", "b", "a"}},
 		"both":        {dispatch.ExecutionFilter{Delivery: first, Route: "nightly"}, []string{"b"}},
+		"since":       {dispatch.ExecutionFilter{Since: f.now.Add(-time.Minute)}, []string{"late", "d"}},
 		"nothing":     {dispatch.ExecutionFilter{Repository: "acme/none"}, []string{}},
 		"hostile":     {dispatch.ExecutionFilter{Repository: "'; DROP TABLE requests; --"}, []string{}},
 	} {
@@ -47,15 +50,15 @@ func lists(t *testing.T, f *fixture) {
 			break
 		}
 	}
-	f.diff("pages", []string{"e", "d", "c", "b", "a"}, paged)
+	f.diff("pages", []string{"late", "e", "d", "c", "b", "a"}, paged)
 	all, err := f.j.Deliveries(t.Context(), dispatch.DeliveryFilter{Limit: 1})
 	f.must(err)
-	if len(all.Deliveries) != 1 || all.Deliveries[0].Requested != 2 || all.Next == 0 {
+	if len(all.Deliveries) != 1 || all.Deliveries[0].Requested != 1 || all.Next == 0 {
 		t.Errorf("deliveries %+v", all)
 	}
 	rest, err := f.j.Deliveries(t.Context(), dispatch.DeliveryFilter{Before: all.Next, Source: "github", Repository: "acme/api"})
 	f.must(err)
-	if len(rest.Deliveries) != 1 || rest.Deliveries[0].ID != first || rest.Next != 0 {
+	if len(rest.Deliveries) != 2 || rest.Deliveries[1].ID != first || rest.Next != 0 {
 		t.Errorf("deliveries %+v", rest)
 	}
 }
