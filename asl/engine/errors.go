@@ -3,6 +3,8 @@ package engine
 import (
 	"errors"
 	"fmt"
+
+	"switchyard/asl/task"
 )
 
 // Code is the name of an error of the Step Functions API.
@@ -71,7 +73,7 @@ func internal(err error) error {
 // What ctx says, through context.Cause, to a task that is to end.
 var (
 	// ErrShutdown: the engine stops; the task will be run again.
-	ErrShutdown = errors.New("engine is shutting down")
+	ErrShutdown = task.ErrShutdown
 	// ErrTimedOut: the task took longer than its state allows.
 	ErrTimedOut = errors.New("task timed out")
 	// ErrHeartbeat: the task was silent for longer than its state allows.

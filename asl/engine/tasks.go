@@ -251,6 +251,9 @@ func (x *execution) taskEnded(m *message) {
 	}
 	delete(x.running, r.branch)
 	b.due = 0
+	if k, ok := r.handler.(task.Keeper); ok {
+		x.then(func() { k.Forget(r.task) })
+	}
 	if r.run != nil {
 		x.mapRunEnded(b, r.run, m.output, m.err)
 		return

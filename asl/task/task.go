@@ -23,6 +23,15 @@ type Handler interface {
 	Run(ctx context.Context, t Task) (json.RawMessage, error)
 }
 
+// Keeper is a [Handler] that keeps the result of a task until it is durable
+// elsewhere, so that work which ended as the engine was killed is not done
+// again.
+type Keeper interface {
+	// Forget is called once the engine has stored the result of t. It must not
+	// block, and may not be called at all for a task whose result nobody wants.
+	Forget(t Task)
+}
+
 // Task is one attempt at one Task state.
 type Task struct {
 	// ID is stable for the attempt, also over a restart of the engine:

@@ -140,6 +140,11 @@ type Handler struct {
 	numbers counter
 	logs    logs
 	lock    *os.File
+	works   works
+	// swept is how many processes each build of an earlier run had left, by the
+	// name of its work directory.
+	swept map[string]int
+
 	// firstWait is the wait after the first fault of the machine.
 	firstWait time.Duration
 	// durable is git's configuration for writing to mirrors.
@@ -149,7 +154,10 @@ type Handler struct {
 	pruned  time.Time
 }
 
-var _ task.Handler = (*Handler)(nil)
+var (
+	_ task.Handler = (*Handler)(nil)
+	_ task.Keeper  = (*Handler)(nil)
+)
 
 // New takes over cfg.DataDir: it locks it, ends the processes that a killed
 // Switchyard left behind, and removes their directories. Close gives it back.
@@ -175,6 +183,7 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 	}
 	h.durable = durableConfig(string(version))
 	h.mirrors = mirrors{root: filepath.Join(cfg.DataDir, "mirrors"), h: h, byName: make(map[string]*mirror)}
+	h.works = works{root: filepath.Join(cfg.DataDir, "work")}
 	h.numbers = counter{path: filepath.Join(cfg.DataDir, "numbers.json")}
 
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
@@ -270,14 +279,16 @@ func (c *Config) fill() error {
 // recover undoes what a killed process left. The lock says that none of it is
 // in use.
 func (h *Handler) recover() error {
-	n, err := proc.Sweep(h.cfg.DataDir, h.cfg.KillGrace)
+	h.works.settle()
+	ended, err := proc.Sweep(h.cfg.DataDir, h.cfg.KillGrace)
 	if err != nil {
 		return err
 	}
-	if n > 0 {
-		h.log.Warn("ended processes of an earlier run", zap.Int("processes", n))
+	for name, n := range ended {
+		h.log.Warn("ended processes of a build of an earlier run", zap.String("work", name), zap.Int("processes", n))
 	}
-	if err := removeAll(filepath.Join(h.cfg.DataDir, "work")); err != nil {
+	h.swept = ended
+	if err := h.works.recover(); err != nil {
 		return err
 	}
 	return h.mirrors.recover()
@@ -310,8 +321,17 @@ func (h *Handler) Run(ctx context.Context, t task.Task) (json.RawMessage, error)
 			h.log.Warn("build log is incomplete", zap.String("execution", t.ExecutionName), zap.String("task_id", t.ID), zap.Error(err))
 		}
 	}()
+	adopt := false
 	if t.Restarted {
-		lf.note("Switchyard was restarted while this build ran; it begins again")
+		if out, err, ok := h.works.result(workName(t)); ok {
+			lf.note("Switchyard was restarted after this build had ended; its result is taken over")
+			return out, err
+		}
+		if adopt = exists(filepath.Join(h.works.dir(workName(t)), "control", doneFile)); adopt {
+			lf.note("Switchyard was restarted after the last command of this build had ended; it goes on from there, and what the command printed meanwhile is missing")
+		} else {
+			lf.note("the build was interrupted by a restart of Switchyard; %d processes of it were ended; it begins again", h.swept[workName(t)])
+		}
 	}
 
 	stop := heartbeat(ctx, t.Heartbeat)
@@ -320,7 +340,8 @@ func (h *Handler) Run(ctx context.Context, t task.Task) (json.RawMessage, error)
 	queued := h.now()
 	waits := fault.Waits{First: h.firstWait, Patience: h.cfg.Patience}
 	for try := 1; ; try++ {
-		out, err := h.turn(ctx, t, req, lf, queued)
+		out, err := h.turn(ctx, t, req, lf, queued, adopt)
+		adopt = false
 		var f *faultyBuild
 		if !errors.As(err, &f) {
 			return out, err
@@ -342,7 +363,7 @@ func (h *Handler) Run(ctx context.Context, t task.Task) (json.RawMessage, error)
 
 // turn waits for a slot and does the build once. The error is a [*faultyBuild]
 // when the machine, or the repository's host, kept it from running.
-func (h *Handler) turn(ctx context.Context, t task.Task, req *request, lf *logFile, queued time.Time) (json.RawMessage, error) {
+func (h *Handler) turn(ctx context.Context, t task.Task, req *request, lf *logFile, queued time.Time, adopt bool) (json.RawMessage, error) {
 	if err := h.waitForSlot(ctx, lf); err != nil {
 		lf.note("ended before it began: %v", err)
 		return nil, err
@@ -352,12 +373,21 @@ func (h *Handler) turn(ctx context.Context, t task.Task, req *request, lf *logFi
 	if err := lf.hold(); err != nil {
 		return nil, res.faulty("SUBMITTED", err)
 	}
-	out, err := h.run(ctx, t, req, lf, res)
+	out, err := h.run(ctx, t, req, lf, res, adopt)
 	h.prune()
 	if closeErr := lf.letGo(); closeErr != nil {
 		h.log.Warn("build log can't be closed", zap.String("task_id", t.ID), zap.Error(closeErr))
 	}
 	return out, err
+}
+
+// Forget removes what was kept of a task whose result is stored.
+func (h *Handler) Forget(t task.Task) {
+	go func() {
+		if err := removeAll(h.works.dir(workName(t))); err != nil {
+			h.log.Warn("result of a build can't be removed", zap.String("task_id", t.ID), zap.Error(err))
+		}
+	}()
 }
 
 // heartbeat calls beat until the returned function is called, which waits for

@@ -198,8 +198,16 @@ func TestBuildRunsTheExactCommit(t *testing.T) {
 		t.Errorf("phases %s", got)
 	}
 	b.wantLog(t, "running command: cat who", "\none\n", "checked out commit "+one)
-	if left, _ := os.ReadDir(filepath.Join(h.cfg.DataDir, "work")); len(left) != 0 {
-		t.Errorf("work directory still has %v", left)
+	left, err := filepath.Glob(filepath.Join(h.cfg.DataDir, "work", "*", "*"))
+	if err != nil || len(left) != 1 || filepath.Base(left[0]) != resultFile {
+		t.Errorf("work directory still has %v, %v", left, err)
+	}
+	h.Forget(newTask(t, "t1", input{}))
+	for deadline := time.Now().Add(10 * time.Second); exists(left[0]) && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if exists(left[0]) {
+		t.Error("the result is kept although it is stored")
 	}
 	// A commit before the file was there.
 	b = run(t, h, newTask(t, "t2", input{"SourceVersion": first, "SourceLocationOverride": r.bare}))

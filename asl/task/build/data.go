@@ -23,7 +23,9 @@ import (
 //
 //	lock           held while a Handler lives
 //	mirrors/       one bare repository per clone URL
-//	work/          one directory per running build; emptied at start-up
+//	work/          one directory per running build, and what is kept of ended
+//	               ones until their results are stored
+//	work.boot      since which boot of the machine work/ is written
 //	logs/          <execution>/<task>.log
 //	artifacts/     <execution>/<task>/…
 //	numbers.json   the last build number of each project

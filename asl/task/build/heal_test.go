@@ -241,7 +241,7 @@ func TestHealthyMirrorsStay(t *testing.T) {
 		t.Errorf("renewed %d times", n)
 	}
 	s := &source{mirror: h.mirrors.get(r.bare, "sha1"), commit: commit, format: "sha1"}
-	g := h.newGit(proc.NewGroup("test", time.Second), &request{})
+	g := h.newGit(proc.NewGroup("test", "", time.Second), &request{})
 	failure := &gitError{command: "checkout", text: "error: some words that nobody knows"}
 	if healed, err := s.heal(context.Background(), g, failure, 0, func(string, ...any) {}); healed || err != nil {
 		t.Errorf("healed %v, %v", healed, err)

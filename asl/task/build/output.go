@@ -5,16 +5,24 @@ package build
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
+
+	"switchyard/asl/task/internal/fault"
 )
 
 // output is the pipe from a build's programs to its log. Programs that a
 // phase leaves in the background keep writing to it, so its end says nothing
 // about a phase; instead a mark is sent through the pipe itself.
 type output struct {
-	w, r   *os.File
+	w, r *os.File
+	// reader is a second end to read from, for the programs to hold: without
+	// it they would die of SIGPIPE, in the middle of what they do, when this
+	// process is killed. It is nil where there is no such thing.
+	reader *os.File
 	mark   []byte
 	marks  chan struct{}
 	copied chan struct{}
@@ -27,8 +35,23 @@ func newOutput(log io.Writer) (*output, error) {
 	}
 	// Random, so that no program writes it by chance or on purpose.
 	o := &output{r: r, w: w, mark: []byte("\x00" + rand.Text()), marks: make(chan struct{}, 1), copied: make(chan struct{})}
+	// Not a duplicate of r, which must stay in non-blocking mode.
+	if o.reader, err = os.Open(fmt.Sprintf("/proc/self/fd/%d", fd(r))); err != nil {
+		o.reader = nil
+		if fault.Of(err) != nil {
+			return nil, errors.Join(err, r.Close(), w.Close())
+		}
+	}
 	go o.copy(log)
 	return o, nil
+}
+
+// fd is the descriptor's number; unlike File.Fd it changes nothing.
+func fd(f *os.File) (n uintptr) {
+	if c, err := f.SyscallConn(); err == nil {
+		_ = c.Control(func(p uintptr) { n = p })
+	}
+	return n
 }
 
 // copy runs until the pipe ends, and closes copied.
@@ -77,6 +100,9 @@ func (o *output) drain() {
 // that escaped may hold the pipe open: it is not waited for.
 func (o *output) close() error {
 	err := o.w.Close()
+	if o.reader != nil {
+		err = errors.Join(err, o.reader.Close())
+	}
 	_ = o.r.SetReadDeadline(time.Now().Add(2 * time.Second))
 	<-o.copied
 	if cerr := o.r.Close(); err == nil {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -140,10 +141,170 @@ func victim(dataDir, input string) error {
 	if err != nil {
 		return err
 	}
-	_, err = h.Run(context.Background(), task.Task{
-		ID: "t", Resource: ResourceSync, Input: json.RawMessage(input), ExecutionName: "run-1", Heartbeat: func() {},
-	})
+	_, err = h.Run(context.Background(), victimTask(input))
+	fmt.Println("ended")
+	time.Sleep(time.Minute) // to be killed before anybody has stored the result
 	return err
+}
+
+func victimTask(input string) task.Task {
+	return task.Task{
+		ID: "t", Resource: ResourceSync, Input: json.RawMessage(input), ExecutionName: "run-1", Heartbeat: func() {},
+	}
+}
+
+// A build is not run again whose commands had come to their end, before
+// Switchyard was killed or while it was away; one that was cut off is.
+func TestKilledSwitchyardDoesNotRepeatEndedBuilds(t *testing.T) {
+	const spec = `version: 0.2
+env: {exported-variables: [WORD]}
+phases:
+  build: {commands: ["false"]}
+  post_build:
+    commands:
+      - WORD=kept; echo made > made.txt
+      - 'echo x >> DIR/begun; while ! test -f DIR/go; do sleep .01; done; echo printed by nobody; sh -c "echo x >> DIR/ended"; echo more'
+artifacts: {files: [made.txt]}
+`
+	for _, tc := range []struct {
+		name, wantLog string
+		// letGo says when the last command may go on: before the kill, after it,
+		// or once the next process is there.
+		letGo string
+	}{
+		{"before", "its result is taken over", "before"},
+		{"meanwhile", "it goes on from there", "after"},
+		{"never", "the build was interrupted by a restart of Switchyard; ", "next"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRepo(t)
+			dir, dataDir := t.TempDir(), t.TempDir()
+			commit := r.spec(strings.ReplaceAll(spec, "DIR", dir))
+			in, err := json.Marshal(input{"ProjectName": "app", "SourceVersion": commit, "SourceLocationOverride": r.bare})
+			if err != nil {
+				t.Fatal(err)
+			}
+			count := func(name string) int {
+				b, _ := os.ReadFile(filepath.Join(dir, name))
+				return strings.Count(string(b), "x")
+			}
+			until := func(what string, is func() bool) {
+				t.Helper()
+				for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {
+					if time.Now().After(deadline) {
+						t.Fatalf("%s: not after a minute", what)
+					}
+				}
+			}
+			letGo := func() {
+				t.Helper()
+				if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), "BUILD_TEST_DATA_DIR="+dataDir, "BUILD_TEST_INPUT="+string(in))
+			var out safeBuffer
+			cmd.Stdout = &out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			until("the build begins", func() bool { return count("begun") == 1 })
+			if tc.letGo == "before" {
+				letGo()
+				until("the build ends", func() bool { return strings.Contains(out.String(), "ended") })
+			}
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			if tc.letGo == "after" {
+				letGo()
+				until("the command ends", func() bool {
+					done, err := filepath.Glob(filepath.Join(dataDir, "work", "*", "control", doneFile))
+					return err == nil && len(done) == 1
+				})
+			}
+			h := newHandler(t, Config{DataDir: dataDir})
+			if tc.letGo == "next" {
+				letGo()
+			}
+			tk := victimTask(string(in))
+			tk.Restarted = true
+			b := run(t, h, tk)
+			b.wantLog(t, tc.wantLog)
+			begun, ended := 1, 1
+			if tc.letGo == "next" {
+				begun = 2
+			}
+			if count("begun") != begun || count("ended") != ended {
+				t.Errorf("begun %d times, ended %d times\n%s", count("begun"), count("ended"), b.log)
+			}
+			// The failure of the phase before is remembered, too.
+			want := "DOWNLOAD_SOURCE=SUCCEEDED INSTALL=SUCCEEDED PRE_BUILD=SUCCEEDED BUILD=FAILED POST_BUILD=SUCCEEDED UPLOAD_ARTIFACTS=SUCCEEDED"
+			if b.err == nil || b.phases() != want {
+				t.Errorf("%v: %s", b.err, b.phases())
+			}
+			if v := b.result.ExportedEnvironmentVariables; len(v) != 1 || v[0].Value != "kept" {
+				t.Errorf("exported %v", v)
+			}
+			if text, err := os.ReadFile(filepath.Join(b.result.Artifacts.Location, "made.txt")); err != nil || string(text) != "made\n" {
+				t.Errorf("artifact %q, %v", text, err)
+			}
+		})
+	}
+}
+
+// safeBuffer is written by one goroutine and read by another.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// A build whose commands have ended as the engine shuts down is not run again
+// either.
+func TestShutdownDoesNotRepeatEndedBuilds(t *testing.T) {
+	r := newRepo(t)
+	dir := t.TempDir()
+	ended := filepath.Join(dir, "ended")
+	commit := r.spec("version: 0.2\nphases: {build: {commands: ['echo x >> " + ended + "']}}\nartifacts: {name: '$(sleep 100)', files: [buildspec.yml]}\n")
+	h := newHandler(t, Config{})
+	in := input{"SourceVersion": commit, "SourceLocationOverride": r.bare}
+	ctx, stop := context.WithCancelCause(t.Context())
+	go func() {
+		waitForLog(t, t.Context(), h.logs.path("run-1", "t"), "entering phase UPLOAD_ARTIFACTS")
+		stop(task.ErrShutdown)
+	}()
+	tk := newTask(t, "t", in)
+	if _, err := h.Run(ctx, tk); !errors.Is(err, task.ErrShutdown) {
+		t.Fatalf("Run: %v", err)
+	}
+	// The next time there is nothing to wait for.
+	control := filepath.Join(h.works.dir(workName(tk)), "control", progressFile)
+	text, err := os.ReadFile(control)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(control, []byte(strings.Replace(string(text), "$(sleep 100)", "n", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tk.Restarted = true
+	b := run(t, h, tk)
+	if text, err := os.ReadFile(ended); b.err != nil || err != nil || string(text) != "x\n" {
+		t.Errorf("%v %q %v\n%s", b.err, text, err, b.log)
+	}
 }
 
 func TestKilledSwitchyardIsCleanedUpAfter(t *testing.T) {
@@ -184,8 +345,8 @@ func TestKilledSwitchyardIsCleanedUpAfter(t *testing.T) {
 	// be found by its session, which died with the other Switchyard.
 	wantGone(t, left[:2])
 	_ = syscall.Kill(left[2], syscall.SIGKILL)
-	if _, err := os.Stat(filepath.Join(dataDir, "work")); err == nil {
-		t.Error("work directory is still there")
+	if left, err := filepath.Glob(filepath.Join(dataDir, "work", "*")); err != nil || len(left) > 0 {
+		t.Errorf("work directories are still there: %v %v", left, err)
 	}
 	if _, err := os.Stat(lock); err == nil {
 		t.Error("git's lock is still there")
@@ -196,5 +357,5 @@ func TestKilledSwitchyardIsCleanedUpAfter(t *testing.T) {
 	if b.err != nil {
 		t.Errorf("build that is run again: %v", b.err)
 	}
-	b.wantLog(t, "\nready\n", "Switchyard was restarted while this build ran", "\nagain\n")
+	b.wantLog(t, "\nready\n", "the build was interrupted by a restart of Switchyard", "\nagain\n")
 }

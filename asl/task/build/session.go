@@ -38,6 +38,7 @@ type session struct {
 	// dir is the work directory: src, home, tmp, and control, which is ours.
 	dir, src string
 	spec     *buildspec
+	specText string
 	env      environment
 	shell    string
 	// secretNames are the variables whose values must not be exported.
@@ -46,12 +47,17 @@ type session struct {
 	// steps counts the shells that were started, for the names of scripts.
 	steps  int
 	failed bool
+	// adopt is true when an earlier process ran all of the commands.
+	adopt bool
 	// fault is what the machine did to the build; nothing runs after it.
 	fault *fault.Error
 }
 
 // run does one build, from a free slot to its result.
-func (h *Handler) run(ctx context.Context, t task.Task, req *request, lf *logFile, res *buildResult) (json.RawMessage, error) {
+//
+// With adopt the commands of the build have ended in an earlier process, and
+// only what follows them is done.
+func (h *Handler) run(ctx context.Context, t task.Task, req *request, lf *logFile, res *buildResult, adopt bool) (json.RawMessage, error) {
 	var err error
 	if res.BuildNumber, err = h.numbers.next(req.project); err != nil {
 		return nil, res.faulty("SUBMITTED", fmt.Errorf("number the build: %w", err))
@@ -64,7 +70,8 @@ func (h *Handler) run(ctx context.Context, t task.Task, req *request, lf *logFil
 	var s *session
 	for retries := 0; ; retries++ {
 		res.Phases = []phaseResult{{PhaseType: "QUEUED", PhaseStatus: statusSucceeded, StartTime: res.StartTime, EndTime: millis(h.now())}}
-		s = &session{h: h, t: t, req: req, log: lf, res: res, group: proc.NewGroup(h.cfg.DataDir, h.cfg.KillGrace)}
+		s = h.newSession(t, req, lf, res)
+		s.adopt = adopt && retries == 0
 		again, err := s.attempt(ctx, retries)
 		if err != nil {
 			log.Warn("build can't be cleaned up", zap.Error(err))
@@ -75,17 +82,44 @@ func (h *Handler) run(ctx context.Context, t task.Task, req *request, lf *logFil
 		}
 	}
 	res.end(h.now())
+	out, err := s.outcome(ctx, log)
+	var failure *task.Error
+	if err == nil || errors.As(err, &failure) {
+		// First the result, then all else goes: a kill in between must not
+		// have the build run again.
+		if err := h.works.keep(workName(t), out, err); err != nil {
+			log.Warn("the result can't be kept; the build may run again if Switchyard is killed now", zap.Error(err))
+		}
+	} else if errors.Is(err, task.ErrShutdown) && exists(s.control(doneFile)) {
+		return out, err // the next process takes it over
+	}
+	if err := h.works.clean(workName(t)); err != nil {
+		log.Warn("build can't be cleaned up", zap.Error(err))
+		lf.note("clean-up: %v", err)
+	}
+	return out, err
+}
+
+func (h *Handler) newSession(t task.Task, req *request, lf *logFile, res *buildResult) *session {
+	s := &session{h: h, t: t, req: req, log: lf, res: res, group: proc.NewGroup(h.cfg.DataDir, workName(t), h.cfg.KillGrace)}
+	s.dir = h.works.dir(workName(t))
+	s.src = filepath.Join(s.dir, "src")
+	return s
+}
+
+// outcome says how the build ended, in its log too.
+func (s *session) outcome(ctx context.Context, log *zap.Logger) (json.RawMessage, error) {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errTimedOut) {
-		lf.note("build stopped: %v", cause)
+		s.log.note("build stopped: %v", cause)
 		log.Info("build stopped", zap.NamedError("cause", cause))
 		return nil, cause
 	}
 	if s.fault != nil {
-		return nil, &faultyBuild{fault: s.fault, res: res}
+		return nil, &faultyBuild{fault: s.fault, res: s.res}
 	}
-	lf.note("build %s", res.BuildStatus)
-	log.Info("build ended", zap.String("status", res.BuildStatus))
-	return res.output()
+	s.log.note("build %s", s.res.BuildStatus)
+	log.Info("build ended", zap.String("status", s.res.BuildStatus))
+	return s.res.output()
 }
 
 // redact removes a password from a URL.
@@ -104,24 +138,44 @@ func redact(cloneURL string) string {
 // attempt runs the build once and cleans up after it. It returns true when
 // the buildspec asks for another attempt.
 func (s *session) attempt(ctx context.Context, retries int) (again bool, err error) {
-	s.dir = filepath.Join(s.h.cfg.DataDir, "work", shortName(s.res.ID))
-	s.src = filepath.Join(s.dir, "src")
-	s.res.BuildStatus = statusSucceeded
 	if s.out, err = newOutput(s.log); err != nil {
 		s.fault = &fault.Error{Err: err}
 		s.res.fail("SUBMITTED", err)
 		return false, nil
 	}
 	defer func() {
-		err = errors.Join(err, s.group.End(), s.out.close(), removeAll(s.dir))
+		err = errors.Join(err, s.group.End(), s.out.close())
 	}()
 
-	if !s.phase(ctx, "DOWNLOAD_SOURCE", s.download) {
-		return false, nil
+	ended := "" // the phase whose commands, the last, an earlier process ran
+	if s.adopt {
+		if ended, err = s.resume(); err != nil {
+			s.log.note("what the earlier process left can't be used, the build begins again: %v", err)
+			ended = ""
+		}
+	}
+	if ended == "" {
+		s.res.BuildStatus = statusSucceeded
+		if !s.phase(ctx, "DOWNLOAD_SOURCE", s.download) {
+			return false, nil
+		}
 	}
 	for _, name := range specPhases {
 		p := s.spec.phases[name]
+		switch {
+		case ended == name:
+			ended, p.commands, p.finally = "", nil, nil
+		case ended != "":
+			continue
+		case name == s.spec.lastPhase():
+			if err := s.record(name); err != nil {
+				s.log.note("the build would run again if Switchyard was killed: %v", err)
+			}
+		}
 		if s.phase(ctx, name, func(ctx context.Context) error { return s.runPhase(ctx, name, p) }) {
+			if name == s.spec.lastPhase() {
+				s.markDone()
+			}
 			continue
 		}
 		if ctx.Err() != nil || s.fault != nil {
@@ -311,6 +365,7 @@ func (s *session) readSpec() error {
 			return fmt.Errorf("commit %s: %w", s.res.ResolvedSourceVersion, err)
 		}
 	}
+	s.specText = string(text)
 	var err error
 	s.spec, err = parseBuildspec(s.specName(), text)
 	return err

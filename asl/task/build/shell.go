@@ -48,8 +48,10 @@ func quote(s string) string {
 
 func (s *session) control(name string) string { return filepath.Join(s.dir, "control", name) }
 
-// script writes the program that runs commands[from:].
-func (s *session) script(commands []string, from int) string {
+// script writes the program that runs commands[from:]. With last they are the
+// end of the build, and the shell itself notes that they have come to it: this
+// process may be gone by then.
+func (s *session) script(commands []string, from int, last bool) string {
 	var b strings.Builder
 	saved := s.control("env")
 	if s.hasSaved() {
@@ -81,7 +83,13 @@ func (s *session) script(commands []string, from int) string {
 		// would lose its own set -e.
 		fmt.Fprintf(&b, "eval %s\n__switchyard_check $?\n", quote(c))
 	}
+	if last {
+		fmt.Fprintf(&b, ": >| %s\n", quote(s.control(doneFile)))
+	}
 	fmt.Fprintf(&b, "printf %%s %d >| %s\n__switchyard_save\n", len(commands), quote(s.control("at")))
+	if last {
+		fmt.Fprintf(&b, ": >| %s\n", quote(s.control(savedFile)))
+	}
 	return b.String()
 }
 
@@ -96,7 +104,8 @@ func (s *session) hasSaved() bool {
 // runPhase runs the commands and then, whatever came of them, the finally
 // commands of a phase.
 func (s *session) runPhase(ctx context.Context, name string, p phaseSpec) error {
-	err := s.runCommands(ctx, p.commands)
+	last := name == s.spec.lastPhase()
+	err := s.runCommands(ctx, p.commands, last && len(p.finally) == 0)
 	if ctx.Err() != nil {
 		return err
 	}
@@ -105,18 +114,18 @@ func (s *session) runPhase(ctx context.Context, name string, p phaseSpec) error 
 	}
 	if len(p.finally) > 0 {
 		s.log.note("%s: finally", name)
-		err = errors.Join(err, s.runCommands(ctx, p.finally))
+		err = errors.Join(err, s.runCommands(ctx, p.finally, last && err == nil))
 	}
 	return err
 }
 
-func (s *session) runCommands(ctx context.Context, commands []string) error {
+func (s *session) runCommands(ctx context.Context, commands []string, last bool) error {
 	for from := 0; from < len(commands); {
 		until := len(commands)
 		if s.spec.apart {
 			until = from + 1
 		}
-		at, err := s.runShell(ctx, commands[:until], from)
+		at, err := s.runShell(ctx, commands[:until], from, last && until == len(commands))
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
@@ -135,10 +144,10 @@ func (s *session) runCommands(ctx context.Context, commands []string) error {
 
 // runShell runs commands[from:] in one shell and returns where it ended:
 // len(commands) when it came to the end of them.
-func (s *session) runShell(ctx context.Context, commands []string, from int) (at int, err error) {
+func (s *session) runShell(ctx context.Context, commands []string, from int, last bool) (at int, err error) {
 	s.steps++
 	script := s.control("script-" + strconv.Itoa(s.steps))
-	if err := os.WriteFile(script, []byte(s.script(commands, from)), 0o600); err != nil {
+	if err := os.WriteFile(script, []byte(s.script(commands, from, last)), 0o600); err != nil {
 		return from, err
 	}
 	argv := []string{s.shell, script}
@@ -148,13 +157,16 @@ func (s *session) runShell(ctx context.Context, commands []string, from int) (at
 	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // the group ends it with ctx, children too
 	cmd.Dir = s.src
 	cmd.Stdout, cmd.Stderr = s.out.w, s.out.w
+	if s.out.reader != nil {
+		cmd.ExtraFiles = []*os.File{s.out.reader}
+	}
 	cmd.Env = []string{}
 	if !s.hasSaved() {
 		cmd.Env = s.env.list()
 	}
 	runErr := s.group.Run(ctx, cmd)
 	s.out.drain()
-	if err := os.Rename(s.control("env.new"), s.control("env")); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := s.takeSaved(); err != nil {
 		return from, err
 	}
 	at = from
@@ -165,6 +177,15 @@ func (s *session) runShell(ctx context.Context, commands []string, from int) (at
 	}
 	_ = os.Remove(s.control("at"))
 	return at, runErr
+}
+
+// takeSaved makes what a shell saved the state that the next begins with.
+func (s *session) takeSaved() error {
+	err := os.Rename(s.control("env.new"), s.control("env"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // savedVariables are the variables of [buildspec.used] as the last shell left

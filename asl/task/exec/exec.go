@@ -18,14 +18,13 @@ import (
 	"os"
 	osexec "os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"switchyard/asl/task"
-	"switchyard/asl/task/internal/proc"
+	"switchyard/asl/task/internal/fault"
 	"switchyard/asl/task/lambda"
 )
 
@@ -41,6 +40,11 @@ type Config struct {
 	// this process, by default PATH, HOME, LANG, LC_ALL, TZ.
 	Env        map[string]string
 	InheritEnv []string
+	// StateDir keeps what programs are given and answer until [Program.Forget].
+	// It may be shared by all programs of one engine, whose tasks have IDs of
+	// their own. Without it, nothing of a program is found again after a crash,
+	// and what is left of it is ended.
+	StateDir string
 	// Timeout is for one invocation. Default: 15 minutes, Lambda's longest.
 	Timeout time.Duration
 	// KillGrace is how long processes have between SIGTERM and SIGKILL.
@@ -54,6 +58,8 @@ type Program struct {
 	path string
 	env  []string
 	log  *zap.Logger
+	// firstWait is the wait after the first fault of the machine.
+	firstWait time.Duration
 }
 
 var _ lambda.Function = (*Program)(nil)
@@ -82,7 +88,7 @@ func New(log *zap.Logger, cfg Config) (*Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("exec: %w", err)
 	}
-	p := &Program{cfg: cfg, path: path, log: log.Named("exec")}
+	p := &Program{cfg: cfg, path: path, log: log.Named("exec"), firstWait: time.Second}
 	for _, name := range cfg.InheritEnv {
 		if _, ok := cfg.Env[name]; ok {
 			continue
@@ -97,92 +103,102 @@ func New(log *zap.Logger, cfg Config) (*Program, error) {
 		}
 		p.env = append(p.env, name+"="+v)
 	}
+	if err := p.clean(); err != nil {
+		return nil, fmt.Errorf("exec %s: %w", cfg.Command[0], err)
+	}
 	return p, nil
 }
 
 // maxStderr is how much of the end of standard error is looked at, in bytes.
 const maxStderr = 4 << 10
 
-// Invoke runs the program once. An exit status other than 0 is an error: the
-// one on standard output if it is an object with errorType, otherwise
+// patience is for how long a program is tried again that this machine keeps
+// from running.
+const patience = time.Hour
+
+// Invoke runs the program. An exit status other than 0 is an error: the one on
+// standard output if it is an object with errorType, otherwise
 // Runtime.ExitError with the end of standard error.
 func (p *Program) Invoke(ctx context.Context, t task.Task, payload json.RawMessage) ([]byte, error) {
-	owner := "exec " + t.ExecutionARN + " " + t.ID
-	if t.Restarted {
-		// An earlier process may have been killed while its program ran.
-		if _, err := proc.Sweep(owner, p.cfg.KillGrace); err != nil {
-			return nil, fmt.Errorf("end earlier run of task %s: %w", t.ID, err)
+	waits := fault.Waits{First: p.firstWait, Patience: patience}
+	for try := 1; ; try++ {
+		out, err := p.invoke(ctx, t, payload)
+		f := fault.Of(err)
+		if f == nil {
+			return out, err
+		}
+		wait, ok := waits.After(f, time.Now())
+		if !ok {
+			return nil, &task.Error{Name: task.MachineFault, Cause: fmt.Sprintf("%v (tried %d times)", err, try)}
+		}
+		p.log.Warn("program waits for the machine", zap.String("execution", t.ExecutionName), zap.String("task_id", t.ID),
+			zap.Int("try", try), zap.Duration("wait", wait), zap.Error(err))
+		if err := fault.Sleep(ctx, wait); err != nil {
+			return nil, err
 		}
 	}
-	dir, err := os.MkdirTemp("", "switchyard-exec-")
+}
+
+func (p *Program) invoke(ctx context.Context, t task.Task, payload json.RawMessage) (out []byte, err error) {
+	inv, err := p.open(t)
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", p.path, err)
 	}
-	defer os.RemoveAll(dir)
-
-	// Files, not pipes: a child that lives on can't keep us waiting, and a
-	// program that never reads can't block us.
-	var files [3]*os.File
-	for i, name := range []string{"in", "out", "err"} {
-		f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_RDWR|os.O_EXCL, 0o600)
-		if err != nil {
+	defer func() {
+		if closeErr := inv.close(ctx, err); closeErr != nil {
+			p.log.Warn("what a program leaves can't be removed", zap.String("task_id", t.ID), zap.Error(closeErr))
+		}
+	}()
+	var runErr error
+	adopted := false
+	if t.Restarted {
+		// An earlier process may have been killed while its program ran.
+		if adopted, runErr = inv.adopt(ctx); !adopted && runErr != nil {
+			return nil, fmt.Errorf("end earlier run of task %s: %w", t.ID, runErr)
+		}
+	}
+	if !adopted {
+		if err := inv.prepare(payload); err != nil {
 			return nil, fmt.Errorf("run %s: %w", p.path, err)
 		}
-		defer f.Close()
-		files[i] = f
-	}
-	if _, err := files[0].Write(payload); err != nil {
-		return nil, fmt.Errorf("run %s: %w", p.path, err)
-	}
-	if _, err := files[0].Seek(0, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("run %s: %w", p.path, err)
-	}
-
-	cmd := &osexec.Cmd{Path: p.path, Args: p.cfg.Command, Dir: p.cfg.Dir}
-	if cmd.Dir == "" {
-		cmd.Dir = filepath.Join(dir, "work")
-		if err := os.Mkdir(cmd.Dir, 0o700); err != nil {
+		if runErr, err = inv.run(ctx); err != nil {
 			return nil, fmt.Errorf("run %s: %w", p.path, err)
 		}
 	}
-	cmd.Env = append(slices.Clone(p.env), "SWITCHYARD_EXECUTION="+t.ExecutionName, "SWITCHYARD_STATE="+t.StateName)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = files[0], files[1], files[2]
-
-	timed, cancel := context.WithTimeoutCause(ctx, p.cfg.Timeout, lambda.ErrTimedOut)
-	defer cancel()
-	timed, stopWatch := watch(timed, files[1], files[2])
-	defer stopWatch()
-	group := proc.NewGroup(owner, p.cfg.KillGrace)
-	runErr := group.Run(timed, cmd)
-	if err := group.End(); err != nil {
-		p.log.Warn("program can't be ended", zap.String("task_id", t.ID), zap.Error(err))
+	if errors.Is(runErr, errTooMuch) {
+		return nil, &task.Error{Name: "States.DataLimitExceeded", Cause: fmt.Sprintf("%s wrote more than %d bytes", p.path, maxOutput)}
 	}
-	stderr := tail(files[2])
-	log := p.log.With(zap.String("execution", t.ExecutionName), zap.String("task_id", t.ID), zap.String("program", p.path))
+	stderr, err := tail(inv.path("err"))
+	if err != nil {
+		return nil, fmt.Errorf("read standard error of %s: %w", p.path, err)
+	}
 	if len(stderr) > 0 {
-		log.Info("program wrote to standard error", zap.ByteString("stderr", stderr))
+		p.log.Info("program wrote to standard error", zap.String("execution", t.ExecutionName), zap.String("task_id", t.ID),
+			zap.String("program", p.path), zap.ByteString("stderr", stderr))
 	}
-	return p.answer(timed, ctx, files[1], stderr, runErr)
+	return p.answer(ctx, inv.path("out"), stderr, runErr)
+}
+
+// Forget removes what was kept of a task whose result is stored.
+func (p *Program) Forget(t task.Task) {
+	if dir, ok := p.keptIn(t); ok {
+		go func() { _ = os.RemoveAll(dir) }() // New removes what is left
+	}
 }
 
 // answer judges how the program ended.
-func (p *Program) answer(timed, ctx context.Context, stdout *os.File, stderr []byte, runErr error) ([]byte, error) {
-	cause := context.Cause(timed)
+func (p *Program) answer(ctx context.Context, stdout string, stderr []byte, runErr error) ([]byte, error) {
 	switch {
+	case runErr == nil: // it had ended, whatever ended after it
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case errors.Is(cause, lambda.ErrTimedOut):
+	case errors.Is(runErr, lambda.ErrTimedOut):
 		return nil, lambda.NewError(lambda.TypeTimedOut, fmt.Sprintf("Task timed out after %.2f seconds", p.cfg.Timeout.Seconds()))
-	case errors.Is(cause, errTooMuch):
-		return nil, &task.Error{Name: "States.DataLimitExceeded", Cause: fmt.Sprintf(
-			"%s wrote more than %d bytes", p.path, maxOutput)}
 	}
-	out := make([]byte, lambda.MaxPayload+1)
-	n, err := stdout.ReadAt(out, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
+	out, err := head(stdout)
+	if err != nil {
 		return nil, fmt.Errorf("read output of %s: %w", p.path, err)
 	}
-	out = out[:n]
 	if runErr == nil {
 		return out, nil
 	}
@@ -204,7 +220,7 @@ const maxOutput = 16 << 20
 var errTooMuch = errors.New("the program wrote too much")
 
 // watch ends the context when the files grow beyond maxOutput.
-func watch(ctx context.Context, files ...*os.File) (context.Context, func()) {
+func watch(ctx context.Context, files ...string) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -218,7 +234,7 @@ func watch(ctx context.Context, files ...*os.File) (context.Context, func()) {
 			case <-tick.C:
 			}
 			for _, f := range files {
-				if info, err := f.Stat(); err == nil && info.Size() > maxOutput {
+				if info, err := os.Stat(f); err == nil && info.Size() > maxOutput {
 					cancel(errTooMuch)
 				}
 			}
@@ -227,20 +243,33 @@ func watch(ctx context.Context, files ...*os.File) (context.Context, func()) {
 	return ctx, func() { cancel(nil); <-done }
 }
 
+// head is the beginning of a file, a little more than an answer may have.
+func head(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, lambda.MaxPayload+1))
+}
+
 // tail is the end of a file, from the beginning of a line where it is cut.
-func tail(f *os.File) []byte {
+func tail(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	from := max(0, info.Size()-maxStderr)
-	b := make([]byte, info.Size()-from)
-	n, _ := f.ReadAt(b, from)
-	b = b[:n]
+	b, err := io.ReadAll(io.NewSectionReader(f, from, maxStderr))
 	if from > 0 {
 		if _, rest, ok := bytes.Cut(b, []byte("\n")); ok && len(rest) > 0 {
 			b = rest
 		}
 	}
-	return b
+	return b, err
 }

@@ -40,12 +40,18 @@ type Function interface {
 	Invoke(ctx context.Context, t task.Task, payload json.RawMessage) ([]byte, error)
 }
 
+// keeper is a [Function] that keeps answers, as a [task.Keeper] does.
+type keeper interface{ Forget(t task.Task) }
+
 // Handler runs tasks that invoke functions.
 type Handler struct {
 	functions map[string]Function
 }
 
-var _ task.Handler = (*Handler)(nil)
+var (
+	_ task.Handler = (*Handler)(nil)
+	_ task.Keeper  = (*Handler)(nil)
+)
 
 // New makes a handler for functions by name, or by ARN for those whose ARN
 // alone is meant.
@@ -98,6 +104,19 @@ func (h *Handler) Run(ctx context.Context, t task.Task) (json.RawMessage, error)
 		return out, err
 	}
 	return envelope(t, out)
+}
+
+// Forget lets the function forget the answer that it keeps.
+func (h *Handler) Forget(t task.Task) {
+	inv, err := decode(t)
+	if err != nil {
+		return
+	}
+	if f, ok := h.find(inv.function); ok {
+		if k, ok := f.(keeper); ok {
+			k.Forget(t)
+		}
+	}
 }
 
 func decode(t task.Task) (invocation, error) {

@@ -15,6 +15,11 @@
 // The mark also names this process, so that [Sweep] finds what a process that
 // was killed left behind. Elsewhere than on Linux only process groups are
 // ended and Sweep finds nothing.
+//
+// Nothing asks the kernel to end programs with this process (PDEATHSIG): it
+// would end the program started here and let those that it started go on, so
+// that nobody could tell any more whether they had come to their end. What
+// outlives this process is ended, or waited for, by the next one.
 package proc
 
 import (
@@ -23,6 +28,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -32,7 +38,7 @@ import (
 )
 
 // markVar is the environment variable that carries the mark:
-// <hash of the owner>.<supervisor>.<serial>.
+// <hash of the owner>.<supervisor>.<serial>.<name>.
 const markVar = "SWITCHYARD_MARK"
 
 // serial tells the groups of this process apart; a mark must be unique among
@@ -51,11 +57,11 @@ type Group struct {
 }
 
 // NewGroup makes a group. The owner is any text by which [Sweep] finds the
-// group's programs after a crash. The grace is how long they have between
-// SIGTERM and SIGKILL.
-func NewGroup(owner string, grace time.Duration) *Group {
+// group's programs after a crash, and the name, a word, is what it counts them
+// by. The grace is how long they have between SIGTERM and SIGKILL.
+func NewGroup(owner, name string, grace time.Duration) *Group {
 	return &Group{
-		mark:    fmt.Sprintf("%s.%s.%d", ownerKey(owner), supervisor(), serial.Add(1)),
+		mark:    fmt.Sprintf("%s.%s.%d.%s", ownerKey(owner), supervisor(), serial.Add(1), name),
 		grace:   grace,
 		leaders: make(map[int]bool),
 	}
@@ -147,26 +153,61 @@ func end(members func() []member, grace time.Duration) error {
 }
 
 // Sweep ends what the groups of the same owner left behind in processes that
-// are gone, and returns how many processes that were at first. Groups of
-// living processes are let alone.
-func Sweep(owner string, grace time.Duration) (int, error) {
-	prefix := markVar + "=" + ownerKey(owner) + "."
-	members := func() []member {
+// are gone, and returns how many processes that were at first, by the names of
+// their groups. Groups of living processes are let alone.
+func Sweep(owner string, grace time.Duration) (map[string]int, error) {
+	ended := make(map[string]int)
+	members := func(count bool) []member {
 		return scan(func(p process) bool {
-			rest, ok := strings.CutPrefix(p.mark(), prefix)
-			if !ok {
+			by, name, ok := marked(p, owner)
+			if !ok || alive(by) {
 				return false
 			}
-			by, _, _ := strings.Cut(rest, ".")
-			return !alive(by)
+			if count {
+				ended[name]++
+			}
+			return true
 		})
 	}
-	first := members()
+	first := members(true)
 	for _, m := range first {
 		m.release()
 	}
 	if len(first) == 0 {
-		return 0, nil
+		return nil, nil
 	}
-	return len(first), end(members, grace)
+	return ended, end(func() []member { return members(false) }, grace)
+}
+
+// Lives reports whether the process with that PID lives and belongs to a group
+// of the owner: a PID may have been used again.
+func Lives(pid int, owner string) bool {
+	p, ok := readProcess(pid)
+	if !ok {
+		return false
+	}
+	_, _, ok = marked(p, owner)
+	return ok
+}
+
+// marked takes the mark of a process apart, if it is one of the owner's: who
+// supervised its group, and the group's name.
+func marked(p process, owner string) (supervisor, name string, ok bool) {
+	rest, ok := strings.CutPrefix(p.mark(), markVar+"="+ownerKey(owner)+".")
+	if !ok {
+		return "", "", false
+	}
+	supervisor, rest, _ = strings.Cut(rest, ".")
+	_, name, _ = strings.Cut(rest, ".")
+	return supervisor, name, true
+}
+
+// BootID names the time since this machine was booted; "" where there is no
+// such name. No process of another boot lives.
+func BootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
 }

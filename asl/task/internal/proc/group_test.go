@@ -54,7 +54,7 @@ func TestEndFindsWhatLeftTheGroup(t *testing.T) {
 		"changed its directory": `(cd / && exec sleep 300) >/dev/null & echo $!`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := NewGroup("test", 100*time.Millisecond)
+			g := NewGroup("test", "", 100*time.Millisecond)
 			pid := start(t, g, script)
 			if !running(pid) {
 				t.Fatal("it ended by itself")
@@ -71,14 +71,14 @@ func TestEndFindsWhatLeftTheGroup(t *testing.T) {
 }
 
 func TestGroupsLetEachOtherAlone(t *testing.T) {
-	one, two := NewGroup("test", time.Second), NewGroup("test", time.Second)
+	one, two := NewGroup("test", "", time.Second), NewGroup("test", "", time.Second)
 	pid := start(t, one, `sleep 300 >/dev/null & echo $!`)
 	if err := two.End(); err != nil {
 		t.Fatal(err)
 	}
 	// This process lives, so its groups are no leftovers.
-	if n, err := Sweep("test", time.Second); n != 0 || err != nil {
-		t.Errorf("Sweep ended %d processes, %v", n, err)
+	if n, err := Sweep("test", time.Second); len(n) != 0 || err != nil {
+		t.Errorf("Sweep ended %v, %v", n, err)
 	}
 	if !running(pid) {
 		t.Error("the other group's process is gone")
@@ -91,21 +91,24 @@ func TestGroupsLetEachOtherAlone(t *testing.T) {
 func TestSweepEndsWhatADeadProcessLeft(t *testing.T) {
 	// The mark of a supervisor that is this process by PID, but not by its
 	// start: a PID that was used again.
-	g := NewGroup(t.Name(), 100*time.Millisecond)
-	g.mark = fmt.Sprintf("%s.%d-1.1", ownerKey(t.Name()), os.Getpid())
+	g := NewGroup(t.Name(), "", 100*time.Millisecond)
+	g.mark = fmt.Sprintf("%s.%d-1.1.one", ownerKey(t.Name()), os.Getpid())
 	pid := start(t, g, `setsid sleep 300 >/dev/null & echo $!`)
-	if n, err := Sweep("another owner", time.Second); n != 0 || err != nil || !running(pid) {
-		t.Errorf("Sweep of another owner ended %d processes, %v", n, err)
+	if !Lives(pid, t.Name()) || Lives(pid, "another owner") || Lives(os.Getpid(), t.Name()) {
+		t.Error("Lives does not tell whose a process is")
 	}
-	if n, err := Sweep(t.Name(), 100*time.Millisecond); n != 1 || err != nil || running(pid) {
-		t.Errorf("Sweep ended %d processes, %v", n, err)
+	if n, err := Sweep("another owner", time.Second); len(n) != 0 || err != nil || !running(pid) {
+		t.Errorf("Sweep of another owner ended %v, %v", n, err)
+	}
+	if n, err := Sweep(t.Name(), 100*time.Millisecond); n["one"] != 1 || len(n) != 1 || err != nil || running(pid) {
+		t.Errorf("Sweep ended %v, %v", n, err)
 	}
 }
 
 func TestRunReturnsTheCause(t *testing.T) {
 	cause := errors.New("stopped by a person")
 	ctx, stop := context.WithCancelCause(t.Context())
-	g := NewGroup("test", 100*time.Millisecond)
+	g := NewGroup("test", "", 100*time.Millisecond)
 	time.AfterFunc(20*time.Millisecond, func() { stop(cause) })
 	cmd := exec.Command("sh", "-c", "sleep 300 & wait")
 	if err := g.Run(ctx, cmd); !errors.Is(err, cause) {

@@ -1,0 +1,202 @@
+//go:build unix
+
+package build
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"switchyard/asl/task"
+	"switchyard/asl/task/internal/proc"
+)
+
+// works are the work directories of builds, <root>/<name>, and what is kept in
+// them over the end of this process: the result of a build until the engine has
+// stored it, and all of a build whose commands have ended. Such a build is not
+// run again when its task is; one that was cut off in a command is.
+//
+// A boot of the machine ends this: what was written before it may not be whole.
+type works struct{ root string }
+
+// workName names a task's work directory. It is short because sockets in its
+// TMPDIR may have paths of about 100 bytes only.
+func workName(t task.Task) string { return shortName(t.ExecutionARN + "\n" + t.ID) }
+
+func (w works) dir(name string) string { return filepath.Join(w.root, name) }
+
+const (
+	resultFile   = "result.json"
+	doneFile     = "done"  // the last command has ended
+	savedFile    = "saved" // and the shell has saved its variables
+	progressFile = "progress.json"
+)
+
+// keepFor is how long what no task asked for again is kept.
+const keepFor = 7 * 24 * time.Hour
+
+// settle lets shells save their variables whose last command has just ended;
+// they are about to be ended.
+func (w works) settle() {
+	done, err := filepath.Glob(filepath.Join(w.root, "*", "control", doneFile))
+	if err != nil {
+		return
+	}
+	deadline := time.Now().Add(2 * time.Second)
+	for _, d := range done {
+		for !exists(filepath.Join(filepath.Dir(d), savedFile)) && time.Now().Before(deadline) {
+			<-time.After(5 * time.Millisecond)
+		}
+	}
+}
+
+// recover removes what an earlier process left, except what is kept.
+func (w works) recover() error {
+	boot := proc.BootID()
+	bootFile := w.root + ".boot"
+	last, err := os.ReadFile(bootFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if boot == "" || string(last) != boot {
+		if err := removeAll(w.root); err != nil {
+			return err
+		}
+		return os.WriteFile(bootFile, []byte(boot), 0o600)
+	}
+	entries, err := os.ReadDir(w.root)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		dir := w.dir(e.Name())
+		info, err := e.Info()
+		if err == nil && time.Since(info.ModTime()) < keepFor && (exists(filepath.Join(dir, resultFile)) || exists(filepath.Join(dir, "control", doneFile))) {
+			continue
+		}
+		if err := removeAll(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keptResult is a task's output or error.
+type keptResult struct {
+	Output json.RawMessage `json:",omitempty"`
+	Error  *task.Error     `json:",omitempty"`
+}
+
+// keep writes the result of a build, whole or not at all.
+func (w works) keep(name string, output json.RawMessage, result error) error {
+	k := keptResult{Output: output}
+	if result != nil && !errors.As(result, &k.Error) {
+		return nil
+	}
+	if err := os.MkdirAll(w.dir(name), 0o700); err != nil {
+		return err
+	}
+	return writeJSON(filepath.Join(w.dir(name), resultFile), k)
+}
+
+// result gives the result that an earlier process kept.
+func (w works) result(name string) (output json.RawMessage, result error, ok bool) {
+	var k keptResult
+	b, err := os.ReadFile(filepath.Join(w.dir(name), resultFile))
+	if err != nil || json.Unmarshal(b, &k) != nil {
+		return nil, nil, false
+	}
+	if k.Error != nil {
+		return nil, k.Error, true
+	}
+	return k.Output, nil, true
+}
+
+// clean removes all of a build but its result.
+func (w works) clean(name string) error {
+	entries, err := os.ReadDir(w.dir(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, e := range entries {
+		if e.Name() != resultFile {
+			errs = append(errs, removeAll(filepath.Join(w.dir(name), e.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func writeJSON(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// progress is where a build was when its last commands began.
+type progress struct {
+	Result    buildResult
+	Phase     string
+	Failed    bool
+	Buildspec string
+}
+
+// lastPhase is the phase after which no command is left; "" when there are
+// none at all.
+func (b *buildspec) lastPhase() string {
+	last := ""
+	for _, name := range specPhases {
+		if p := b.phases[name]; len(p.commands)+len(p.finally) > 0 {
+			last = name
+		}
+	}
+	return last
+}
+
+// record lets the next process take the build over should this one be killed
+// after the commands of the phase, the last, have ended.
+func (s *session) record(phase string) error {
+	return writeJSON(s.control(progressFile), progress{Result: *s.res, Phase: phase, Failed: s.failed, Buildspec: s.specText})
+}
+
+// markDone notes that the last command has ended where its shell could not: it
+// ended with exit.
+func (s *session) markDone() {
+	for _, name := range []string{savedFile, doneFile} {
+		if err := os.WriteFile(s.control(name), nil, 0o600); err != nil {
+			s.log.note("the build would run again if Switchyard was killed now: %v", err)
+		}
+	}
+}
+
+// resume takes over a build all of whose commands ended in an earlier process.
+func (s *session) resume() (phase string, err error) {
+	b, err := os.ReadFile(s.control(progressFile))
+	if err != nil {
+		return "", err
+	}
+	var p progress
+	if err := json.Unmarshal(b, &p); err != nil {
+		return "", err
+	}
+	if s.spec, err = parseBuildspec(s.specName(), []byte(p.Buildspec)); err != nil {
+		return "", err
+	}
+	if err := s.takeSaved(); err != nil {
+		return "", err
+	}
+	*s.res = p.Result
+	s.failed, s.specText = p.Failed, p.Buildspec
+	return p.Phase, s.prepare()
+}
