@@ -16,28 +16,45 @@ type commitKey struct{ source, repository, sha string }
 // before them those that the journal keeps.
 type facts struct {
 	journal Journal
-	fresh   map[commitKey]*event.Commit
+	// read are those of each event, fresh the same by commit, once it is asked
+	// for.
+	read  []learned
+	fresh map[commitKey]*event.Commit
+}
+
+type learned struct {
+	source, repository string
+	commits            []event.Commit
 }
 
 // learn notes what an event says of its commits, which is everything for a
 // push. It returns what is worth keeping.
 func (f *facts) learn(ev *event.Event) []event.Commit {
-	var learned []event.Commit
+	commits := make([]event.Commit, 0, len(ev.Commits))
 	for i := range ev.Commits {
 		c := ev.Commits[i]
 		// A push tells the messages of the commits it lists, the empty ones too.
 		c.MessageKnown = c.KnowsMessage() || ev.Kind == event.Push && (c.Author != "" || c.PathsKnown)
 		if c.MessageKnown || c.PathsKnown {
-			learned = append(learned, c)
+			commits = append(commits, c)
 		}
 	}
+	f.read = append(f.read, learned{ev.Source, ev.Repository.FullName, commits})
+	return commits
+}
+
+// recent finds what was read in this step.
+func (f *facts) recent(key commitKey) *event.Commit {
 	if f.fresh == nil {
 		f.fresh = map[commitKey]*event.Commit{}
 	}
-	for i := range learned {
-		f.fresh[commitKey{ev.Source, ev.Repository.FullName, learned[i].SHA}] = &learned[i]
+	for _, l := range f.read {
+		for i := range l.commits {
+			f.fresh[commitKey{l.source, l.repository, l.commits[i].SHA}] = &l.commits[i]
+		}
 	}
-	return learned
+	f.read = nil
+	return f.fresh[key]
 }
 
 // fill adds to an event's commits what is known of them. It changes the event
@@ -47,7 +64,7 @@ func (f *facts) fill(ctx context.Context, ev *event.Event) error {
 	var ask []string
 	for i := range commits {
 		c := &commits[i]
-		if known := f.fresh[commitKey{ev.Source, ev.Repository.FullName, c.SHA}]; known != nil {
+		if known := f.recent(commitKey{ev.Source, ev.Repository.FullName, c.SHA}); known != nil {
 			merge(c, known)
 		}
 		if !c.KnowsMessage() || !c.PathsKnown {

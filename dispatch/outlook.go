@@ -14,24 +14,25 @@ import (
 //
 // What it holds is for answers alone. Expansion decides by the journal.
 type outlook struct {
+	seed maphash.Seed
+
 	mu sync.Mutex
 	// seen holds the IDs of the requests in the journal, all of them once
 	// complete is set.
 	seen     bloom
 	complete bool
 	// planned are the requests of deliveries that were accepted and are not
-	// expanded yet, and the refs that pushes among these have moved.
-	planned map[string]plan
-	tips    map[ref]tip
+	// expanded yet, and the refs that pushes among these have moved. Hashes
+	// stand for the names of both.
+	planned map[uint64]planned
+	tips    map[uint64]tip
 }
 
-type ref struct{ source, repository, name string }
-
-// plan is how many deliveries ask for a request, and which ref a push among
-// them brought it to.
-type plan struct {
+// planned is how many deliveries ask for a request, and which ref a push among
+// them brought it to, 0 for none.
+type planned struct {
 	deliveries int
-	ref        ref
+	ref        uint64
 }
 
 // tip is where the newest of some pushes will leave a ref.
@@ -45,8 +46,19 @@ type tip struct {
 const maxPlanned = 100_000
 
 func (o *outlook) init() {
-	o.planned, o.tips = map[string]plan{}, map[ref]tip{}
-	o.seen.init()
+	o.seed = maphash.MakeSeed()
+	o.planned, o.tips = map[uint64]planned{}, map[uint64]tip{}
+	o.seen = make(bloom, bloomBits/64)
+}
+
+func (o *outlook) hash(id string) uint64 { return maphash.String(o.seed, id) }
+
+// ref is the hash of a move's ref, 0 for none.
+func (o *outlook) ref(m *Move) uint64 {
+	if m == nil {
+		return 0
+	}
+	return maphash.Comparable(o.seed, [3]string{m.Source, m.Repository, m.Ref})
 }
 
 // prospect is what one delivery will come to.
@@ -63,30 +75,28 @@ type prospect struct {
 // until [outlook.done] is called with the same.
 func (o *outlook) plan(requests []event.Request, m *Move) prospect {
 	p := prospect{executions: make([]Foreseen, len(requests))}
+	at := o.ref(m)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	at := ref{}
-	if m != nil {
-		at = ref{m.Source, m.Repository, m.Ref}
-		if t, ok := o.tips[at]; ok {
-			p.tip = &t.sha
-		}
+	if t, ok := o.tips[at]; ok {
+		p.tip = &t.sha
 	}
 	for i := range requests {
 		r := &requests[i]
-		known, planned := o.planned[r.ID]
+		id := o.hash(r.ID)
+		known, waits := o.planned[id]
 		p.executions[i] = Foreseen{ID: r.ID, New: true}
-		if planned {
+		if waits {
 			p.executions[i] = again(r, m, known.ref == at, p.tip)
 		}
-		if !o.complete || o.seen.mayHave(r.ID) || r.Former != nil && o.seen.mayHave(r.Former.ID) {
+		if !o.complete || o.seen.mayHave(id) || r.Former != nil && o.seen.mayHave(o.hash(r.Former.ID)) {
 			p.ask = append(p.ask, i)
 		}
-		if planned || len(o.planned) < maxPlanned {
+		if waits || len(o.planned) < maxPlanned {
 			if known.deliveries++; m != nil && m.After != "" {
 				known.ref = at
 			}
-			o.planned[r.ID] = known
+			o.planned[id] = known
 		}
 	}
 	if t, ok := o.tips[at]; m != nil && (ok || len(o.tips) < maxPlanned) {
@@ -109,7 +119,8 @@ func again(r *event.Request, m *Move, landed bool, tip *string) Foreseen {
 func (o *outlook) done(ids []string, m *Move, recorded bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, id := range ids {
+	for _, name := range ids {
+		id := o.hash(name)
 		if recorded {
 			o.seen.add(id)
 		}
@@ -123,7 +134,7 @@ func (o *outlook) done(ids []string, m *Move, recorded bool) {
 	if m == nil {
 		return
 	}
-	at := ref{m.Source, m.Repository, m.Ref}
+	at := o.ref(m)
 	if t := o.tips[at]; t.pushes > 1 {
 		t.pushes--
 		o.tips[at] = t
@@ -137,7 +148,7 @@ func (o *outlook) learn(ids []string, last bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, id := range ids {
-		o.seen.add(id)
+		o.seen.add(o.hash(id))
 	}
 	o.complete = o.complete || last
 }
@@ -198,37 +209,31 @@ func (d *Dispatcher) foresee(ctx context.Context, requests []event.Request, m *M
 	return p.executions, err
 }
 
-// bloom is a set that may say yes wrongly, and never no: wrongly in one of ten
-// thousand cases with 200,000 entries, in one of forty with a million.
-type bloom struct {
-	seed maphash.Seed
-	bits []uint64
-}
+// bloom is a set of hashes that may say yes wrongly, and never no: wrongly in
+// one of ten thousand cases with 200,000 entries, in one of forty with a
+// million.
+type bloom []uint64
 
 const (
 	bloomBits   = 1 << 23 // 1 MiB
-	bloomHashes = 4
+	bloomProbes = 4
 )
 
-func (b *bloom) init() { b.seed, b.bits = maphash.MakeSeed(), make([]uint64, bloomBits/64) }
-
-func (b *bloom) add(s string) {
-	h := maphash.String(b.seed, s)
-	for i := range uint64(bloomHashes) {
-		at := b.at(h, i)
-		b.bits[at/64] |= 1 << (at % 64)
+func (b bloom) add(hash uint64) {
+	for i := range uint64(bloomProbes) {
+		at := probe(hash, i)
+		b[at/64] |= 1 << (at % 64)
 	}
 }
 
-func (b *bloom) mayHave(s string) bool {
-	h := maphash.String(b.seed, s)
-	for i := range uint64(bloomHashes) {
-		if at := b.at(h, i); b.bits[at/64]&(1<<(at%64)) == 0 {
+func (b bloom) mayHave(hash uint64) bool {
+	for i := range uint64(bloomProbes) {
+		if at := probe(hash, i); b[at/64]&(1<<(at%64)) == 0 {
 			return false
 		}
 	}
 	return true
 }
 
-// at is the i-th bit for a hash, by double hashing.
-func (b *bloom) at(h, i uint64) uint64 { return (h + i*(h>>32|1)) % bloomBits }
+// probe is the i-th bit for a hash, by double hashing.
+func probe(hash, i uint64) uint64 { return (hash + i*(hash>>32|1)) % bloomBits }
