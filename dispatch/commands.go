@@ -34,7 +34,7 @@ func (d *Dispatcher) Start(ctx context.Context, req event.Request, by string) (e
 		Source: ManualSource, DeliveryID: req.ID, Kind: req.Kind, Ref: req.Ref, After: req.Commit.SHA,
 		Repository: event.Repository{FullName: req.Repository}, Commits: []event.Commit{req.Commit}, Sender: by,
 	}
-	text, err := json.Marshal(manualEvent{Event: ev, Request: &req, Input: req.Input})
+	text, err := json.Marshal(manualEvent{Event: ev, Request: &req, Former: req.Former, Input: req.Input})
 	if err != nil {
 		return event.Receipt{}, fmt.Errorf("encode request %s: %w", req.ID, err)
 	}

@@ -254,7 +254,7 @@ func (d *Dispatcher) askHost(ctx context.Context, ev *event.Event) error {
 		if err != nil {
 			return fmt.Errorf("list the commits of the push: %w", err)
 		}
-		ev.Commits, ev.Truncated = joined(all, ev.Commits), false
+		ev.Commits, ev.Truncated = joined(all, ev.Commits, ev.After), false
 		ev.Total = len(ev.Commits)
 	}
 	known := facts{journal: d.journal}
@@ -286,26 +286,34 @@ func (d *Dispatcher) askHost(ctx context.Context, ev *event.Event) error {
 	return nil
 }
 
-// joined is the host's list with what the payload says besides. Commits of the
-// payload that the host does not list come last: among them is the head of a
-// push that was replaced by a newer one meanwhile.
-func joined(all, payload []event.Commit) []event.Commit {
-	at := map[string]int{}
-	for i := range all {
-		at[all[i].SHA] = i
-	}
-	all = slices.Clone(all)
+// joined is the host's list with what the payload says besides. What only the
+// payload lists, because the branch was moved on by force meanwhile, comes
+// before, and the head last, whoever lists it.
+func joined(all, payload []event.Commit, head string) []event.Commit {
+	said := map[string]*event.Commit{}
 	for i := range payload {
-		c := payload[i]
-		n, ok := at[c.SHA]
-		if !ok {
-			all = append(all, c)
-			continue
-		}
-		merge(&c, &all[n])
-		all[n] = c
+		said[payload[i].SHA] = &payload[i]
 	}
-	return all
+	listed := make([]event.Commit, len(all))
+	for i := range all {
+		if listed[i] = all[i]; said[all[i].SHA] != nil {
+			listed[i] = *said[all[i].SHA]
+			merge(&listed[i], &all[i])
+			delete(said, all[i].SHA)
+		}
+	}
+	var joined []event.Commit
+	for i := range payload {
+		if said[payload[i].SHA] != nil {
+			joined = append(joined, payload[i])
+		}
+	}
+	joined = append(joined, listed...)
+	if at := slices.IndexFunc(joined, func(c event.Commit) bool { return c.SHA == head }); at >= 0 {
+		last := joined[at]
+		joined = append(slices.Delete(joined, at, at+1), last)
+	}
+	return joined
 }
 
 // unknown are the reasons that a delivery is recorded with for what nobody told.

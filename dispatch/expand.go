@@ -199,8 +199,9 @@ func (c Config) queued(req *event.Request, s State) *StatusChange {
 // other, and beside it the request that no route made.
 type manualEvent struct {
 	event.Event
-	Request *event.Request  `json:"request"`
-	Input   json.RawMessage `json:"input"`
+	Request *event.Request        `json:"request"`
+	Former  *event.FormerIdentity `json:"former,omitempty"`
+	Input   json.RawMessage       `json:"input"`
 }
 
 // manualPlan is what an event of [ManualSource] carries in its text.
@@ -209,7 +210,7 @@ func manualPlan(text []byte) event.Plan {
 	if err := json.Unmarshal(text, &m); err != nil || m.Request == nil {
 		return event.Plan{Ignored: []event.Ignored{{Reason: "the record of this manual start has no request"}}}
 	}
-	m.Request.Input = m.Input
+	m.Request.Input, m.Request.Former = m.Input, m.Former
 	return event.Plan{Requests: []event.Request{*m.Request}}
 }
 

@@ -57,9 +57,10 @@ type Appender interface {
 	// is a push that leads its ref (see [Move.Leads]) back to a commit that an
 	// earlier push had brought to the same ref: the request of that commit runs
 	// again if it says Revisit, and is recorded as [MovedBack] if not. The other
-	// is a deletion of a ref for which pushes have asked for something since the
-	// same commit's deletion was last requested: what they set up is torn down.
-	// The tip of a ref is what the last expanded Move left.
+	// is the deletion of a ref, or the closing of a pull request, for which moves
+	// have asked for something since the end of the same commit was last
+	// requested: what they set up is torn down. The tip of a ref is what the last
+	// expanded Move left.
 	//
 	// A new request with CancelSuperseded ends what older deliveries asked for
 	// in its lane, as [Superseding] says.

@@ -1,12 +1,21 @@
 package dispatch
 
-import "switchyard/internal/event"
+import (
+	"fmt"
 
-// Move is what a push or a deletion did to its ref.
+	"switchyard/internal/event"
+)
+
+// Move is what a push or a deletion did to its ref, or an event of a pull
+// request to where that is.
 type Move struct {
 	Source, Repository, Ref string
-	// Before and After are as in [event.Event].
+	// Before and After are as in [event.Event]: After is empty once the ref is
+	// gone, or the pull request closed.
 	Before, After string
+	// PullRequest is its number, and Ref stands for it then. It never comes
+	// back to a commit: its pushes do.
+	PullRequest int
 }
 
 // moveOf is what an event did to a ref, nil when it moved none or does not say
@@ -16,6 +25,13 @@ func moveOf(ev *event.Event) *Move {
 	case ev.Source == ManualSource:
 		return nil
 	case ev.Kind == event.Push && ev.After != "", ev.Kind == event.Delete && ev.After == "":
+	case ev.Kind == event.PullRequest && ev.PullRequest != nil:
+		m := &Move{Source: ev.Source, Repository: ev.Repository.FullName, Ref: fmt.Sprintf("pull request %d", ev.PullRequest.Number),
+			After: ev.After, PullRequest: ev.PullRequest.Number}
+		if ev.Action == "closed" {
+			m.After = ""
+		}
+		return m
 	default:
 		return nil
 	}
@@ -26,7 +42,7 @@ func moveOf(ev *event.Event) *Move {
 // commit. It does not when another webhook has told of the same push, or when
 // deliveries came out of order. The tip of a ref that was deleted is "".
 func (m *Move) Leads(tip string) bool {
-	return m.After != "" && m.After != tip && (m.Before == "" || m.Before == tip)
+	return m.PullRequest == 0 && m.After != "" && m.After != tip && (m.Before == "" || m.Before == tip)
 }
 
 // AlreadyRequested is the reason recorded with a delivery for a commit that

@@ -27,7 +27,7 @@ type moving struct {
 	// known is false for a ref that no push was expanded for.
 	known bool
 	tip   string
-	// newest is the newest request that pushes to the ref have asked for.
+	// newest is the newest request that moves of the ref have asked for.
 	newest int64
 }
 
@@ -66,6 +66,9 @@ func (m *moving) judge(r *event.Request, found *held) (v verdict, landed bool, e
 			v = again
 		}
 		return v, true, err
+	}
+	if m.PullRequest != 0 {
+		return leave, true, nil
 	}
 	if landed, err = m.landed(found); err != nil || !landed {
 		return leave, landed, err

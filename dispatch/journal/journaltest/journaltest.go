@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Journal) {
 		{"OnlyARefsOwnCommitsRevisit", ownCommits},
 		{"RevisitsHappenOnce", revisitOnce},
 		{"DeletedAndPushedAgain", recreated},
+		{"ClosedAndReopened", reopened},
 		{"CommitsAreRemembered", commitFacts},
 		{"DeliveriesAreSetAside", setAside},
 		{"ALaneKeepsItsOrder", laneKeepsOrder},

@@ -11,6 +11,7 @@ import (
 type pushing struct {
 	ref, before, after string
 	requests           []dispatch.NewRequest
+	pull               int
 }
 
 func revisiting(r *dispatch.NewRequest) { r.Revisit = true }
@@ -21,7 +22,7 @@ func (f *fixture) move(p pushing) (id string, foreseen, changes []string, reason
 	f.t.Helper()
 	f.count++
 	seq := f.deliver("move-" + string(rune('a'+f.count)))
-	m := &dispatch.Move{Source: "github", Repository: "acme/api", Ref: p.ref, Before: p.before, After: p.after}
+	m := &dispatch.Move{Source: "github", Repository: "acme/api", Ref: p.ref, Before: p.before, After: p.after, PullRequest: p.pull}
 	var ask []*event.Request
 	for i := range p.requests {
 		r := &p.requests[i]
@@ -70,15 +71,15 @@ func revisits(t *testing.T, f *fixture) {
 	one := func(sha string, opts ...option) []dispatch.NewRequest {
 		return []dispatch.NewRequest{f.commit(sha, opts...)}
 	}
-	first, _ := f.want("first", pushing{mainRef, "", "a", one("a")}, "a ready")
-	f.want("three at once", pushing{mainRef, "a", "d", append(one("b"), f.commit("c"), f.commit("d"))}, "b ready", "c ready", "d ready")
+	first, _ := f.want("first", pushing{ref: mainRef, before: "", after: "a", requests: one("a")}, "a ready")
+	f.want("three at once", pushing{ref: mainRef, before: "a", after: "d", requests: append(one("b"), f.commit("c"), f.commit("d"))}, "b ready", "c ready", "d ready")
 	// Back to one that was not the head when it was pushed, without being asked
 	// to run it.
-	_, reasons := f.want("back, ignored", pushing{mainRef, "d", "c", one("c")})
+	_, reasons := f.want("back, ignored", pushing{ref: mainRef, before: "d", after: "c", requests: one("c")})
 	f.diff("reason", []dispatch.Ignored{dispatch.MovedBack("branches", "c", "c", "github:move-c")}, reasons)
 	again := f.commit("a", revisiting)
 	again.Input = []byte(`{"again":true}`)
-	id, reasons := f.want("back, run", pushing{mainRef, "c", "a", []dispatch.NewRequest{again}}, "a-r2 ready")
+	id, reasons := f.want("back, run", pushing{ref: mainRef, before: "c", after: "a", requests: []dispatch.NewRequest{again}}, "a-r2 ready")
 	f.diff("no reason", 0, len(reasons))
 	x := f.execution("a-r2")
 	if x.Delivery != id || x.Base != "a" || x.Attempt != 2 || x.Rerun || string(x.Input) != `{"again":true}` || x.State != dispatch.StateReady {
@@ -86,16 +87,16 @@ func revisits(t *testing.T, f *fixture) {
 	}
 	f.diff("the one before goes on", dispatch.StateReady, f.execution("a").State)
 	// Forward again: all but the head are only what they were.
-	_, reasons = f.want("forward", pushing{mainRef, "a", "d", append(one("b", revisiting), f.commit("c", revisiting), f.commit("d", revisiting))}, "d-r2 ready")
+	_, reasons = f.want("forward", pushing{ref: mainRef, before: "a", after: "d", requests: append(one("b", revisiting), f.commit("c", revisiting), f.commit("d", revisiting))}, "d-r2 ready")
 	f.diff("reasons", 2, len(reasons))
-	f.want("once more", pushing{mainRef, "d", "a", one("a", revisiting)}, "a-r3 ready")
+	f.want("once more", pushing{ref: mainRef, before: "d", after: "a", requests: one("a", revisiting)}, "a-r3 ready")
 	d, err := f.j.Delivery(t.Context(), first)
 	f.must(err)
 	f.diff("what the first asked for", []string{"a"}, idsOf(d.Executions))
 	// A former name goes on counting.
 	old := f.commit("new-name", revisiting)
 	old.Commit.SHA, old.Former = "c", &event.FormerIdentity{ID: "c"}
-	f.want("under its former name", pushing{mainRef, "a", "c", []dispatch.NewRequest{old}}, "c-r2 ready")
+	f.want("under its former name", pushing{ref: mainRef, before: "a", after: "c", requests: []dispatch.NewRequest{old}}, "c-r2 ready")
 }
 
 // ownCommits brings commits to a ref that others have asked for: it has not
@@ -111,28 +112,28 @@ func ownCommits(_ *testing.T, f *fixture) {
 		sha := p.requests[0].Commit.SHA
 		f.diff(what+": reasons", []dispatch.Ignored{dispatch.AlreadyRequested("branches", sha, sha, delivery)}, reasons)
 	}
-	f.want("main", pushing{mainRef, "", "a", one("a")}, "a ready")
+	f.want("main", pushing{ref: mainRef, before: "", after: "a", requests: one("a")}, "a ready")
 	// The event of the pull request is faster than that of its push.
-	f.want("branch", pushing{"refs/heads/x", "", "b", one("b")}, "b ready")
+	f.want("branch", pushing{ref: "refs/heads/x", before: "", after: "b", requests: one("b")}, "b ready")
 	pr, _ := f.push(f.commit("c", pull, onRef("refs/heads/x")))
-	plain("the push of a pull request's commit", pushing{"refs/heads/x", "b", "c", one("c")}, pr)
-	plain("a merge that moves main forward", pushing{mainRef, "a", "c", one("c")}, pr)
-	f.want("main goes on", pushing{mainRef, "c", "d", one("d")}, "d ready")
-	f.want("and comes back", pushing{mainRef, "d", "c", one("c")}, "c-r2 ready")
+	plain("the push of a pull request's commit", pushing{ref: "refs/heads/x", before: "b", after: "c", requests: one("c")}, pr)
+	plain("a merge that moves main forward", pushing{ref: mainRef, before: "a", after: "c", requests: one("c")}, pr)
+	f.want("main goes on", pushing{ref: mainRef, before: "c", after: "d", requests: one("d")}, "d ready")
+	f.want("and comes back", pushing{ref: mainRef, before: "d", after: "c", requests: one("c")}, "c-r2 ready")
 }
 
 func revisitOnce(t *testing.T, f *fixture) {
 	one := func(sha string) []dispatch.NewRequest {
 		return []dispatch.NewRequest{f.commit(sha, revisiting)}
 	}
-	a, _ := f.want("a", pushing{mainRef, "", "a", one("a")}, "a ready")
-	f.want("b", pushing{mainRef, "a", "b", one("b")}, "b ready")
-	back, _ := f.want("back", pushing{mainRef, "b", "a", one("a")}, "a-r2 ready")
-	_, reasons := f.want("the same from another webhook", pushing{mainRef, "b", "a", one("a")})
+	a, _ := f.want("a", pushing{ref: mainRef, before: "", after: "a", requests: one("a")}, "a ready")
+	f.want("b", pushing{ref: mainRef, before: "a", after: "b", requests: one("b")}, "b ready")
+	back, _ := f.want("back", pushing{ref: mainRef, before: "b", after: "a", requests: one("a")}, "a-r2 ready")
+	_, reasons := f.want("the same from another webhook", pushing{ref: mainRef, before: "b", after: "a", requests: one("a")})
 	f.diff("reasons", []dispatch.Ignored{dispatch.AlreadyRequested("branches", "a", "a", a)}, reasons)
-	_, reasons = f.want("out of order", pushing{mainRef, "x", "b", one("b")})
+	_, reasons = f.want("out of order", pushing{ref: mainRef, before: "x", after: "b", requests: one("b")})
 	f.diff("reasons", 1, len(reasons))
-	f.want("in order again", pushing{mainRef, "b", "c", one("c")}, "c ready")
+	f.want("in order again", pushing{ref: mainRef, before: "b", after: "c", requests: one("c")}, "c ready")
 	// A replay, as the dispatcher expands it: without a move.
 	for range 2 {
 		f.must(f.j.Reopen(t.Context(), back))
@@ -175,20 +176,45 @@ func recreated(_ *testing.T, f *fixture) {
 			r.ID, r.Kind, r.Teardown = "down-"+sha, event.Delete, true
 		})}
 	}
-	f.want("pushed", pushing{ref, "", "a", up("a")}, "a ready")
-	first, _ := f.want("deleted", pushing{ref, "a", "", down("a")}, "down-a ready")
-	_, reasons := f.want("deleted, says another webhook", pushing{ref, "a", "", down("a")})
+	f.want("pushed", pushing{ref: ref, before: "", after: "a", requests: up("a")}, "a ready")
+	first, _ := f.want("deleted", pushing{ref: ref, before: "a", after: "", requests: down("a")}, "down-a ready")
+	_, reasons := f.want("deleted, says another webhook", pushing{ref: ref, before: "a", after: "", requests: down("a")})
 	f.diff("reasons", []dispatch.Ignored{dispatch.AlreadyRequested("down", "a", "down-a", first)}, reasons)
 	// Without revisit nothing is set up, so that nothing is to be torn down.
-	_, reasons = f.want("pushed again, ignored", pushing{ref, "", "a", up("a")})
+	_, reasons = f.want("pushed again, ignored", pushing{ref: ref, before: "", after: "a", requests: up("a")})
 	f.diff("reasons", []dispatch.Ignored{dispatch.MovedBack("branches", "a", "a", "github:move-b")}, reasons)
-	f.want("deleted again", pushing{ref, "a", "", down("a")})
-	f.want("pushed again, run", pushing{ref, "", "a", up("a", revisiting)}, "a-r2 ready")
-	f.want("torn down again", pushing{ref, "a", "", down("a")}, "down-a-r2 ready")
+	f.want("deleted again", pushing{ref: ref, before: "a", after: "", requests: down("a")})
+	f.want("pushed again, run", pushing{ref: ref, before: "", after: "a", requests: up("a", revisiting)}, "a-r2 ready")
+	f.want("torn down again", pushing{ref: ref, before: "a", after: "", requests: down("a")}, "down-a-r2 ready")
 	// What was set up meanwhile is torn down whatever the commit is then.
-	f.want("pushed again, ignored", pushing{ref, "", "a", up("a")})
-	f.want("another commit", pushing{ref, "a", "b", up("b")}, "b ready")
-	f.want("and back", pushing{ref, "b", "a", up("a")})
-	f.want("torn down once more", pushing{ref, "a", "", down("a")}, "down-a-r3 ready")
-	f.want("which is enough", pushing{ref, "a", "", down("a")})
+	f.want("pushed again, ignored", pushing{ref: ref, before: "", after: "a", requests: up("a")})
+	f.want("another commit", pushing{ref: ref, before: "a", after: "b", requests: up("b")}, "b ready")
+	f.want("and back", pushing{ref: ref, before: "b", after: "a", requests: up("a")})
+	f.want("torn down once more", pushing{ref: ref, before: "a", after: "", requests: down("a")}, "down-a-r3 ready")
+	f.want("which is enough", pushing{ref: ref, before: "a", after: "", requests: down("a")})
+}
+
+// reopened closes a pull request, whose teardown has a route of its own, and
+// opens it again.
+func reopened(_ *testing.T, f *fixture) {
+	event := func(sha string, requests ...dispatch.NewRequest) pushing {
+		for i := range requests {
+			requests[i].Kind, requests[i].PullRequest = event.PullRequest, 7
+		}
+		return pushing{ref: "pull request 7", after: sha, requests: requests, pull: 7}
+	}
+	closing := func(sha string) pushing {
+		return event("", f.commit(sha, onRoute("down"), func(r *dispatch.NewRequest) { r.ID, r.Teardown = "down-"+sha, true }))
+	}
+	first, _ := f.want("opened", event("a", f.commit("a")), "a ready")
+	f.want("closed", closing("a"), "down-a ready")
+	_, reasons := f.want("reopened, which sets up nothing", event("a", f.commit("a")))
+	f.diff("reasons", []dispatch.Ignored{dispatch.AlreadyRequested("branches", "a", "a", first)}, reasons)
+	f.want("closed again, with nothing to tear down", closing("a"))
+	f.want("reopened", event("a", f.commit("a")))
+	f.want("another commit", event("b", f.commit("b")), "b ready")
+	_, reasons = f.want("and back", event("a", f.commit("a")))
+	f.diff("reasons", []dispatch.Ignored{dispatch.AlreadyRequested("branches", "a", "a", first)}, reasons)
+	f.want("what that set up is torn down", closing("a"), "down-a-r2 ready")
+	f.want("once", closing("a"))
 }
