@@ -177,7 +177,7 @@ func (d *Dispatcher) Replay(ctx context.Context, id string) (event.Receipt, erro
 		plan = d.planKnowing(ctx, d.rules.Load().planner, &known.Event, id)
 	}
 	receipt := event.Receipt{Delivery: id, Executions: idsOf(plan.Requests)}
-	if known.State == DeliveryExpanded {
+	if known.State == DeliveryExpanded || len(plan.Requests) == 0 {
 		foreseen, err := d.foresee(ctx, plan.Requests, nil)
 		if err != nil {
 			d.outlook.done(receipt.Executions, nil, false)
