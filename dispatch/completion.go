@@ -114,7 +114,7 @@ func (d *Dispatcher) complete(ctx context.Context) {
 				continue
 			}
 			calls.Go(func() {
-				d.completeOne(ctx, p)
+				d.tryToComplete(ctx, p)
 				c.end(p)
 				select {
 				case returned <- struct{}{}:
@@ -163,6 +163,20 @@ func (c *completer) end(p *DeferredDelivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.underWay, p.Seq)
+}
+
+// tryToComplete completes a delivery, whatever happens: one on which that
+// panics goes on without, since it would panic at every start.
+func (d *Dispatcher) tryToComplete(ctx context.Context, p *DeferredDelivery) {
+	err := guard(func() error { d.completeOne(ctx, p); return nil })
+	if !d.logFault(err, "complete", zap.String("delivery_id", p.ID)) {
+		return
+	}
+	reason := fmt.Sprintf("asking for it failed (%v): this is a bug in Switchyard, its log says more", err)
+	err = d.persist(ctx, "complete a delivery", func() error { return d.journal.Complete(ctx, p.Seq, nil, 0, reason) })
+	if err == nil {
+		wake(d.expandSoon)
+	}
 }
 
 // completeOne asks for what one delivery left out, and records what came of it.

@@ -243,7 +243,7 @@ func (d *Dispatcher) hastenAll(ctx context.Context) error {
 	now := d.due.now()
 	n, err := d.hasten(ctx, "", now.Add(d.config().RetryMax), now)
 	if n > 0 {
-		d.log.Warn("requests were put off for long, by a clock that was ahead or because a state machine could not be started; they are due now", zap.Int("requests", n))
+		d.log.Warn("work was put off for long, by a clock that was ahead or because a state machine or a git host failed; it is due now", zap.Int("rows", n))
 	}
 	return err
 }

@@ -21,6 +21,13 @@ type dueClock struct {
 	read time.Time // when at was right, with its monotonic reading
 }
 
+// SteadyClock returns a clock for what falls due that never goes back and
+// advances at least as the monotonic clock does, whatever happens to the wall
+// clock that it follows.
+func SteadyClock(wall func() time.Time) (now func() time.Time) {
+	return (&dueClock{wall: wall}).now
+}
+
 func (c *dueClock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -187,6 +187,14 @@ type cracked struct {
 	dispatch.Journal
 	record  string       // on the record of the end of this one
 	pending atomic.Int64 // on so many looks for deliveries
+	deliver atomic.Bool  // on every look at one
+}
+
+func (c *cracked) Delivery(ctx context.Context, id string) (dispatch.DeliveryDetail, error) {
+	if c.deliver.Load() {
+		panic("delivery " + id)
+	}
+	return c.Journal.Delivery(ctx, id)
 }
 
 func (c *cracked) Record(ctx context.Context, r dispatch.Records) ([]dispatch.Change, error) {
@@ -226,6 +234,28 @@ func TestWorkerThatPanicsGoesOn(t *testing.T) {
 		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning})
 		if s.Stats().Faults != 3 {
 			t.Errorf("%+v", s.Stats())
+		}
+	})
+}
+
+// A delivery that waits for its host goes on without it when asking panics.
+func TestPanicOfACompletionEndsItsWait(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		c := &cracked{record: "nobody"}
+		c.deliver.Store(true)
+		h := &host{commits: map[string][]event.Commit{}}
+		s := runOn(t, path, func(j dispatch.Journal) dispatch.Journal { c.Journal = j; return c }, newEngine(), oneRoute, dispatch.Config{}, dispatch.WithHost(h))
+		defer s.stop()
+		ev := push("d1", "a")
+		ev.After, ev.Truncated = "a", true
+		s.accept(ev)
+		s.accept(push("d2", "b"))
+		time.Sleep(time.Minute)
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning, "b-r": dispatch.StateRunning})
+		c.deliver.Store(false)
+		d, err := s.Delivery(t.Context(), "github:d1")
+		if err != nil || len(d.Reasons) == 0 || !strings.Contains(d.Reasons[0].Reason, "a bug in Switchyard") {
+			t.Errorf("%+v, %v", d, err)
 		}
 	})
 }

@@ -170,7 +170,8 @@ func (s *starter) launch(ctx context.Context) (wait time.Duration) {
 		launched := 0
 		for len(s.queue) > 0 && s.active < most {
 			x := s.queue[0]
-			if !s.neverReached(&x) {
+			entered := !s.neverReached(&x)
+			if entered {
 				if reason, ok := s.blocked.enter(x.StateMachine); !ok {
 					s.queue = s.queue[1:]
 					s.results <- s.behindOthers(&x, reason)
@@ -178,7 +179,9 @@ func (s *starter) launch(ctx context.Context) (wait time.Duration) {
 				}
 			}
 			if wait = s.pace.wait(); wait > 0 {
-				s.blocked.inconclusive(x.StateMachine)
+				if entered {
+					s.blocked.inconclusive(x.StateMachine)
+				}
 				break
 			}
 			s.queue = s.queue[1:]

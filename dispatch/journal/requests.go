@@ -57,6 +57,12 @@ func (j *SQLite) Stopping(ctx context.Context, now time.Time, limit int) ([]disp
 	return due, next, err
 }
 
+const (
+	hastenDeferred = `UPDATE deferred SET due_at = ?2 WHERE due_at > 0 AND due_at > ?1`
+	// hastenStatuses walks through what is to be posted, once at a start.
+	hastenStatuses = `UPDATE statuses SET due_at = ?2 WHERE due_at > ?1`
+)
+
 // Hasten implements [dispatch.Requests].
 func (j *SQLite) Hasten(ctx context.Context, stateMachine string, after, now time.Time) (int, error) {
 	total := int64(0)
@@ -66,6 +72,17 @@ func (j *SQLite) Hasten(ctx context.Context, stateMachine string, after, now tim
 			n, err := c.exec(`UPDATE requests SET due_at = ?2 WHERE seq IN (SELECT seq FROM requests
 				WHERE `+queue+` AND due_at > ?1 AND (?3 = '' OR state_machine = ?3) ORDER BY due_at LIMIT ?4)`,
 				millis(after), millis(now), stateMachine, int64(admitStep))
+			if err != nil {
+				return err
+			}
+			total += n
+		}
+		if stateMachine != "" {
+			return nil
+		}
+		// Of these there are none, nearly always.
+		for _, query := range []string{hastenDeferred, hastenStatuses} {
+			n, err := c.exec(query, millis(after), millis(now))
 			if err != nil {
 				return err
 			}

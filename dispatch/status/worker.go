@@ -94,6 +94,7 @@ func New(outbox Outbox, posters map[string]Poster, cfg Config, opts ...Option) (
 	for _, o := range opts {
 		o(w)
 	}
+	w.now = dispatch.SteadyClock(w.now)
 	w.SetPosters(posters)
 	return w, nil
 }

@@ -17,9 +17,9 @@ import (
 
 // running starts a worker whose jitter is always the most, so that backoffs
 // are exact; it ends with the test.
-func running(t *testing.T, outbox Outbox, posters map[string]Poster, cfg Config) *Worker {
+func running(t *testing.T, outbox Outbox, posters map[string]Poster, cfg Config, opts ...Option) *Worker {
 	t.Helper()
-	w, err := New(outbox, posters, cfg, WithJitter(func() float64 { return 1 }))
+	w, err := New(outbox, posters, cfg, append(opts, WithJitter(func() float64 { return 1 }))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -485,4 +485,27 @@ func TestLine(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A clock that is set back while a status waits makes it wait no longer.
+func TestWorkerTrustsNoClockThatIsSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ahead atomic.Int64
+		outbox := newOutbox()
+		tries := 0
+		poster := &fakePoster{answer: func(context.Context, dispatch.Status) error {
+			if tries++; tries < 3 {
+				ahead.Add(-int64(time.Hour))
+				return errors.New("502 bad gateway")
+			}
+			return nil
+		}}
+		clock := WithClock(func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
+		running(t, outbox, map[string]Poster{"github": poster}, Config{MinBackoff: 2 * time.Second}, clock)
+		outbox.want(1, row("a", dispatch.StatusSuccess))
+		pass(30 * time.Second)
+		if n := outbox.open(); n != 0 {
+			t.Errorf("%d statuses still wait after %d tries", n, tries)
+		}
+	})
 }
