@@ -132,13 +132,3 @@ func (h *Hook) ahead(ctx context.Context, say teller) ([]update, error) {
 	}
 	return l.differences(found), h.recoverBatches(l)
 }
-
-// Waiting counts the deliveries in the spool and those put aside as refused.
-func (h *Hook) Waiting() (spooled, failed int, err error) {
-	w, err := h.waiting()
-	if err != nil {
-		return 0, 0, err
-	}
-	f, err := listEntries(h.failedDir())
-	return len(w), len(f), err
-}

@@ -53,18 +53,9 @@ func Receive(ctx context.Context, stdin io.Reader, out io.Writer, background []s
 	return nil
 }
 
-// Run is [Receive] for this hook's repository. It returns nil once every update
-// is reported or safely in the spool, whatever Switchyard said.
-//
-// While it runs, the process does not end when the pusher hangs up.
-func (h *Hook) Run(ctx context.Context, stdin io.Reader, out io.Writer) error {
-	updates, err := parseUpdates(stdin)
-	if err != nil {
-		return err
-	}
-	return h.receive(ctx, updates, teller{out})
-}
-
+// receive returns nil once every update is reported or safely in the spool,
+// whatever Switchyard said. While it runs, the process does not end when the
+// pusher hangs up.
 func (h *Hook) receive(ctx context.Context, updates []update, say teller) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP, syscall.SIGPIPE)

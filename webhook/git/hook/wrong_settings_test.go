@@ -16,34 +16,40 @@ func TestPushWithWrongSettingsIsSaidAndReportedLater(t *testing.T) {
 	for name, row := range map[string]struct {
 		spoil, repair func(r *repo)
 		want          string
+		then          []string
 	}{
 		"no secret file": {
 			func(r *repo) { _ = os.Rename(r.cfg.SecretFile, r.cfg.SecretFile+".away") },
 			func(r *repo) { _ = os.Rename(r.cfg.SecretFile+".away", r.cfg.SecretFile) },
 			"switchyard.secretFile: open ",
+			[]string{"flush"},
 		},
 		"an empty secret": {
 			func(r *repo) { _ = os.WriteFile(r.cfg.SecretFile, nil, 0o600) },
 			func(r *repo) { _ = os.WriteFile(r.cfg.SecretFile, []byte(secret), 0o600) },
 			"no secret to sign with; write it to a file",
+			[]string{"push"},
 		},
 		"no URL": {
 			func(r *repo) { r.git(r.bare, "config", "--unset", "switchyard.url") },
 			func(r *repo) { r.git(r.bare, "config", "switchyard.url", r.cfg.URL) },
 			"set it with: git config switchyard.url https://HOST/webhooks/git",
+			[]string{"push"},
 		},
 		"a timeout that is none": {
 			func(r *repo) { r.git(r.bare, "config", "switchyard.timeout", "soon") },
 			func(r *repo) { r.git(r.bare, "config", "switchyard.timeout", "9s") },
 			`switchyard.timeout is "soon"; write it like 5s`,
+			[]string{"flush"},
 		},
 		"no program": {
 			func(r *repo) { _ = os.Rename(r.program(), r.program()+".away") },
 			func(r *repo) { _ = os.Rename(r.program()+".away", r.program()) },
 			" is gone",
+			[]string{"push", "flush"},
 		},
 	} {
-		for _, then := range []string{"flush", "push"} {
+		for _, then := range row.then {
 			t.Run(name+", then a "+then, func(t *testing.T) {
 				r := newRepo(t)
 				base := r.commit("base", "base")
