@@ -8,6 +8,7 @@ import (
 	statusgithub "switchyard/dispatch/status/github"
 	"switchyard/dispatch/status/gitnotes"
 	"switchyard/dispatch/stepfn"
+	githostgithub "switchyard/githost/github"
 	"switchyard/router"
 	"switchyard/webhook"
 	"switchyard/webhook/git"
@@ -64,7 +65,7 @@ func (c *Config) GitHubStatus(source string) (cfg statusgithub.Config, ok bool) 
 		PerMinute: c.Status.PerMinute, PerHour: c.Status.PerHour, Concurrent: c.Status.Concurrent,
 	}}
 	if s.App != nil {
-		cfg.App = &statusgithub.App{ID: s.App.ID, PrivateKey: []byte(s.App.PrivateKey.Reveal())}
+		cfg.App = &githostgithub.App{ID: s.App.ID, PrivateKey: []byte(s.App.PrivateKey.Reveal())}
 	}
 	return cfg, s.Provider == providerGitHub && (s.App != nil || !s.Token.IsZero())
 }

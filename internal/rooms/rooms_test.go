@@ -12,17 +12,18 @@ import (
 // config.
 var forbidden = map[string][]string{
 	"switchyard/internal/event": {"switchyard/"},
-	"switchyard/router":         {"switchyard/webhook", "switchyard/dispatch", "switchyard/asl", "switchyard/config", "net/http", "os/exec", "database/sql"},
-	"switchyard/webhook":        {"switchyard/router", "switchyard/dispatch", "switchyard/asl", "switchyard/config"},
+	"switchyard/router":         {"switchyard/webhook", "switchyard/dispatch", "switchyard/githost", "switchyard/asl", "switchyard/config", "net/http", "os/exec", "database/sql"},
+	"switchyard/webhook":        {"switchyard/router", "switchyard/dispatch", "switchyard/githost", "switchyard/asl", "switchyard/config"},
 	"switchyard/dispatch":       {"switchyard/router", "switchyard/webhook", "switchyard/asl", "switchyard/config"},
-	"switchyard/asl":            {"switchyard/router", "switchyard/webhook", "switchyard/dispatch", "switchyard/config"},
+	"switchyard/githost":        {"switchyard/router", "switchyard/webhook", "switchyard/asl", "switchyard/config"},
+	"switchyard/asl":            {"switchyard/router", "switchyard/webhook", "switchyard/dispatch", "switchyard/githost", "switchyard/config"},
 }
 
 // Adapters import their parent; a parent that imported an adapter would drag
 // the adapter's libraries into every program that only wants the seam.
 var light = map[string][]string{
 	"switchyard/webhook":  {"github.com/go-playground/webhooks"},
-	"switchyard/dispatch": {"github.com/aws/", "github.com/google/go-github", "modernc.org/sqlite"},
+	"switchyard/dispatch": {"github.com/aws/", "github.com/google/go-github", "modernc.org/sqlite", "switchyard/githost"},
 }
 
 func TestRoomsKeepApart(t *testing.T) {

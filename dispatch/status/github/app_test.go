@@ -1,10 +1,7 @@
 package github
 
 import (
-	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -21,6 +18,7 @@ import (
 	"time"
 
 	"switchyard/dispatch"
+	githost "switchyard/githost/github"
 )
 
 var generateKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
@@ -123,7 +121,7 @@ func checkJWT(t *testing.T, authorization string, now time.Time) {
 
 func appPoster(t *testing.T, a *fakeApp) *Poster {
 	t.Helper()
-	return newPoster(t, Config{BaseURL: a.URL, App: &App{ID: 42, PrivateKey: testKey(t)}}, WithClock(a.now))
+	return newPoster(t, Config{BaseURL: a.URL, App: &githost.App{ID: 42, PrivateKey: testKey(t)}}, WithClock(a.now))
 }
 
 // paths counts requests by what they are for.
@@ -220,39 +218,5 @@ func TestAppNotInstalledIsPermanent(t *testing.T) {
 	var permanent *dispatch.PermanentError
 	if !errors.As(err, &permanent) || !strings.Contains(err.Error(), "the app is not installed on other/api") {
 		t.Errorf("error = %v, want a PermanentError that says so", err)
-	}
-}
-
-func TestAppWaitEndsWithContext(t *testing.T) {
-	a := newFakeApp(t, time.Now)
-	p := appPoster(t, a)
-	p.app.turn <- struct{}{} // another post is asking
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := p.Post(ctx, wanted(), ""); !errors.Is(err, context.Canceled) {
-		t.Errorf("error = %v, want the context's", err)
-	}
-}
-
-func TestParseKeyTakesBothEncodings(t *testing.T) {
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(testRSA(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range map[string][]byte{"PKCS #1": testKey(t), "PKCS #8": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})} {
-		if key, err := parseKey(text); err != nil || !key.Equal(testRSA(t)) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	elliptic256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := x509.MarshalPKCS8PrivateKey(elliptic256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := parseKey(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: other})); err == nil || !strings.Contains(err.Error(), "not an RSA key") {
-		t.Errorf("an elliptic key: %v", err)
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
+	githost "switchyard/githost/github"
 )
 
 const sha = "9fceb02d0ae598e95dc970b74767f19372d61af8"
@@ -319,13 +320,13 @@ func TestNewRefuses(t *testing.T) {
 		want string
 	}{
 		{"no credentials", Config{}, "needs a token or an app"},
-		{"two credentials", Config{Token: "t", App: &App{ID: 1}}, "not both"},
+		{"two credentials", Config{Token: "t", App: &githost.App{ID: 1}}, "not both"},
 		{"relative base", Config{Token: "t", BaseURL: "github.example"}, "base URL"},
 		{"user in base", Config{Token: "t", BaseURL: "https://u:p@github.example"}, "base URL"},
 		{"negative limit", Config{Token: "t", Limits: status.Limits{PerHour: -1}}, "negative"},
-		{"no app ID", Config{App: &App{PrivateKey: testKey(t)}}, "app id is missing"},
-		{"no app key", Config{App: &App{ID: 1}}, "not a PEM text"},
-		{"wrong app key", Config{App: &App{ID: 1, PrivateKey: []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")}}, "not an RSA private key"},
+		{"no app ID", Config{App: &githost.App{PrivateKey: testKey(t)}}, "app id is missing"},
+		{"no app key", Config{App: &githost.App{ID: 1}}, "not a PEM text"},
+		{"wrong app key", Config{App: &githost.App{ID: 1, PrivateKey: []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")}}, "not an RSA private key"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -31,11 +30,11 @@ const tokenSlack = 5 * time.Minute
 // JWT signed with its key, finds the installation that a repository belongs
 // to, and trades the JWT for a token of that installation.
 type app struct {
-	id   int64
-	key  *rsa.PrivateKey
-	base *url.URL
-	opts options
-	self *github.Client // authorised by JWT
+	id      int64
+	key     *rsa.PrivateKey
+	connect func(tokenFunc) *github.Client
+	now     func() time.Time
+	self    *github.Client // authorised by JWT
 
 	// turn is held while GitHub is asked, so that it is asked once; a channel,
 	// so that waiting for it ends with ctx.
@@ -51,7 +50,7 @@ type token struct {
 	client  *github.Client // authorised by the token
 }
 
-func newApp(cfg App, base *url.URL, o options) (*app, error) {
+func newApp(cfg App, connect func(tokenFunc) *github.Client, now func() time.Time) (*app, error) {
 	if cfg.ID <= 0 {
 		return nil, errors.New("github: app id is missing")
 	}
@@ -60,12 +59,12 @@ func newApp(cfg App, base *url.URL, o options) (*app, error) {
 		return nil, fmt.Errorf("github: app private_key: %w", err)
 	}
 	a := &app{
-		id: cfg.ID, key: key, base: base, opts: o,
+		id: cfg.ID, key: key, connect: connect, now: now,
 		turn:          make(chan struct{}, 1),
 		installations: map[string]int64{},
 		tokens:        map[int64]*token{},
 	}
-	a.self = newClient(base, o.transport, func(context.Context) (string, error) { return a.jwt() })
+	a.self = connect(a.jwt)
 	return a, nil
 }
 
@@ -91,7 +90,7 @@ func parseKey(text []byte) (*rsa.PrivateKey, error) {
 // jwt signs in as the App. GitHub takes at most ten minutes, and advises to
 // begin a minute ago for clocks that differ.
 func (a *app) jwt() (string, error) {
-	now := a.opts.now()
+	now := a.now()
 	claims, err := json.Marshal(map[string]any{
 		"iat": now.Add(-time.Minute).Unix(),
 		"exp": now.Add(9 * time.Minute).Unix(),
@@ -110,7 +109,7 @@ func (a *app) jwt() (string, error) {
 	return signed + "." + encode(signature), nil
 }
 
-// client returns a client that may write to the repository.
+// client returns a client for the repository.
 func (a *app) client(ctx context.Context, owner, repo string) (*github.Client, error) {
 	name := owner + "/" + repo
 	if _, c := a.kept(name); c != nil {
@@ -151,7 +150,7 @@ func (a *app) client(ctx context.Context, owner, repo string) (*github.Client, e
 	if err != nil {
 		return nil, err
 	}
-	c = newClient(a.base, a.opts.transport, func(context.Context) (string, error) { return made.GetToken(), nil })
+	c = a.connect(func() (string, error) { return made.GetToken(), nil })
 	a.mu.Lock()
 	a.tokens[id] = &token{expires: made.GetExpiresAt().Time, client: c}
 	a.mu.Unlock()
@@ -164,7 +163,7 @@ func (a *app) kept(name string) (int64, *github.Client) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	id := a.installations[name]
-	if t := a.tokens[id]; t != nil && a.opts.now().Before(t.expires.Add(-tokenSlack)) {
+	if t := a.tokens[id]; t != nil && a.now().Before(t.expires.Add(-tokenSlack)) {
 		return id, t.client
 	}
 	return id, nil
