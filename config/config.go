@@ -61,8 +61,8 @@ type Server struct {
 type Source struct {
 	Provider     string            `json:"provider,omitzero" jsonschema:"What kind of host it is. Left out, the source's name says it." enum:"github,git"`
 	Secrets      Secrets           `json:"secrets,omitzero" jsonschema:"Webhook secrets; a delivery signed with any of them is accepted. Several while one is rotated out."`
-	Token        Secret            `json:"token,omitzero" jsonschema:"Token that writes commit statuses. For GitHub: repository permission 'Commit statuses: write'."`
-	App          *App              `json:"app,omitempty" jsonschema:"GitHub App that writes commit statuses, instead of a token."`
+	Token        Secret            `json:"token,omitzero" jsonschema:"Token that writes commit statuses and completes what deliveries leave out. For GitHub: repository permissions 'Commit statuses: write' and 'Contents: read'."`
+	App          *App              `json:"app,omitempty" jsonschema:"GitHub App with the same permissions, instead of a token."`
 	BaseURL      string            `json:"base_url,omitzero" jsonschema:"API of a GitHub Enterprise Server, for example https://github.example.com/api/v3."`
 	Repositories map[string]string `json:"repositories,omitzero" jsonschema:"For git: each repository's full name and its path on this machine. Their commits get a note in refs/notes/switchyard."`
 }

@@ -60,13 +60,20 @@ func (s *Source) GitWebhook() git.Config { return git.Config{Secrets: s.Secrets.
 // GitHubStatus is what is needed to write commit statuses to a source with
 // provider github; ok is false when it has neither token nor app.
 func (c *Config) GitHubStatus(source string) (cfg statusgithub.Config, ok bool) {
-	s := c.Sources[source]
-	cfg = statusgithub.Config{BaseURL: s.BaseURL, Token: s.Token.Reveal(), Limits: status.Limits{
+	host, ok := c.GitHubHost(source)
+	return statusgithub.Config{BaseURL: host.BaseURL, Token: host.Token, App: host.App, Limits: status.Limits{
 		PerMinute: c.Status.PerMinute, PerHour: c.Status.PerHour, Concurrent: c.Status.Concurrent,
-	}}
+	}}, ok
+}
+
+// GitHubHost is what is needed to ask the API of a source with provider github;
+// ok is false when it has neither token nor app.
+func (c *Config) GitHubHost(source string) (cfg githostgithub.Config, ok bool) {
+	s, app := c.Sources[source], (*githostgithub.App)(nil)
 	if s.App != nil {
-		cfg.App = &githostgithub.App{ID: s.App.ID, PrivateKey: []byte(s.App.PrivateKey.Reveal())}
+		app = &githostgithub.App{ID: s.App.ID, PrivateKey: []byte(s.App.PrivateKey.Reveal())}
 	}
+	cfg = githostgithub.Config{Source: source, BaseURL: s.BaseURL, Token: s.Token.Reveal(), App: app}
 	return cfg, s.Provider == providerGitHub && (s.App != nil || !s.Token.IsZero())
 }
 

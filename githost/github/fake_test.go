@@ -22,6 +22,9 @@ type fakeHost struct {
 	refs    map[string]string // short branch name → SHA
 	// answer, when set, answers in the host's place if it returns true.
 	answer func(w http.ResponseWriter, r *http.Request) bool
+	// newestFirst makes it compare as Gitea does: newest first, and whole
+	// whatever page is asked for.
+	newestFirst bool
 
 	mu    sync.Mutex
 	calls []string
@@ -93,6 +96,11 @@ type object = map[string]any
 func (f *fakeHost) describe(sha string) object {
 	c := f.commits[sha]
 	o := object{"sha": sha, "html_url": "https://host/c/" + sha, "commit": object{"message": c.message, "author": object{"name": "Ada L.", "email": "ada@example.test"}}}
+	parents := []object{}
+	for _, p := range c.parents {
+		parents = append(parents, object{"sha": p})
+	}
+	o["parents"] = parents
 	if c.login != "" {
 		o["author"] = object{"login": c.login}
 	}
@@ -181,9 +189,13 @@ func (f *fakeHost) serve(w http.ResponseWriter, r *http.Request) {
 		if !related {
 			break // GitHub: "No common ancestor", 404
 		}
-		slices.Reverse(list)
+		listed := list
+		if !f.newestFirst {
+			slices.Reverse(list)
+			listed = page(w, r, list, 30, 100)
+		}
 		commits := []object{}
-		for _, s := range page(w, r, list, 30, 100) {
+		for _, s := range listed {
 			commits = append(commits, f.describe(s))
 		}
 		answer = object{"total_commits": len(list), "commits": commits}

@@ -13,6 +13,7 @@ import (
 
 	"switchyard/dispatch"
 	"switchyard/internal/event"
+	"switchyard/internal/history"
 	"switchyard/internal/safetext"
 )
 
@@ -75,6 +76,14 @@ func (c *Client) Commits(ctx context.Context, push *event.Event) ([]event.Commit
 	if err != nil {
 		return nil, err
 	}
+	// Hosts with the same API list comparisons newest first.
+	history.ParentsFirst(found, func(i int) string { return found[i].GetSHA() }, func(i int) []string {
+		var shas []string
+		for _, p := range found[i].Parents {
+			shas = append(shas, p.GetSHA())
+		}
+		return shas
+	})
 	all := make([]event.Commit, len(found))
 	for i, f := range found {
 		all[i] = commit(f)

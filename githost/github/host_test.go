@@ -57,6 +57,7 @@ func TestCommitsOfAPush(t *testing.T) {
 		"several pages":      {push: pushed("main", 10, 260, 256, 260), want: between(11, 260)},
 		"exactly two pages":  {push: pushed("main", 10, 210, 210, 210), want: between(11, 210)},
 		"one":                {push: pushed("main", 10, 11, 11, 11), want: []int{11}},
+		"Gitea's order":      {set: func(f *fakeHost) { f.newestFirst = true }, push: pushed("main", 10, 260, 256, 260), want: between(11, 260)},
 		"back to an older":   {push: pushed("main", 20, 10, 10, 10), want: nil},
 		"forced elsewhere":   {set: func(f *fakeHost) { f.chain("main", 501, 503, 8) }, push: pushed("main", 10, 503, 503, 503), want: []int{501, 502, 503}},
 		"a merge":            {set: func(f *fakeHost) { f.chain("x", 501, 502, 5); f.chain("main", 503, 503, 20, 502) }, push: pushed("main", 20, 503, 503, 503), want: []int{501, 502, 503}},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"switchyard/internal/event"
+	"switchyard/internal/history"
 	"switchyard/webhook/internal/field"
 )
 
@@ -131,43 +132,8 @@ func oldestFirst(list []commit, after string, head int, gitea bool) {
 		list = append(slices.Delete(list, at, at+1), newest)
 	}
 	if slices.ContainsFunc(list, func(c commit) bool { return len(c.Parents) > 0 }) {
-		parentsFirst(list)
+		history.ParentsFirst(list, func(i int) string { return list[i].ID }, func(i int) []string { return list[i].Parents })
 	}
-}
-
-// parentsFirst moves each commit behind its parents and otherwise keeps the
-// order.
-func parentsFirst(list []commit) {
-	index := make(map[string]int, len(list))
-	for i := range list {
-		index[list[i].ID] = i
-	}
-	sorted := make([]commit, 0, len(list))
-	// next is which parent of a commit is looked at next; a commit under way
-	// or done is not begun again, so that a hostile circle ends too.
-	next := make([]int, len(list))
-	begun := make([]bool, len(list))
-	for i := range list {
-		if begun[i] {
-			continue
-		}
-		begun[i] = true
-		for stack := []int{i}; len(stack) > 0; {
-			at := stack[len(stack)-1]
-			if next[at] == len(list[at].Parents) {
-				sorted = append(sorted, list[at])
-				stack = stack[:len(stack)-1]
-				continue
-			}
-			parent, ok := index[list[at].Parents[next[at]]]
-			next[at]++
-			if ok && !begun[parent] {
-				begun[parent] = true
-				stack = append(stack, parent)
-			}
-		}
-	}
-	copy(list, sorted)
 }
 
 // fallingTimes reports whether each commit is older than the one before it, or

@@ -52,6 +52,7 @@ type App struct {
 	pages      *ui.Pages
 	tracer     *tracer
 	budget     *webhook.Budget // of all deliveries, also over a reload
+	hosts      hosts
 
 	callTimeout time.Duration // of each call to Step Functions; 0 for the default
 
@@ -196,8 +197,13 @@ func (a *App) openDispatch() error {
 	if err != nil {
 		return err
 	}
+	known, err := a.hosts.prepare(a.cfg)
+	if err != nil {
+		return err
+	}
+	known()
 	a.dispatcher, err = dispatch.New(a.journal, a.engine, routes, a.dispatchConfig(a.cfg),
-		dispatch.WithLogger(a.log), dispatch.WithObserver(a.metrics), dispatch.WithTracer(a.tracer))
+		dispatch.WithLogger(a.log), dispatch.WithObserver(a.metrics), dispatch.WithTracer(a.tracer), dispatch.WithHost(&a.hosts))
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,7 @@ func (a *App) parts() []part {
 			}
 			return a.dispatcher.Prepare(routes, a.dispatchConfig(cfg))
 		}},
+		{"git hosts", a.hosts.prepare},
 		{"statuses", func(cfg *config.Config) (func(), error) {
 			posters, err := posters(cfg)
 			return func() { a.statuses.SetPosters(posters) }, err

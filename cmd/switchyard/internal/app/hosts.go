@@ -1,0 +1,69 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"switchyard/config"
+	"switchyard/dispatch"
+	githost "switchyard/githost/github"
+	"switchyard/internal/event"
+)
+
+// hosts asks the git host of each source. A reload replaces what it knows.
+type hosts struct {
+	bySource atomic.Pointer[map[string]dispatch.Host]
+}
+
+var _ dispatch.Host = (*hosts)(nil)
+
+// prepare makes clients of the hosts that the config has access to. The
+// function it returns switches to them.
+func (h *hosts) prepare(cfg *config.Config) (apply func(), err error) {
+	all := map[string]dispatch.Host{}
+	for name, s := range cfg.Sources {
+		c, ok := cfg.GitHubHost(name)
+		if !ok {
+			all[name] = inaccessible(name, s.Provider)
+			continue
+		}
+		if all[name], err = githost.New(c); err != nil {
+			return nil, fmt.Errorf("sources.%s: %w", name, err)
+		}
+	}
+	return func() { h.bySource.Store(&all) }, nil
+}
+
+func (h *hosts) of(source string) dispatch.Host {
+	if all := h.bySource.Load(); all != nil && (*all)[source] != nil {
+		return (*all)[source]
+	}
+	return noHost{fmt.Errorf("%w: the config has no source %q any more", dispatch.ErrCannotAsk, source)}
+}
+
+// Commits implements [dispatch.Host].
+func (h *hosts) Commits(ctx context.Context, push *event.Event) ([]event.Commit, error) {
+	return h.of(push.Source).Commits(ctx, push)
+}
+
+// Commit implements [dispatch.Host].
+func (h *hosts) Commit(ctx context.Context, source, repository, sha string) (event.Commit, error) {
+	return h.of(source).Commit(ctx, source, repository, sha)
+}
+
+// inaccessible stands for a host that cannot be asked, and says why.
+func inaccessible(source, provider string) dispatch.Host {
+	if provider == "github" {
+		return noHost{fmt.Errorf("%w: set sources.%s.token or .app, with the permission \"Contents: read\"", dispatch.ErrCannotAsk, source)}
+	}
+	return noHost{fmt.Errorf("%w: source %s has none; its hook tells of every commit", dispatch.ErrCannotAsk, source)}
+}
+
+type noHost struct{ err error }
+
+func (n noHost) Commits(context.Context, *event.Event) ([]event.Commit, error) { return nil, n.err }
+
+func (n noHost) Commit(context.Context, string, string, string) (event.Commit, error) {
+	return event.Commit{}, n.err
+}
