@@ -40,6 +40,7 @@ bench: ## the measures of docs/benchmarks.md
 	$(GO) run ./bench/crash
 	$(GO) run ./bench/engine
 	$(GO) run ./bench/restart
+	$(GO) run ./bench/prune
 
 image:
 	docker build --build-arg VERSION=$(VERSION) -t switchyard:$(VERSION) .

@@ -128,7 +128,9 @@ type Requests interface {
 	Rerun(ctx context.Context, id, reason string, s Resume) (string, []Change, error)
 	// Prune removes, in one small step, finished requests that ended before
 	// the given time and deliveries received before it that have none left. It
-	// returns how many rows went; 0 means that it is done.
+	// returns how many rows went; 0 means that it is done. It waits before the
+	// step as long as that helps deliveries, and refuses while the system's
+	// clock cannot be believed.
 	Prune(ctx context.Context, before time.Time) (int, error)
 }
 

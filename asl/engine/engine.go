@@ -31,6 +31,7 @@ import (
 
 	"switchyard/asl/store"
 	"switchyard/asl/task"
+	"switchyard/internal/calmlog"
 )
 
 const (
@@ -101,6 +102,7 @@ type Engine struct {
 	store     store.Store
 	cfg       Config
 	log       *zap.Logger
+	failures  *calmlog.Failures // to store an execution
 	handlers  []handler
 	clock     *clock
 	random    func() float64
@@ -186,6 +188,7 @@ func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
 	for _, o := range opts {
 		o(e)
 	}
+	e.failures = calmlog.New(e.log, "cannot store an execution; trying again", "executions are stored again")
 	if err := sortHandlers(e.handlers); err != nil {
 		return nil, err
 	}
@@ -325,11 +328,13 @@ func (e *Engine) pruneLoop(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		for {
-			e.pruneMapRuns(ctx)
 			before, err := e.pruneBefore(ctx)
 			n := 0
 			if err == nil {
 				n, err = e.store.Prune(ctx, before, pruneBatch)
+			}
+			if err == nil { // the store knows whether the clock can be believed
+				e.pruneMapRuns(ctx)
 			}
 			if err != nil && ctx.Err() == nil {
 				e.log.Warn("cannot prune old executions", zap.Error(err))

@@ -11,9 +11,7 @@ func (s *SQLite) Health(ctx context.Context) error {
 	if err := s.file.Check(); err != nil {
 		return fmt.Errorf("engine store: %w", err)
 	}
-	err := s.w.trouble.Look(func() {
-		_ = Do(ctx, s, &Write{touch: true}) // noted as trouble, or its end
-	})
+	err := s.w.trouble.Look(func() error { return Do(ctx, s, &Write{probe: true}) })
 	if err != nil {
 		return fmt.Errorf("engine store %s: %w", s.path, explain(err))
 	}

@@ -11,12 +11,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"time"
 
 	"modernc.org/sqlite"
 
 	"switchyard/internal/datadir"
 	"switchyard/internal/filelock"
+	"switchyard/internal/pace"
 	"switchyard/internal/sqlitefile"
 )
 
@@ -40,6 +40,9 @@ type SQLite struct {
 	file *sqlitefile.File
 	read *sql.DB
 	w    *writer // its connection belongs to the goroutine that writes
+
+	pruning sync.Mutex // guards steps
+	steps   pace.Steps
 
 	mu     sync.Mutex
 	queue  []*Write
@@ -97,7 +100,7 @@ func (s *SQLite) open(ctx context.Context, wrap func(connect) connect) (err erro
 	readers := max(4, 2*runtime.GOMAXPROCS(0))
 	s.read.SetMaxOpenConns(readers)
 	s.read.SetMaxIdleConns(readers)
-	w, err := newWriter(wrap(direct), s.file.Check)
+	w, err := newWriter(wrap(direct), s.file)
 	if err != nil {
 		return errors.Join(err, s.read.Close(), s.file.End())
 	}
@@ -110,7 +113,9 @@ func (s *SQLite) open(ctx context.Context, wrap func(connect) connect) (err erro
 	return nil
 }
 
-var writeSettings = []string{"synchronous(FULL)", "wal_autocheckpoint(4000)"}
+// A commit folds the log into the file when it has grown to so many pages. Most
+// is folded beside it: see [sqlitefile.File.Wrote].
+var writeSettings = []string{"synchronous(FULL)", "wal_autocheckpoint(8000)"}
 
 // prepare checks the file, which has so many bytes, and brings it to the
 // current schema.
@@ -206,46 +211,6 @@ func (s *SQLite) writeLoop(w *writer) {
 			clear(batch)
 		}
 	}
-}
-
-// Prune implements [Store].
-func (s *SQLite) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
-	ids, err := s.stoppedBefore(ctx, before.UnixMilli(), limit)
-	if err != nil {
-		return 0, fmt.Errorf("prune executions: %w", err)
-	}
-	for i, id := range ids {
-		if err := Do(ctx, s, &Write{Exec: id, prune: true}); err != nil {
-			return i, fmt.Errorf("prune execution %d: %w", id, err)
-		}
-	}
-	return len(ids), nil
-}
-
-// stoppedBefore reads executions in the order of their starts, and stops at the
-// first that started too late to qualify: an index on the time of stopping
-// would cost every execution, all day, what this costs once in a while.
-func (s *SQLite) stoppedBefore(ctx context.Context, before int64, limit int) ([]int64, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT id, status, started, stopped FROM executions ORDER BY id")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var ids []int64
-	for len(ids) < limit && rows.Next() {
-		var id, started, stopped int64
-		var status Status
-		if err := rows.Scan(&id, &status, &started, &stopped); err != nil {
-			return nil, err
-		}
-		if started >= before {
-			break
-		}
-		if status != Running && stopped < before {
-			ids = append(ids, id)
-		}
-	}
-	return ids, rows.Err()
 }
 
 // Close implements [Store].

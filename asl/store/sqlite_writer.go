@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"switchyard/internal/sqlitefile"
 )
@@ -16,10 +17,9 @@ type connect = func() (driver.Conn, error)
 
 // writer owns the connection that writes. Its methods run on one goroutine.
 type writer struct {
-	open connect
-	conn driver.Conn // nil after it broke, until the next write
-	// linked fails when what is committed now could not be found again.
-	linked  func() error
+	open    connect
+	conn    driver.Conn // nil after it broke, until the next write
+	file    *sqlitefile.File
 	trouble sqlitefile.Trouble
 
 	begin, commitTx, rollback stmt
@@ -31,7 +31,7 @@ type writer struct {
 	putDoc, dropDoc           stmt
 	pruneExec, prunePayload   stmt
 	pruneHistory              stmt
-	touch                     stmt
+	probe                     stmt
 
 	all  []driver.Stmt
 	args []driver.NamedValue
@@ -42,8 +42,8 @@ type stmt struct{ driver.Stmt }
 
 // newWriter prepares the statements on the first connection, so that a file
 // that lacks a table is found at the start.
-func newWriter(open connect, linked func() error) (*writer, error) {
-	w := &writer{open: open, linked: linked}
+func newWriter(open connect, file *sqlitefile.File) (*writer, error) {
+	w := &writer{open: open, file: file}
 	return w, w.connect()
 }
 
@@ -75,7 +75,7 @@ func (w *writer) connect() error {
 		{&w.dropDoc, "DELETE FROM docs WHERE kind = ? AND key = ?"},
 		{&w.pruneExec, "DELETE FROM executions WHERE id = ? AND status <> 0"},
 		{&w.prunePayload, "DELETE FROM payloads WHERE exec = ?"},
-		{&w.touch, "UPDATE sequence SET last = last"},
+		{&w.probe, sqlitefile.Probe},
 		{&w.pruneHistory, "DELETE FROM history WHERE key BETWEEN ? AND ?"},
 	} {
 		prepared, err := c.Prepare(p.query)
@@ -152,8 +152,11 @@ func (w *writer) commit(batch []*Write) {
 	}
 	if err != nil {
 		w.trouble.Met(err)
-	} else if slices.ContainsFunc(w.dead, func(err error) bool { return err == nil }) { // it has written
-		w.trouble.Over()
+	} else {
+		w.file.Wrote()
+		if slices.ContainsFunc(batch, func(b *Write) bool { return b.Create != nil }) {
+			w.trouble.Over()
+		}
 	}
 	for i, b := range batch {
 		if err != nil {
@@ -171,7 +174,7 @@ func (w *writer) commit(batch []*Write) {
 func (w *writer) transact(batch []*Write) error {
 	w.dead = w.dead[:0]
 	if w.conn == nil {
-		err := w.linked()
+		err := w.file.Check()
 		if err == nil {
 			err = w.connect()
 		}
@@ -194,7 +197,7 @@ func (w *writer) transact(batch []*Write) error {
 		return fmt.Errorf("%w: %w", errCommit, err)
 	}
 	// What was written into a file that is gone is not kept.
-	return w.linked()
+	return w.file.Check()
 }
 
 func (w *writer) applyAll(batch []*Write) error {
@@ -268,15 +271,13 @@ func (w *writer) apply(b *Write) error {
 			return fmt.Errorf("write %s %s: %w", d.Kind, d.Key, err)
 		}
 	}
-	if b.touch {
-		if _, err := w.exec(w.touch); err != nil {
+	if b.probe {
+		if _, err := w.exec(w.probe); err != nil {
 			return fmt.Errorf("try to write: %w", err)
 		}
 	}
-	if b.prune {
-		if err := w.prune(b.Exec); err != nil {
-			return err
-		}
+	if len(b.prune) > 0 {
+		return w.pruneAll(b)
 	}
 	return nil
 }
@@ -323,6 +324,17 @@ func (w *writer) finish(exec int64, e *Ending) error {
 	}
 	_, err := w.exec(w.dropAll, recordKey(exec, 0), recordKey(exec, MaxRecordID))
 	return err
+}
+
+func (w *writer) pruneAll(b *Write) error {
+	began := time.Now()
+	for _, exec := range b.prune {
+		if err := w.prune(exec); err != nil {
+			return err
+		}
+	}
+	b.took = time.Since(began)
+	return nil
 }
 
 // prune deletes a closed execution. One that was reopened since it was found to

@@ -16,7 +16,7 @@ func TestPruneLeavesAnExecutionThatWasReopened(t *testing.T) {
 		{Create: &Execution{ID: 1, Machine: "m", Name: "x", Started: 1}, Exec: 1, History: &Segment{First: 2, Last: 2}},
 		{Exec: 1, End: &Ending{Status: Failed, Stopped: 2}},
 		{Exec: 1, Reopen: &Reopening{}, Put: []Record{{ID: 1}}},
-		{Exec: 1, prune: true},
+		{prune: []int64{1}},
 	} {
 		if err := Do(t.Context(), s, w); err != nil {
 			t.Fatal(err)

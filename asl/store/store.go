@@ -169,10 +169,12 @@ type Write struct {
 	// for: it must not block and must not call the store.
 	Done func(error)
 
-	// prune deletes the execution with all that is its own.
-	prune bool
-	// touch writes what is there already.
-	touch bool
+	// prune deletes executions with all that is their own; took is how long
+	// that took, without the commit.
+	prune []int64
+	took  time.Duration
+	// probe writes nothing of interest.
+	probe bool
 }
 
 // Query selects executions of one machine, newest first.
@@ -216,7 +218,8 @@ type Store interface {
 	// Apply queues w. Writes become durable in the order of the calls.
 	Apply(w *Write)
 	// Prune deletes up to limit closed executions that stopped before a time,
-	// with all that is theirs, and returns how many it deleted.
+	// with all that is theirs, and returns how many it deleted. It may take its
+	// time, and refuse while the system's clock cannot be believed.
 	Prune(ctx context.Context, before time.Time, limit int) (int, error)
 	// Close waits for the queued writes and releases the store.
 	Close() error

@@ -70,31 +70,20 @@ func (j *SQLite) KnownCommits(ctx context.Context, source, repository string, sh
 	return known, err
 }
 
-// pruneFacts removes what was learned of commits and refs before the given
-// time, a step of it, and says how much.
-func pruneFacts(c *conn, before int64) (int, error) {
-	// Numbers grow with time: the oldest come first.
-	var gone []int64
-	err := c.query(`SELECT seq, known_at < ?1 FROM commits ORDER BY seq LIMIT ?2`, func(s scan) error {
-		var seq int64
-		var old bool
-		if err := s(&seq, &old); err != nil {
-			return err
-		}
-		if old {
-			gone = append(gone, seq)
-		}
-		return nil
-	}, before, int64(pruneStep))
-	if err != nil {
-		return 0, err
+// facts removes what was learned of commits and refs before the given
+// time, a step of it.
+func (p *pruning) facts(c *conn) error {
+	gone, err := p.walk(c, `SELECT seq, known_at < ?2, known_at FROM commits WHERE seq > ?1 ORDER BY seq LIMIT ?3`, &p.cursor.fact)
+	if err != nil || p.more {
+		return err
 	}
 	for _, seq := range gone {
 		if _, err := c.exec(`DELETE FROM commits WHERE seq = ?`, seq); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	n, err := c.exec(`DELETE FROM tips WHERE (source, repository, ref) IN
-		(SELECT source, repository, ref FROM tips WHERE moved_at < ? ORDER BY moved_at LIMIT ?)`, before, int64(pruneStep))
-	return len(gone) + int(n), err
+		(SELECT source, repository, ref FROM tips WHERE moved_at < ? ORDER BY moved_at LIMIT ?)`, p.before, int64(p.size))
+	p.removed = len(gone) + int(n)
+	return err
 }

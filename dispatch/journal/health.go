@@ -3,6 +3,8 @@ package journal
 import (
 	"context"
 	"fmt"
+
+	"switchyard/internal/sqlitefile"
 )
 
 // Health says why the journal cannot take deliveries, if it cannot: its file is
@@ -12,9 +14,9 @@ func (j *SQLite) Health(ctx context.Context) error {
 	if err := j.file.Check(); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	err := j.w.trouble.Look(func() {
-		_ = j.do(ctx, func(c *conn) error { // noted as trouble, or its end
-			_, err := c.exec("UPDATE progress SET expanded = expanded")
+	err := j.w.trouble.Look(func() error {
+		return j.do(ctx, func(c *conn) error {
+			_, err := c.exec(sqlitefile.Probe)
 			return err
 		})
 	})

@@ -14,6 +14,7 @@ import (
 	"modernc.org/sqlite"
 
 	"switchyard/dispatch"
+	"switchyard/internal/pace"
 	"switchyard/internal/sqlitefile"
 )
 
@@ -28,6 +29,9 @@ type SQLite struct {
 	// time moves it, once its step is on disk.
 	pruning sync.Mutex
 	pruned  pruneCursor
+	steps   pace.Steps
+	// seen is how many deliveries there had been at the last step.
+	seen int64
 }
 
 var _ dispatch.Journal = (*SQLite)(nil)
@@ -39,10 +43,11 @@ const (
 	readers   = 4
 )
 
-// settings of the file and of each connection. The log is folded into the file
-// when it has grown to 16 MiB: more often costs deliveries throughput, less
-// often costs them a longer pause.
-const connSettings = "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(2048)&_pragma=cache_size(-16384)&_pragma=temp_store(MEMORY)&_error_rc=1"
+// settings of the file and of each connection. A commit folds the log into the
+// file when it has grown to 32 MiB: more often costs deliveries throughput, less
+// often costs them a longer pause. Most is folded beside it: see
+// [sqlitefile.File.Wrote].
+const connSettings = "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(4096)&_pragma=cache_size(-16384)&_pragma=temp_store(MEMORY)&_error_rc=1"
 
 // Open opens the journal at path, makes it if there is none, brings it to the
 // present schema, and keeps it for this process alone until [SQLite.Close].
@@ -109,7 +114,7 @@ func open(path string, wrap func(connect) connect) (_ *SQLite, err error) {
 	if err := j.file.Begin(direct); err != nil {
 		return nil, describe(err)
 	}
-	j.w = newWriter(connect, c, j.file.Check)
+	j.w = newWriter(connect, c, j.file)
 	if j.r, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
 		return nil, errors.Join(err, j.file.End())
 	}

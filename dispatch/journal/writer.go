@@ -24,8 +24,7 @@ const (
 type writer struct {
 	open connect
 	conn *conn // nil after it broke, until the next write
-	// linked fails when what is committed now could not be found again.
-	linked func() error
+	file *sqlitefile.File
 	// seq is the newest delivery's, or unknown. A transaction that failed may
 	// have been applied all the same, so after one the file is asked.
 	seq     int64
@@ -58,9 +57,9 @@ type work struct {
 // unknown is the sequence that has to be read from the file.
 const unknown int64 = -1
 
-func newWriter(open connect, c *conn, linked func() error) *writer {
+func newWriter(open connect, c *conn, file *sqlitefile.File) *writer {
 	return &writer{
-		open: open, conn: c, linked: linked, seq: unknown,
+		open: open, conn: c, file: file, seq: unknown,
 		appends: make(chan *appending, maxGroup), works: make(chan *work, 64),
 		quit: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -208,6 +207,7 @@ func (w *writer) group(appends []*appending, first *work) {
 		w.appended.Add(int64(len(appends)))
 		if len(appends) > 0 {
 			w.appendCommits.Add(1)
+			w.trouble.Over()
 		}
 	}
 	for _, a := range appends {
@@ -279,11 +279,11 @@ func (w *writer) transaction(fn func(*conn) error) error {
 	}
 	w.commits.Add(1)
 	// What was written into a file that is gone is not kept.
-	if err := w.linked(); err != nil {
+	if err := w.file.Check(); err != nil {
 		return w.inTrouble(err)
 	}
 	if c.changed {
-		w.trouble.Over()
+		w.file.Wrote()
 	}
 	return nil
 }
@@ -295,7 +295,7 @@ func (w *writer) inTrouble(err error) error {
 }
 
 func (w *writer) reopen() error {
-	if err := w.linked(); err != nil {
+	if err := w.file.Check(); err != nil {
 		return err
 	}
 	raw, err := w.open()

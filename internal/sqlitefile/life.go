@@ -27,7 +27,14 @@ const schema = `CREATE TABLE IF NOT EXISTS data_file (
   -- and until when it has shown what is not believed yet.
   clock_seen INTEGER NOT NULL, clock_since INTEGER NOT NULL, clock_last INTEGER NOT NULL
 ) STRICT;
-INSERT INTO data_file VALUES (1, '', 0, 0, 0, 0, 0) ON CONFLICT DO NOTHING`
+INSERT INTO data_file VALUES (1, '', 0, 0, 0, 0, 0) ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS data_probe (one INTEGER PRIMARY KEY CHECK (one = 1), filler BLOB) STRICT;
+INSERT INTO data_probe VALUES (1, NULL) ON CONFLICT DO NOTHING`
+
+// Probe is a statement that writes more than a small delivery needs, and keeps
+// nothing that matters: a disk that is full has room for a few bytes now and
+// then.
+const Probe = "UPDATE data_probe SET filler = randomblob(65536)"
 
 // Begin takes the file into use: it is marked as open, and its log stays where
 // it is until End, whatever other connections do. connect opens a connection
@@ -51,7 +58,13 @@ func (d *File) Begin(connect func() (driver.Conn, error)) (err error) {
 	if d.log, err = os.Stat(d.path + "-wal"); err != nil {
 		return err
 	}
-	return d.writeState(state{Folder: d.stamp.folder, Generation: onDisk})
+	if err := d.writeState(state{Folder: d.stamp.folder, Generation: onDisk}); err != nil {
+		return err
+	}
+	d.openIndex()
+	d.wrote, d.folded = make(chan struct{}, 1), make(chan struct{})
+	go d.foldLoop()
+	return nil
 }
 
 // sign counts this opening in the database, and returns the count that the file
@@ -67,6 +80,9 @@ func (d *File) sign() (onDisk int64, err error) {
 	}
 	s := stamp{folder: row[0].(string), generation: row[1].(int64), pair: row[2].(int64)}
 	d.clock = clockguard.Guard{Seen: row[3].(int64), Since: row[4].(int64), Last: row[5].(int64)}
+	if d.clock.Seen == 0 { // of an older release, or new
+		d.clock.Seen = d.changed.UnixMilli()
+	}
 	onDisk = s.generation
 	switch {
 	case d.known.Folder != "":
@@ -76,7 +92,7 @@ func (d *File) sign() (onDisk int64, err error) {
 	}
 	s.generation = max(s.generation, d.known.Generation) + 1
 	d.stamp = s
-	if err := exec(d.keeper, "UPDATE data_file SET folder = ?, generation = ?", s.folder, s.generation); err != nil {
+	if err := exec(d.keeper, "UPDATE data_file SET folder = ?, generation = ?, clock_seen = ?", s.folder, s.generation, d.clock.Seen); err != nil {
 		if full(err) {
 			return onDisk, nil
 		}
@@ -133,17 +149,18 @@ func (d *File) Check() error {
 // End folds the log into the file and notes that it was closed. All other
 // connections have been closed or do nothing any more.
 func (d *File) End() error {
+	close(d.wrote)
+	<-d.folded
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.keeper == nil {
-		return nil
-	}
 	folded, err := d.fold()
 	if folded && err == nil && d.Check() == nil {
 		err = d.writeState(state{Folder: d.stamp.folder, Generation: d.stamp.generation, Clean: true})
 	}
 	err = errors.Join(err, d.keeper.Close())
-	d.keeper = nil
+	if d.index != nil {
+		d.index.Close()
+	}
 	return err
 }
 
@@ -204,20 +221,10 @@ func (d *File) move(folder string) error {
 }
 
 // MayPrune says whether what is old by the clock may be deleted: not while the
-// clock shows a time that it cannot have come to by itself. newest is the time
-// of the newest entry, for a file whose clock was never looked at.
-func (d *File) MayPrune(now time.Time, newest func() (time.Time, error)) error {
+// clock shows a time that it cannot have come to by itself.
+func (d *File) MayPrune(now time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.clock.Seen == 0 {
-		last, err := newest()
-		if err != nil {
-			return err
-		}
-		if d.clock.Seen = last.UnixMilli(); last.IsZero() {
-			d.clock.Seen = now.UnixMilli()
-		}
-	}
 	next, verdict := d.clock.Look(now)
 	if next != d.clock {
 		if err := exec(d.keeper, "UPDATE data_file SET clock_seen = ?, clock_since = ?, clock_last = ?", next.Seen, next.Since, next.Last); err != nil {

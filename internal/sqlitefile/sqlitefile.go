@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"modernc.org/sqlite"
 
@@ -35,7 +36,8 @@ type File struct {
 	path     string
 	what     string // it is, in a word or two
 	size     int64
-	known    state // as it was left; its Generation is 0 where that is not known
+	changed  time.Time // when it was written last
+	known    state     // as it was left; its Generation is 0 where that is not known
 	warnings []string
 
 	mu     sync.Mutex // guards what follows
@@ -44,6 +46,10 @@ type File struct {
 	clock  clockguard.Guard
 
 	db, log fs.FileInfo // as they were when they were opened
+
+	index  *os.File // of the log; nil where it cannot be read
+	wrote  chan struct{}
+	folded chan struct{} // closed when the folding beside the writer has ended
 }
 
 // state is what lies beside the file.
@@ -82,7 +88,7 @@ func Inspect(path, what string) (*File, error) {
 	if info.Mode().Perm()&0o200 == 0 {
 		return nil, unwritable(errors.New("it is marked read-only"))
 	}
-	d := &File{path: path, what: what, size: info.Size()}
+	d := &File{path: path, what: what, size: info.Size(), changed: info.ModTime()}
 	if err := d.readState(); err != nil {
 		return nil, err
 	}
@@ -123,6 +129,9 @@ func (d *File) compare(f *os.File, made bool) error {
 	logSize := int64(-1)
 	if info, err := os.Stat(d.path + "-wal"); err == nil {
 		logSize = info.Size()
+		if info.ModTime().After(d.changed) {
+			d.changed = info.ModTime()
+		}
 	}
 	used := d.known.Generation > 0
 	if d.size == 0 {

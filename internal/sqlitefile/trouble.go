@@ -27,7 +27,8 @@ func (t *Trouble) Met(err error) {
 	t.last.Store(f)
 }
 
-// Over notes that a write has gone through.
+// Over notes that a write of the kind that counts, or a [Probe], has gone
+// through.
 func (t *Trouble) Over() {
 	if t.last.Load() != nil {
 		t.last.Store(nil)
@@ -38,14 +39,16 @@ func (t *Trouble) Over() {
 const probeEvery = time.Second
 
 // Look returns an error while the file cannot be written. Perhaps nobody else
-// writes now: it tries that, but not all the time.
-func (t *Trouble) Look(write func()) error {
+// writes now: it has that tried, by [Probe], but not all the time.
+func (t *Trouble) Look(probe func() error) error {
 	if t.last.Load() == nil {
 		return nil
 	}
 	now, last := time.Now().UnixNano(), t.probed.Load()
 	if now-last >= probeEvery.Nanoseconds() && t.probed.CompareAndSwap(last, now) {
-		write()
+		if err := probe(); err == nil {
+			t.Over()
+		}
 	}
 	f := t.last.Load()
 	if f == nil {
