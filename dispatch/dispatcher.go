@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"switchyard/internal/calmlog"
 	"switchyard/internal/event"
 )
 
@@ -22,11 +23,14 @@ type Dispatcher struct {
 	journal  Journal
 	engine   Engine
 	log      *zap.Logger
-	now      func() time.Time
-	due      dueClock
-	jitter   func() float64
-	observer Observer
-	tracer   Tracer
+	failures *calmlog.Failures // of the journal
+	// unstarted are failed starts, by state machine.
+	unstarted *calmlog.Failures
+	now       func() time.Time
+	due       dueClock
+	jitter    func() float64
+	observer  Observer
+	tracer    Tracer
 
 	// rules is replaced as a whole by what Prepare returns.
 	rules atomic.Pointer[rules]
@@ -150,6 +154,8 @@ func New(j Journal, e Engine, p Planner, cfg Config, opts ...Option) (*Dispatche
 		o(d)
 	}
 	d.due.wall = d.now
+	d.failures = calmlog.New(d.log, "the journal failed; trying again", "the journal works again")
+	d.unstarted = calmlog.New(d.log, "starting an execution failed; trying again", "executions are started again")
 	watchers := &guarded{observer: d.observer, tracer: d.tracer}
 	var once sync.Once
 	watchers.caught = func(err error) {
@@ -267,7 +273,7 @@ func (d *Dispatcher) persist(ctx context.Context, what string, step func() error
 		err := step()
 		if err == nil {
 			if try > 0 {
-				d.log.Info("the journal works again", zap.String("step", what))
+				d.failures.Succeeded(what)
 				// A try that was reported as failed may have been applied; this
 				// one then changed nothing, and does not say what follows.
 				d.wakeAll()
@@ -278,7 +284,7 @@ func (d *Dispatcher) persist(ctx context.Context, what string, step func() error
 			return err
 		}
 		d.stats.journalErrors.Add(1)
-		d.log.Warn("the journal failed; trying again", zap.String("step", what), zap.Int("attempt", try+1), zap.Error(err))
+		d.failures.Failed(what, err, zap.Int("attempt", try+1))
 		if !sleep(ctx, backoff(time.Second, 30*time.Second, try, d.jitter)) {
 			return err
 		}

@@ -264,7 +264,6 @@ func (d *Dispatcher) startOne(ctx context.Context, x *Execution) {
 		return
 	}
 	cfg := d.config()
-	log := d.log.With(zap.String("request_id", x.ID), zap.String("repo", x.Repository), zap.String("route", x.Route), zap.Int("attempt", x.Tries+1))
 	var throttled *ThrottledError
 	var permanent *PermanentError
 	switch {
@@ -275,11 +274,13 @@ func (d *Dispatcher) startOne(ctx context.Context, x *Execution) {
 		d.starts.end(x) // it keeps its place in the queue
 		wake(d.startSoon)
 	case errors.As(err, &permanent):
-		log.Error("the engine refused to start an execution", zap.Error(err))
+		d.log.Error("the engine refused to start an execution", zap.String("request_id", x.ID), zap.String("repo", x.Repository), zap.String("route", x.Route),
+			zap.Int("attempt", x.Tries+1), zap.Error(err))
 		d.results <- result{x: x, ended: refused(x, err, d.now())}
 	default:
 		wait := backoff(cfg.RetryBase, cfg.RetryMax, x.Tries, d.jitter)
-		log.Warn("starting an execution failed; trying again", zap.Duration("wait", wait), zap.Error(err))
+		d.unstarted.Failed(x.StateMachine, err, zap.String("request_id", x.ID), zap.String("repo", x.Repository), zap.String("route", x.Route),
+			zap.Int("attempt", x.Tries+1), zap.Duration("wait", wait))
 		d.results <- result{x: x, failed: notStartedYet(x, err.Error(), d.due.now().Add(wait))}
 	}
 }
@@ -359,6 +360,7 @@ func notStartedYet(x *Execution, reason string, dueAt time.Time) *FailureRecord 
 // hasStarted hands on a start.
 func (d *Dispatcher) hasStarted(x *Execution, started Started) {
 	d.pace.succeeded()
+	d.unstarted.Succeeded(x.StateMachine)
 	now := d.now()
 	d.stats.started.Add(1)
 	d.observer.Started(max(now.Sub(x.CreatedAt), 0)) // a clock may have been set back

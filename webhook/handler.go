@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"switchyard/internal/calmlog"
 	"switchyard/internal/event"
 	"switchyard/internal/safetext"
 )
@@ -96,6 +97,7 @@ type Handler struct {
 	sources  map[string]Source
 	cfg      Config
 	log      *zap.Logger
+	failures *calmlog.Failures // of the sink
 	observe  func(source, outcome string, took time.Duration)
 	budget   *Budget
 	inFlight atomic.Int64
@@ -143,6 +145,7 @@ func New(sink Sink, sources map[string]Source, cfg Config, opts ...Option) (*Han
 	for _, opt := range opts {
 		opt(h)
 	}
+	h.failures = calmlog.New(h.log, "delivery not accepted", "deliveries are accepted again")
 	if h.budget == nil {
 		h.budget = NewBudget(cfg.MaxBuffered)
 	}
@@ -360,9 +363,10 @@ func (h *Handler) accept(ctx context.Context, ev event.Event) answer {
 	defer cancel()
 	receipt, err := h.sink.Accept(ctx, ev)
 	if err != nil {
-		h.log.Error("delivery not accepted", append(fields(&ev), zap.String("error", shown(err.Error())))...)
+		h.failures.Failed("accept", errors.New(shown(err.Error())), fields(&ev)...)
 		return unavailable(err)
 	}
+	h.failures.Succeeded("accept")
 	if ce := h.log.Check(zap.InfoLevel, "delivery accepted"); ce != nil {
 		ce.Write(append(fields(&ev), zap.Int("commits", len(ev.Commits)), zap.Int("executions", len(receipt.Executions)), zap.Int("new", receipt.New),
 			zap.Bool("duplicate", receipt.Duplicate), zap.String("ignored", shown(receipt.Ignored)))...)

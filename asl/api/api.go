@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/asl/engine"
+	"switchyard/internal/calmlog"
 )
 
 // maxBody is the largest request, in bytes: the largest definition, each byte
@@ -35,6 +36,8 @@ const (
 type Server struct {
 	engine *engine.Engine
 	log    *zap.Logger
+	// failures of the engine, by action.
+	failures *calmlog.Failures
 }
 
 var _ http.Handler = (*Server)(nil)
@@ -54,6 +57,7 @@ func New(e *engine.Engine, opts ...Option) (*Server, error) {
 	for _, o := range opts {
 		o(s)
 	}
+	s.failures = calmlog.New(s.log, "request failed", "requests succeed again")
 	return s, nil
 }
 
@@ -73,6 +77,7 @@ func (s *Server) serve(r *http.Request) (status int, body []byte) {
 	result, err := s.call(r)
 	if err == nil {
 		if body, err = json.Marshal(result); err == nil {
+			s.failures.Succeeded(r.Header.Get("X-Amz-Target"))
 			return http.StatusOK, body
 		}
 	}
@@ -160,7 +165,7 @@ func (s *Server) failure(r *http.Request, err error) (status int, body []byte) {
 		if answered != nil && answered.Unwrap() != nil {
 			cause = answered.Unwrap()
 		}
-		s.log.Error("request failed", zap.String("action", r.Header.Get("X-Amz-Target")), zap.Error(cause))
+		s.failures.Failed(r.Header.Get("X-Amz-Target"), cause)
 	}
 	body, err = json.Marshal(answer)
 	if err != nil { // strings always encode

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"sync"
 
-	"go.uber.org/zap"
-
 	"switchyard/asl"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
@@ -65,6 +63,7 @@ type execution struct {
 	write    store.Write
 	writing  bool
 	failed   bool // the write failed and is to be repeated
+	unstored bool // that was said
 	writeErr error
 	wake     int64 // as the store has it
 	newWake  int64
@@ -221,11 +220,15 @@ func (x *execution) turn(ctx context.Context) {
 			return
 		}
 		if x.writeErr != nil {
-			x.e.log.Error("cannot store execution; trying again", zap.String("execution", x.arn()), zap.Error(x.writeErr))
-			x.failed = true
+			x.e.failures.Failed(x.arn(), x.writeErr)
+			x.failed, x.unstored = true, true
 			x.e.timers.set(x.id, x.e.now().Add(storeRetry).UnixMilli())
 			x.park()
 			return
+		}
+		if x.unstored {
+			x.unstored = false
+			x.e.failures.Succeeded(x.arn())
 		}
 		ended := x.end != nil // durably; what is written may end it too
 		x.written()

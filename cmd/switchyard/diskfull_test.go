@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -119,6 +120,21 @@ func fullDisk(t *testing.T, p *process, full, free func()) {
 	if resp, err := http.Get("http://" + p.addr + "/healthz"); err != nil || resp.StatusCode != http.StatusOK {
 		t.Errorf("healthz: %v %v", resp, err)
 	}
+	ready := func() (int, string) {
+		resp, err := http.Get("http://" + p.addr + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(text)
+	}
+	if status, text := ready(); status != http.StatusServiceUnavailable || !strings.Contains(text, "cannot be written since") {
+		t.Errorf("readyz: %d %s", status, text)
+	}
 	for _, i := range refused {
 		if _, there := p.executions()[sha(i)]; there {
 			t.Errorf("delivery %d was refused and is there", i)
@@ -140,7 +156,12 @@ func fullDisk(t *testing.T, p *process, full, free func()) {
 	if len(all) != len(acknowledged)+len(refused) {
 		t.Errorf("%d executions of %d deliveries", len(all), len(acknowledged)+len(refused))
 	}
-	if !strings.Contains(p.stderr.String(), "delivery not accepted") {
-		t.Error("the log does not say why")
+	p.eventually("it is ready again", func() bool { status, _ := ready(); return status == http.StatusOK })
+	for line, least := range map[string]int{"delivery not accepted": 1, "not ready": 1, "the journal failed; trying again": 0,
+		"starting an execution failed; trying again": 0, "request failed": 0, "cannot store an execution; trying again": 0} {
+		// One line when it begins and one for each minute.
+		if n := strings.Count(p.stderr.String(), `"`+line+`"`); n < least || n > 3 {
+			t.Errorf("the log has %d lines that say %s", n, line)
+		}
 	}
 }

@@ -52,9 +52,17 @@ func TestFailuresAreLoggedOnceThenCounted(t *testing.T) {
 				t.Errorf("line %d: %q", i+1, all[i].Message)
 			}
 		}
+		for range 30 { // flapping, within the minute
+			f.Failed("write", full)
+			f.Succeeded("write")
+		}
+		if more := lines.TakeAll(); len(more) != 0 {
+			t.Errorf("flapping: %v", more)
+		}
+		time.Sleep(every)
 		f.Failed("write", full)
-		if again := lines.TakeAll(); len(again) != 1 || again[0].ContextMap()["failures_not_logged"] != nil {
-			t.Errorf("a new failure: %v", again)
+		if again := lines.TakeAll(); len(again) != 1 || again[0].ContextMap()["failures_not_logged"] == nil {
+			t.Errorf("a failure later: %v", again)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -58,7 +59,8 @@ func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := a.health(ctx); err != nil {
 		a.notReady.Failed("readyz", err)
-		http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
+		// Anybody may ask; where the folder is they need not know.
+		http.Error(w, "not ready: "+strings.ReplaceAll(err.Error(), a.dir, "data_dir"), http.StatusServiceUnavailable)
 		return
 	}
 	a.notReady.Succeeded("readyz")
