@@ -1,6 +1,9 @@
 package status
 
-import "time"
+import (
+	"sort"
+	"time"
+)
 
 // budget remembers when posts were made, and so keeps any 60 seconds and any
 // 60 minutes within limits. A token bucket would not: full, and then refilled
@@ -23,10 +26,8 @@ func (b *budget) room(now time.Time, l Limits, most int) (int, time.Time) {
 			continue
 		}
 		// The post that must have left the window before one more fits.
-		within := 0
-		for i := len(b.posts) - 1; i >= 0 && now.Sub(b.posts[i]) < w.span; i-- {
-			within++
-		}
+		first := sort.Search(len(b.posts), func(i int) bool { return now.Sub(b.posts[i]) < w.span })
+		within := len(b.posts) - first
 		if within < w.limit {
 			room = min(room, w.limit-within)
 			continue

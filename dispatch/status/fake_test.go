@@ -15,6 +15,9 @@ import (
 type memOutbox struct {
 	mu   sync.Mutex
 	rows map[rowKey]*memRow
+	// waiting are those neither posted nor refused, in the order in which they
+	// are handed out.
+	waiting []*memRow
 	// fail, when set, is what every call of the named method answers.
 	fail map[string]error
 }
@@ -38,7 +41,34 @@ func (o *memOutbox) want(seq int64, s dispatch.Status) {
 	if old := o.rows[key]; old != nil {
 		s.Version = old.Version + 1
 	}
-	o.rows[key] = &memRow{Status: s, seq: seq}
+	o.remove(o.rows[key])
+	r := &memRow{Status: s, seq: seq}
+	o.rows[key] = r
+	at, _ := slices.BinarySearchFunc(o.waiting, r, byTurn)
+	o.waiting = slices.Insert(o.waiting, at, r)
+}
+
+// byTurn puts ends before what is pending, and of each the newest first.
+func byTurn(a, b *memRow) int {
+	return cmp.Or(cmp.Compare(a.pending(), b.pending()), cmp.Compare(b.seq, a.seq))
+}
+
+func (r *memRow) pending() int {
+	if r.State == dispatch.StatusPending {
+		return 1
+	}
+	return 0
+}
+
+func (o *memOutbox) remove(r *memRow) {
+	if r == nil || r.done || r.refused != "" {
+		return
+	}
+	at, _ := slices.BinarySearchFunc(o.waiting, r, byTurn)
+	for o.waiting[at] != r {
+		at++
+	}
+	o.waiting = slices.Delete(o.waiting, at, at+1)
 }
 
 func (o *memOutbox) NextStatuses(ctx context.Context, q dispatch.StatusQuery) ([]dispatch.Status, error) {
@@ -47,37 +77,24 @@ func (o *memOutbox) NextStatuses(ctx context.Context, q dispatch.StatusQuery) ([
 	if err := errors.Join(ctx.Err(), o.fail["next"]); err != nil {
 		return nil, err
 	}
-	rank := func(r *memRow) int64 {
-		if r.State == dispatch.StatusPending {
-			return r.seq
-		}
-		return r.seq + 1<<40
-	}
+	var out []dispatch.Status
 	except := map[string]bool{}
 	for _, name := range q.Except {
 		except[name] = true
 	}
-	var due []*memRow // the first few, in order
-	for _, r := range o.rows {
-		if r.Source != q.Source || r.done || r.refused != "" || r.due.After(q.Now) || except[r.Repository] {
-			continue
+	for _, r := range o.waiting {
+		if len(out) == q.Limit {
+			break
 		}
-		if len(due) == q.Limit && rank(r) < rank(due[len(due)-1]) {
-			continue
+		if r.Source == q.Source && !r.due.After(q.Now) && !except[r.Repository] {
+			out = append(out, r.Status)
 		}
-		at, _ := slices.BinarySearchFunc(due, rank(r), func(d *memRow, of int64) int { return cmp.Compare(of, rank(d)) })
-		due = slices.Insert(due, at, r)
-		due = due[:min(q.Limit, len(due))]
-	}
-	var out []dispatch.Status
-	for _, r := range due {
-		out = append(out, r.Status)
 	}
 	return out, nil
 }
 
 func (o *memOutbox) StatusPosted(ctx context.Context, s dispatch.Status) error {
-	return o.change(ctx, "posted", s, func(r *memRow) { r.done = true })
+	return o.change(ctx, "posted", s, func(r *memRow) { o.remove(r); r.done = true })
 }
 
 func (o *memOutbox) StatusFailed(ctx context.Context, s dispatch.Status, retryAt time.Time, reason string) error {
@@ -85,6 +102,7 @@ func (o *memOutbox) StatusFailed(ctx context.Context, s dispatch.Status, retryAt
 		r.Tries++
 		r.due = retryAt
 		if retryAt.IsZero() {
+			o.remove(r)
 			r.refused = reason
 		}
 	})
@@ -118,13 +136,7 @@ func (o *memOutbox) row(s dispatch.Status) memRow {
 func (o *memOutbox) open() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n := 0
-	for _, r := range o.rows {
-		if !r.done && r.refused == "" {
-			n++
-		}
-	}
-	return n
+	return len(o.waiting)
 }
 
 // fakePoster notes each post and when it came.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -316,9 +317,9 @@ func TestWorkerLogsTroubleOfARepositoryOnceThenCounts(t *testing.T) {
 		for i := range 500 {
 			outbox.want(int64(i), of("acme/broken", fmt.Sprint(i), dispatch.StatusSuccess))
 		}
-		mended := false
+		var mended atomic.Bool
 		h := newHost(func(context.Context, dispatch.Status) error {
-			if mended {
+			if mended.Load() {
 				return nil
 			}
 			return &RefusedError{errors.New("403 Resource not accessible")}
@@ -343,7 +344,7 @@ func TestWorkerLogsTroubleOfARepositoryOnceThenCounts(t *testing.T) {
 		if last := all[len(all)-1]; last.ContextMap()["times"].(int64) < 10 {
 			t.Errorf("the last line does not count: %v", last.ContextMap())
 		}
-		mended = true
+		mended.Store(true)
 		logs.TakeAll()
 		pass(2 * time.Hour)
 		if all := logs.All(); len(all) != 1 || all[0].Message != "the repository's statuses are taken again" {
