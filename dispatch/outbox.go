@@ -50,6 +50,10 @@ type StatusQuery struct {
 	Source string
 	// Now is the time by which they are due.
 	Now time.Time
+	// Horizon is the latest time to which anything can have been put off by
+	// now. What falls due later was recorded while the clock was ahead, and is
+	// due. Zero means that there is none.
+	Horizon time.Time
 	// Except names repositories to leave out. However many statuses of them
 	// wait, they take no place in the answer.
 	Except []string

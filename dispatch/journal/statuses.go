@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"switchyard/dispatch"
@@ -38,7 +39,7 @@ func wantStatusWhere(c *conn, where string, request int64, s dispatch.StatusChan
 }
 
 const nextStatusesQuery = `SELECT version, source, repository, sha, context, execution, ref, state, description, tries, wanted_at
-	FROM statuses WHERE source = ? AND due_at <= ? AND repository NOT IN (SELECT value FROM json_each(?)) ORDER BY request DESC LIMIT ?`
+	FROM statuses WHERE source = ? AND (due_at <= ? OR due_at > ?) AND repository NOT IN (SELECT value FROM json_each(?)) ORDER BY request DESC LIMIT ?`
 
 // NextStatuses implements [dispatch.Outbox].
 func (j *SQLite) NextStatuses(ctx context.Context, q dispatch.StatusQuery) ([]dispatch.Status, error) {
@@ -46,6 +47,10 @@ func (j *SQLite) NextStatuses(ctx context.Context, q dispatch.StatusQuery) ([]di
 	except, err := json.Marshal(append([]string{}, q.Except...))
 	if err != nil {
 		return nil, fmt.Errorf("encode repositories to leave out: %w", err)
+	}
+	horizon := int64(math.MaxInt64)
+	if !q.Horizon.IsZero() {
+		horizon = millis(q.Horizon)
 	}
 	var next []dispatch.Status
 	err = j.read(ctx, func(s scan) error {
@@ -56,7 +61,7 @@ func (j *SQLite) NextStatuses(ctx context.Context, q dispatch.StatusQuery) ([]di
 		st.State, st.WantedAt = dispatch.StatusState(state), timeOf(wanted)
 		next = append(next, st)
 		return err
-	}, nextStatusesQuery, q.Source, millis(q.Now), string(except), q.Limit)
+	}, nextStatusesQuery, q.Source, millis(q.Now), horizon, string(except), q.Limit)
 	return next, err
 }
 

@@ -86,7 +86,8 @@ func (o *memOutbox) NextStatuses(ctx context.Context, q dispatch.StatusQuery) ([
 		if len(out) == q.Limit {
 			break
 		}
-		if r.Source == q.Source && !r.due.After(q.Now) && !except[r.Repository] {
+		late := !q.Horizon.IsZero() && r.due.After(q.Horizon)
+		if r.Source == q.Source && (late || !r.due.After(q.Now)) && !except[r.Repository] {
 			out = append(out, r.Status)
 		}
 	}

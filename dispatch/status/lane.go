@@ -143,7 +143,9 @@ func (l *lane) launch(ctx context.Context) time.Duration {
 		l.epoch++ // what the old poster still brings says nothing about the new one
 		l.pause(time.Time{})
 	}
-	now := l.w.now()
+	// Waits of this process are by the monotonic clock; what the journal keeps
+	// is by the wall clock.
+	now, wall := time.Now(), l.w.now()
 	if wait := l.paused.Sub(now); wait > 0 {
 		return wait
 	}
@@ -166,7 +168,9 @@ func (l *lane) launch(ctx context.Context) time.Duration {
 	mayProbe, known := probes > 0, len(l.repositories)
 	closed := l.repositories.closed(now, mayProbe, mayProbe || tries > 0)
 	l.count(func(s *Stats) { s.Held = l.repositories.held(now) })
-	rows, err := l.w.outbox.NextStatuses(ctx, dispatch.StatusQuery{Source: l.source, Now: now, Except: closed, Limit: page + len(l.flying)})
+	rows, err := l.w.outbox.NextStatuses(ctx, dispatch.StatusQuery{
+		Source: l.source, Now: wall, Horizon: wall.Add(l.w.cfg.MaxBackoff), Except: closed, Limit: page + len(l.flying),
+	})
 	if err != nil {
 		if ctx.Err() == nil {
 			l.w.log.Warn("cannot read the status outbox", zap.String("source", l.source), zap.Error(err))
@@ -186,7 +190,7 @@ func (l *lane) launch(ctx context.Context) time.Duration {
 		if s.alone() && s.flying > 0 {
 			continue
 		}
-		if room, _ := l.budget.room(now, l.allowance(limits, row, s, now, mayProbe), 1); room == 0 {
+		if room, _ := l.budget.room(now, l.allowance(limits, row, s, wall, mayProbe), 1); room == 0 {
 			continue
 		}
 		l.send(ctx, poster, row, s, now)
@@ -207,11 +211,11 @@ const fresh = 2 * time.Minute
 // a long backlog never makes the end of a fresh commit wait for the next hour.
 // A repository of which nothing good is known counts as pending too, once many
 // others have been found wanting.
-func (l *lane) allowance(limits Limits, row dispatch.Status, s *standing, now time.Time, mayProbe bool) Limits {
+func (l *lane) allowance(limits Limits, row dispatch.Status, s *standing, wall time.Time, mayProbe bool) Limits {
 	switch {
 	case row.State == dispatch.StatusPending, s.alone() && !mayProbe:
 		return limits.share(1, 2)
-	case now.Sub(row.WantedAt) > fresh:
+	case wall.Sub(row.WantedAt) > fresh:
 		return limits.share(9, 10)
 	default:
 		return limits
@@ -337,7 +341,7 @@ func (l *lane) settle(r result) {
 	delete(l.flying, key)
 	s := l.repositories.of(r.row.Repository)
 	s.flying--
-	now := l.w.now()
+	now := time.Now()
 	log := l.w.log.With(zap.String("source", l.source), zap.String("repo", r.row.Repository), zap.String("sha", r.row.SHA), zap.String("context", r.row.Context), zap.String("state", string(r.row.State)))
 	// What began before a pause does not end it.
 	current := r.epoch == l.epoch

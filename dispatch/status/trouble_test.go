@@ -356,3 +356,46 @@ func TestWorkerLogsTroubleOfARepositoryOnceThenCounts(t *testing.T) {
 		}
 	})
 }
+
+// A clock that was ahead puts nothing off once it is corrected.
+func TestWorkerClockThatIsSetBackPutsNothingOff(t *testing.T) {
+	for _, ahead := range []time.Duration{time.Hour, 3 * 365 * 24 * time.Hour} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var back atomic.Bool
+				clock := func() time.Time {
+					now := time.Now().Round(0) // as the system's, without the monotonic part
+					if back.Load() {
+						return now
+					}
+					return now.Add(ahead)
+				}
+				outbox := newOutbox()
+				outbox.want(1, of("acme/api", "a", dispatch.StatusSuccess))
+				h := newHost(func(context.Context, dispatch.Status) error {
+					if !back.Load() {
+						return errors.New("502")
+					}
+					return nil
+				})
+				w, err := New(outbox, map[string]Poster{"github": h}, Config{MaxBackoff: 10 * time.Minute}, WithClock(clock))
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- w.Run(ctx) }()
+				pass(5 * time.Minute)
+				back.Store(true)
+				pass(12 * time.Minute)
+				if n := outbox.open(); n > 0 {
+					t.Errorf("%d rows left 12 minutes after the clock was set back by %v", n, ahead)
+				}
+				cancel()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}

@@ -133,7 +133,7 @@ func (c *Client) Answered(repository string, response *github.Response) {
 func (c *Client) Throttled(err, shown error) *dispatch.ThrottledError {
 	var rate *github.RateLimitError
 	if errors.As(err, &rate) {
-		return &dispatch.ThrottledError{After: c.until(rate.Rate.Reset.Time), Err: shown}
+		return &dispatch.ThrottledError{After: c.until(rate.Rate.Reset.Time, headerOf(rate.Response)), Err: shown}
 	}
 	var abuse *github.AbuseRateLimitError
 	if errors.As(err, &abuse) {
@@ -168,7 +168,7 @@ func (c *Client) retryAfter(h http.Header) (time.Duration, bool) {
 		return time.Duration(seconds) * time.Second, true
 	}
 	if at, err := http.ParseTime(after); err == nil {
-		return c.until(at), true
+		return c.until(at, h), true
 	}
 	if h.Get("X-RateLimit-Remaining") != "0" {
 		return 0, false
@@ -177,13 +177,24 @@ func (c *Client) retryAfter(h http.Header) (time.Duration, bool) {
 	if err != nil {
 		return 0, true
 	}
-	return c.until(time.Unix(reset, 0)), true
+	return c.until(time.Unix(reset, 0), h), true
 }
 
-// until is how long to wait for a reset that is given in whole seconds of the
-// host's clock.
-func (c *Client) until(reset time.Time) time.Duration {
-	return max(reset.Sub(c.now()), 0) + time.Second
+// until is how long to wait for a time that is given in whole seconds of the
+// host's clock, which the answer tells, so that ours may differ from it.
+func (c *Client) until(at time.Time, h http.Header) time.Duration {
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		now = c.now()
+	}
+	return max(at.Sub(now), 0) + time.Second
+}
+
+func headerOf(r *http.Response) http.Header {
+	if r == nil {
+		return nil
+	}
+	return r.Header
 }
 
 // tokenFunc returns what authorises a call.

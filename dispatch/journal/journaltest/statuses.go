@@ -36,6 +36,17 @@ func statusesCoalesce(t *testing.T, f *fixture) {
 	if len(retry) != 1 || retry[0].Tries != 1 || retry[0].Version != final[0].Version {
 		t.Fatalf("statuses %+v, want the final one again", retry)
 	}
+	// The clock was ahead when it failed, and has been set back since.
+	f.must(f.j.StatusFailed(t.Context(), retry[0], f.now.AddDate(3, 0, 0), "rate limited"))
+	for horizon, want := range map[time.Duration]int{0: 0, 4 * 365 * 24 * time.Hour: 0, time.Hour: 1} {
+		q := dispatch.StatusQuery{Source: "github", Now: f.now, Limit: 10}
+		if horizon > 0 {
+			q.Horizon = f.now.Add(horizon)
+		}
+		due, err := f.j.NextStatuses(t.Context(), q)
+		f.must(err)
+		f.diff("put off by years, horizon "+horizon.String(), want, len(due))
+	}
 	f.must(f.j.StatusPosted(t.Context(), retry[0]))
 	f.diff("posted", 0, len(next(f.now.Add(time.Hour))))
 	// A rerun reports for the same commit and context; giving up removes it.

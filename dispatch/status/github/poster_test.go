@@ -210,14 +210,17 @@ func TestPosterErrorsCarryVerdict(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			fake := newFake(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
 				for k, v := range row.header {
 					w.Header().Set(k, v)
 				}
 				w.WriteHeader(row.status)
 				fmt.Fprint(w, row.body)
 			})
-			p := newPoster(t, Config{BaseURL: fake.URL, Token: "t"}, WithClock(func() time.Time { return now }))
-			err := p.Post(t.Context(), wantedSince(now), "")
+			// Our clock is an hour behind GitHub's.
+			ours := now.Add(-time.Hour)
+			p := newPoster(t, Config{BaseURL: fake.URL, Token: "t"}, WithClock(func() time.Time { return ours }))
+			err := p.Post(t.Context(), wantedSince(ours), "")
 			if err == nil {
 				t.Fatal("no error")
 			}
