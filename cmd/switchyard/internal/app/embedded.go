@@ -63,7 +63,7 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	if err := datadir.Make(filepath.Join(dir, "builds")); err != nil {
 		return nil, err
 	}
-	builds, options, err := taskHandlers(cfg, filepath.Join(dir, "builds"), tokens, log)
+	builds, options, err := taskHandlers(cfg, buildConfig(cfg, filepath.Join(dir, "builds")), filepath.Join(dir, "programs"), tokens, log)
 	if err != nil {
 		return nil, err
 	}
@@ -101,14 +101,14 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	return &Embedded{API: server, engine: e, builds: builds, store: s, credentials: tokens, closers: undo, log: log}, nil
 }
 
-// taskHandlers are what runs Task states on this machine, with the data of
-// builds in dir.
-func taskHandlers(cfg *config.Config, dir string, tokens *credentials, log *zap.Logger) (*build.Handler, []engine.Option, error) {
-	lambdas, err := functions(cfg, log)
+// taskHandlers are what runs Task states on this machine. What belongs to
+// programs that run is in the folder programs; "" keeps nothing of them.
+func taskHandlers(cfg *config.Config, local build.Config, programs string, tokens *credentials, log *zap.Logger) (*build.Handler, []engine.Option, error) {
+	lambdas, err := functions(cfg, programs, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	builds, err := build.New(log, buildConfig(cfg, dir), build.WithCredentials(tokens.find))
+	builds, err := build.New(log, local, build.WithCredentials(tokens.find))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -126,7 +126,9 @@ func TaskHandlers(cfg *config.Config, dir string, log *zap.Logger) (options []en
 	if cfg.Engine.Embedded == nil {
 		return nil, nil, fmt.Errorf("%s: engine is aws; functions and projects of this machine stand under engine.embedded", cfg.File())
 	}
-	builds, options, err := taskHandlers(cfg, dir, newCredentials(cfg), log)
+	local := buildConfig(cfg, dir)
+	local.Patience = time.Minute // somebody waits for the end
+	builds, options, err := taskHandlers(cfg, local, "", newCredentials(cfg), log)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -56,8 +56,10 @@ func buildConfig(cfg *config.Config, dir string) build.Config {
 	return c
 }
 
-// functions are what Lambda names stand for on this machine.
-func functions(cfg *config.Config, log *zap.Logger) (*lambda.Handler, error) {
+// functions are what Lambda names stand for on this machine. What programs are
+// given and answer is kept in the folder programs until it is stored, unless
+// that is "".
+func functions(cfg *config.Config, programs string, log *zap.Logger) (*lambda.Handler, error) {
 	all := map[string]lambda.Function{}
 	for name, f := range cfg.Engine.Embedded.Functions {
 		var made lambda.Function
@@ -69,7 +71,7 @@ func functions(cfg *config.Config, log *zap.Logger) (*lambda.Handler, error) {
 			}
 			made, err = http.New(http.Config{URL: f.HTTP, Headers: headers, Timeout: time.Duration(f.Timeout)})
 		} else {
-			made, err = exec.New(log, exec.Config{Command: f.Exec, Env: f.Environment, Timeout: time.Duration(f.Timeout)})
+			made, err = exec.New(log, exec.Config{Command: f.Exec, Env: f.Environment, Timeout: time.Duration(f.Timeout), StateDir: programs})
 		}
 		if err != nil {
 			return nil, fmt.Errorf("engine.embedded.functions.%s: %w", name, err)
