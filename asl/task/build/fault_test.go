@@ -257,7 +257,7 @@ func TestFaultThatLastsHasItsOwnName(t *testing.T) {
 	if b.err == nil || b.err.Name != task.MachineFault || b.result.BuildStatus != statusFault {
 		t.Fatalf("%v %s", b.err, b.result.BuildStatus)
 	}
-	if b.phases() != "DOWNLOAD_SOURCE=FAULT" || !strings.Contains(b.messages(), "error: 503 (tried ") {
+	if b.phases() != "DOWNLOAD_SOURCE=FAULT" || !strings.Contains(b.messages(), "not the commit's failure, tried ") || !strings.Contains(b.messages(), "error: 503") {
 		t.Errorf("%s: %s", b.phases(), b.messages())
 	}
 	// A repository that does not come back was never there.

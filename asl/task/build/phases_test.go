@@ -3,7 +3,9 @@
 package build
 
 import (
+	"errors"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -287,5 +289,30 @@ phases: {build: {commands: ['PLAIN=x; test "$TOKEN" = hunter2 && echo "the token
 	b = build(nil)
 	if want := "this machine has no store for TOKEN (parameter-store /app/token), DB (secrets-manager prod/db:password): set engine.embedded.projects.app.environment.TOKEN"; !strings.HasPrefix(b.messages(), want) {
 		t.Errorf("%q\nwant %q", b.messages(), want)
+	}
+}
+
+func TestKillForWantOfMemoryIsTold(t *testing.T) {
+	for status, want := range map[string]string{
+		"137": "exit status 137 (the machine had no memory left and killed 2 processes meanwhile)", "1": "exit status 1",
+	} {
+		err := exec.Command("sh", "-c", "exit "+status).Run()
+		if got := explain(err, 2).Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if got := explain(err, 0); !errors.Is(got, err) {
+			t.Errorf("without a kill: %v", got)
+		}
+	}
+}
+
+// A failure's cause stays a JSON text that can be read, whatever is in it.
+func TestCauseStaysReadable(t *testing.T) {
+	r := newRepo(t)
+	commit := r.spec("unused")
+	h := newHandler(t, Config{})
+	b := runSpec(t, h, r, "t", commit, "version: 0.2\nphases: {build: {commands: ['exit 3']}}\n"+strings.Repeat("# a long comment\n", 4000))
+	if b.err == nil || len(b.err.Cause) > maxCause || b.messages() != "Error while executing command: exit 3. Reason: exit status 3" {
+		t.Errorf("cause of %d bytes: %s", len(b.err.Cause), b.messages())
 	}
 }

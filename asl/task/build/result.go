@@ -174,7 +174,7 @@ func (e *faultyBuild) give(tries int) (json.RawMessage, error) {
 			continue
 		}
 		for i := range p.Contexts {
-			p.Contexts[i].Message += fmt.Sprintf(" (tried %d times)", tries)
+			p.Contexts[i].Message = fmt.Sprintf("not the commit's failure, tried %d times: %s", tries, p.Contexts[i].Message)
 		}
 	}
 	if e.fault.Brief {
@@ -202,6 +202,9 @@ func (b *buildResult) failure(name string) (json.RawMessage, error) {
 	}
 	if len(cause) > maxCause {
 		// What the caller gave in is the least that it misses.
+		if len(b.Source.Buildspec) > 1000 {
+			b.Source.Buildspec = ""
+		}
 		b.Environment.EnvironmentVariables = nil
 		b.ExportedEnvironmentVariables = nil
 		if cause, err = b.marshal(); err != nil {

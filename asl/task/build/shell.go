@@ -12,6 +12,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"switchyard/asl/task/internal/fault"
 )
 
 // The commands of a phase run in one shell, so that directory, variables and
@@ -125,6 +128,7 @@ func (s *session) runCommands(ctx context.Context, commands []string, last bool)
 		if s.spec.apart {
 			until = from + 1
 		}
+		kills := fault.MemoryKills()
 		at, err := s.runShell(ctx, commands[:until], from, last && until == len(commands))
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
@@ -135,11 +139,21 @@ func (s *session) runCommands(ctx context.Context, commands []string, last bool)
 				c = c[:1000] + "…"
 			}
 			return &phaseError{code: "COMMAND_EXECUTION_ERROR",
-				err: fmt.Errorf("Error while executing command: %s. Reason: %w", c, err)} //nolint:staticcheck // CodeBuild's words
+				err: fmt.Errorf("Error while executing command: %s. Reason: %w", c, explain(err, fault.MemoryKills()-kills))} //nolint:staticcheck // CodeBuild's words
 		}
 		from = min(max(at, from)+1, until)
 	}
 	return nil
+}
+
+// explain adds to the failure of a command that was killed that memory ran out.
+// It stays the command's: most likely it needed the memory, and would again.
+func explain(err error, memoryKills int) error {
+	exit := new(exec.ExitError)
+	if memoryKills <= 0 || !errors.As(err, &exit) || exit.ExitCode() != 128+int(syscall.SIGKILL) && exit.ExitCode() != -1 {
+		return err
+	}
+	return fmt.Errorf("%w (the machine had no memory left and killed %d processes meanwhile)", err, memoryKills)
 }
 
 // runShell runs commands[from:] in one shell and returns where it ended:

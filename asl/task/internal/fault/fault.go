@@ -9,7 +9,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -122,3 +125,19 @@ func Room(dir string) error {
 
 // noRoom is the free space, in bytes, below which a disk counts as full.
 const noRoom = 1 << 20
+
+// MemoryKills is how many processes the kernel has ended on this machine
+// because memory ran out; 0 where it does not tell.
+func MemoryKills() int {
+	b, err := os.ReadFile("/proc/vmstat")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if count, ok := strings.CutPrefix(line, "oom_kill "); ok {
+			n, _ := strconv.Atoi(strings.TrimSpace(count)) // 0 if it is none
+			return n
+		}
+	}
+	return 0
+}
