@@ -141,6 +141,7 @@ type Handler struct {
 	logs    logs
 	lock    *os.File
 	works   works
+	forgets sync.WaitGroup
 	// swept is how many processes each build of an earlier run had left, by the
 	// name of its work directory.
 	swept map[string]int
@@ -202,7 +203,10 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 }
 
 // Close gives the data directory back. No Run may be under way.
-func (h *Handler) Close() error { return h.lock.Close() }
+func (h *Handler) Close() error {
+	h.forgets.Wait()
+	return h.lock.Close()
+}
 
 func (c *Config) fill() error {
 	if c.DataDir == "" {
@@ -383,11 +387,11 @@ func (h *Handler) turn(ctx context.Context, t task.Task, req *request, lf *logFi
 
 // Forget removes what was kept of a task whose result is stored.
 func (h *Handler) Forget(t task.Task) {
-	go func() {
+	h.forgets.Go(func() {
 		if err := removeAll(h.works.dir(workName(t))); err != nil {
 			h.log.Warn("result of a build can't be removed", zap.String("task_id", t.ID), zap.Error(err))
 		}
-	}()
+	})
 }
 
 // heartbeat calls beat until the returned function is called, which waits for

@@ -320,6 +320,14 @@ func TestFullDiskIsWaitedFor(t *testing.T) {
 	r := newRepo(t)
 	big := r.commit(map[string]string{"buildspec.yml": "version: 0.2\nphases: {build: {commands: ['head -c 4000000 /dev/zero > zeros', 'echo done']}}\n"})
 	r.push()
+	t.Run("the build fills it", func(t *testing.T) {
+		h, _ := watched(t, Config{DataDir: filepath.Join(dir, "data")})
+		b := run(t, h, newTask(t, "filler", input{"SourceVersion": big, "SourceLocationOverride": r.bare,
+			"BuildspecOverride": "version: 0.2\nphases: {build: {commands: ['head -c 20000000 /dev/zero > zeros']}}\n"}))
+		if b.err == nil || b.err.Name != errFailed || !strings.Contains(b.messages(), "Reason: exit status 1 (the disk of ") {
+			t.Errorf("%v: %s", b.err, b.messages())
+		}
+	})
 	for name, room := range map[string]int64{"nothing can be written": 0, "a command fails": 3 << 20} {
 		t.Run(name, func(t *testing.T) {
 			h, logs := watched(t, Config{DataDir: filepath.Join(dir, "data")})

@@ -151,7 +151,10 @@ func (e *faultyBuild) Error() string { return e.fault.Error() }
 func (e *faultyBuild) Unwrap() error { return e.fault }
 
 func (e *faultyBuild) describe() string {
-	if e.fault.Brief {
+	switch {
+	case e.fault.Command:
+		return "a command found no room on the disk"
+	case e.fault.Brief:
 		return "the repository could not be used just now"
 	}
 	return "the machine or the repository's host failed, not the commit"

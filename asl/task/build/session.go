@@ -97,6 +97,10 @@ func (h *Handler) run(ctx context.Context, t task.Task, req *request, lf *logFil
 		log.Warn("build can't be cleaned up", zap.Error(err))
 		lf.note("clean-up: %v", err)
 	}
+	if s.fault != nil && s.fault.Command && fault.HalfFree(h.cfg.DataDir) {
+		// The build itself fills the disk: that is not waited for for long.
+		s.fault.Brief = true
+	}
 	return out, err
 }
 
@@ -261,7 +265,7 @@ func (s *session) faultOf(err error) *fault.Error {
 	if full == nil {
 		return nil
 	}
-	return &fault.Error{Err: fmt.Errorf("%w (%w)", err, full)}
+	return &fault.Error{Err: fmt.Errorf("%w (%w)", err, full), Command: true}
 }
 
 func (s *session) lastMessage() string {

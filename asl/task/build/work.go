@@ -118,12 +118,12 @@ func (w works) result(name string) (output json.RawMessage, result error, ok boo
 	return k.Output, nil, true
 }
 
-// clean removes all of a build but its result.
+// clean removes all of a build but its result, if that is kept.
 func (w works) clean(name string) error {
-	entries, err := os.ReadDir(w.dir(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if !exists(filepath.Join(w.dir(name), resultFile)) {
+		return removeAll(w.dir(name))
 	}
+	entries, err := os.ReadDir(w.dir(name))
 	errs := []error{err}
 	for _, e := range entries {
 		if e.Name() != resultFile {

@@ -58,8 +58,6 @@ type Program struct {
 	path string
 	env  []string
 	log  *zap.Logger
-	// firstWait is the wait after the first fault of the machine.
-	firstWait time.Duration
 }
 
 var _ lambda.Function = (*Program)(nil)
@@ -88,7 +86,7 @@ func New(log *zap.Logger, cfg Config) (*Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("exec: %w", err)
 	}
-	p := &Program{cfg: cfg, path: path, log: log.Named("exec"), firstWait: time.Second}
+	p := &Program{cfg: cfg, path: path, log: log.Named("exec")}
 	for _, name := range cfg.InheritEnv {
 		if _, ok := cfg.Env[name]; ok {
 			continue
@@ -120,23 +118,15 @@ const patience = time.Hour
 // standard output if it is an object with errorType, otherwise
 // Runtime.ExitError with the end of standard error.
 func (p *Program) Invoke(ctx context.Context, t task.Task, payload json.RawMessage) ([]byte, error) {
-	waits := fault.Waits{First: p.firstWait, Patience: patience}
-	for try := 1; ; try++ {
-		out, err := p.invoke(ctx, t, payload)
-		f := fault.Of(err)
-		if f == nil {
-			return out, err
-		}
-		wait, ok := waits.After(f, time.Now())
-		if !ok {
-			return nil, &task.Error{Name: task.MachineFault, Cause: fmt.Sprintf("%v (tried %d times)", err, try)}
-		}
+	var out []byte
+	err := fault.Again(ctx, fault.Waits{First: time.Second, Patience: patience}, func() (err error) {
+		out, err = p.invoke(ctx, t, payload)
+		return err
+	}, func(err error, tries int, wait time.Duration) {
 		p.log.Warn("program waits for the machine", zap.String("execution", t.ExecutionName), zap.String("task_id", t.ID),
-			zap.Int("try", try), zap.Duration("wait", wait), zap.Error(err))
-		if err := fault.Sleep(ctx, wait); err != nil {
-			return nil, err
-		}
-	}
+			zap.Int("try", tries), zap.Duration("wait", wait), zap.Error(err))
+	})
+	return out, err
 }
 
 func (p *Program) invoke(ctx context.Context, t task.Task, payload json.RawMessage) (out []byte, err error) {

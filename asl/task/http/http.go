@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package http calls a URL in the place of a Lambda function: the event is
 // posted as JSON, the answer is the body of the response.
 package http
@@ -10,12 +12,14 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	nethttp "net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"switchyard/asl/task"
+	"switchyard/asl/task/internal/fault"
 	"switchyard/asl/task/lambda"
 )
 
@@ -74,10 +78,19 @@ func New(cfg Config) (*Endpoint, error) {
 	return e, nil
 }
 
-// Invoke posts the event. A status of 400 or more is an error: the one in the
+// Invoke posts the event, once this machine has what a call takes. A status of 400 or more is an error: the one in the
 // body if that is an object with errorType, otherwise one by the status that
 // state machines know from Lambda.
 func (e *Endpoint) Invoke(ctx context.Context, t task.Task, payload json.RawMessage) ([]byte, error) {
+	var body []byte
+	err := fault.Again(ctx, fault.Waits{First: time.Second, Patience: time.Hour}, func() (err error) {
+		body, err = e.call(ctx, t, payload)
+		return err
+	}, func(error, int, time.Duration) {})
+	return body, err
+}
+
+func (e *Endpoint) call(ctx context.Context, t task.Task, payload json.RawMessage) ([]byte, error) {
 	timed, cancel := context.WithTimeoutCause(ctx, e.cfg.Timeout, lambda.ErrTimedOut)
 	defer cancel()
 	req, err := nethttp.NewRequestWithContext(timed, nethttp.MethodPost, e.url.String(), bytes.NewReader(payload))
@@ -112,10 +125,17 @@ func (e *Endpoint) unreachable(ctx, timed context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case isDial(err) && fault.Of(err) != nil:
+		return fmt.Errorf("call %s: %w", e.url, err) // no call was made: this machine could not
 	case timed.Err() != nil:
 		return lambda.NewError(lambda.TypeTimedOut, fmt.Sprintf("Task timed out after %.2f seconds", e.cfg.Timeout.Seconds()))
 	}
 	return lambda.NewError(lambda.TypeUnavailable, err.Error())
+}
+
+func isDial(err error) bool {
+	op := new(net.OpError)
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // refused is the error of an answer with a failing status.

@@ -1,3 +1,5 @@
+//go:build unix
+
 package http_test
 
 import (
@@ -8,6 +10,8 @@ import (
 	nethttp "net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -129,5 +133,35 @@ func TestNewRefusesURLs(t *testing.T) {
 		if _, err := http.New(http.Config{URL: u}); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", u, err)
 		}
+	}
+}
+
+// A machine that has no descriptor left for a call has not failed the call.
+func TestNoDescriptorsLeftIsWaitedFor(t *testing.T) {
+	var calls atomic.Int32
+	srv := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+		calls.Add(1)
+		_, _ = io.WriteString(w, "1")
+	}))
+	defer srv.Close()
+	e, err := http.New(http.Config{URL: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 3, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(200*time.Millisecond, func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+			t.Error(err)
+		}
+	})
+	out, err := e.Invoke(t.Context(), task.Task{ID: "t", ExecutionName: "run-1"}, json.RawMessage(`{}`))
+	if err != nil || string(out) != "1" || calls.Load() != 1 {
+		t.Errorf("got %s, %v after %d calls", out, err, calls.Load())
 	}
 }

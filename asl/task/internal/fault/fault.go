@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"switchyard/asl/task"
 )
 
 // Error is a failure of the machine, or of what it depends on.
@@ -24,6 +26,9 @@ type Error struct {
 	// repository that is just being moved: when it stays it is the task's own
 	// failure.
 	Brief bool
+	// Command is true when a command of the task failed while there was no room
+	// for it: it may have used that up itself.
+	Command bool
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
@@ -60,6 +65,8 @@ type Waits struct {
 	began, last time.Time
 	next        time.Duration
 	brief       int
+	// anew counts how often work went on for long before the next fault.
+	anew int
 }
 
 const (
@@ -69,13 +76,19 @@ const (
 	// recovered is how long work must have gone on for a fault not to count as
 	// a repetition of the one before.
 	recovered = 10 * time.Minute
+	// mostAnew bounds that: work that takes long and ends in the same fault
+	// each time must end some day.
+	mostAnew = 3
 )
 
 // After gives the wait after a fault; ok is false when there have been enough.
 // The fault happened now.
 func (w *Waits) After(f *Error, now time.Time) (wait time.Duration, ok bool) {
-	if w.began.IsZero() || now.Sub(w.last) > recovered {
-		w.began, w.next, w.brief = now, w.First, 0
+	switch {
+	case w.began.IsZero():
+		w.began, w.next = now, w.First
+	case now.Sub(w.last) > recovered && w.anew < mostAnew:
+		w.began, w.next, w.anew = now, w.First, w.anew+1
 	}
 	if f.Brief {
 		if w.brief++; w.brief > briefTries {
@@ -104,23 +117,58 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// Again calls try until it returns something else than a fault of the machine,
+// or the waits are over: then the error is the last fault, with how often it was
+// tried. tell is told of each wait.
+func Again(ctx context.Context, w Waits, try func() error, tell func(err error, tries int, wait time.Duration)) error {
+	for tries := 1; ; tries++ {
+		err := try()
+		f := Of(err)
+		if f == nil {
+			return err
+		}
+		wait, ok := w.After(f, time.Now())
+		if !ok {
+			return &task.Error{Name: task.MachineFault, Cause: fmt.Sprintf("%v (tried %d times)", err, tries)}
+		}
+		tell(err, tries, wait)
+		if err := Sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
 // Room returns an error when there is no room left in the file system of dir.
 func Room(dir string) error {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(dir, &s); err != nil {
-		return nil //nolint:nilerr // what can't be measured is not known to be full
-	}
-	free := uint64(s.Bavail) * uint64(s.Bsize) //nolint:unconvert,gosec // the types differ between systems
-	if syscall.Geteuid() == 0 {
-		free = uint64(s.Bfree) * uint64(s.Bsize) //nolint:unconvert,gosec // likewise
-	}
+	free, _, inodes := space(dir)
 	switch {
-	case s.Blocks > 0 && free < noRoom:
+	case free < noRoom:
 		return fmt.Errorf("the disk of %s is full: %w", dir, syscall.ENOSPC)
-	case s.Files > 0 && s.Ffree == 0:
+	case !inodes:
 		return fmt.Errorf("the disk of %s has no inodes left: %w", dir, syscall.ENOSPC)
 	}
 	return nil
+}
+
+// HalfFree reports whether more than half of the file system of dir is free.
+func HalfFree(dir string) bool {
+	free, total, inodes := space(dir)
+	return inodes && total > 0 && free > total/2
+}
+
+// space measures a file system in bytes. What can't be measured is not known to
+// be full.
+func space(dir string) (free, total uint64, inodes bool) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil || s.Blocks == 0 {
+		return noRoom, 0, true
+	}
+	size := uint64(s.Bsize)        //nolint:unconvert,gosec // the type differs between systems
+	free = uint64(s.Bavail) * size //nolint:unconvert,gosec // likewise
+	if syscall.Geteuid() == 0 {
+		free = s.Bfree * size
+	}
+	return free, s.Blocks * size, s.Files == 0 || s.Ffree > 0
 }
 
 // noRoom is the free space, in bytes, below which a disk counts as full.

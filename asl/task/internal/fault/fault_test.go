@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"switchyard/asl/task"
 )
 
 func TestOfTellsTheMachineFromTheTask(t *testing.T) {
@@ -61,6 +64,17 @@ func TestWaitsAreBounded(t *testing.T) {
 		if d, ok := w.After(f, time.Now()); !ok || d != time.Second {
 			t.Errorf("after an hour of work: %v %v", d, ok)
 		}
+		// But not for ever.
+		tries = 0
+		for ; tries < 1000; tries++ {
+			time.Sleep(time.Hour)
+			if _, ok := w.After(f, time.Now()); !ok {
+				break
+			}
+		}
+		if tries > mostAnew {
+			t.Errorf("long work was tried %d times more", tries)
+		}
 	})
 }
 
@@ -99,4 +113,24 @@ func TestRoomFindsSomeHere(t *testing.T) {
 	if err := Room("/no/such/place"); err != nil {
 		t.Errorf("a place that isn't there is full: %v", err)
 	}
+}
+
+func TestAgainTriesUntilTheMachineIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls, told := 0, 0
+		err := Again(t.Context(), Waits{First: time.Second, Patience: time.Hour}, func() error {
+			if calls++; calls < 4 {
+				return syscall.EMFILE
+			}
+			return os.ErrExist
+		}, func(error, int, time.Duration) { told++ })
+		if !errors.Is(err, os.ErrExist) || calls != 4 || told != 3 {
+			t.Errorf("%v after %d calls, told %d times", err, calls, told)
+		}
+		err = Again(t.Context(), Waits{First: time.Second, Patience: time.Hour}, func() error { return syscall.ENOSPC }, func(error, int, time.Duration) {})
+		var failure *task.Error
+		if !errors.As(err, &failure) || failure.Name != task.MachineFault || !strings.HasPrefix(failure.Cause, "no space left on device (tried ") {
+			t.Errorf("at last: %v", err)
+		}
+	})
 }

@@ -30,6 +30,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -127,26 +128,38 @@ func (g *Group) End() error {
 }
 
 func end(members func() []member, grace time.Duration) error {
-	termed := make(map[int]bool)
+	termed := make(map[int]member)
 	begin := time.Now()
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		left := members()
-		if len(left) == 0 {
+		// One that is about to end is no member any more: it has lost its
+		// environment already.
+		ending := 0
+		for pid, m := range termed {
+			switch {
+			case m.gone():
+				delete(termed, pid)
+			case !slices.ContainsFunc(left, func(l member) bool { return l.pid == pid }):
+				ending++
+			}
+		}
+		if len(left)+ending == 0 {
 			return nil
 		}
 		age := time.Since(begin)
 		for _, m := range left {
+			_, known := termed[m.pid]
 			switch {
 			case age >= grace:
 				m.signal(syscall.SIGKILL)
-			case !termed[m.pid]:
-				termed[m.pid] = true
+			case !known:
 				m.signal(syscall.SIGTERM)
 			}
+			termed[m.pid] = m
 			m.release()
 		}
 		if age > grace+killWait {
-			return fmt.Errorf("%d processes survive SIGKILL, the first is %d", len(left), left[0].pid)
+			return fmt.Errorf("%d processes survive SIGKILL", len(left)+ending)
 		}
 		<-time.After(wait)
 	}

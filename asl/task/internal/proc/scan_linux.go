@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // process is one entry of /proc.
@@ -22,10 +23,7 @@ type process struct {
 // mark is the process's NAME=value for the mark, "" when it has none or is
 // not ours to read. The environment is the one the program was started with.
 func (p process) mark() string {
-	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.pid), "environ"))
-	if err != nil {
-		return ""
-	}
+	env := p.environment()
 	for len(env) > 0 {
 		v, rest, _ := bytes.Cut(env, []byte{0})
 		if bytes.HasPrefix(v, []byte(markVar+"=")) {
@@ -35,6 +33,22 @@ func (p process) mark() string {
 	}
 	return ""
 }
+
+// environment reads the whole of it. There is none for a moment while a process
+// replaces its program, and always of the kernel's own threads.
+func (p process) environment() []byte {
+	for range 5 {
+		env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.pid), "environ"))
+		if err != nil || len(env) > 0 || p.pid == kthreadd || p.ppid == kthreadd {
+			return env
+		}
+		<-time.After(200 * time.Microsecond)
+	}
+	return nil
+}
+
+// kthreadd is the parent of the kernel's threads.
+const kthreadd = 2
 
 func readProcess(pid int) (process, bool) {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
@@ -70,8 +84,10 @@ func alive(supervisor string) bool {
 // member is a process to be ended, held by a handle that does not move on to
 // another process when the PID is used again.
 type member struct {
-	pid    int
-	handle *os.Process
+	pid int
+	// started identifies it with the PID.
+	started string
+	handle  *os.Process
 	// reap is true for a process that os/exec does not wait for. Such an
 	// orphan becomes our child when this process is PID 1 of a container.
 	reap bool
@@ -83,6 +99,12 @@ func (m member) signal(sig syscall.Signal) {
 	if m.reap && sig == syscall.SIGKILL {
 		_, _ = syscall.Wait4(m.pid, nil, syscall.WNOHANG, nil)
 	}
+}
+
+// gone is true once nothing of it runs.
+func (m member) gone() bool {
+	p, ok := readProcess(m.pid)
+	return !ok || p.started != m.started
 }
 
 func (m member) release() { _ = m.handle.Release() }
@@ -153,7 +175,7 @@ func scan(belongs func(process) bool) []member {
 			_ = h.Release()
 			continue
 		}
-		found = append(found, member{pid: p.pid, handle: h})
+		found = append(found, member{pid: p.pid, started: p.started, handle: h})
 	}
 	return found
 }

@@ -23,6 +23,9 @@ type member struct{ pid int }
 
 func (m member) signal(sig syscall.Signal) { _ = syscall.Kill(-m.pid, sig) }
 
+// gone leaves it to find to tell.
+func (m member) gone() bool { return true }
+
 func (m member) release() {}
 
 // find lists the process groups that still have members.
