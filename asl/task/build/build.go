@@ -25,7 +25,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,70 +43,6 @@ const (
 	ResourceSync  = "arn:aws:states:::codebuild:startBuild.sync"
 	resourceAsync = "arn:aws:states:::codebuild:startBuild"
 )
-
-// Config is what an operator sets.
-type Config struct {
-	// DataDir holds mirrors, work directories, logs and artifacts. Required;
-	// one Handler at a time may use it.
-	DataDir string
-	// Projects by the ProjectName of the input. A name that is not here is
-	// still built when the input gives SourceLocationOverride.
-	Projects map[string]Project
-	// MaxParallel bounds how many builds run at once; further ones wait in
-	// order of arrival. Default: the number of CPUs.
-	MaxParallel int
-	// DefaultTimeout is for builds whose project and input set none. It
-	// starts when the build does, not while it waits. Default: 60 minutes.
-	DefaultTimeout time.Duration
-	// Patience is for how long a build is tried again while this machine (a full
-	// disk, no descriptors left) or the repository's host keeps it from running.
-	// Then it fails with [task.MachineFault]. Default: 1 hour.
-	Patience time.Duration
-	// KillGrace is how long processes have between SIGTERM and SIGKILL.
-	// Default: 5 seconds.
-	KillGrace time.Duration
-	// Shell runs commands where the buildspec names no shell: "sh" (default)
-	// or "bash".
-	Shell string
-	// AllowedCloneSchemes are the schemes a clone URL may have. An absolute
-	// path counts as file, host:path as ssh. Default: https, ssh, file.
-	AllowedCloneSchemes []string
-	// Secrets are the values for environment variables of the types
-	// PARAMETER_STORE and SECRETS_MANAGER, by the name the input or buildspec
-	// refers to. They are masked in logs and results.
-	Secrets map[string]string
-	// InheritEnv names variables of this process that builds get too.
-	// Default: PATH, LANG, LC_ALL, TZ.
-	InheritEnv []string
-	// Nice is added to the niceness of builds, 0 to 19.
-	Nice int
-	// KeepLogs is for how long logs and artifacts of ended builds are kept.
-	// Default: 30 days; negative: for ever.
-	KeepLogs time.Duration
-	// MaxLogBytes bounds a log; what follows is dropped and the log says so.
-	// Default: 64 MiB.
-	MaxLogBytes int64
-	// MaxArtifactBytes bounds what one build keeps. Default: 1 GiB.
-	MaxArtifactBytes int64
-}
-
-// Project is what CodeBuild keeps of a project, as far as it matters here.
-type Project struct {
-	// CloneURL is built when the input has no SourceLocationOverride.
-	CloneURL string
-	// Buildspec is a path in the repository, or YAML when it has a line
-	// break. Default: buildspec.yml.
-	Buildspec string
-	// Env wins over the buildspec's variables and loses to the input's.
-	Env map[string]string
-	// Timeout is 0 for Config.DefaultTimeout.
-	Timeout time.Duration
-	// Submodules checks out submodules too, from allowed schemes only.
-	Submodules bool
-	// LFS lets git's filters fetch large files. The user's git configuration
-	// must have git-lfs installed.
-	LFS bool
-}
 
 // CredentialsFunc gives user and password for a clone URL that has neither.
 // It is called once for each fetch, so that short-lived tokens are fresh.
@@ -206,78 +141,6 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 func (h *Handler) Close() error {
 	h.forgets.Wait()
 	return h.lock.Close()
-}
-
-func (c *Config) fill() error {
-	if c.DataDir == "" {
-		return errors.New("build: DataDir is required")
-	}
-	dir, err := filepath.Abs(c.DataDir)
-	if err != nil {
-		return fmt.Errorf("build data directory: %w", err)
-	}
-	c.DataDir = dir
-	if c.MaxParallel == 0 {
-		c.MaxParallel = runtime.NumCPU()
-	}
-	if c.DefaultTimeout == 0 {
-		c.DefaultTimeout = time.Hour
-	}
-	if c.Patience == 0 {
-		c.Patience = time.Hour
-	}
-	if c.KillGrace == 0 {
-		c.KillGrace = 5 * time.Second
-	}
-	if c.Shell == "" {
-		c.Shell = "sh"
-	}
-	if c.AllowedCloneSchemes == nil {
-		c.AllowedCloneSchemes = []string{"https", "ssh", "file"}
-	}
-	if c.InheritEnv == nil {
-		c.InheritEnv = []string{"PATH", "LANG", "LC_ALL", "TZ"}
-	}
-	if c.KeepLogs == 0 {
-		c.KeepLogs = 30 * 24 * time.Hour
-	}
-	if c.MaxLogBytes == 0 {
-		c.MaxLogBytes = 64 << 20
-	}
-	if c.MaxArtifactBytes == 0 {
-		c.MaxArtifactBytes = 1 << 30
-	}
-	switch {
-	case c.MaxParallel < 0:
-		return fmt.Errorf("build: MaxParallel is %d, must be at least 1", c.MaxParallel)
-	case c.Patience < 0 || c.DefaultTimeout < 0 || c.KillGrace < 0 || c.MaxLogBytes < 0 || c.MaxArtifactBytes < 0:
-		return errors.New("build: times and sizes must not be negative")
-	case c.Nice < 0 || c.Nice > 19:
-		return fmt.Errorf("build: Nice is %d, must be 0 to 19", c.Nice)
-	case c.Shell != "sh" && c.Shell != "bash":
-		return fmt.Errorf("build: Shell is %q, must be sh or bash", c.Shell)
-	}
-	if c.Nice > 0 {
-		if _, err := exec.LookPath("nice"); err != nil {
-			return fmt.Errorf("build: Nice needs the program nice: %w", err)
-		}
-	}
-	for name, p := range c.Projects {
-		if p.Timeout < 0 {
-			return fmt.Errorf("build: project %s: Timeout must not be negative", name)
-		}
-		if p.CloneURL != "" {
-			if _, err := parseRemote(p.CloneURL, c.AllowedCloneSchemes); err != nil {
-				return fmt.Errorf("build: project %s: %w", name, err)
-			}
-		}
-		for k, v := range p.Env {
-			if err := checkVariable(k, v); err != nil {
-				return fmt.Errorf("build: project %s: %w", name, err)
-			}
-		}
-	}
-	return nil
 }
 
 // recover undoes what a killed process left. The lock says that none of it is
