@@ -64,7 +64,7 @@ type Source struct {
 	Token        Secret            `json:"token,omitzero" jsonschema:"Token that writes commit statuses and completes what deliveries leave out. For GitHub: repository permissions 'Commit statuses: write' and 'Contents: read'."`
 	App          *App              `json:"app,omitempty" jsonschema:"GitHub App with the same permissions, instead of a token."`
 	BaseURL      string            `json:"base_url,omitzero" jsonschema:"API of a GitHub Enterprise Server, for example https://github.example.com/api/v3."`
-	Repositories map[string]string `json:"repositories,omitzero" jsonschema:"For git: each repository's full name and its path on this machine. Their commits get a note in refs/notes/switchyard."`
+	Repositories map[string]string `json:"repositories,omitzero" jsonschema:"For git: each repository's full name and its path on this machine. Their commits get a note in refs/notes/switchyard, and where the hook is installed, pushes that it missed are found."`
 }
 
 // App is a GitHub App's identity.
