@@ -81,23 +81,23 @@ func TestBlockedStateMachineIsProbedAndTheOthersGoOn(t *testing.T) {
 		e := newForbidden("bad")
 		s := runOn(t, path, unchanged, e, twoMachines, noPolls)
 		defer s.stop()
-		s.accept(push("d1", commits(60)...))
+		s.accept(push("d1", commits(40)...))
 		time.Sleep(time.Minute)
-		if n := s.count(dispatch.ExecutionFilter{Route: "good", States: []dispatch.State{dispatch.StateRunning}}); n != 60 {
-			t.Errorf("%d executions of the other state machine run, want 60", n)
+		if n := s.count(dispatch.ExecutionFilter{Route: "good", States: []dispatch.State{dispatch.StateRunning}}); n != 40 {
+			t.Errorf("%d executions of the other state machine run, want 40", n)
 		}
-		if n := s.count(dispatch.ExecutionFilter{Route: "bad", States: []dispatch.State{dispatch.StateReady}}); n != 60 {
-			t.Errorf("%d requests wait, want 60", n)
+		if n := s.count(dispatch.ExecutionFilter{Route: "bad", States: []dispatch.State{dispatch.StateReady}}); n != 40 {
+			t.Errorf("%d requests wait, want 40", n)
 		}
-		for _, id := range []string{"c000-bad", "c059-bad"} {
+		for _, id := range []string{"c000-bad", "c039-bad"} {
 			if x := s.get(id); !strings.Contains(x.LastError, "no states:StartExecution") || x.Tries != 0 {
 				t.Errorf("%+v", x)
 			}
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(20 * time.Minute)
 		// Those that were under way when it was noticed, then one at a time.
-		if n := e.tries("bad"); n < 20 || n > 40 {
-			t.Errorf("%d calls in an hour", n)
+		if n := e.tries("bad"); n < 18 || n > 32 {
+			t.Errorf("%d calls in 20 minutes", n)
 		}
 		s.accept(push("d2", "late"))
 		time.Sleep(time.Minute)
@@ -105,11 +105,11 @@ func TestBlockedStateMachineIsProbedAndTheOthersGoOn(t *testing.T) {
 
 		e.set("", nil)
 		time.Sleep(16 * time.Minute)
-		if n := s.count(dispatch.ExecutionFilter{Route: "bad", States: []dispatch.State{dispatch.StateRunning}}); n != 61 {
-			t.Errorf("%d run after the repair, want 61", n)
+		if n := s.count(dispatch.ExecutionFilter{Route: "bad", States: []dispatch.State{dispatch.StateRunning}}); n != 41 {
+			t.Errorf("%d run after the repair, want 41", n)
 		}
-		if n := len(e.names()); n != 122 {
-			t.Errorf("%d executions were started, want 122", n)
+		if n := len(e.names()); n != 82 {
+			t.Errorf("%d executions were started, want 82", n)
 		}
 	})
 }
@@ -120,7 +120,7 @@ func TestReloadTriesABlockedStateMachineAtOnce(t *testing.T) {
 		s := runOn(t, path, unchanged, e, twoMachines, noPolls)
 		defer s.stop()
 		s.accept(push("d1", commits(40)...))
-		time.Sleep(2 * time.Hour)
+		time.Sleep(20 * time.Minute)
 		e.set("", nil)
 		if err := s.Reconfigure(twoMachines, noPolls); err != nil {
 			t.Fatal(err)
@@ -137,7 +137,7 @@ func TestRestartTriesABlockedStateMachine(t *testing.T) {
 		e := newForbidden("bad")
 		s := runOn(t, path, unchanged, e, twoMachines, noPolls)
 		s.accept(push("d1", commits(40)...))
-		time.Sleep(2 * time.Hour)
+		time.Sleep(20 * time.Minute)
 		s.stop()
 		e.set("", nil)
 		s = runOn(t, path, unchanged, e, twoMachines, noPolls)
@@ -154,7 +154,7 @@ func TestBlockedRequestIsStoppedWithoutACall(t *testing.T) {
 		e := newForbidden("bad")
 		s := runOn(t, path, unchanged, e, twoMachines, noPolls)
 		s.accept(push("d1", "a", "b", "c"))
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		calls := e.tries("bad")
 		for _, id := range []string{"a-bad", "b-bad"} { // one of them may be the probe
 			if err := s.Stop(t.Context(), id, "ada"); err != nil {
@@ -173,14 +173,14 @@ func TestBlockedRequestIsStoppedWithoutACall(t *testing.T) {
 		}
 		s.want(map[string]dispatch.State{"c-bad": dispatch.StateAborted})
 		s.accept(push("d2", "d", "e"))
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		defer s.stop()
 		// What probes may go; another one does it then.
 		if err := s.Stop(t.Context(), "d-bad", "ada"); err != nil {
 			t.Fatal(err)
 		}
 		e.set("", nil)
-		time.Sleep(31 * time.Minute)
+		time.Sleep(16 * time.Minute)
 		s.want(map[string]dispatch.State{"e-bad": dispatch.StateRunning})
 	})
 }
@@ -193,10 +193,10 @@ func TestBlockedRequestKeepsItsSlot(t *testing.T) {
 		s := runOn(t, path, unchanged, e, p, dispatch.Config{EnvironmentLimit: func(string) int { return 1 }, PollEvery: 24 * time.Hour})
 		defer s.stop()
 		s.accept(push("d1", "a", "b"))
-		time.Sleep(time.Hour)
+		time.Sleep(5 * time.Minute)
 		s.want(map[string]dispatch.State{"a-bad": dispatch.StateReady, "b-bad": dispatch.StateWaiting})
 		e.set("", nil)
-		time.Sleep(16 * time.Minute)
+		time.Sleep(6 * time.Minute)
 		s.want(map[string]dispatch.State{"a-bad": dispatch.StateRunning, "b-bad": dispatch.StateWaiting})
 	})
 }
@@ -217,15 +217,15 @@ func TestProbeWithAnotherOutcome(t *testing.T) {
 				s := runOn(t, path, unchanged, e, twoMachines, noPolls)
 				defer s.stop()
 				s.accept(push("d1", commits(20)...))
-				time.Sleep(10 * time.Minute)
+				time.Sleep(2 * time.Minute)
 				e.set("bad", row.err)
-				time.Sleep(32 * time.Minute)
+				time.Sleep(6 * time.Minute)
 				if n := s.count(dispatch.ExecutionFilter{Route: "bad", States: []dispatch.State{row.want}}); n != 20 {
 					t.Errorf("%d are %s, want 20", n, row.want)
 				}
 				e.set("", nil)
 				s.accept(push("d2", "z"))
-				time.Sleep(32 * time.Minute)
+				time.Sleep(6 * time.Minute)
 				s.want(map[string]dispatch.State{"z-bad": dispatch.StateRunning})
 				if row.want == dispatch.StateReady {
 					if n := s.count(dispatch.ExecutionFilter{Route: "bad", States: []dispatch.State{dispatch.StateRunning}}); n != 21 {

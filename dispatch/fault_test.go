@@ -133,14 +133,14 @@ func TestPanicsOfOtherCallsAreRetried(t *testing.T) {
 		if err := s.Stop(t.Context(), "b-r", "ada"); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Minute)
+		time.Sleep(4 * time.Minute)
 		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning, "b-r": dispatch.StateRunning, "c-r": dispatch.StateSucceeded})
 		if x := s.get("b-r"); x.Tries < 3 || x.Tries > 20 || !strings.Contains(x.LastError, "panic") {
 			t.Errorf("%+v", x)
 		}
 		e.describe.Store(nil)
 		e.stop.Store(nil)
-		time.Sleep(10 * time.Minute)
+		time.Sleep(6 * time.Minute)
 		s.want(map[string]dispatch.State{"a-r": dispatch.StateSucceeded, "b-r": dispatch.StateAborted})
 	})
 }

@@ -51,7 +51,7 @@ func (d *deaf) Stop(ctx context.Context, arn, name, cause string) error {
 type slowAppend struct{ dispatch.Journal }
 
 func (s slowAppend) Append(ctx context.Context, d dispatch.NewDelivery) (dispatch.Appended, error) {
-	time.Sleep(15 * time.Millisecond)
+	time.Sleep(18 * time.Millisecond)
 	return s.Journal.Append(ctx, d)
 }
 
@@ -79,14 +79,14 @@ func TestHangingStartHoldsUpNobody(t *testing.T) {
 		defer s.stop()
 		defer besiege(t, s)()
 		s.accept(push("d1", "hang", "a", "b"))
-		time.Sleep(2 * time.Second)
+		time.Sleep(700 * time.Millisecond)
 		s.want(map[string]dispatch.State{"hang-r": dispatch.StateReady, "a-r": dispatch.StateRunning, "b-r": dispatch.StateWaiting})
 		// What comes later is expanded, admitted and started all the same.
 		if err := s.Observe(t.Context(), e.finish("a-r", event.Succeeded)); err != nil {
 			t.Fatal(err)
 		}
 		s.accept(push("d2", "c"))
-		time.Sleep(2 * time.Second)
+		time.Sleep(700 * time.Millisecond)
 		s.want(map[string]dispatch.State{"b-r": dispatch.StateRunning, "c-r": dispatch.StateWaiting})
 	})
 }
