@@ -57,12 +57,6 @@ func (j *SQLite) Stopping(ctx context.Context, now time.Time, limit int) ([]disp
 	return due, next, err
 }
 
-const (
-	hastenDeferred = `UPDATE deferred SET due_at = ?2 WHERE due_at > 0 AND due_at > ?1`
-	// hastenStatuses walks through what is to be posted, once at a start.
-	hastenStatuses = `UPDATE statuses SET due_at = ?2 WHERE due_at > ?1`
-)
-
 // Hasten implements [dispatch.Requests].
 func (j *SQLite) Hasten(ctx context.Context, stateMachine string, after, now time.Time) (int, error) {
 	total := int64(0)
@@ -80,15 +74,9 @@ func (j *SQLite) Hasten(ctx context.Context, stateMachine string, after, now tim
 		if stateMachine != "" {
 			return nil
 		}
-		// Of these there are none, nearly always.
-		for _, query := range []string{hastenDeferred, hastenStatuses} {
-			n, err := c.exec(query, millis(after), millis(now))
-			if err != nil {
-				return err
-			}
-			total += n
-		}
-		return nil
+		n, err := c.exec(`UPDATE deferred SET due_at = ?2 WHERE due_at > 0 AND due_at > ?1`, millis(after), millis(now))
+		total += n
+		return err
 	})
 	return int(total), err
 }

@@ -144,8 +144,8 @@ func (l *lane) launch(ctx context.Context) time.Duration {
 		l.pause(time.Time{})
 	}
 	// Waits of this process are by the monotonic clock; what the journal keeps
-	// is by the wall clock.
-	now, wall := time.Now(), l.w.now()
+	// falls due by one that survives the process and never goes back.
+	now, due := time.Now(), l.w.due()
 	if wait := l.paused.Sub(now); wait > 0 {
 		return wait
 	}
@@ -169,7 +169,7 @@ func (l *lane) launch(ctx context.Context) time.Duration {
 	closed := l.repositories.closed(now, mayProbe, mayProbe || tries > 0)
 	l.count(func(s *Stats) { s.Held = l.repositories.held(now) })
 	rows, err := l.w.outbox.NextStatuses(ctx, dispatch.StatusQuery{
-		Source: l.source, Now: wall, Horizon: wall.Add(l.w.cfg.MaxBackoff), Except: closed, Limit: page + len(l.flying),
+		Source: l.source, Now: due, Horizon: due.Add(l.w.cfg.MaxBackoff), Except: closed, Limit: page + len(l.flying),
 	})
 	if err != nil {
 		if ctx.Err() == nil {
@@ -190,7 +190,7 @@ func (l *lane) launch(ctx context.Context) time.Duration {
 		if s.alone() && s.flying > 0 {
 			continue
 		}
-		if room, _ := l.budget.room(now, l.allowance(limits, row, s, wall, mayProbe), 1); room == 0 {
+		if room, _ := l.budget.room(now, l.allowance(limits, row, s, l.w.now(), mayProbe), 1); room == 0 {
 			continue
 		}
 		l.send(ctx, poster, row, s, now)
@@ -245,7 +245,7 @@ func (l *lane) send(ctx context.Context, poster Poster, row dispatch.Status, s *
 
 // skip takes rows that nobody is to be told as told.
 func (l *lane) skip(ctx context.Context) time.Duration {
-	rows, err := l.w.outbox.NextStatuses(ctx, dispatch.StatusQuery{Source: l.source, Now: l.w.now(), Limit: skipBatch})
+	rows, err := l.w.outbox.NextStatuses(ctx, dispatch.StatusQuery{Source: l.source, Now: l.w.due(), Limit: skipBatch})
 	for _, row := range rows {
 		if err == nil {
 			err = l.w.outbox.StatusPosted(ctx, row)
@@ -331,7 +331,7 @@ func (l *lane) record(ctx context.Context, row dispatch.Status, err error) resul
 		r.verdict = failed
 	}
 	wait := l.w.backoff(row.Tries+1, l.w.cfg.MinBackoff, l.w.cfg.MaxBackoff)
-	r.recordErr = l.w.outbox.StatusFailed(recordCtx, row, l.w.now().Add(wait), err.Error())
+	r.recordErr = l.w.outbox.StatusFailed(recordCtx, row, l.w.due().Add(wait), err.Error())
 	return r
 }
 

@@ -50,6 +50,7 @@ type Worker struct {
 	outbox Outbox
 	cfg    Config
 	now    func() time.Time
+	due    func() time.Time // a steady clock, for what falls due
 	jitter func() float64
 	log    *zap.Logger
 	// changed tells Run that there may be new lanes.
@@ -94,7 +95,7 @@ func New(outbox Outbox, posters map[string]Poster, cfg Config, opts ...Option) (
 	for _, o := range opts {
 		o(w)
 	}
-	w.now = dispatch.SteadyClock(w.now)
+	w.due = dispatch.SteadyClock(w.now)
 	w.SetPosters(posters)
 	return w, nil
 }

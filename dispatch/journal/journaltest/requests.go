@@ -66,18 +66,6 @@ func hasten(t *testing.T, f *fixture) {
 	f.diff("again", 0, all(""))
 	f.now = f.now.Add(time.Minute)
 	f.diff("an ordinary backoff", []string{"far", "elsewhere", "soon"}, f.due())
-
-	f.push(f.request("told", reporting))
-	statuses := func() []dispatch.Status {
-		s, err := f.j.NextStatuses(t.Context(), dispatch.StatusQuery{Source: "github", Now: f.now, Limit: 10})
-		f.must(err)
-		return s
-	}
-	f.must(f.j.StatusFailed(t.Context(), statuses()[0], f.now.Add(5*365*24*time.Hour), "no"))
-	f.diff("a status put off", 0, len(statuses()))
-	f.diff("not with a state machine", 0, all("deploy"))
-	f.diff("a status", 1, all(""))
-	f.diff("a status due", 1, len(statuses()))
 }
 
 // uncounted puts off what cannot have reached the engine: it is no try, and
