@@ -184,7 +184,7 @@ func failEach(t *testing.T, life func(*testing.T, *SQLite) (repeats int)) {
 			}
 			compare(t, name, path, j, want)
 		}
-		if commits == 0 {
+		if commits == 0 && stride == 1 {
 			t.Error("no commit failed: the fault has lost its way to them")
 		}
 	}
