@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"switchyard/dispatch"
 	"switchyard/internal/sqlitefile"
@@ -80,6 +81,18 @@ func (d data) halve() {
 	d.must(os.Truncate(d.path(), info.Size()/2))
 }
 
+// foldedSome waits until a log has been folded in while the journal is open.
+func (d data) foldedSome() {
+	d.t.Helper()
+	for range 6000 {
+		if text, err := os.ReadFile(d.file(".state")); err == nil && !strings.Contains(string(text), `"mark":0`) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	d.t.Fatal("nothing was folded")
+}
+
 func newData(t *testing.T) data { return data{t, t.TempDir()} }
 
 const large = 1 << 20 // deliveries of it make a file that is not read as a whole
@@ -136,6 +149,17 @@ func TestOpenTellsDamage(t *testing.T) {
 			d.must(os.Remove(d.file("-wal")))
 			return d
 		}, after: func(d data) error { return os.Remove(d.file(".state")) }, left: 3},
+		{name: "its log gone after a kill, when some of it had been folded", want: "journal.db-wal, which held what was written last, is gone", setUp: func(d data) data {
+			j := d.open()
+			for range 40 { // one by one, so that the folding beside them gets its turn
+				appendSome(d.t, j, 1, large)
+			}
+			d.foldedSome()
+			appendSome(d.t, j, 3, 100)
+			d = d.killed(j)
+			d.must(os.Remove(d.file("-wal")))
+			return d
+		}},
 		{name: "gone, with its log there", want: "what was written to it last is in journal.db-wal", setUp: func(d data) data {
 			j := d.open()
 			appendSome(d.t, j, 3, 100)
@@ -265,6 +289,39 @@ func TestOpenGoesOnFrom(t *testing.T) {
 			appendSome(d.t, j, 3, 100)
 			d.must(j.Close())
 			d.copyFrom(backup.path())
+			return d
+		}},
+		{name: "a kill and a look by another program", left: 4, setUp: func(d data) data {
+			j := d.open()
+			appendSome(d.t, j, 4, 100)
+			d = d.killed(j)
+			statement(d.t, d.path(), "PRAGMA quick_check") // it closes the file properly
+			if _, err := os.Stat(d.file("-wal")); err == nil {
+				d.t.Fatal("the log is still there")
+			}
+			return d
+		}},
+		{name: "a kill, foldings and a look by another program", left: 41, setUp: func(d data) data {
+			j := d.open()
+			for range 40 {
+				appendSome(d.t, j, 1, large)
+			}
+			d.foldedSome()
+			appendSome(d.t, j, 1, 100)
+			d = d.killed(j)
+			statement(d.t, d.path(), "PRAGMA quick_check")
+			return d
+		}},
+		{name: "a kill and a start that failed", left: 3, setUp: func(d data) data {
+			j := d.open()
+			appendSome(d.t, j, 3, 100)
+			d = d.killed(j)
+			statement(d.t, d.path(), "PRAGMA application_id = 7; PRAGMA wal_checkpoint(FULL)")
+			if j, err := Open(d.path()); err == nil {
+				j.Close()
+				d.t.Fatal("it was opened")
+			}
+			statement(d.t, d.path(), fmt.Sprintf("PRAGMA application_id = %d", applicationID))
 			return d
 		}},
 		{name: "a kill before the file was marked", left: 3, setUp: func(d data) data {

@@ -28,7 +28,10 @@ func (d *File) foldLoop() {
 			continue
 		}
 		d.mu.Lock()
-		_, _ = query(d.keeper, "PRAGMA wal_checkpoint(PASSIVE)") // a commit will do it, or say why not
+		// What fails here a commit will try, or say why not.
+		if row, err := query(d.keeper, "PRAGMA wal_checkpoint(PASSIVE)"); err == nil && row[0] == int64(0) && d.Check() == nil {
+			_ = d.leaveMark(d.stamp.mark + 1)
+		}
 		d.mu.Unlock()
 	}
 }

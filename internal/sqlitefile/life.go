@@ -23,11 +23,12 @@ const schema = `CREATE TABLE IF NOT EXISTS data_file (
   folder     TEXT NOT NULL,    -- the data folder it belongs to
   generation INTEGER NOT NULL, -- how often it was opened
   pair       INTEGER NOT NULL, -- how often together with the folder's other file
+  mark       INTEGER NOT NULL, -- -1 at first, then one more after each folding of the log
   -- The clock, in unix milliseconds: when it was last believed, and since when
   -- and until when it has shown what is not believed yet.
   clock_seen INTEGER NOT NULL, clock_since INTEGER NOT NULL, clock_last INTEGER NOT NULL
 ) STRICT;
-INSERT INTO data_file VALUES (1, '', 0, 0, 0, 0, 0) ON CONFLICT DO NOTHING;
+INSERT INTO data_file VALUES (1, '', 0, 0, -1, 0, 0, 0) ON CONFLICT DO NOTHING;
 CREATE TABLE IF NOT EXISTS data_probe (one INTEGER PRIMARY KEY CHECK (one = 1), filler BLOB) STRICT;
 INSERT INTO data_probe VALUES (1, NULL) ON CONFLICT DO NOTHING`
 
@@ -58,7 +59,8 @@ func (d *File) Begin(connect func() (driver.Conn, error)) (err error) {
 	if d.log, err = os.Stat(d.path + "-wal"); err != nil {
 		return err
 	}
-	if err := d.writeState(state{Folder: d.stamp.folder, Generation: onDisk}); err != nil {
+	d.known.Generation = onDisk
+	if err := d.leaveMark(0); err != nil {
 		return err
 	}
 	d.openIndex()
@@ -92,7 +94,7 @@ func (d *File) sign() (onDisk int64, err error) {
 	}
 	s.generation = max(s.generation, d.known.Generation) + 1
 	d.stamp = s
-	if err := exec(d.keeper, "UPDATE data_file SET folder = ?, generation = ?, clock_seen = ?", s.folder, s.generation, d.clock.Seen); err != nil {
+	if err := exec(d.keeper, "UPDATE data_file SET folder = ?, generation = ?, mark = -1, clock_seen = ?", s.folder, s.generation, d.clock.Seen); err != nil {
 		if full(err) {
 			return onDisk, nil
 		}
@@ -103,6 +105,19 @@ func (d *File) sign() (onDisk int64, err error) {
 		onDisk = s.generation
 	}
 	return onDisk, err
+}
+
+// leaveMark notes a mark outside of the database, and then writes it to the log,
+// where it stays until that is folded.
+func (d *File) leaveMark(mark int64) error {
+	if err := d.writeState(state{Folder: d.stamp.folder, Generation: d.known.Generation, Mark: mark}); err != nil {
+		return err
+	}
+	d.stamp.mark = mark
+	if err := exec(d.keeper, "UPDATE data_file SET mark = ?", mark); err != nil && !full(err) {
+		return err
+	}
+	return nil
 }
 
 func full(err error) bool {
@@ -215,7 +230,7 @@ func (d *File) move(folder string) error {
 		return fmt.Errorf("%s: %w", d.path, err)
 	}
 	if d.stamp.folder = folder; folded {
-		return d.writeState(state{Folder: folder, Generation: d.stamp.generation})
+		return d.leaveMark(d.stamp.mark + 1)
 	}
 	return nil
 }

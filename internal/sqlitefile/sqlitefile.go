@@ -57,12 +57,17 @@ type state struct {
 	Folder     string `json:"folder"`
 	Generation int64  `json:"generation"` // how often the file had been opened
 	Clean      bool   `json:"clean"`      // it was closed, and its log folded into it
+	// Mark is the last mark that was to be written to the log. A file without
+	// its log in which it is missing has lost the log; one that has it had its
+	// log folded in by somebody, as every program does that uses SQLite.
+	Mark int64 `json:"mark"`
 }
 
 // stamp is what the database says of itself.
 type stamp struct {
 	folder     string
 	generation int64
+	mark       int64 // see state
 	// pair counts how often it was opened together with its fellow in the same
 	// data folder; see [Join].
 	pair int64
@@ -169,7 +174,7 @@ func (d *File) compare(f *os.File, made bool) error {
 		d.warn("%s is older than it was at the last start, as after restoring a backup: what was written since is not known to it. Nothing runs twice, since names stay the same; let the git hosts deliver again what came since", d.path)
 		return nil
 	}
-	if !d.known.Clean && logSize < 0 && is.generation <= d.known.Generation {
+	if !d.known.Clean && logSize < 0 && readable && is.generation == d.known.Generation && is.mark < d.known.Mark {
 		return fmt.Errorf("it was not closed, and %s-wal, which held what was written last, is gone: put that file back, or delete %s to go on without, and let the git hosts deliver again what came last", d.name(), d.statePath())
 	}
 	return nil
@@ -200,12 +205,13 @@ func (d *File) peek() (is stamp, readable bool) {
 	if tables[0] == int64(0) {
 		return stamp{}, true // from before files were stamped
 	}
-	row, err := query(c, "SELECT folder, generation FROM data_file")
+	row, err := query(c, "SELECT folder, generation, mark FROM data_file")
 	if err != nil || row == nil {
 		return stamp{}, false
 	}
 	is.folder, _ = row[0].(string)
 	is.generation, _ = row[1].(int64)
+	is.mark, _ = row[2].(int64)
 	return is, true
 }
 
