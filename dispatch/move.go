@@ -13,6 +13,8 @@ type Move struct {
 	// Before and After are as in [event.Event]: After is empty once the ref is
 	// gone, or the pull request closed.
 	Before, After string
+	// Forced is true for a push that left commits of the ref behind.
+	Forced bool
 	// PullRequest is its number, and Ref stands for it then. It never comes
 	// back to a commit: its pushes do.
 	PullRequest int
@@ -35,7 +37,7 @@ func moveOf(ev *event.Event) *Move {
 	default:
 		return nil
 	}
-	return &Move{Source: ev.Source, Repository: ev.Repository.FullName, Ref: ev.Ref, Before: ev.Before, After: ev.After}
+	return &Move{Source: ev.Source, Repository: ev.Repository.FullName, Ref: ev.Ref, Before: ev.Before, After: ev.After, Forced: ev.Forced}
 }
 
 // Leads reports whether a push led a ref from the tip that is known to another

@@ -87,7 +87,7 @@ func (o *outlook) plan(requests []event.Request, m *Move) prospect {
 		known, waits := o.planned[id]
 		p.executions[i] = Foreseen{ID: r.ID, New: true}
 		if waits {
-			p.executions[i] = again(r, m, known.ref == at, p.tip)
+			p.executions[i] = again(r, m, known.ref == at || m != nil && m.Forced, p.tip)
 		}
 		if !o.complete || o.seen.mayHave(id) || r.Former != nil && o.seen.mayHave(o.hash(r.Former.ID)) {
 			p.ask = append(p.ask, i)

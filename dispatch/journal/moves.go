@@ -70,16 +70,18 @@ func (m *moving) judge(r *event.Request, found *held) (v verdict, landed bool, e
 	if m.PullRequest != 0 {
 		return leave, true, nil
 	}
-	if landed, err = m.landed(found); err != nil || !landed {
+	// A forced push leads back also to a commit that came to this branch as a
+	// part of another, and was asked for there.
+	if landed, err = m.landed(found); err != nil || !landed && !m.Forced {
 		return leave, landed, err
 	}
 	switch {
 	case !m.known || r.Commit.SHA != m.After || !m.Leads(m.tip):
-		return leave, true, nil
+		return leave, landed, nil
 	case r.Revisit:
-		return again, true, nil
+		return again, landed, nil
 	default:
-		return movedBack, true, nil
+		return movedBack, landed, nil
 	}
 }
 

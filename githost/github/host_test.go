@@ -228,7 +228,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"451":                    {status(451, "Repository access blocked"), verdict{permanent: true}, "blocked"},
 		"429":                    {status(429, "slow down", "Retry-After", "17"), verdict{throttled: true, after: 17 * time.Second}, "slow down"},
 		"403 with Retry-After":   {status(403, "secondary rate limit", "Retry-After", "60"), verdict{throttled: true, after: time.Minute}, "secondary"},
-		"403 of the rate limit":  {status(403, "API rate limit exceeded", "X-RateLimit-Remaining", "0", "X-RateLimit-Limit", "5000", "X-RateLimit-Reset", fmt.Sprint(now.Unix()+30)), verdict{throttled: true, after: 31 * time.Second}, "rate limit"},
+		"403 of the rate limit":  {status(403, "API rate limit exceeded", "X-RateLimit-Remaining", "0", "X-RateLimit-Limit", "5000", "X-RateLimit-Reset", fmt.Sprint(now.Unix()+30), "Date", now.UTC().Format(http.TimeFormat)), verdict{throttled: true, after: 31 * time.Second}, "rate limit"},
 		"500":                    {status(500, "oops"), verdict{}, "oops"},
 		"503":                    {status(503, "maintenance"), verdict{}, "maintenance"},
 		"503 with Retry-After":   {status(503, "maintenance", "Retry-After", "5"), verdict{throttled: true, after: 5 * time.Second}, "maintenance"},

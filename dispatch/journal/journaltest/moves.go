@@ -12,6 +12,7 @@ type pushing struct {
 	ref, before, after string
 	requests           []dispatch.NewRequest
 	pull               int
+	forced             bool
 }
 
 func revisiting(r *dispatch.NewRequest) { r.Revisit = true }
@@ -22,7 +23,7 @@ func (f *fixture) move(p pushing) (id string, foreseen, changes []string, reason
 	f.t.Helper()
 	f.count++
 	seq := f.deliver("move-" + string(rune('a'+f.count)))
-	m := &dispatch.Move{Source: "github", Repository: "acme/api", Ref: p.ref, Before: p.before, After: p.after, PullRequest: p.pull}
+	m := &dispatch.Move{Source: "github", Repository: "acme/api", Ref: p.ref, Before: p.before, After: p.after, Forced: p.forced, PullRequest: p.pull}
 	var ask []*event.Request
 	for i := range p.requests {
 		r := &p.requests[i]
@@ -120,6 +121,11 @@ func ownCommits(_ *testing.T, f *fixture) {
 	plain("a merge that moves main forward", pushing{ref: mainRef, before: "a", after: "c", requests: one("c")}, pr)
 	f.want("main goes on", pushing{ref: mainRef, before: "c", after: "d", requests: one("d")}, "d ready")
 	f.want("and comes back", pushing{ref: mainRef, before: "d", after: "c", requests: one("c")}, "c-r2 ready")
+	// A branch that began on another's commit has those before it too, though
+	// no push to it ever named them.
+	f.want("a branch of two", pushing{ref: "refs/heads/y", before: "", after: "f", requests: append(one("e"), one("f")...)}, "e ready", "f ready")
+	f.want("a branch on its tip", pushing{ref: "refs/heads/z", before: "", after: "f", requests: one("f")})
+	f.want("is forced back", pushing{ref: "refs/heads/z", before: "f", after: "e", forced: true, requests: one("e")}, "e-r2 ready")
 }
 
 func revisitOnce(t *testing.T, f *fixture) {
