@@ -242,29 +242,6 @@ func (d *Dispatcher) boot(ctx context.Context) error {
 	})
 }
 
-// hastenAll makes due what no backoff of a single request can have put off so
-// far. It was written while the clock was ahead, or waits for a state machine
-// that could not be started: the next process tries that again at once.
-func (d *Dispatcher) hastenAll(ctx context.Context) error {
-	now := d.due.now()
-	n, err := d.hasten(ctx, "", now.Add(d.config().RetryMax), now)
-	if n > 0 {
-		d.log.Warn("work was put off for long, by a clock that was ahead or because a state machine or a git host failed; it is due now", zap.Int("rows", n))
-	}
-	return err
-}
-
-// hasten makes due at once the requests of a state machine, or of all if it is
-// empty, that fall due after a time.
-func (d *Dispatcher) hasten(ctx context.Context, stateMachine string, after, now time.Time) (total int, err error) {
-	for {
-		n, err := d.journal.Hasten(ctx, stateMachine, after, now)
-		if total += n; err != nil || n == 0 {
-			return total, err
-		}
-	}
-}
-
 // persist repeats a step on the journal until it succeeds or ctx ends: a
 // journal that cannot be written now, for example because the disk is full,
 // recovers by itself.
