@@ -5,7 +5,7 @@
 //
 // A build checks out one exact commit into a directory of its own, which
 // shares the objects of one mirror per clone URL, and runs the phases of its
-// buildspec (version 0.2) there, in a clean environment. When Run returns,
+// buildspec there, in a clean environment. When Run returns,
 // every process of the build is gone and so is its directory; what stays is a
 // log and the artifacts.
 //
@@ -77,6 +77,7 @@ type Handler struct {
 	lock    *os.File
 	works   works
 	forgets sync.WaitGroup
+	started time.Time
 	// swept is how many processes each build of an earlier run had left, by the
 	// name of its work directory.
 	swept map[string]int
@@ -119,7 +120,8 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 	}
 	h.durable = durableConfig(string(version))
 	h.mirrors = mirrors{root: filepath.Join(cfg.DataDir, "mirrors"), h: h, byName: make(map[string]*mirror)}
-	h.works = works{root: filepath.Join(cfg.DataDir, "work")}
+	h.works = works{root: filepath.Join(cfg.DataDir, "work"), unclaimed: make(map[string]bool)}
+	h.started = h.now()
 	h.numbers = counter{path: filepath.Join(cfg.DataDir, "numbers.json")}
 
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
@@ -188,6 +190,7 @@ func (h *Handler) Run(ctx context.Context, t task.Task) (json.RawMessage, error)
 			h.log.Warn("build log is incomplete", zap.String("execution", t.ExecutionName), zap.String("task_id", t.ID), zap.Error(err))
 		}
 	}()
+	h.works.claim(workName(t))
 	adopt := false
 	if t.Restarted {
 		if out, err, ok := h.works.result(workName(t)); ok {

@@ -22,6 +22,8 @@ import (
 	"switchyard/asl/task"
 )
 
+const trueSpec = "version: 0.2\nphases: {build: {commands: ['true']}}\n"
+
 // repo is a bare repository and a clone to commit with.
 type repo struct {
 	t          testing.TB

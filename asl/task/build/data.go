@@ -125,8 +125,14 @@ func (c *counter) next(project string) (int64, error) {
 const pruneEvery = time.Hour
 
 // prune removes the logs and artifacts of executions that were last written
-// longer ago than cfg.KeepLogs, except logs that are being written.
+// longer ago than cfg.KeepLogs, except logs that are being written; and what an
+// earlier process kept of tasks that nobody runs again.
 func (h *Handler) prune() {
+	if h.now().Sub(h.started) > claimWithin {
+		if err := h.works.removeUnclaimed(); err != nil {
+			h.log.Warn("can't remove what an earlier process kept", zap.Error(err))
+		}
+	}
 	if h.cfg.KeepLogs < 0 || !h.pruneMu.TryLock() {
 		return
 	}

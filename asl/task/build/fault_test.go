@@ -24,8 +24,6 @@ import (
 	"switchyard/asl/task/internal/fault"
 )
 
-const trueSpec = "version: 0.2\nphases: {build: {commands: ['true']}}\n"
-
 // watched is a handler whose waits for the machine a test can wait for.
 func watched(t *testing.T, cfg Config) (*Handler, *observer.ObservedLogs) {
 	t.Helper()

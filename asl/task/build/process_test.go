@@ -359,3 +359,34 @@ func TestKilledSwitchyardIsCleanedUpAfter(t *testing.T) {
 	}
 	b.wantLog(t, "\nready\n", "the build was interrupted by a restart of Switchyard", "\nagain\n")
 }
+
+// What an earlier process kept goes when its task is not run again.
+func TestUnclaimedResultsAreRemoved(t *testing.T) {
+	r := newRepo(t)
+	in := input{"SourceVersion": r.spec(trueSpec), "SourceLocationOverride": r.bare}
+	now := time.Now()
+	dataDir := t.TempDir()
+	h, err := open(dataDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := func(id string) bool { return exists(h.works.dir(workName(newTask(t, id, in)))) }
+	run(t, h, newTask(t, "a", in))
+	run(t, h, newTask(t, "b", in))
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h = newHandler(t, Config{DataDir: dataDir}, WithNow(func() time.Time { return now }))
+	again := newTask(t, "a", in)
+	again.Restarted = true
+	run(t, h, again)
+	run(t, h, newTask(t, "c", in))
+	if !kept("a") || !kept("b") {
+		t.Error("a result was removed within the hour")
+	}
+	now = now.Add(claimWithin + time.Minute)
+	run(t, h, newTask(t, "d", in))
+	if !kept("a") || kept("b") || !kept("c") {
+		t.Errorf("kept a, which was run again: %v; b, which was not: %v; c, which is new: %v", kept("a"), kept("b"), kept("c"))
+	}
+}

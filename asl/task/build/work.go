@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"switchyard/asl/task"
@@ -20,13 +21,39 @@ import (
 // run again when its task is; one that was cut off in a command is.
 //
 // A boot of the machine ends this: what was written before it may not be whole.
-type works struct{ root string }
+type works struct {
+	root string
+
+	mu sync.Mutex
+	// unclaimed are what an earlier process kept, by name, until their tasks
+	// are run again. Those of which the engine had stored the result are not.
+	unclaimed map[string]bool
+}
+
+// claim says that a task is run.
+func (w *works) claim(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.unclaimed, name)
+}
+
+// removeUnclaimed removes what no task has asked for.
+func (w *works) removeUnclaimed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var errs []error
+	for name := range w.unclaimed {
+		errs = append(errs, removeAll(w.dir(name)))
+	}
+	clear(w.unclaimed)
+	return errors.Join(errs...)
+}
 
 // workName names a task's work directory. It is short because sockets in its
 // TMPDIR may have paths of about 100 bytes only.
 func workName(t task.Task) string { return shortName(t.ExecutionARN + "\n" + t.ID) }
 
-func (w works) dir(name string) string { return filepath.Join(w.root, name) }
+func (w *works) dir(name string) string { return filepath.Join(w.root, name) }
 
 const (
 	resultFile   = "result.json"
@@ -35,12 +62,13 @@ const (
 	progressFile = "progress.json"
 )
 
-// keepFor is how long what no task asked for again is kept.
-const keepFor = 7 * 24 * time.Hour
+// claimWithin is by when, after the start, the engine has run all tasks again
+// that it is to run again.
+const claimWithin = time.Hour
 
 // settle lets shells save their variables whose last command has just ended;
 // they are about to be ended.
-func (w works) settle() {
+func (w *works) settle() {
 	done, err := filepath.Glob(filepath.Join(w.root, "*", "control", doneFile))
 	if err != nil {
 		return
@@ -54,7 +82,7 @@ func (w works) settle() {
 }
 
 // recover removes what an earlier process left, except what is kept.
-func (w works) recover() error {
+func (w *works) recover() error {
 	boot := proc.BootID()
 	bootFile := w.root + ".boot"
 	last, err := os.ReadFile(bootFile)
@@ -76,8 +104,8 @@ func (w works) recover() error {
 			continue
 		}
 		dir := w.dir(e.Name())
-		info, err := e.Info()
-		if err == nil && time.Since(info.ModTime()) < keepFor && (exists(filepath.Join(dir, resultFile)) || exists(filepath.Join(dir, "control", doneFile))) {
+		if exists(filepath.Join(dir, resultFile)) || exists(filepath.Join(dir, "control", doneFile)) {
+			w.unclaimed[e.Name()] = true
 			continue
 		}
 		if err := removeAll(dir); err != nil {
@@ -94,7 +122,7 @@ type keptResult struct {
 }
 
 // keep writes the result of a build, whole or not at all.
-func (w works) keep(name string, output json.RawMessage, result error) error {
+func (w *works) keep(name string, output json.RawMessage, result error) error {
 	k := keptResult{Output: output}
 	if result != nil && !errors.As(result, &k.Error) {
 		return nil
@@ -106,7 +134,7 @@ func (w works) keep(name string, output json.RawMessage, result error) error {
 }
 
 // result gives the result that an earlier process kept.
-func (w works) result(name string) (output json.RawMessage, result error, ok bool) {
+func (w *works) result(name string) (output json.RawMessage, result error, ok bool) {
 	var k keptResult
 	b, err := os.ReadFile(filepath.Join(w.dir(name), resultFile))
 	if err != nil || json.Unmarshal(b, &k) != nil {
@@ -119,7 +147,7 @@ func (w works) result(name string) (output json.RawMessage, result error, ok boo
 }
 
 // clean removes all of a build but its result, if that is kept.
-func (w works) clean(name string) error {
+func (w *works) clean(name string) error {
 	if !exists(filepath.Join(w.dir(name), resultFile)) {
 		return removeAll(w.dir(name))
 	}
