@@ -63,7 +63,7 @@ func (d *Dispatcher) append(ctx context.Context, ev *event.Event, text []byte, r
 	// time it may be expanded.
 	plan := d.planKnowing(ctx, r.planner, ev, DeliveryID(ev.Source, ev.DeliveryID))
 	move := moveOf(ev)
-	foreseen, err := d.foresee(ctx, plan.Requests, move)
+	foreseen, err := d.foresee(ctx, plan.Requests, move, ev)
 	if err != nil {
 		// What the answer says of them is not worth refusing the delivery.
 		d.log.Warn("the journal could not be asked which executions are new", zap.String("delivery_id", DeliveryID(ev.Source, ev.DeliveryID)), zap.Error(err))

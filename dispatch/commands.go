@@ -38,7 +38,7 @@ func (d *Dispatcher) Start(ctx context.Context, req event.Request, by string) (e
 	if err != nil {
 		return event.Receipt{}, fmt.Errorf("encode request %s: %w", req.ID, err)
 	}
-	foreseen, err := d.foresee(ctx, []event.Request{req}, nil)
+	foreseen, err := d.foresee(ctx, []event.Request{req}, nil, nil)
 	var appended Appended
 	if err == nil {
 		appended, err = d.keep(ctx, &ev, text)
@@ -178,7 +178,7 @@ func (d *Dispatcher) Replay(ctx context.Context, id string) (event.Receipt, erro
 	}
 	receipt := event.Receipt{Delivery: id, Executions: idsOf(plan.Requests)}
 	if known.State == DeliveryExpanded || len(plan.Requests) == 0 {
-		foreseen, err := d.foresee(ctx, plan.Requests, nil)
+		foreseen, err := d.foresee(ctx, plan.Requests, nil, nil)
 		if err != nil {
 			d.outlook.done(receipt.Executions, nil, false)
 			return event.Receipt{}, fmt.Errorf("replay %s: %w", id, err)

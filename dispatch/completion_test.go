@@ -154,7 +154,9 @@ func TestPullRequestsKnowWhatPushesSaid(t *testing.T) {
 		s.same("the reasons", s.reasons("github:prc"), []string{"c c-r already requested by delivery github:d1"})
 		// Both in one step, so that the journal has nothing yet.
 		s.accept(pushed("d2", "c", false, told("d", "four", "docs")))
-		s.accept(pulled("prd", 4, "d"))
+		if r := s.accept(pulled("prd", 4, "d")); r.Ignored != "route r: docs alone" {
+			t.Errorf("at once: %+v", r)
+		}
 		settle()
 		s.same("the reasons in one step", s.reasons("github:prd"), []string{"d docs alone"})
 		s.same("nobody was asked", h.calls(), nil)

@@ -120,7 +120,11 @@ func merge(c, known *event.Commit) {
 func (d *Dispatcher) planKnowing(ctx context.Context, p Planner, ev *event.Event, id string) event.Plan {
 	knowing := *ev
 	if needsFacts(ev) {
-		if err := (&facts{journal: d.journal}).fill(ctx, &knowing); err != nil {
+		known := &facts{journal: d.journal}
+		if push := d.outlook.waiting(ev); push != nil {
+			known.learn(push)
+		}
+		if err := known.fill(ctx, &knowing); err != nil {
 			// Expansion asks again, until it is told.
 			d.log.Warn("what is known of a commit could not be read for the answer", zap.String("delivery_id", id), zap.Error(err))
 		}

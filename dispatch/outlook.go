@@ -35,15 +35,21 @@ type planned struct {
 	ref        uint64
 }
 
-// tip is where the newest of some pushes will leave a ref.
+// tip is where the newest of some pushes will leave a ref, and that push, where
+// there is room for it.
 type tip struct {
 	sha    string
 	pushes int
+	newest *event.Event
 }
 
 // maxPlanned bounds what is kept of deliveries that wait. Where there are more,
 // an answer may call new what two of them bring.
 const maxPlanned = 100_000
+
+// maxPushes bounds the pushes that are kept until they are expanded, so that the
+// answer to a pull request's event can tell what its push said.
+const maxPushes = 1000
 
 func (o *outlook) init() {
 	o.seed = maphash.MakeSeed()
@@ -73,7 +79,7 @@ type prospect struct {
 
 // plan enters what a delivery asks for; it counts as asked for from now on, and
 // until [outlook.done] is called with the same.
-func (o *outlook) plan(requests []event.Request, m *Move) prospect {
+func (o *outlook) plan(requests []event.Request, m *Move, push *event.Event) prospect {
 	p := prospect{executions: make([]Foreseen, len(requests))}
 	at := o.ref(m)
 	o.mu.Lock()
@@ -100,9 +106,22 @@ func (o *outlook) plan(requests []event.Request, m *Move) prospect {
 		}
 	}
 	if t, ok := o.tips[at]; m != nil && (ok || len(o.tips) < maxPlanned) {
-		o.tips[at] = tip{m.After, t.pushes + 1}
+		t = tip{m.After, t.pushes + 1, nil}
+		if push != nil && push.Kind == event.Push && len(o.tips) < maxPushes {
+			t.newest = push
+		}
+		o.tips[at] = t
 	}
 	return p
+}
+
+// waiting is the newest push to the branch of a pull request in the same
+// repository, nil when there is none that waits to be expanded.
+func (o *outlook) waiting(pull *event.Event) *event.Event {
+	at := o.ref(&Move{Source: pull.Source, Repository: pull.Repository.FullName, Ref: pull.Ref})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.tips[at].newest
 }
 
 // again foresees a request that a waiting delivery has asked for: one that its
@@ -188,8 +207,8 @@ func idsOf(requests []event.Request) []string {
 // caller enters them with [outlook.plan] by this, and calls [outlook.done].
 //
 // On an error, those of which the journal would know count as known.
-func (d *Dispatcher) foresee(ctx context.Context, requests []event.Request, m *Move) ([]Foreseen, error) {
-	p := d.outlook.plan(requests, m)
+func (d *Dispatcher) foresee(ctx context.Context, requests []event.Request, m *Move, push *event.Event) ([]Foreseen, error) {
+	p := d.outlook.plan(requests, m, push)
 	if len(p.ask) == 0 {
 		return p.executions, nil
 	}
