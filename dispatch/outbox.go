@@ -18,8 +18,17 @@ const (
 	StatusError StatusState = "error"
 )
 
-// StatusContext is the context of the statuses of a route.
-func StatusContext(route string) string { return "switchyard/" + route }
+// StatusContext is the context of the statuses of a route: "switchyard/<route>",
+// which is what a branch protection names. environment is empty but where the
+// route has sent the same commit to another environment before: one status
+// cannot tell of two executions, so each further environment has its own,
+// "switchyard/<route> (<environment>)".
+func StatusContext(route, environment string) string {
+	if environment == "" {
+		return "switchyard/" + route
+	}
+	return "switchyard/" + route + " (" + environment + ")"
+}
 
 // Status is the newest state that a commit should show for a route, and has
 // not shown yet. There is at most one for each source, repository, commit and
@@ -28,7 +37,7 @@ type Status struct {
 	Source     string
 	Repository string
 	SHA        string
-	// Context is "switchyard/<route>".
+	// Context is that of [StatusContext].
 	Context string
 	State   StatusState
 	// Description is for a person, one line of at most 140 characters.

@@ -170,12 +170,19 @@ func (x *expanding) asked(found *held) (own bool, err error) {
 
 // insert adds an attempt at a request, and returns 0 when the ID is taken.
 func (x *expanding) insert(r *dispatch.NewRequest, id, base string, attempt int) (int64, error) {
+	context := ""
+	if r.Status != nil {
+		var err error
+		if context, err = statusContext(x.c, r, base, attempt); err != nil {
+			return 0, err
+		}
+	}
 	seq, err := x.c.insert(`INSERT INTO requests (id, base, attempt, delivery, route, state_machine, environment, source, repository, ref,
-			kind, pull_request, sha, title, author, reason, cancel_superseded, reports, state, due_at, created_at, head_repository, teardown)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+			kind, pull_request, sha, title, author, reason, cancel_superseded, reports, state, due_at, created_at, head_repository, teardown, context)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
 		id, base, int64(attempt), x.Delivery, r.Route, r.StateMachine, r.Environment, r.Source, r.Repository, r.Ref,
 		string(r.Kind), int64(r.PullRequest), r.Commit.SHA, dispatch.TitleOf(r.Commit.Message), r.Commit.Author, r.Reason,
-		r.CancelSuperseded, r.Status != nil, string(r.State), millis(r.DueAt), millis(x.At), r.HeadRepository, r.Teardown)
+		r.CancelSuperseded, r.Status != nil, string(r.State), millis(r.DueAt), millis(x.At), r.HeadRepository, r.Teardown, context)
 	if err != nil || seq == 0 {
 		return 0, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"switchyard/dispatch"
 	"switchyard/internal/pace"
 )
 
@@ -116,7 +115,7 @@ func (p *pruning) requests(c *conn) error {
 	}
 	for _, seq := range gone {
 		_, err := c.exec(`DELETE FROM statuses WHERE (source, repository, sha, context) =
-			(SELECT source, repository, sha, ?2 || route FROM requests WHERE seq = ?1) AND request IN (?1, ?1 + ?3)`, seq, dispatch.StatusContext(""), int64(finalFirst))
+			(SELECT source, repository, sha, context FROM requests WHERE seq = ?1) AND request IN (?1, ?1 + ?2)`, seq, int64(finalFirst))
 		if err != nil {
 			return err
 		}

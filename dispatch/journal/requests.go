@@ -284,9 +284,9 @@ func (j *SQLite) Rerun(ctx context.Context, id, reason string, r dispatch.Resume
 		for attempt := 2; newSeq == 0; attempt++ {
 			again = dispatch.AttemptID(base, attempt)
 			newSeq, err = c.insert(`INSERT INTO requests (id, base, attempt, delivery, route, state_machine, environment, source, repository, ref,
-					kind, pull_request, sha, title, author, reason, cancel_superseded, reports, state, due_at, created_at, head_repository, teardown, rerun)
+					kind, pull_request, sha, title, author, reason, cancel_superseded, reports, state, due_at, created_at, head_repository, teardown, context, rerun)
 				SELECT ?2, base, ?3, delivery, route, state_machine, environment, source, repository, ref,
-					kind, pull_request, sha, title, author, ?4, cancel_superseded, reports, ?5, ?6, ?6, head_repository, teardown, 1 FROM requests WHERE seq = ?1
+					kind, pull_request, sha, title, author, ?4, cancel_superseded, reports, ?5, ?6, ?6, head_repository, teardown, context, 1 FROM requests WHERE seq = ?1
 				ON CONFLICT (id) DO NOTHING`, seq, again, int64(attempt), reason, string(r.State), millis(r.At))
 			if err != nil {
 				return err

@@ -33,9 +33,29 @@ func wantStatusWhere(c *conn, where string, request int64, s dispatch.StatusChan
 		lift = finalFirst
 	}
 	_, err := c.exec(`INSERT OR REPLACE INTO statuses (source, repository, sha, context, request, execution, ref, state, description, due_at, wanted_at)
-		SELECT source, repository, sha, ?2 || route, seq + ?7, id, ref, ?3, ?4, ?5, ?6 FROM requests WHERE `+where+` AND reports = 1`,
-		request, dispatch.StatusContext(""), string(s.State), s.Description, millis(at.Add(s.After)), millis(at), lift)
+		SELECT source, repository, sha, context, seq + ?6, id, ref, ?2, ?3, ?4, ?5 FROM requests WHERE `+where+` AND reports = 1`,
+		request, string(s.State), s.Description, millis(at.Add(s.After)), millis(at), lift)
 	return err
+}
+
+const (
+	sameContextQuery  = `SELECT context FROM requests WHERE id = ?`
+	otherContextQuery = `SELECT 1 FROM requests WHERE sha = ? AND repository = ? AND reports = 1 AND source = ? AND route = ? AND environment <> ? LIMIT 1`
+)
+
+// statusContext is the context for an attempt at a request: that of the first
+// attempt, or one that no other environment of the commit and route has.
+func statusContext(c *conn, r *dispatch.NewRequest, base string, attempt int) (context string, err error) {
+	if attempt > 1 {
+		err := c.ask(func(s scan) error { return s(&context) }, sameContextQuery, base)
+		if err != nil || context != "" {
+			return context, err
+		}
+	}
+	environment := ""
+	err = c.ask(func(s scan) error { var one int; environment = r.Environment; return s(&one) },
+		otherContextQuery, r.Commit.SHA, r.Repository, r.Source, r.Route, r.Environment)
+	return dispatch.StatusContext(r.Route, environment), err
 }
 
 const nextStatusesQuery = `SELECT version, source, repository, sha, context, execution, ref, state, description, tries, wanted_at

@@ -48,6 +48,7 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Journal) {
 		{"StatusesNewestFirst", statusesNewestFirst},
 		{"StatusesOfProgress", statusesOfProgress},
 		{"StatusesOnlyWhereWanted", statusesOnlyWhereWanted},
+		{"StatusesByEnvironment", statusesByEnvironment},
 		{"ListsFilterAndPage", lists},
 		{"PruneKeepsUnfinishedWork", prune},
 		{"NumbersAreNotUsedTwice", numbers},

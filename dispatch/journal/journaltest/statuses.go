@@ -138,3 +138,35 @@ func statusesOnlyWhereWanted(t *testing.T, f *fixture) {
 	f.must(err)
 	f.diff("statuses", 0, len(statuses))
 }
+
+// statusesByEnvironment sends one commit to several environments on one route:
+// each has a status of its own, and so have their reruns.
+func statusesByEnvironment(t *testing.T, f *fixture) {
+	to := func(id, environment string) dispatch.NewRequest {
+		r := f.request(id, reporting)
+		r.Environment, r.Commit.SHA = environment, "one"
+		return r
+	}
+	f.push(to("first", "dev-a"))
+	f.push(to("second", "dev-b"), f.request("elsewhere", reporting))
+	f.push(to("third", "dev-c"))
+	for id, state := range map[string]dispatch.State{"first": dispatch.StateSucceeded, "second": dispatch.StateFailed, "third": dispatch.StateSucceeded} {
+		f.finish(id, state)
+	}
+	again, _, err := f.j.Rerun(t.Context(), "third", "again", dispatch.Resume{State: dispatch.StateReady, At: f.now, Status: dispatch.StatusChange{State: dispatch.StatusPending}})
+	f.must(err)
+	f.finish(again, dispatch.StateFailed)
+	statuses, err := f.j.NextStatuses(t.Context(), dispatch.StatusQuery{Source: "github", Now: f.now, Limit: 10})
+	f.must(err)
+	got := map[string]string{}
+	for _, s := range statuses {
+		if s.SHA == "one" {
+			got[s.Context] = s.Execution
+		} else {
+			f.diff("context elsewhere", "switchyard/branches", s.Context)
+		}
+	}
+	f.diff("executions by context", map[string]string{
+		"switchyard/branches": "first", "switchyard/branches (dev-b)": "second", "switchyard/branches (dev-c)": again,
+	}, got)
+}
