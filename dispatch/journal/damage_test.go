@@ -57,12 +57,24 @@ func (d data) open() *SQLite {
 }
 
 // killed leaves the folder as a service leaves it that is killed: the copy of
-// one whose journal is open.
+// one whose journal is open, taken while nothing is folded in.
 func (d data) killed(j *SQLite) data {
 	d.t.Helper()
-	copied := data{d.t, filepath.Join(d.t.TempDir(), "data")}
-	d.must(os.CopyFS(copied.dir, os.DirFS(d.dir)))
-	d.must(os.Remove(copied.file(".lock")))
+	copied := data{d.t, d.t.TempDir()}
+	state := func() string {
+		text, err := os.ReadFile(d.file(".state"))
+		d.must(err)
+		return string(text)
+	}
+	for before := ""; before != state(); {
+		before = state()
+		time.Sleep(50 * time.Millisecond) // until what it speaks of has been done
+		for _, name := range []string{"", "-wal", ".state"} {
+			text, err := os.ReadFile(d.file(name))
+			d.must(err)
+			d.must(os.WriteFile(copied.file(name), text, 0o600))
+		}
+	}
 	d.must(j.Close())
 	return copied
 }

@@ -219,7 +219,7 @@ func pairLife(t *testing.T, j *SQLite) {
 // is met, and every kind of statement with every other kind, wherever it comes.
 func TestEveryPairOfStatementsMayFail(t *testing.T) {
 	statements, want := undisturbed(t, pairLife)
-	plans := faultsql.Pairs(statements, 4)
+	plans := faultsql.Pairs(statements, 3)
 	dir := quickDir(t)
 	empty := emptyJournal(t)
 	stride := 1

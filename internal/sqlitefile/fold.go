@@ -23,31 +23,47 @@ func (d *File) Wrote() {
 // foldLoop runs until d.wrote is closed.
 func (d *File) foldLoop() {
 	defer close(d.folded)
+	was := d.readIndex().foldings()
 	for range d.wrote {
-		if d.unfolded() < foldFrom {
+		now := d.readIndex()
+		if now.pages-now.folded >= foldFrom {
+			d.mu.Lock()
+			_, _ = query(d.keeper, "PRAGMA wal_checkpoint(PASSIVE)") // what fails here a commit will try, or say why not
+			d.mu.Unlock()
+			now = d.readIndex()
+		}
+		if now.foldings() == was || d.Check() != nil {
 			continue
 		}
 		d.mu.Lock()
-		// What fails here a commit will try, or say why not.
-		if row, err := query(d.keeper, "PRAGMA wal_checkpoint(PASSIVE)"); err == nil && row[0] == int64(0) && d.Check() == nil {
-			_ = d.leaveMark(d.stamp.mark + 1)
-		}
+		_ = d.leaveMark(d.stamp.mark + 1) // at worst less is noticed at the next start
 		d.mu.Unlock()
+		was = now.foldings()
 	}
 }
 
-// unfolded is how many pages the log has that the file has not, as the log's
-// index says; see https://sqlite.org/walformat.html#the_wal_index_file_format.
-// It is 0 where that cannot be read.
-func (d *File) unfolded() int64 {
-	var index [100]byte
+// index is what the log's index says; see
+// https://sqlite.org/walformat.html#the_wal_index_file_format. It is all zero
+// where that cannot be read.
+type index struct {
+	pages, folded uint32 // of the log, and of these how many the file has
+	salt          uint64 // changes when the log begins anew
+}
+
+// foldings differ before and after a folding.
+func (i index) foldings() index { return index{folded: i.folded, salt: i.salt} }
+
+func (d *File) readIndex() index {
+	var b [100]byte
 	if d.index == nil {
-		return 0
+		return index{}
 	}
-	if _, err := d.index.ReadAt(index[:], 0); err != nil {
-		return 0
+	if _, err := d.index.ReadAt(b[:], 0); err != nil {
+		return index{}
 	}
-	return int64(binary.NativeEndian.Uint32(index[16:])) - int64(binary.NativeEndian.Uint32(index[96:]))
+	i := index{pages: binary.NativeEndian.Uint32(b[16:]), folded: binary.NativeEndian.Uint32(b[96:]), salt: binary.NativeEndian.Uint64(b[32:])}
+	i.pages = max(i.pages, i.folded) // it may be read while it is written
+	return i
 }
 
 // openIndex opens the log's index. It is closed after every connection has been:

@@ -49,6 +49,10 @@ func (d *File) Begin(connect func() (driver.Conn, error)) (err error) {
 			d.keeper.Close()
 		}
 	}()
+	// Its commits are marks, which are to stay in the log.
+	if err := exec(d.keeper, "PRAGMA wal_autocheckpoint = 0"); err != nil {
+		return err
+	}
 	onDisk, err := d.sign()
 	if err != nil {
 		return err
