@@ -145,6 +145,7 @@ func (d *Dispatcher) expansion(ctx context.Context, p *PendingDelivery, r *rules
 			return e, err
 		}
 	}
+	known.moved(e.Move)
 	plan := r.planner.Plan(ev)
 	if len(plan.Lacks) > 0 && !needsFacts(&ev) {
 		if err := fill(); err != nil {

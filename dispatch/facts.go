@@ -20,6 +20,7 @@ type facts struct {
 	// for.
 	read  []learned
 	fresh map[commitKey]*event.Commit
+	tips  map[refKey]string
 }
 
 type learned struct {
@@ -58,8 +59,11 @@ func (f *facts) recent(key commitKey) *event.Commit {
 }
 
 // fill adds to an event's commits what is known of them. It changes the event
-// only by giving it commits of its own.
+// only by giving it commits of its own and, where a ref was deleted, its last.
 func (f *facts) fill(ctx context.Context, ev *event.Event) error {
+	if err := f.locate(ctx, ev); err != nil {
+		return err
+	}
 	commits := namedBy(ev)
 	var ask []string
 	for i := range commits {

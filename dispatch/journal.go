@@ -149,6 +149,9 @@ type Reader interface {
 	// KnownCommits returns what deliveries said of these commits of a
 	// repository, by SHA, as far as it is known.
 	KnownCommits(ctx context.Context, source, repository string, shas []string) (map[string]event.Commit, error)
+	// Tip returns the commit at which the last push that was expanded left a
+	// ref, "" when that is not known or the ref was deleted.
+	Tip(ctx context.Context, source, repository, ref string) (sha string, err error)
 	// RequestIDs returns the IDs of requests with a higher Seq than after, in
 	// order, at most limit, and the Seq of the last.
 	RequestIDs(ctx context.Context, after int64, limit int) (ids []string, last int64, err error)

@@ -220,6 +220,13 @@ func (j *SQLite) Foresee(ctx context.Context, requests []*event.Request, move *d
 	return foreseen, nil
 }
 
+// Tip implements [dispatch.Reader].
+func (j *SQLite) Tip(ctx context.Context, source, repository, ref string) (sha string, err error) {
+	var newest int64
+	err = j.read(ctx, func(s scan) error { return s(&sha, &newest) }, tipQuery, source, repository, ref)
+	return sha, err
+}
+
 const requestIDsQuery = `SELECT seq, id FROM requests WHERE seq > ? ORDER BY seq LIMIT ?`
 
 // RequestIDs implements [dispatch.Reader].

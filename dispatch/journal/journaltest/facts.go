@@ -41,6 +41,12 @@ func commitFacts(t *testing.T, f *fixture) {
 	m := &dispatch.Move{Source: "github", Repository: "acme/api", Ref: mainRef, After: "a"}
 	_, err := f.j.Expand(t.Context(), []dispatch.Expansion{{Delivery: f.deliver("move"), Move: m, At: f.now}})
 	f.must(err)
+	tip := func(repository, ref string) string {
+		sha, err := f.j.Tip(t.Context(), "github", repository, ref)
+		f.must(err)
+		return sha
+	}
+	f.diff("tips", []string{"a", "", ""}, []string{tip("acme/api", mainRef), tip("acme/web", mainRef), tip("acme/api", mainRef+"2")})
 	f.now = f.now.Add(time.Hour)
 	limit := f.now
 	f.learn("github", "acme/api", event.Commit{SHA: "fresh", Message: "m"})
