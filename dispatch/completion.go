@@ -47,7 +47,7 @@ func (c *completer) init() { c.soon, c.underWay = make(chan struct{}, 1), map[in
 // deferral says whether a delivery waits for its host, and for what. plan is
 // what would become of it now.
 func (c *completer) deferral(ev *event.Event, plan *event.Plan, now time.Time) *Deferral {
-	if c.host == nil || ev.Source == ManualSource {
+	if c.refuses(ev.Source) != nil {
 		return nil
 	}
 	switch {
@@ -333,14 +333,14 @@ func joined(all, payload []event.Commit, head string) []event.Commit {
 // unknown are the reasons that a delivery is recorded with for what nobody told.
 func (c *completer) unknown(p *PendingDelivery, ev *event.Event, plan *event.Plan) []Ignored {
 	why := p.Unknown
-	if why == "" && c.host == nil {
-		why = nobodyFor(ev.Source).Error()
+	if err := c.refuses(ev.Source); err != nil && why == "" {
+		why = err.Error()
 	}
 	if why == "" {
-		why = fmt.Sprintf("the host was asked for the newest %d commits of the delivery", maxAsked)
+		return unknownReasons(plan, fmt.Sprintf("the host was asked for the newest %d commits of the delivery", maxAsked))
 	}
 	reasons := unknownReasons(plan, why)
-	if p.Unknown != "" && ev.Truncated {
+	if ev.Truncated && wanted(ev, plan) {
 		reasons = append(reasons, Ignored{Ignored: event.Ignored{Reason: "the host did not list the other commits of the push: " + why}})
 	}
 	return reasons
@@ -367,6 +367,17 @@ func unknownReasons(plan *event.Plan, why string) []Ignored {
 		reasons = append(reasons, i)
 	}
 	return reasons
+}
+
+// refuses says why a source cannot be asked, where that is known beforehand.
+func (c *completer) refuses(source string) error {
+	if c.host == nil {
+		return nobodyFor(source)
+	}
+	if h, ok := c.host.(Refuser); ok {
+		return h.Refuses(source)
+	}
+	return nil
 }
 
 // asked is who is asked, also for what an earlier process has set aside.

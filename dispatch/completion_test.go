@@ -215,11 +215,12 @@ func TestWhatNobodyTellsIsARecordedReason(t *testing.T) {
 		host dispatch.Host
 		why  string
 	}{
-		"no host":       {nil, "the host's API cannot be asked: give the source github access to it, for example by a token"},
-		"no token":      {&host{on: func(context.Context, string, int) error { return noToken }}, "ask for commit a: the host's API cannot be asked: sources.github has no token"},
-		"refused":       {&host{on: func(context.Context, string, int) error { return &dispatch.PermanentError{Err: errors.New("404")} }}, "ask for commit a: 404"},
-		"never answers": {&host{on: func(ctx context.Context, _ string, _ int) error { <-ctx.Done(); return ctx.Err() }}, "the host was asked for 10m0s in vain, and said at last: ask for commit a: get commit: no answer within 30s"},
-		"panics":        {&host{on: func(context.Context, string, int) error { panic("nil map") }}, "ask for commit a: panic: nil map"},
+		"no host":            {nil, "the host's API cannot be asked: give the source github access to it, for example by a token"},
+		"no token":           {&host{on: func(context.Context, string, int) error { return noToken }}, "ask for commit a: the host's API cannot be asked: sources.github has no token"},
+		"known to have none": {refuser{&host{}}, "the host's API cannot be asked: github is not set up"},
+		"refused":            {&host{on: func(context.Context, string, int) error { return &dispatch.PermanentError{Err: errors.New("404")} }}, "ask for commit a: 404"},
+		"never answers":      {&host{on: func(ctx context.Context, _ string, _ int) error { <-ctx.Done(); return ctx.Err() }}, "the host was asked for 10m0s in vain, and said at last: ask for commit a: get commit: no answer within 30s"},
+		"panics":             {&host{on: func(context.Context, string, int) error { panic("nil map") }}, "ask for commit a: panic: nil map"},
 		"throttles": {&host{on: func(context.Context, string, int) error {
 			return &dispatch.ThrottledError{After: 6 * time.Minute, Err: errors.New("429")}
 		}}, "the host was asked for 10m0s in vain, and said at last: ask for commit a: 429"},
@@ -238,6 +239,29 @@ func TestWhatNobodyTellsIsARecordedReason(t *testing.T) {
 			})
 		})
 	}
+}
+
+// refuser is a host that knows that it cannot be asked.
+type refuser struct{ *host }
+
+func (refuser) Refuses(source string) error {
+	return fmt.Errorf("%w: %s is not set up", dispatch.ErrCannotAsk, source)
+}
+
+// TestNobodyWaitsForASourceThatCannotBeAsked decides by the order in which
+// deliveries came.
+func TestNobodyWaitsForASourceThatCannotBeAsked(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		h := refuser{&host{}}
+		s := withHost(t, path, newEngine(), h)
+		defer s.stop()
+		s.accept(pulled("d1", 1, "a"))
+		s.accept(pushed("d2", "", true, told("a", "m [skip]", "x"), told("b", "m", "x")))
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning, "b-r": dispatch.StateRunning})
+		s.same("reasons", s.reasons("github:d2"), []string{"a it says [skip]",
+			"the host did not list the other commits of the push: the host's API cannot be asked: github is not set up"})
+		s.same("nobody was asked", h.calls(), nil)
+	})
 }
 
 func TestATruncatedPushIsCompleted(t *testing.T) {

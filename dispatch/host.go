@@ -23,6 +23,13 @@ type Host interface {
 	Commit(ctx context.Context, source, repository, sha string) (event.Commit, error)
 }
 
+// Refuser is a [Host] that knows beforehand which sources cannot be asked. What
+// these leave out is not waited for.
+type Refuser interface {
+	// Refuses returns nil, or why a source cannot be asked; see [ErrCannotAsk].
+	Refuses(source string) error
+}
+
 // ErrCannotAsk is wrapped by a [Host] that has no access to a source's API.
 // The text says what is missing, for example a token.
 var ErrCannotAsk = errors.New("the host's API cannot be asked")

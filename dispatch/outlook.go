@@ -28,11 +28,13 @@ type outlook struct {
 	tips    map[uint64]tip
 }
 
-// planned is how many deliveries ask for a request, and which ref a push among
-// them brought it to, 0 for none.
+// planned is how many deliveries ask for a request, and which ref the last of
+// them to move one brought it to, 0 for none; pull is true for that of a pull
+// request.
 type planned struct {
 	deliveries int
 	ref        uint64
+	pull       bool
 }
 
 // tip is where the newest of some pushes will leave a ref, and that push, where
@@ -93,14 +95,14 @@ func (o *outlook) plan(requests []event.Request, m *Move, push *event.Event) pro
 		known, waits := o.planned[id]
 		p.executions[i] = Foreseen{ID: r.ID, New: true}
 		if waits {
-			p.executions[i] = again(r, m, known.ref == at || m != nil && m.Forced, p.tip)
+			p.executions[i] = again(r, m, known.ref == at || m != nil && m.Forced && !known.pull, p.tip)
 		}
 		if !o.complete || o.seen.mayHave(id) || r.Former != nil && o.seen.mayHave(o.hash(r.Former.ID)) {
 			p.ask = append(p.ask, i)
 		}
 		if waits || len(o.planned) < maxPlanned {
 			if known.deliveries++; m != nil && m.After != "" {
-				known.ref = at
+				known.ref, known.pull = at, m.PullRequest != 0
 			}
 			o.planned[id] = known
 		}

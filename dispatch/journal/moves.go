@@ -71,8 +71,10 @@ func (m *moving) judge(r *event.Request, found *held) (v verdict, landed bool, e
 		return leave, true, nil
 	}
 	// A forced push leads back also to a commit that came to this branch as a
-	// part of another, and was asked for there.
-	if landed, err = m.landed(found); err != nil || !landed && !m.Forced {
+	// part of another, and was asked for there. One that a pull request of this
+	// branch was faster to ask for is new to it, as after a rebase.
+	own := found.kind == string(event.PullRequest) && found.ref == m.Ref
+	if landed, err = m.landed(found); err != nil || !landed && (!m.Forced || own) {
 		return leave, landed, err
 	}
 	switch {

@@ -121,6 +121,12 @@ func ownCommits(_ *testing.T, f *fixture) {
 	plain("a merge that moves main forward", pushing{ref: mainRef, before: "a", after: "c", requests: one("c")}, pr)
 	f.want("main goes on", pushing{ref: mainRef, before: "c", after: "d", requests: one("d")}, "d ready")
 	f.want("and comes back", pushing{ref: mainRef, before: "d", after: "c", requests: one("c")}, "c-r2 ready")
+	// So after a rebase.
+	rebased, _ := f.push(f.commit("g", pull, onRef("refs/heads/x")))
+	_, reasons := f.want("a forced push whose pull request was faster", pushing{ref: "refs/heads/x", before: "c", after: "g", forced: true, requests: one("g")})
+	f.diff("reasons", []dispatch.Ignored{dispatch.AlreadyRequested("branches", "g", "g", rebased)}, reasons)
+	f.want("forced back", pushing{ref: "refs/heads/x", before: "g", after: "c", forced: true, requests: one("c")}, "c-r3 ready")
+	f.want("and forth", pushing{ref: "refs/heads/x", before: "c", after: "g", forced: true, requests: one("g")}, "g-r2 ready")
 	// A branch that began on another's commit has those before it too, though
 	// no push to it ever named them.
 	f.want("a branch of two", pushing{ref: "refs/heads/y", before: "", after: "f", requests: append(one("e"), one("f")...)}, "e ready", "f ready")

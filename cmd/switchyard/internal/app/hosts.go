@@ -16,7 +16,10 @@ type hosts struct {
 	bySource atomic.Pointer[map[string]dispatch.Host]
 }
 
-var _ dispatch.Host = (*hosts)(nil)
+var (
+	_ dispatch.Host    = (*hosts)(nil)
+	_ dispatch.Refuser = (*hosts)(nil)
+)
 
 // prepare makes clients of the hosts that the config has access to. The
 // function it returns switches to them.
@@ -40,6 +43,14 @@ func (h *hosts) of(source string) dispatch.Host {
 		return (*all)[source]
 	}
 	return noHost{fmt.Errorf("%w: the config has no source %q any more", dispatch.ErrCannotAsk, source)}
+}
+
+// Refuses implements [dispatch.Refuser].
+func (h *hosts) Refuses(source string) error {
+	if none, ok := h.of(source).(noHost); ok {
+		return none.err
+	}
+	return nil
 }
 
 // Commits implements [dispatch.Host].
