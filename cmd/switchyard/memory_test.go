@@ -25,9 +25,9 @@ func largePush(t *testing.T, sha string, manyPaths bool) []byte {
 	type m map[string]any
 	commit := m{"id": sha, "message": "large", "distinct": true, "author": m{"name": "Ada"}}
 	if manyPaths {
-		paths := make([]string, 400_000)
+		paths := make([]string, 250_000)
 		for i := range paths {
-			paths[i] = fmt.Sprintf("generated/%06d/some/folder/with/a/name/file_%06d.go", i%977, i)
+			paths[i] = fmt.Sprintf("generated/services/of/a/large/repository/%06d/some/folder/with/a/name/file_%06d_test.go", i%977, i)
 		}
 		commit["added"] = paths
 	} else {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -40,8 +39,8 @@ func (c *cli) serveCommand() *cobra.Command {
 				log.Warn("the config says what it can hardly mean", zap.String("warning", w))
 			}
 			app.FollowCgroup(os.DirFS("/"), c.env, log)
-			if _, set := c.env("GOGC"); !set && debug.SetMemoryLimit(-1) >= ampleMemory {
-				debug.SetGCPercent(gcPercent)
+			if _, set := c.env("GOGC"); !set {
+				tuneCollector()
 			}
 			service, err := app.New(cmd.Context(), cfg, log, app.WithVersion(buildVersion()))
 			if err != nil {
@@ -63,15 +62,6 @@ func (c *cli) serveCommand() *cobra.Command {
 	logs = logFlags(cmd)
 	return cmd
 }
-
-// gcPercent trades memory for time: the service lives on a few tens of
-// megabytes, and at Go's default of 100 collecting takes a tenth of its time
-// while deliveries arrive at full speed. GOGC overrules it. A service with less
-// than ampleMemory keeps to the default: large deliveries leave much behind.
-const (
-	gcPercent   = 300
-	ampleMemory = 1 << 30
-)
 
 // onHangup calls f for each SIGHUP until ctx ends.
 func onHangup(ctx context.Context, f func()) {

@@ -17,7 +17,7 @@ func (x *expanding) remember() error {
 	for i := range x.Learned {
 		c := &x.Learned[i]
 		var paths any
-		if c.PathsKnown {
+		if c.PathsKnown && size(c.Paths) <= maxPaths {
 			text, err := json.Marshal(c.Paths)
 			if err != nil {
 				return err
@@ -41,6 +41,14 @@ func (x *expanding) remember() error {
 		}
 	}
 	return nil
+}
+
+// size is how many bytes paths take at least as JSON.
+func size(paths []string) (n int) {
+	for _, p := range paths {
+		n += len(p) + len(`"",`)
+	}
+	return n
 }
 
 const commitsQuery = `SELECT sha, message, message_known, author, author_email, url, paths FROM json_each(?1) w

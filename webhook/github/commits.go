@@ -201,8 +201,13 @@ func (c *count) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// fewPaths is up to where looking through a list beats a map.
-const fewPaths = 16
+const (
+	// fewPaths is up to where looking through a list beats a map.
+	fewPaths = 16
+	// manyPaths is from where on no path is looked for twice: hosts name each
+	// in one list only, and the map would take more memory than the paths.
+	manyPaths = 10_000
+)
 
 // paths joins lists of paths, each path once, in the order they came.
 func paths(lists ...[]string) []string {
@@ -210,8 +215,11 @@ func paths(lists ...[]string) []string {
 	for _, l := range lists {
 		n += len(l)
 	}
-	if n == 0 {
+	switch {
+	case n == 0:
 		return nil
+	case n > manyPaths:
+		return slices.Concat(lists...)
 	}
 	all := make([]string, 0, n)
 	var seen map[string]bool

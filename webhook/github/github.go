@@ -138,13 +138,20 @@ func (s *Source) Decode(h http.Header, body []byte) (event.Event, error) {
 	return ev, err
 }
 
+// largeText is from where on growing a buffer would cost more than it saves.
+const largeText = 64 << 10
+
 // parse reads what is kept of the delivery's payload into p.
 func parse(h http.Header, body []byte, kept *sieve.Sieve, p any) error {
 	text, err := payload(h, body)
 	if err != nil {
 		return err
 	}
-	sifted, err := kept.Sift(make([]byte, 0, len(text)*3/4), text)
+	room := len(text) // what is kept is never longer
+	if room < largeText {
+		room = room / 4 * 3 // and mostly shorter
+	}
+	sifted, err := kept.Sift(make([]byte, 0, room), text)
 	if err != nil {
 		return err
 	}

@@ -76,9 +76,9 @@ func leastLimit(root fs.FS, mount, group, file string) int64 {
 }
 
 const (
-	// defaultBudget is what the bodies of deliveries may take where nothing
-	// limits the process's memory.
-	defaultBudget = 256 << 20
+	// defaultBudget is what the bodies of deliveries may take at most: pushes of
+	// many megabytes are rare, and wait for one another.
+	defaultBudget = 96 << 20
 	// leastBodies is for how many of the largest bodies there must be room.
 	leastBodies = 3
 )

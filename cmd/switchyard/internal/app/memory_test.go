@@ -40,11 +40,11 @@ func TestCgroupLimit(t *testing.T) {
 func TestBodyBudget(t *testing.T) {
 	const mb = 1 << 20
 	for name, row := range map[string]struct{ limit, body, want int64 }{
-		"unlimited":               {math.MaxInt64, 25 * mb, 256 * mb},
+		"unlimited":               {math.MaxInt64, 25 * mb, 96 * mb},
 		"a container of 512 MB":   {480 * mb, 25 * mb, 80 * mb},
 		"a small one":             {100 * mb, 25 * mb, 75 * mb},
 		"a large body is allowed": {480 * mb, 100 * mb, 300 * mb},
-		"plenty":                  {64 << 30, 25 * mb, 256 * mb},
+		"plenty":                  {64 << 30, 25 * mb, 96 * mb},
 	} {
 		if got := bodyBudget(row.limit, row.body); got != row.want {
 			t.Errorf("%s: %d MiB, want %d", name, got/mb, row.want/mb)
