@@ -73,7 +73,7 @@ func TestServerRefusesUnsignedWithoutTheBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != 401 || !resp.Close || !strings.Contains(string(text), "set it") {
+	if err != nil || resp.StatusCode != http.StatusUnauthorized || !resp.Close || !strings.Contains(string(text), "set it") {
 		t.Errorf("%d, close %v, %s (%v)", resp.StatusCode, resp.Close, text, err)
 	}
 	if _, err := in.ReadByte(); err != io.EOF {

@@ -152,6 +152,7 @@ func (x *expanding) exists(r *dispatch.NewRequest, found *held) error {
 		return err
 	case movedBack:
 		why = dispatch.MovedBack
+	case leave: // the plain reason will do
 	}
 	x.ignored = append(x.ignored[:len(x.ignored):len(x.ignored)], why(r.Route, r.Commit.SHA, found.id, found.deliveryID))
 	return nil

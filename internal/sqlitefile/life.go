@@ -148,7 +148,7 @@ func (d *File) writeState(s state) error {
 		return err
 	}
 	if err := datadir.WriteFile(d.statePath(), append(text, '\n')); err != nil {
-		if errors.Is(err, noSpace) { // see sign; at worst less is noticed next time
+		if errors.Is(err, errNoSpace) { // see sign; at worst less is noticed next time
 			return nil
 		}
 		return fmt.Errorf("note how it is left: %w", err)

@@ -4,4 +4,4 @@ package sqlitefile
 
 import "errors"
 
-var noSpace = errors.New("no space left")
+var errNoSpace = errors.New("no space left")

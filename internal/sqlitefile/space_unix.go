@@ -4,4 +4,4 @@ package sqlitefile
 
 import "syscall"
 
-const noSpace = syscall.ENOSPC
+const errNoSpace = syscall.ENOSPC

@@ -216,8 +216,8 @@ func (d *File) peek() (is stamp, readable bool) {
 }
 
 // query returns the first row of a result, nil if there is none.
-func query(c driver.Conn, text string, args ...driver.NamedValue) ([]driver.Value, error) {
-	rows, err := c.(driver.QueryerContext).QueryContext(context.Background(), text, args)
+func query(c driver.Conn, text string) ([]driver.Value, error) {
+	rows, err := c.(driver.QueryerContext).QueryContext(context.Background(), text, nil)
 	if err != nil {
 		return nil, err
 	}

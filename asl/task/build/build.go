@@ -212,7 +212,7 @@ func (h *Handler) Run(ctx context.Context, t task.Task) (json.RawMessage, error)
 	for try := 1; ; try++ {
 		out, err := h.turn(ctx, t, req, lf, queued, adopt)
 		adopt = false
-		var f *faultyBuild
+		var f *buildFaultError
 		if !errors.As(err, &f) {
 			return out, err
 		}
@@ -231,7 +231,7 @@ func (h *Handler) Run(ctx context.Context, t task.Task) (json.RawMessage, error)
 	}
 }
 
-// turn waits for a slot and does the build once. The error is a [*faultyBuild]
+// turn waits for a slot and does the build once. The error is a [*buildFaultError]
 // when the machine, or the repository's host, kept it from running.
 func (h *Handler) turn(ctx context.Context, t task.Task, req *request, lf *logFile, queued time.Time, adopt bool) (json.RawMessage, error) {
 	if err := h.waitForSlot(ctx, lf); err != nil {

@@ -137,20 +137,20 @@ func (b *buildResult) faulty(phase string, err error) error {
 		f = &fault.Error{Err: err}
 	}
 	b.fail(phase, err)
-	return &faultyBuild{fault: f, res: b}
+	return &buildFaultError{fault: f, res: b}
 }
 
-// faultyBuild is a build that the machine, or the repository's host, kept from
+// buildFaultError is a build that the machine, or the repository's host, kept from
 // running to its end.
-type faultyBuild struct {
+type buildFaultError struct {
 	fault *fault.Error
 	res   *buildResult
 }
 
-func (e *faultyBuild) Error() string { return e.fault.Error() }
-func (e *faultyBuild) Unwrap() error { return e.fault }
+func (e *buildFaultError) Error() string { return e.fault.Error() }
+func (e *buildFaultError) Unwrap() error { return e.fault }
 
-func (e *faultyBuild) describe() string {
+func (e *buildFaultError) describe() string {
 	switch {
 	case e.fault.Command:
 		return "a command found no room on the disk"
@@ -161,7 +161,7 @@ func (e *faultyBuild) describe() string {
 }
 
 // give is the build's error when it has been tried often enough.
-func (e *faultyBuild) give(tries int) (json.RawMessage, error) {
+func (e *buildFaultError) give(tries int) (json.RawMessage, error) {
 	b := e.res
 	name := task.MachineFault
 	for i := range b.Phases {

@@ -117,7 +117,7 @@ func (s *session) outcome(ctx context.Context, log *zap.Logger) (json.RawMessage
 		return nil, cause
 	}
 	if s.fault != nil {
-		return nil, &faultyBuild{fault: s.fault, res: s.res}
+		return nil, &buildFaultError{fault: s.fault, res: s.res}
 	}
 	s.log.note("build %s", s.res.BuildStatus)
 	log.Info("build ended", zap.String("status", s.res.BuildStatus))

@@ -136,9 +136,9 @@ func (w *works) keep(name string, output json.RawMessage, result error) error {
 // result gives the result that an earlier process kept.
 func (w *works) result(name string) (output json.RawMessage, result error, ok bool) {
 	var k keptResult
-	b, err := os.ReadFile(filepath.Join(w.dir(name), resultFile))
-	if err != nil || json.Unmarshal(b, &k) != nil {
-		return nil, nil, false
+	b, readErr := os.ReadFile(filepath.Join(w.dir(name), resultFile))
+	if readErr != nil || json.Unmarshal(b, &k) != nil {
+		return nil, nil, false //nolint:nilerr // none was kept, or not whole
 	}
 	if k.Error != nil {
 		return nil, k.Error, true

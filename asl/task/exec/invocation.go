@@ -202,11 +202,11 @@ func (inv *invocation) status() (ended bool, err error) {
 	b, readErr := os.ReadFile(inv.path("status"))
 	text, whole := strings.CutSuffix(string(b), "\n")
 	if readErr != nil || !whole {
-		return false, nil
+		return false, nil //nolint:nilerr // it has not ended
 	}
 	code, convErr := strconv.Atoi(text)
 	if convErr != nil {
-		return false, nil
+		return false, nil //nolint:nilerr // it is being written
 	}
 	inv.judged = true
 	return true, ending(code)

@@ -9,11 +9,11 @@ import (
 	"switchyard/internal/event"
 )
 
-func (f *fixture) learn(source, repository string, commits ...event.Commit) {
+func (f *fixture) learn(commits ...event.Commit) {
 	f.t.Helper()
 	f.count++
 	seq := f.deliver("facts-" + string(rune('a'+f.count)))
-	_, err := f.j.Expand(f.t.Context(), []dispatch.Expansion{{Delivery: seq, Source: source, Repository: repository, Learned: commits, At: f.now}})
+	_, err := f.j.Expand(f.t.Context(), []dispatch.Expansion{{Delivery: seq, Source: "github", Repository: "acme/api", Learned: commits, At: f.now}})
 	f.must(err)
 }
 
@@ -26,16 +26,16 @@ func (f *fixture) known(source, repository string, shas ...string) map[string]ev
 
 func commitFacts(t *testing.T, f *fixture) {
 	whole := event.Commit{SHA: "a", Message: "m\n\nbody", MessageKnown: true, Author: "ada", AuthorEmail: "ada@x", URL: "https://x", Paths: []string{"é", "b c"}, PathsKnown: true}
-	f.learn("github", "acme/api", whole, event.Commit{SHA: "b", PathsKnown: true, Paths: []string{}}, event.Commit{SHA: "nothing", Author: "ada"})
+	f.learn(whole, event.Commit{SHA: "b", PathsKnown: true, Paths: []string{}}, event.Commit{SHA: "nothing", Author: "ada"})
 	f.diff("known", map[string]event.Commit{"a": whole, "b": {SHA: "b", PathsKnown: true, Paths: []string{}}}, f.known("github", "acme/api", "b", "nothing", "none", "a"))
 	f.diff("of another repository", 0, len(f.known("github", "acme/web", "a")))
 	f.diff("of another source", 0, len(f.known("gitlab", "acme/api", "a")))
 	// What is known stays, and what was not is added.
-	f.learn("github", "acme/api", event.Commit{SHA: "a", Message: "other", Paths: []string{"other"}, PathsKnown: true},
+	f.learn(event.Commit{SHA: "a", Message: "other", Paths: []string{"other"}, PathsKnown: true},
 		event.Commit{SHA: "b", MessageKnown: true, Author: "bob", Paths: []string{"other"}, PathsKnown: true})
 	f.diff("later", map[string]event.Commit{"a": whole, "b": {SHA: "b", MessageKnown: true, Author: "bob", PathsKnown: true, Paths: []string{}}}, f.known("github", "acme/api", "a", "b"))
 	// Too many paths are none.
-	f.learn("github", "acme/api", event.Commit{SHA: "c", Message: "m", Paths: strings.Split(strings.Repeat("a/long/path ", 10_000), " "), PathsKnown: true})
+	f.learn(event.Commit{SHA: "c", Message: "m", Paths: strings.Split(strings.Repeat("a/long/path ", 10_000), " "), PathsKnown: true})
 	f.diff("too many paths", map[string]event.Commit{"c": {SHA: "c", Message: "m", MessageKnown: true}}, f.known("github", "acme/api", "c"))
 	// They go with their retention, and so do tips.
 	m := &dispatch.Move{Source: "github", Repository: "acme/api", Ref: mainRef, After: "a"}
@@ -49,7 +49,7 @@ func commitFacts(t *testing.T, f *fixture) {
 	f.diff("tips", []string{"a", "", ""}, []string{tip("acme/api", mainRef), tip("acme/web", mainRef), tip("acme/api", mainRef+"2")})
 	f.now = f.now.Add(time.Hour)
 	limit := f.now
-	f.learn("github", "acme/api", event.Commit{SHA: "fresh", Message: "m"})
+	f.learn(event.Commit{SHA: "fresh", Message: "m"})
 	for n := 1; n > 0; {
 		n, err = f.j.Prune(t.Context(), limit)
 		f.must(err)

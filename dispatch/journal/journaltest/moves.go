@@ -183,27 +183,27 @@ func recreated(_ *testing.T, f *fixture) {
 	up := func(sha string, opts ...option) []dispatch.NewRequest {
 		return []dispatch.NewRequest{f.commit(sha, opts...)}
 	}
-	down := func(sha string) []dispatch.NewRequest {
-		return []dispatch.NewRequest{f.commit(sha, onRoute("down"), func(r *dispatch.NewRequest) {
-			r.ID, r.Kind, r.Teardown = "down-"+sha, event.Delete, true
+	down := func() []dispatch.NewRequest {
+		return []dispatch.NewRequest{f.commit("a", onRoute("down"), func(r *dispatch.NewRequest) {
+			r.ID, r.Kind, r.Teardown = "down-a", event.Delete, true
 		})}
 	}
 	f.want("pushed", pushing{ref: ref, before: "", after: "a", requests: up("a")}, "a ready")
-	first, _ := f.want("deleted", pushing{ref: ref, before: "a", after: "", requests: down("a")}, "down-a ready")
-	_, reasons := f.want("deleted, says another webhook", pushing{ref: ref, before: "a", after: "", requests: down("a")})
+	first, _ := f.want("deleted", pushing{ref: ref, before: "a", after: "", requests: down()}, "down-a ready")
+	_, reasons := f.want("deleted, says another webhook", pushing{ref: ref, before: "a", after: "", requests: down()})
 	f.diff("reasons", []dispatch.Ignored{dispatch.AlreadyRequested("down", "a", "down-a", first)}, reasons)
 	// Without revisit nothing is set up, so that nothing is to be torn down.
 	_, reasons = f.want("pushed again, ignored", pushing{ref: ref, before: "", after: "a", requests: up("a")})
 	f.diff("reasons", []dispatch.Ignored{dispatch.MovedBack("branches", "a", "a", "github:move-b")}, reasons)
-	f.want("deleted again", pushing{ref: ref, before: "a", after: "", requests: down("a")})
+	f.want("deleted again", pushing{ref: ref, before: "a", after: "", requests: down()})
 	f.want("pushed again, run", pushing{ref: ref, before: "", after: "a", requests: up("a", revisiting)}, "a-r2 ready")
-	f.want("torn down again", pushing{ref: ref, before: "a", after: "", requests: down("a")}, "down-a-r2 ready")
+	f.want("torn down again", pushing{ref: ref, before: "a", after: "", requests: down()}, "down-a-r2 ready")
 	// What was set up meanwhile is torn down whatever the commit is then.
 	f.want("pushed again, ignored", pushing{ref: ref, before: "", after: "a", requests: up("a")})
 	f.want("another commit", pushing{ref: ref, before: "a", after: "b", requests: up("b")}, "b ready")
 	f.want("and back", pushing{ref: ref, before: "b", after: "a", requests: up("a")})
-	f.want("torn down once more", pushing{ref: ref, before: "a", after: "", requests: down("a")}, "down-a-r3 ready")
-	f.want("which is enough", pushing{ref: ref, before: "a", after: "", requests: down("a")})
+	f.want("torn down once more", pushing{ref: ref, before: "a", after: "", requests: down()}, "down-a-r3 ready")
+	f.want("which is enough", pushing{ref: ref, before: "a", after: "", requests: down()})
 }
 
 // reopened closes a pull request, whose teardown has a route of its own, and
@@ -215,18 +215,18 @@ func reopened(_ *testing.T, f *fixture) {
 		}
 		return pushing{ref: "pull request 7", after: sha, requests: requests, pull: 7}
 	}
-	closing := func(sha string) pushing {
-		return event("", f.commit(sha, onRoute("down"), func(r *dispatch.NewRequest) { r.ID, r.Teardown = "down-"+sha, true }))
+	closing := func() pushing {
+		return event("", f.commit("a", onRoute("down"), func(r *dispatch.NewRequest) { r.ID, r.Teardown = "down-a", true }))
 	}
 	first, _ := f.want("opened", event("a", f.commit("a")), "a ready")
-	f.want("closed", closing("a"), "down-a ready")
+	f.want("closed", closing(), "down-a ready")
 	_, reasons := f.want("reopened, which sets up nothing", event("a", f.commit("a")))
 	f.diff("reasons", []dispatch.Ignored{dispatch.AlreadyRequested("branches", "a", "a", first)}, reasons)
-	f.want("closed again, with nothing to tear down", closing("a"))
+	f.want("closed again, with nothing to tear down", closing())
 	f.want("reopened", event("a", f.commit("a")))
 	f.want("another commit", event("b", f.commit("b")), "b ready")
 	_, reasons = f.want("and back", event("a", f.commit("a")))
 	f.diff("reasons", []dispatch.Ignored{dispatch.AlreadyRequested("branches", "a", "a", first)}, reasons)
-	f.want("what that set up is torn down", closing("a"), "down-a-r2 ready")
-	f.want("once", closing("a"))
+	f.want("what that set up is torn down", closing(), "down-a-r2 ready")
+	f.want("once", closing())
 }
