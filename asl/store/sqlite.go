@@ -113,9 +113,9 @@ func (s *SQLite) open(ctx context.Context, wrap func(connect) connect) (err erro
 	return nil
 }
 
-// A commit folds the log into the file when it has grown to so many pages. Most
-// is folded beside it: see [sqlitefile.File.Wrote].
-var writeSettings = []string{"synchronous(FULL)", "wal_autocheckpoint(8000)"}
+// A commit folds the log into the file when it has grown to so many pages. What
+// pruning writes is folded beside them.
+var writeSettings = []string{"synchronous(FULL)", "wal_autocheckpoint(4000)"}
 
 // prepare checks the file, which has so many bytes, and brings it to the
 // current schema.

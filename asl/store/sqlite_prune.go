@@ -32,6 +32,7 @@ func (s *SQLite) Prune(ctx context.Context, before time.Time, limit int) (pruned
 			return pruned, fmt.Errorf("prune executions from %d on: %w", w.prune[0], err)
 		}
 		s.steps.Done(len(w.prune), w.took, time.Since(began), pace.Beside)
+		s.file.Fold()
 		pruned += len(w.prune)
 	}
 	return pruned, nil

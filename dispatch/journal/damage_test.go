@@ -93,16 +93,25 @@ func (d data) halve() {
 	d.must(os.Truncate(d.path(), info.Size()/2))
 }
 
-// foldedSome waits until a log has been folded in while the journal is open.
-func (d data) foldedSome() {
+// marked waits until the folding of the log is marked, so that a copy of the
+// file without its log is missed.
+func (d data) marked() {
 	d.t.Helper()
-	for range 6000 {
-		if text, err := os.ReadFile(d.file(".state")); err == nil && !strings.Contains(string(text), `"mark":0`) {
+	for range 1000 {
+		copied := data{d.t, d.t.TempDir()}
+		for _, name := range []string{"", ".state"} {
+			text, err := os.ReadFile(d.file(name))
+			d.must(err)
+			d.must(os.WriteFile(copied.file(name), text, 0o600))
+		}
+		j, err := Open(copied.path())
+		if err != nil {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
+		d.must(j.Close())
+		time.Sleep(20 * time.Millisecond)
 	}
-	d.t.Fatal("nothing was folded")
+	d.t.Fatal("the folding was not marked")
 }
 
 func newData(t *testing.T) data { return data{t, t.TempDir()} }
@@ -163,11 +172,11 @@ func TestOpenTellsDamage(t *testing.T) {
 		}, after: func(d data) error { return os.Remove(d.file(".state")) }, left: 3},
 		{name: "its log gone after a kill, when some of it had been folded", want: "journal.db-wal, which held what was written last, is gone", setUp: func(d data) data {
 			j := d.open()
-			for range 40 { // one by one, so that the folding beside them gets its turn
+			for range 40 { // which is more than the log holds
 				appendSome(d.t, j, 1, large)
 			}
-			d.foldedSome()
 			appendSome(d.t, j, 3, 100)
+			d.marked()
 			d = d.killed(j)
 			d.must(os.Remove(d.file("-wal")))
 			return d
@@ -318,7 +327,7 @@ func TestOpenGoesOnFrom(t *testing.T) {
 			for range 40 {
 				appendSome(d.t, j, 1, large)
 			}
-			d.foldedSome()
+			d.marked()
 			appendSome(d.t, j, 1, 100)
 			d = d.killed(j)
 			statement(d.t, d.path(), "PRAGMA quick_check")

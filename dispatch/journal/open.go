@@ -44,10 +44,9 @@ const (
 )
 
 // settings of the file and of each connection. A commit folds the log into the
-// file when it has grown to 32 MiB: more often costs deliveries throughput, less
-// often costs them a longer pause. Most is folded beside it: see
-// [sqlitefile.File.Wrote].
-const connSettings = "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(4096)&_pragma=cache_size(-16384)&_pragma=temp_store(MEMORY)&_error_rc=1"
+// file when it has grown to 16 MiB: more often costs deliveries throughput, less
+// often costs them a longer pause. What pruning writes is folded beside them.
+const connSettings = "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(2048)&_pragma=cache_size(-16384)&_pragma=temp_store(MEMORY)&_error_rc=1"
 
 // Open opens the journal at path, makes it if there is none, brings it to the
 // present schema, and keeps it for this process alone until [SQLite.Close].

@@ -33,11 +33,13 @@ func (j *SQLite) Prune(ctx context.Context, before time.Time) (int, error) {
 		p := pruning{before: millis(before), future: millis(now.Add(24 * time.Hour)), size: j.steps.Size()}
 		began := time.Now()
 		err := j.do(ctx, func(c *conn) error { return p.step(c, j.pruned) })
+		took := time.Since(began)
+		j.file.Fold()
 		rest := pace.Alone
 		if seen := j.w.appended.Load(); seen != j.seen {
 			rest, j.seen = pace.Beside, seen
 		}
-		j.steps.Done(p.removed, p.took, time.Since(began), rest)
+		j.steps.Done(p.removed, p.took, took, rest)
 		if err != nil {
 			return 0, err
 		}

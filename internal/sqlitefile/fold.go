@@ -3,16 +3,31 @@ package sqlitefile
 import (
 	"encoding/binary"
 	"os"
+	"time"
 )
 
-// foldFrom is how many pages of the log are worth folding into the file.
-const foldFrom = 1024
+const (
+	// foldFrom is how many pages of the log are worth folding into the file.
+	foldFrom = 1024
+	// markEvery bounds how often a mark is left: each costs three syncs.
+	markEvery = 2 * time.Second
+)
 
-// Wrote says that a write was committed. Beside the writer the log is folded
-// into the file when it has grown: otherwise the commit that makes it too long
-// does that, and with it waits whoever waits for that commit. Under steady
-// writing a commit must do so all the same now and then, since a log begins anew
-// only when all of it is folded; but then little is left to fold.
+// Fold folds the log into the file when it has grown, beside the writer.
+// Otherwise the commit that makes it too long does that, and with it waits
+// whoever waits for that commit. It is for those who write much that is not
+// urgent: folding early costs writers at full speed some of it.
+func (d *File) Fold() {
+	if i := d.readIndex(); i.pages-i.folded < foldFrom {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, _ = query(d.keeper, "PRAGMA wal_checkpoint(PASSIVE)") // what fails here a commit will try, or say why not
+	d.Wrote()
+}
+
+// Wrote says that a write was committed, which may have folded the log.
 func (d *File) Wrote() {
 	select {
 	case d.wrote <- struct{}{}:
@@ -20,25 +35,42 @@ func (d *File) Wrote() {
 	}
 }
 
-// foldLoop runs until d.wrote is closed.
-func (d *File) foldLoop() {
-	defer close(d.folded)
+// markLoop leaves a mark after each folding. It runs until d.wrote is closed.
+func (d *File) markLoop() {
+	defer close(d.marked)
 	was := d.readIndex().foldings()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
 	for range d.wrote {
-		now := d.readIndex()
-		if now.pages-now.folded >= foldFrom {
-			d.mu.Lock()
-			_, _ = query(d.keeper, "PRAGMA wal_checkpoint(PASSIVE)") // what fails here a commit will try, or say why not
-			d.mu.Unlock()
-			now = d.readIndex()
-		}
-		if now.foldings() == was || d.Check() != nil {
+		if d.readIndex().foldings() == was {
 			continue
 		}
-		d.mu.Lock()
-		_ = d.leaveMark(d.stamp.mark + 1) // at worst less is noticed at the next start
-		d.mu.Unlock()
-		was = now.foldings()
+		if !d.wait(pause) {
+			return
+		}
+		now := d.readIndex().foldings()
+		if d.Check() == nil {
+			d.mu.Lock()
+			_ = d.leaveMark(d.stamp.mark + 1) // at worst less is noticed at the next start
+			d.mu.Unlock()
+		}
+		was = now
+		pause.Reset(markEvery)
+	}
+}
+
+// wait reports whether it came to the end of the pause: it does not once d.wrote
+// is closed.
+func (d *File) wait(pause *time.Timer) bool {
+	for {
+		select {
+		case <-pause.C:
+			return true
+		case _, open := <-d.wrote:
+			if !open {
+				return false
+			}
+		}
 	}
 }
 

@@ -68,8 +68,8 @@ func (d *File) Begin(connect func() (driver.Conn, error)) (err error) {
 		return err
 	}
 	d.openIndex()
-	d.wrote, d.folded = make(chan struct{}, 1), make(chan struct{})
-	go d.foldLoop()
+	d.wrote, d.marked = make(chan struct{}, 1), make(chan struct{})
+	go d.markLoop()
 	return nil
 }
 
@@ -169,7 +169,7 @@ func (d *File) Check() error {
 // connections have been closed or do nothing any more.
 func (d *File) End() error {
 	close(d.wrote)
-	<-d.folded
+	<-d.marked
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	folded, err := d.fold()

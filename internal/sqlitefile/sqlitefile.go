@@ -49,7 +49,7 @@ type File struct {
 
 	index  *os.File // of the log; nil where it cannot be read
 	wrote  chan struct{}
-	folded chan struct{} // closed when the folding beside the writer has ended
+	marked chan struct{} // closed when nobody leaves marks any more
 }
 
 // state is what lies beside the file.
