@@ -12,106 +12,34 @@ import (
 	"time"
 
 	"switchyard/dispatch"
-	"switchyard/internal/event"
 	"switchyard/internal/faultsql"
 )
 
-// steps is one life of the journal, as the dispatcher lives it: each step is
-// repeated until it succeeds, and must then have happened exactly once.
+// steps is a life of requests.
 func steps(t *testing.T, j *SQLite) (repeats int) {
 	t.Helper()
-	ctx := t.Context()
-	now := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
-	acknowledged := map[string]bool{}
-	retry := func(what string, step func() error) {
-		t.Helper()
-		for range 5 {
-			err := step()
-			if err == nil {
-				return
-			}
-			if !strings.Contains(err.Error(), faultsql.Err.Error()) {
-				t.Fatalf("%s: %v", what, err)
-			}
-			repeats++
-		}
-		t.Fatalf("%s fails although only one statement was to fail", what)
-	}
-	deliver := func(id string) {
-		retry("append "+id, func() error {
-			_, err := j.Append(ctx, dispatch.NewDelivery{Source: "github", DeliveryID: id, Kind: event.Push, Event: []byte(`{}`), ReceivedAt: now})
-			acknowledged[id] = err == nil
-			return err
-		})
-	}
-	request := func(id, env string) dispatch.NewRequest {
-		r := dispatch.NewRequest{Request: event.Request{ID: id, Route: "r", Source: "github", Repository: "acme/api", Ref: "refs/heads/main", Environment: env,
-			Commit: event.Commit{SHA: id}, Input: []byte("{}"), CancelSuperseded: true}, State: dispatch.StateReady, DueAt: now,
-			Status: &dispatch.StatusChange{State: dispatch.StatusPending}}
-		if env != "" {
-			r.State = dispatch.StateWaiting
-		}
-		return r
-	}
-	expand := func(id string, requests ...dispatch.NewRequest) {
-		d, err := j.Delivery(ctx, "github:"+id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		retry("expand "+id, func() error {
-			_, err := j.Expand(ctx, []dispatch.Expansion{{Delivery: d.Seq, Requests: requests, At: now}})
-			return err
-		})
-	}
-	seq := func(id string) int64 {
-		x, err := j.Execution(ctx, id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return x.Seq
-	}
-	record := func(r dispatch.Records) {
-		r.At = now
-		retry("record", func() error { _, err := j.Record(ctx, r); return err })
-	}
-
-	deliver("1")
-	deliver("2")
-	expand("1", request("a", ""), request("b", ""), request("w", "prod"), request("x", "prod"))
-	retry("admit", func() error { _, err := j.Admit(ctx, "prod", 1, now); return err })
-	record(dispatch.Records{
-		Started: []dispatch.StartRecord{{Seq: seq("a"), ARN: "arn:a", StartedAt: now, Status: &dispatch.StatusChange{State: dispatch.StatusPending, Description: "Running"}}},
-		Failed:  []dispatch.FailureRecord{{Seq: seq("b"), Error: "no", DueAt: now.Add(time.Hour)}},
+	l := newLife(t, j, 1)
+	l.deliver("1")
+	l.deliver("2")
+	l.expand("1", l.request("a", ""), l.request("b", ""), l.request("w", "prod"), l.request("x", "prod"))
+	l.retry("admit", func() error { _, err := j.Admit(t.Context(), "prod", 1, l.now); return err })
+	l.record(dispatch.Records{
+		Started: []dispatch.StartRecord{{Seq: l.seq("a"), ARN: "arn:a", StartedAt: l.now, Status: &dispatch.StatusChange{State: dispatch.StatusPending, Description: "Running"}}},
+		Failed:  []dispatch.FailureRecord{{Seq: l.seq("b"), Error: "no", DueAt: l.now.Add(time.Hour)}},
 	})
-	retry("hasten", func() error { _, err := j.Hasten(ctx, "", now.Add(time.Minute), now); return err })
-	record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: seq("a"), ARN: "arn:a", State: dispatch.StateSucceeded, StoppedAt: now, Output: "{}"}}})
-	expand("2", request("a", ""), request("c", ""))
-	retry("stop", func() error {
-		_, err := j.RequestStop(ctx, "w", dispatch.StopRequest{Reason: "enough", At: now})
+	l.retry("hasten", func() error {
+		_, err := j.Hasten(t.Context(), "", l.now.Add(time.Minute), l.now)
 		return err
 	})
-	record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: seq("c"), State: dispatch.StateDead, StoppedAt: now, Error: "refused"}}})
-	retry("redrive", func() error {
-		_, err := j.Redrive(ctx, "c", dispatch.Resume{State: dispatch.StateReady, At: now})
-		if errors.Is(err, dispatch.ErrNotDead) {
-			return nil // applied before its report was lost
-		}
-		return err
-	})
-	retry("status", func() error {
-		s, err := j.NextStatuses(ctx, dispatch.StatusQuery{Source: "github", Now: now, Limit: 1})
-		if err != nil || len(s) == 0 {
-			return err
-		}
-		return j.StatusFailed(ctx, s[0], now.Add(time.Hour), "rate limited")
-	})
-	deliver("3")
-	for id, ok := range acknowledged {
-		if _, err := j.Delivery(ctx, "github:"+id); ok && err != nil {
-			t.Errorf("acknowledged delivery %s: %v", id, err)
-		}
-	}
-	return repeats
+	l.record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: l.seq("a"), ARN: "arn:a", State: dispatch.StateSucceeded, StoppedAt: l.now, Output: "{}"}}})
+	l.expand("2", l.request("a", ""), l.request("c", ""))
+	l.stop("w")
+	l.record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: l.seq("c"), State: dispatch.StateDead, StoppedAt: l.now, Error: "refused"}}})
+	l.redrive("c")
+	l.putOffStatus()
+	l.deliver("3")
+	l.end()
+	return l.repeats
 }
 
 // picture is all that the journal holds, but for how often something failed.

@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"switchyard/dispatch"
-	"switchyard/internal/event"
 	"switchyard/internal/faultsql"
 )
 
@@ -65,80 +63,26 @@ func TestAppendAfterALostCommitAndARefusedWrite(t *testing.T) {
 // share transactions.
 func pairLife(t *testing.T, j *SQLite) {
 	t.Helper()
-	ctx := t.Context()
-	now := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
-	var acknowledged []string
-	retry := func(what string, step func() error) {
-		t.Helper()
-		for range 8 {
-			err := step()
-			if err == nil {
-				return
-			}
-			if !strings.Contains(err.Error(), faultsql.Err.Error()) {
-				t.Fatalf("%s: %v", what, err)
-			}
+	l := newLife(t, j, 2)
+	stopUnknown := func() error {
+		_, err := j.RequestStop(t.Context(), "unknown", dispatch.StopRequest{Reason: "enough", At: l.now})
+		if errors.Is(err, dispatch.ErrNotFound) {
+			return nil
 		}
-		t.Fatalf("%s fails although only two statements were to fail", what)
-	}
-	add := func(id string) error {
-		_, err := j.Append(ctx, dispatch.NewDelivery{Source: "github", DeliveryID: id, Kind: event.Push, Event: []byte(`{}`), ReceivedAt: now})
 		return err
 	}
-	deliver := func(id string) {
-		retry("append "+id, func() error { return add(id) })
-		acknowledged = append(acknowledged, id)
-	}
-	refuse := func() {
-		retry("refused write", func() error {
-			_, err := j.RequestStop(ctx, "unknown", dispatch.StopRequest{Reason: "enough", At: now})
-			if errors.Is(err, dispatch.ErrNotFound) {
-				return nil
-			}
-			return err
-		})
-	}
-	request := func(id, env string) dispatch.NewRequest {
-		r := dispatch.NewRequest{Request: event.Request{ID: id, Route: "r", Source: "github", Repository: "acme/api", Ref: "refs/heads/main", Environment: env,
-			Commit: event.Commit{SHA: id}, Input: []byte("{}"), CancelSuperseded: true}, State: dispatch.StateReady, DueAt: now,
-			Status: &dispatch.StatusChange{State: dispatch.StatusPending}}
-		if env != "" {
-			r.State = dispatch.StateWaiting
-		}
-		return r
-	}
-	expand := func(id string, requests ...dispatch.NewRequest) {
-		d, err := j.Delivery(ctx, "github:"+id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		retry("expand "+id, func() error {
-			_, err := j.Expand(ctx, []dispatch.Expansion{{Delivery: d.Seq, Requests: requests, At: now}})
-			return err
-		})
-	}
-	seq := func(id string) int64 {
-		x, err := j.Execution(ctx, id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return x.Seq
-	}
-	record := func(r dispatch.Records) {
-		r.At = now
-		retry("record", func() error { _, err := j.Record(ctx, r); return err })
-	}
+	refuse := func() { l.retry("refused write", stopUnknown) }
 
-	deliver("1")
+	l.deliver("1")
 	refuse()
-	expand("1", request("a", ""), request("w", "prod"))
+	l.expand("1", l.request("a", ""), l.request("w", "prod"))
 	refuse()
 	// One delivery, one refused write and one other write in a transaction.
 	results := make(chan error, 3)
-	retry("shared", func() error {
+	l.retry("shared", func() error {
 		held, release := make(chan struct{}), make(chan struct{})
 		go func() {
-			results <- j.w.do(ctx, func(*conn) error { close(held); <-release; return nil })
+			results <- j.w.do(t.Context(), func(*conn) error { close(held); <-release; return nil })
 		}()
 		select {
 		case <-held:
@@ -152,15 +96,9 @@ func pairLife(t *testing.T, j *SQLite) {
 				time.Sleep(50 * time.Microsecond) // until it is handed in
 			}
 		}
-		queued(func() int { return len(j.w.appends) }, func() error { return add("2") })
-		queued(func() int { return len(j.w.works) }, func() error {
-			_, err := j.RequestStop(ctx, "unknown", dispatch.StopRequest{Reason: "enough", At: now})
-			if errors.Is(err, dispatch.ErrNotFound) {
-				return nil
-			}
-			return err
-		})
-		queued(func() int { return len(j.w.works) }, func() error { _, err := j.Admit(ctx, "prod", 1, now); return err })
+		queued(func() int { return len(j.w.appends) }, func() error { return l.append("2") })
+		queued(func() int { return len(j.w.works) }, stopUnknown)
+		queued(func() int { return len(j.w.works) }, func() error { _, err := j.Admit(t.Context(), "prod", 1, l.now); return err })
 		close(release)
 		var failed error
 		for range 4 {
@@ -168,49 +106,22 @@ func pairLife(t *testing.T, j *SQLite) {
 		}
 		return failed
 	})
-	acknowledged = append(acknowledged, "2")
+	l.acknowledged = append(l.acknowledged, "2")
 	refuse()
-	record(dispatch.Records{Started: []dispatch.StartRecord{{Seq: seq("a"), ARN: "arn:a", StartedAt: now}}, Failed: []dispatch.FailureRecord{{Seq: seq("w"), Error: "no", DueAt: now}}})
-	deliver("3")
+	l.record(dispatch.Records{Started: []dispatch.StartRecord{{Seq: l.seq("a"), ARN: "arn:a", StartedAt: l.now}}, Failed: []dispatch.FailureRecord{{Seq: l.seq("w"), Error: "no", DueAt: l.now}}})
+	l.deliver("3")
 	refuse()
-	record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: seq("a"), ARN: "arn:a", State: dispatch.StateSucceeded, StoppedAt: now, Output: "{}"}}})
-	retry("stop", func() error {
-		_, err := j.RequestStop(ctx, "w", dispatch.StopRequest{Reason: "enough", At: now})
-		return err
-	})
-	expand("2", request("c", ""))
-	record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: seq("c"), State: dispatch.StateDead, StoppedAt: now, Error: "refused"}}})
-	retry("redrive", func() error {
-		_, err := j.Redrive(ctx, "c", dispatch.Resume{State: dispatch.StateReady, At: now})
-		if errors.Is(err, dispatch.ErrNotDead) {
-			return nil // applied before its report was lost
-		}
-		return err
-	})
-	retry("replay", func() error { return j.Reopen(ctx, "github:1") })
-	retry("status", func() error {
-		s, err := j.NextStatuses(ctx, dispatch.StatusQuery{Source: "github", Now: now, Limit: 1})
-		if err != nil || len(s) == 0 {
-			return err
-		}
-		return j.StatusFailed(ctx, s[0], now.Add(time.Hour), "rate limited")
-	})
+	l.record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: l.seq("a"), ARN: "arn:a", State: dispatch.StateSucceeded, StoppedAt: l.now, Output: "{}"}}})
+	l.stop("w")
+	l.expand("2", l.request("c", ""))
+	l.record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: l.seq("c"), State: dispatch.StateDead, StoppedAt: l.now, Error: "refused"}}})
+	l.redrive("c")
+	l.retry("replay", func() error { return j.Reopen(t.Context(), "github:1") })
+	l.putOffStatus()
 	refuse()
-	retry("prune", func() error { _, err := j.Prune(ctx, now.Add(-time.Hour)); return err })
-	deliver("4")
-	page, err := j.Deliveries(ctx, dispatch.DeliveryFilter{Limit: 100})
-	if err != nil {
-		t.Fatal(err)
-	}
-	count := map[string]int{}
-	for _, d := range page.Deliveries {
-		count[d.ID]++
-	}
-	for _, id := range acknowledged {
-		if n := count["github:"+id]; n != 1 {
-			t.Errorf("acknowledged delivery %s is there %d times", id, n)
-		}
-	}
+	l.retry("prune", func() error { _, err := j.Prune(t.Context(), l.now.Add(-time.Hour)); return err })
+	l.deliver("4")
+	l.end()
 }
 
 // TestEveryPairOfStatementsMayFail lets two statements of one life fail, each

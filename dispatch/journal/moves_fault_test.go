@@ -1,35 +1,19 @@
 package journal
 
 import (
-	"strings"
 	"testing"
 	"time"
 
 	"switchyard/dispatch"
 	"switchyard/internal/event"
-	"switchyard/internal/faultsql"
 )
 
 // moves is a life in which refs move back and forth, and deliveries are set
 // aside. Each step is repeated until it succeeds; see steps.
 func moves(t *testing.T, j *SQLite) (repeats int) {
 	t.Helper()
-	ctx := t.Context()
-	now := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
-	retry := func(what string, step func() error) {
-		t.Helper()
-		for range 5 {
-			err := step()
-			if err == nil {
-				return
-			}
-			if !strings.Contains(err.Error(), faultsql.Err.Error()) {
-				t.Fatalf("%s: %v", what, err)
-			}
-			repeats++
-		}
-		t.Fatalf("%s fails although only one statement was to fail", what)
-	}
+	ctx, l := t.Context(), newLife(t, j, 1)
+	now, retry := l.now, l.retry
 	seqs := map[string]int64{}
 	push := func(id, before, after string, change func(*dispatch.Expansion)) {
 		if seqs[id] == 0 {
@@ -68,5 +52,5 @@ func moves(t *testing.T, j *SQLite) (repeats int) {
 	retry("complete", func() error { return j.Complete(ctx, seqs["5"], []byte(`{"sender":"whole"}`), 3, "something") })
 	push("5", "a", "c", asIs)
 	push("6", "c", "a", asIs)
-	return repeats
+	return l.repeats
 }
