@@ -1,7 +1,9 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,6 +114,21 @@ func (d data) marked() {
 		time.Sleep(20 * time.Millisecond)
 	}
 	d.t.Fatal("the folding was not marked")
+}
+
+// linked moves the journal to a folder of its own, as to another disk, and
+// leaves a link to it.
+func (d data) linked() data {
+	d.t.Helper()
+	other := d.t.TempDir()
+	for _, suffix := range []string{"", "-wal", "-shm", ".state"} {
+		err := os.Rename(d.file(suffix), filepath.Join(other, "journal.db"+suffix))
+		if !errors.Is(err, fs.ErrNotExist) {
+			d.must(err)
+		}
+	}
+	d.must(os.Symlink(filepath.Join(other, "journal.db"), d.path()))
+	return d
 }
 
 func newData(t *testing.T) data { return data{t, t.TempDir()} }
@@ -344,6 +361,17 @@ func TestOpenGoesOnFrom(t *testing.T) {
 			}
 			statement(d.t, d.path(), fmt.Sprintf("PRAGMA application_id = %d", applicationID))
 			return d
+		}},
+		{name: "a link to the file, a clean end", left: 3, setUp: func(d data) data {
+			j := d.open()
+			appendSome(d.t, j, 3, 100)
+			d.must(j.Close())
+			return d.linked()
+		}},
+		{name: "a link to the file, a kill", left: 3, setUp: func(d data) data {
+			j := d.open()
+			appendSome(d.t, j, 3, 100)
+			return d.killed(j).linked()
 		}},
 		{name: "a kill before the file was marked", left: 3, setUp: func(d data) data {
 			j := d.open()

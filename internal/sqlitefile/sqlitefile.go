@@ -93,6 +93,12 @@ func Inspect(path, what string) (*File, error) {
 	if info.Mode().Perm()&0o200 == 0 {
 		return nil, unwritable(errors.New("it is marked read-only"))
 	}
+	// SQLite has the log beside the file itself, not beside a link to it.
+	if link, err := os.Lstat(path); err == nil && link.Mode()&fs.ModeSymlink != 0 {
+		if path, err = filepath.EvalSymlinks(path); err != nil {
+			return nil, err
+		}
+	}
 	d := &File{path: path, what: what, size: info.Size(), changed: info.ModTime()}
 	if err := d.readState(); err != nil {
 		return nil, err
