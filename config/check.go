@@ -243,7 +243,7 @@ func (d *decoder) checkListen(at, address string) {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		d.failValue(at, "%q is no address to listen on; write host:port, such as 127.0.0.1:8080", address)
+		d.failValue(at, "%q is not an address to listen on; write host:port, such as 127.0.0.1:8080", address)
 	}
 }
 
@@ -253,7 +253,7 @@ func (d *decoder) checkURL(at, text string) {
 	}
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		d.failValue(at, "%q is no http or https URL", text)
+		d.failValue(at, "%q is not an http or https URL", text)
 		return
 	}
 	if u.User != nil {

@@ -182,10 +182,10 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 		"several at once": {"log:\n  level: loud\n  format: xml\nserver: {listen: here}\nlimits: {starts: 0, body: big, read_timeout: soon}\n", []string{
 			`2:10: log.level: unknown value "loud"; known are debug, info, warn, error`,
 			`3:11: log.format: unknown value "xml"; known are auto, json, console`,
-			`4:18: server.listen: "here" is no address to listen on; write host:port, such as 127.0.0.1:8080`,
+			`4:18: server.listen: "here" is not an address to listen on; write host:port, such as 127.0.0.1:8080`,
 			`5:18: limits.starts: must be at least 1`,
-			`5:27: limits.body: "big" is no size; write it like 512KB or 25MB`,
-			`5:46: limits.read_timeout: "soon" is no duration; write it like 90s, 10m, 12h or 30d`,
+			`5:27: limits.body: "big" is not a size; write it like 512KB or 25MB`,
+			`5:46: limits.read_timeout: "soon" is not a duration; write it like 90s, 10m, 12h or 30d`,
 		}},
 		"wrong types": {"log: [1]\nroutes: {}\ndata_dir: {a: b}\nenvironments: {a: {max_parallel: many}}\nsources: text\n", []string{
 			"1:6: log: want keys with values, found a list",
@@ -263,7 +263,7 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 			"3:11: data_dir: is empty"}},
 		"neither true nor false": {strings.Replace(minimal, "name: all", "name: all, skip_markers: maybe", 1), []string{
 			`7:31: routes[0].skip_markers: want true or false, not "maybe"`}},
-		"no URL":             {"server: {public_url: example.com}\n", []string{`1:22: server.public_url: "example.com" is no http or https URL`}},
+		"no URL":             {"server: {public_url: example.com}\n", []string{`1:22: server.public_url: "example.com" is not an http or https URL`}},
 		"URL with password":  {"tracing: {endpoint: \"http://u:p@h:4318\"}\n", []string{"1:21: tracing.endpoint: holds a user or password; a URL is shown and logged"}},
 		"not YAML":           {"a: [b\n", []string{"1:4: no valid YAML: sequence end token ']' not found"}},
 		"tab":                {"log:\n\tlevel: info\n", []string{"2:1: no valid YAML: found character '\t' that cannot start any token"}},

@@ -112,7 +112,7 @@ func (v *Duration) decodeNode(d *decoder, n ast.Node, path string) {
 	}
 	span, err := parseDuration(text)
 	if err != nil {
-		d.failValue(path, "%q is no duration; write it like 90s, 10m, 12h or 30d", text)
+		d.failValue(path, "%q is not a duration; write it like 90s, 10m, 12h or 30d", text)
 		return
 	}
 	*v = Duration(span)
@@ -167,7 +167,7 @@ func (v *Size) decodeNode(d *decoder, n ast.Node, path string) {
 	}
 	size, err := parseSize(text)
 	if err != nil {
-		d.failValue(path, "%q is no size; write it like 512KB or 25MB", text)
+		d.failValue(path, "%q is not a size; write it like 512KB or 25MB", text)
 		return
 	}
 	*v = Size(size)

@@ -19,7 +19,7 @@ import (
 const debounce = 250 * time.Millisecond
 
 // Watcher reads a config again when one of its files has changed, or when it is
-// told to. A config that is wrong is logged and not taken on.
+// told to. A config that is wrong is logged, and the current one kept.
 type Watcher struct {
 	path   string
 	opts   []Option
@@ -153,7 +153,7 @@ func (w *Watcher) takeOn(ctx context.Context) {
 		return
 	}
 	if err := w.apply(ctx, cfg); err != nil {
-		w.log.Error("config cannot be taken on; the old one stays", zap.String("file", w.path), zap.Error(err))
+		w.log.Error("config rejected; keeping the current one", zap.String("file", w.path), zap.Error(err))
 		return
 	}
 	w.log.Info("config reloaded", zap.String("file", w.path), zap.Strings("warnings", cfg.Warnings()))

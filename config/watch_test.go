@@ -32,7 +32,7 @@ type watching struct {
 	events  chan fsnotify.Event
 	errs    chan error
 	mu      sync.Mutex
-	applied []string // data_dir of each config taken on
+	applied []string // data_dir of each config applied
 	refuse  error
 	logs    *observer.ObservedLogs
 	follows [][]string
@@ -96,7 +96,7 @@ func (s *watching) want(dataDirs ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if diff := cmp.Diff(dataDirs, s.applied); diff != "" {
-		s.t.Errorf("configs taken on (-want +got):\n%s", diff)
+		s.t.Errorf("configs applied (-want +got):\n%s", diff)
 	}
 }
 
@@ -206,7 +206,7 @@ func TestReloadReadsWithoutAChange(t *testing.T) {
 		s.mu.Unlock()
 		s.w.Reload()
 		synctest.Wait()
-		if s.logs.FilterMessage("config cannot be taken on; the old one stays").Len() != 1 {
+		if s.logs.FilterMessage("config rejected; keeping the current one").Len() != 1 {
 			t.Errorf("got %v", s.logs.All())
 		}
 	})
@@ -254,7 +254,7 @@ func receive(t *testing.T, applied <-chan string, want string) {
 			t.Fatalf("got %q, want %q", got, want)
 		}
 	case <-time.After(10 * time.Second):
-		t.Fatalf("%q was not taken on", want)
+		t.Fatalf("%q was not applied", want)
 	}
 }
 

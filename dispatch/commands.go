@@ -19,7 +19,7 @@ const maxInput = 262_144
 func (d *Dispatcher) Start(ctx context.Context, req event.Request, by string) (event.Receipt, error) {
 	switch {
 	case !validName(req.ID):
-		return event.Receipt{}, &PermanentError{fmt.Errorf("start: %q is no execution name: 1 to 80 characters of 0-9A-Za-z_-", req.ID)}
+		return event.Receipt{}, &PermanentError{fmt.Errorf("start: %q is not an execution name: 1 to 80 characters of 0-9A-Za-z_-", req.ID)}
 	case req.StateMachine == "":
 		return event.Receipt{}, &PermanentError{fmt.Errorf("start %s: no state machine", req.ID)}
 	case !json.Valid(req.Input):

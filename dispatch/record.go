@@ -105,7 +105,7 @@ func (d *Dispatcher) recordBatch(ctx context.Context, batch []result) {
 			}
 			return
 		}
-		d.buryFaulted(ctx, &batch[0], err)
+		d.endFaulted(ctx, &batch[0], err)
 	}
 	again := false
 	for i := range batch {
@@ -123,9 +123,9 @@ func (d *Dispatcher) recordBatch(ctx context.Context, batch []result) {
 	}
 }
 
-// buryFaulted ends the request whose result cannot be recorded, so that it is
+// endFaulted ends the request whose result cannot be recorded, so that it is
 // not started again and again.
-func (d *Dispatcher) buryFaulted(ctx context.Context, r *result, fault error) {
+func (d *Dispatcher) endFaulted(ctx context.Context, r *result, fault error) {
 	if r.x == nil {
 		return
 	}

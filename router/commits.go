@@ -48,7 +48,7 @@ func unusable(commits []event.Commit) []string {
 	for i := range commits {
 		sha := commits[i].SHA
 		if !validSHA(sha) {
-			refuse(i, fmt.Sprintf("commit %d of the event has the ID %s, which is no git object name", i+1, quote(sha)))
+			refuse(i, fmt.Sprintf("commit %d of the event has the ID %s, which is not a git object name", i+1, quote(sha)))
 			continue
 		}
 		twice := false
@@ -127,7 +127,7 @@ func (p *planning) pushed() (commits []event.Commit, ok bool) {
 		return listed, true
 	}
 	if !validSHA(after) {
-		p.ignore("", "", fmt.Sprintf("the event says that the branch is at %s, which is no git object name", quote(after)))
+		p.ignore("", "", fmt.Sprintf("the event says that the branch is at %s, which is not a git object name", quote(after)))
 		return listed, len(listed) > 0
 	}
 	p.head = after

@@ -189,7 +189,7 @@ func (p *planning) matchesRef(rt *route) (by *rule, why string, ok bool) {
 		case len(rt.Tags) == 0:
 			why = fmt.Sprintf("%s is a tag; without the key tags the route takes branches alone", quote(p.tag))
 			if r, _ := rt.branches.decide(p.tag); r != nil {
-				why += "; branches is not held against tags"
+				why += "; the key branches does not apply to tags"
 			}
 			return nil, why, false
 		case !ok:

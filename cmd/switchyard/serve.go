@@ -24,7 +24,7 @@ func (c *cli) serveCommand() *cobra.Command {
 		Short: "Take webhooks and start an execution for every commit",
 		Long: "Runs the service until it is interrupted; then it finishes what it is answering,\n" +
 			"and all else goes on at the next start. The config is read again when it\n" +
-			"changes and on SIGHUP; one that is wrong is reported and not taken on.",
+			"changes and on SIGHUP; one that is wrong is reported, and the current one kept.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := c.loadConfig(path, false)

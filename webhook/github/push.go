@@ -167,7 +167,7 @@ func (s *Source) decodeRemoval(h http.Header, body []byte, ev *event.Event) erro
 		return err
 	}
 	if p.RefType != "branch" {
-		return &webhook.Ignored{Reason: "delete: of what is no branch, the push event tells"}
+		return &webhook.Ignored{Reason: "delete: the deletion of anything but a branch is taken from the push event"}
 	}
 	if err = field.Branch("ref", p.Ref); err != nil {
 		return err
