@@ -42,6 +42,14 @@ import (
 // settings, or input that git would not give.
 var ErrUsage = errors.New("usage")
 
+// usageError wraps ErrUsage and says what it is about alone: the pusher, who is
+// shown it, has used nothing.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() []error { return []error{ErrUsage, e.error} }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
 // Config is what an operator sets, in the repository's git configuration or by
 // flags. [Load] reads the former.
 type Config struct {
@@ -126,25 +134,25 @@ func New(cfg Config, opts ...Option) (*Hook, error) {
 // open is New for a hook that may not be able to send.
 func open(cfg Config, opts ...Option) (*Hook, error) {
 	if !filepath.IsAbs(cfg.GitDir) {
-		return nil, fmt.Errorf("%w: the repository's directory %q must be an absolute path", ErrUsage, cfg.GitDir)
+		return nil, usagef("the repository's directory %q must be an absolute path", cfg.GitDir)
 	}
 	var unsendable error
 	target, err := url.Parse(cfg.URL)
 	if err != nil || cfg.URL == "" || target.Host == "" || (target.Scheme != "http" && target.Scheme != "https") {
-		unsendable = fmt.Errorf("%w: %s is %q; set it with: git config %s https://HOST/webhooks/git", ErrUsage, keyURL, cfg.URL, keyURL)
+		unsendable = usagef("%s is %q; set it with: git config %s https://HOST/webhooks/git", keyURL, cfg.URL, keyURL)
 	}
 	if cfg.Secret == "" && cfg.SecretFile != "" {
 		text, err := os.ReadFile(cfg.SecretFile)
 		if err != nil {
-			unsendable = fmt.Errorf("%w: %s: %w", ErrUsage, keySecretFile, err)
+			unsendable = usagef("%s: %w", keySecretFile, err)
 		}
 		cfg.Secret = strings.TrimRight(string(text), "\r\n")
 	}
 	if cfg.Secret == "" && unsendable == nil {
-		unsendable = fmt.Errorf("%w: no secret to sign with; write it to a file and set its path with: git config %s FILE", ErrUsage, keySecretFile)
+		unsendable = usagef("no secret to sign with; write it to a file and set its path with: git config %s FILE", keySecretFile)
 	}
 	if cfg.Timeout < 0 || cfg.Patience < 0 {
-		unsendable = fmt.Errorf("%w: timeouts must not be negative", ErrUsage)
+		unsendable = usagef("timeouts must not be negative")
 	}
 	if cfg.Repository == "" {
 		cfg.Repository = defaultName(cfg.GitDir)

@@ -42,10 +42,10 @@ type Installed struct {
 // error.
 func Install(ctx context.Context, cfg Config, program string) (done Installed, err error) {
 	if cfg.SecretFile == "" || !filepath.IsAbs(cfg.SecretFile) {
-		return done, fmt.Errorf("%w: the secret must be in a file, named by an absolute path, not %q", ErrUsage, cfg.SecretFile)
+		return done, usagef("the secret must be in a file, named by an absolute path, not %q", cfg.SecretFile)
 	}
 	if !filepath.IsAbs(program) {
-		return done, fmt.Errorf("%w: the program %q must be an absolute path", ErrUsage, program)
+		return done, usagef("the program %q must be an absolute path", program)
 	}
 	h, err := New(cfg)
 	if err != nil {
@@ -58,14 +58,14 @@ func Install(ctx context.Context, cfg Config, program string) (done Installed, e
 	}
 	path := filepath.Join(strings.TrimSuffix(hooks, "\n"), "post-receive")
 	if rel, err := filepath.Rel(cfg.GitDir, path); err != nil || strings.HasPrefix(rel, "..") {
-		return done, fmt.Errorf("%w: core.hooksPath leads to %s, which other repositories may share; have its post-receive hook run: %s hook post-receive", ErrUsage, path, program)
+		return done, usagef("core.hooksPath leads to %s, which other repositories may share; have its post-receive hook run: %s hook post-receive", path, program)
 	}
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return done, err
 	}
 	if len(old) > 0 && !strings.Contains(string(old), "\n"+hookMark+"\n") {
-		return done, fmt.Errorf("%w: %s exists; have it run, with its standard input: %s hook post-receive", ErrUsage, path, program)
+		return done, usagef("%s exists; have it run, with its standard input: %s hook post-receive", path, program)
 	}
 	settings := []struct{ key, value string }{
 		{keyURL, cfg.URL}, {keySecretFile, cfg.SecretFile}, {keyRepository, cfg.Repository},

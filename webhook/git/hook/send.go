@@ -262,7 +262,7 @@ func (h *Hook) tellWaiting(say teller, err error) {
 	if err := h.startBackground(); err != nil {
 		say.line("no attempt in the background: %v", err)
 	}
-	say.line("they go out with the next push, or with: switchyard hook flush")
+	say.line("to send what waits: push again, or run: switchyard hook flush")
 }
 
 // startBackground starts Config.Background and does not wait for it. It gets no

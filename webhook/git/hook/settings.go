@@ -3,7 +3,6 @@ package hook
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -65,7 +64,7 @@ func load(ctx context.Context, gitDir string) (Config, error) {
 	if t := settings[keyTimeout]; t != "" {
 		if cfg.Timeout, err = time.ParseDuration(t); err != nil || cfg.Timeout <= 0 {
 			cfg.Timeout = 0
-			return cfg, fmt.Errorf("%w: %s is %q; write it like 5s", ErrUsage, keyTimeout, t)
+			return cfg, usagef("%s is %q; write it like 5s", keyTimeout, t)
 		}
 	}
 	return cfg, nil
@@ -78,7 +77,7 @@ func findGitDir(ctx context.Context, dir string) (string, error) {
 	}
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("%w: %q is not a git repository: %w", ErrUsage, cmp.Or(dir, os.Getenv("GIT_DIR"), "."), gitError("rev-parse", err))
+		return "", usagef("%q is not a git repository: %w", cmp.Or(dir, os.Getenv("GIT_DIR"), "."), gitError("rev-parse", err))
 	}
 	return strings.TrimSuffix(string(out), "\n"), nil
 }

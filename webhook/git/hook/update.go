@@ -25,7 +25,7 @@ func parseUpdates(stdin io.Reader) ([]update, error) {
 	for lines.Scan() {
 		f := strings.SplitN(lines.Text(), " ", 3)
 		if len(f) != 3 || !isID(f[0]) || !isID(f[1]) || !strings.HasPrefix(f[2], "refs/") {
-			return nil, fmt.Errorf("%w: %q is not git's \"old new ref\"; this command is run by git as a post-receive hook", ErrUsage, lines.Text())
+			return nil, usagef("%q is not git's \"old new ref\"; this command is run by git as a post-receive hook", lines.Text())
 		}
 		if u := (update{notZeros(f[0]), notZeros(f[1]), f[2]}); u.old != u.new && (isBranch(u.ref) || isTag(u.ref)) {
 			updates = append(updates, u)
