@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"switchyard/dispatch"
+	"switchyard/dispatch/status"
 	githost "switchyard/githost/github"
 )
 
@@ -209,14 +210,26 @@ func TestAppFindsNewInstallation(t *testing.T) {
 	postTo(t, p, "acme/api")
 }
 
-func TestAppNotInstalledIsPermanent(t *testing.T) {
+// An app that is not installed yet may be in an hour: the statuses wait for it,
+// a day at most.
+func TestAppNotInstalledIsRefusedForADay(t *testing.T) {
 	a := newFakeApp(t, time.Now)
 	p := appPoster(t, a)
 	s := wanted()
 	s.Repository = "other/api"
-	err := p.Post(t.Context(), s, "")
-	var permanent *dispatch.PermanentError
-	if !errors.As(err, &permanent) || !strings.Contains(err.Error(), "the app is not installed on other/api") {
-		t.Errorf("error = %v, want a PermanentError that says so", err)
+	for _, row := range []struct {
+		age       time.Duration
+		permanent bool
+	}{{time.Minute, false}, {23 * time.Hour, false}, {25 * time.Hour, true}} {
+		s.WantedAt = time.Now().Add(-row.age)
+		err := p.Post(t.Context(), s, "")
+		if err == nil || !strings.Contains(err.Error(), "the app is not installed on other/api") {
+			t.Fatalf("wanted for %v: %v", row.age, err)
+		}
+		var permanent *dispatch.PermanentError
+		var refused *status.RefusedError
+		if errors.As(err, &permanent) != row.permanent || errors.As(err, &refused) == row.permanent {
+			t.Errorf("wanted for %v: %T", row.age, err)
+		}
 	}
 }

@@ -133,7 +133,9 @@ func (p *Poster) classify(ctx context.Context, since time.Time, op string, err e
 	plain := fmt.Errorf("%s: %s", op, status.Line(err.Error(), maxError))
 	var permanent *dispatch.PermanentError
 	if errors.As(err, &permanent) {
-		return &dispatch.PermanentError{Err: plain}
+		// The app is not installed there. Somebody may be about to do it, as
+		// with a token that may not see the repository.
+		return p.missing(since, plain)
 	}
 	if throttled := p.host.Throttled(err, plain); throttled != nil {
 		return throttled
@@ -150,11 +152,7 @@ func (p *Poster) classify(ctx context.Context, since time.Time, op string, err e
 		// still be there then.
 		return &status.RefusedError{Err: plain}
 	case http.StatusNotFound:
-		// Also what GitHub says to a token that may not see the repository.
-		if p.now().Sub(since) > notFoundPatience {
-			return &dispatch.PermanentError{Err: plain}
-		}
-		return &status.RefusedError{Err: plain}
+		return p.missing(since, plain) // also where a token may not see the repository
 	case http.StatusBadRequest, http.StatusGone, http.StatusUnprocessableEntity, http.StatusUnavailableForLegalReasons:
 		return &dispatch.PermanentError{Err: plain}
 	default:
@@ -163,4 +161,13 @@ func (p *Poster) classify(ctx context.Context, since time.Time, op string, err e
 		}
 		return plain
 	}
+}
+
+// missing is the verdict on a repository that we cannot see: it may be given to
+// us, for as long as the status has not been wanted for too long.
+func (p *Poster) missing(since time.Time, err error) error {
+	if p.now().Sub(since) > notFoundPatience {
+		return &dispatch.PermanentError{Err: err}
+	}
+	return &status.RefusedError{Err: err}
 }
