@@ -105,8 +105,8 @@ type Requests interface {
 	// Hasten makes due at the time now, in one small step, requests that are
 	// ready or due to be stopped and fall due later than after, which is no
 	// earlier than now: those of a state machine, or of all if it is empty, and
-	// then also deliveries that are set aside. It returns how many of both; 0
-	// means that it is done.
+	// then also deliveries that are set aside, which count as set aside by then.
+	// It returns how many of both; 0 means that it is done.
 	Hasten(ctx context.Context, stateMachine string, after, now time.Time) (int, error)
 	// Record records what the engine said. It returns what changed, in order.
 	Record(ctx context.Context, r Records) ([]Change, error)

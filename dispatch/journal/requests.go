@@ -74,7 +74,7 @@ func (j *SQLite) Hasten(ctx context.Context, stateMachine string, after, now tim
 		if stateMachine != "" {
 			return nil
 		}
-		n, err := c.exec(`UPDATE deferred SET due_at = ?2 WHERE due_at > 0 AND due_at > ?1`, millis(after), millis(now))
+		n, err := c.exec(`UPDATE deferred SET due_at = ?2, since = min(since, ?2) WHERE due_at > 0 AND due_at > ?1`, millis(after), millis(now))
 		total += n
 		return err
 	})

@@ -117,6 +117,20 @@ func setAside(t *testing.T, f *fixture) {
 	whole, err := f.j.Delivery(t.Context(), "github:a")
 	f.must(err)
 	f.diff("what was learned is kept", "partly", whole.Event.Sender)
+	// The clock was years ahead when it was set aside: the host is asked for as
+	// long as if that had been now.
+	c := f.deliver("c")
+	ahead := f.now.Add(5 * 365 * 24 * time.Hour)
+	_, err = f.j.Expand(t.Context(), []dispatch.Expansion{{Delivery: c, At: f.now, Lane: "ahead", Deferral: &dispatch.Deferral{DueAt: ahead, Reason: "the host's word"}}})
+	f.must(err)
+	n, err := f.j.Hasten(t.Context(), "", f.now.Add(5*time.Minute), f.now)
+	f.must(err)
+	f.diff("hastened", 1, n)
+	due, _, err = f.j.Deferred(t.Context(), f.now, 10)
+	f.must(err)
+	f.diff("due by the right clock", []dispatch.DeferredDelivery{{Seq: c, ID: "github:c", Since: f.now}}, due)
+	f.must(f.j.Complete(t.Context(), c, nil, 0, ""))
+	f.diff("c is expanded", []string{}, f.onLane(c, "ahead", false))
 	// A person wants it tried now.
 	f.must(f.j.Reopen(t.Context(), "github:a"))
 	due, _, err = f.j.Deferred(t.Context(), f.now, 10)
