@@ -250,6 +250,31 @@ func TestWorkerRepositoryWithSomeBadCommitsGoesOn(t *testing.T) {
 	})
 }
 
+// A status on which posting panics would end the process at every start.
+func TestWorkerGivesUpAStatusOnWhichPostingPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outbox := newOutbox()
+		for i := range 20 {
+			outbox.want(int64(i), of("acme/api", fmt.Sprint(i), dispatch.StatusSuccess))
+		}
+		h := newHost(func(_ context.Context, s dispatch.Status) error {
+			if s.SHA == "7" {
+				panic("no author")
+			}
+			return nil
+		})
+		running(t, outbox, map[string]Poster{"github": h}, Config{})
+		pass(5 * time.Minute)
+		if n := outbox.open(); n > 0 {
+			t.Errorf("%d rows left", n)
+		}
+		refused := outbox.rows[keyOf(of("acme/api", "7", dispatch.StatusSuccess))].refused
+		if refused != "posting it failed (panic: no author): this is a bug in Switchyard, its log says more" {
+			t.Errorf("given up because of %q", refused)
+		}
+	})
+}
+
 func TestWorkerRepositoryThatRecoversIsToldAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outbox := newOutbox()
