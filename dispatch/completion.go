@@ -22,6 +22,9 @@ const (
 	completionsOf = 2
 	// deferredPage is how many of those that are due are read at once.
 	deferredPage = 1000
+	// surely is how often a host is asked again although it refuses for good: a
+	// delivery may be ahead of what its API knows, by seconds.
+	surely = 3
 	// maxAsked is how many commits of one delivery the host is asked for, the
 	// newest of them: each is a call of its own.
 	maxAsked = 100
@@ -242,6 +245,7 @@ func (d *Dispatcher) retryHost(p *DeferredDelivery, err error, cfg Config) (wait
 	var throttled *ThrottledError
 	var fault *faultError
 	switch {
+	case errors.As(err, &permanent) && p.Tries < surely:
 	case errors.Is(err, ErrCannotAsk), errors.As(err, &permanent), errors.As(err, &fault):
 		d.logFault(err, "ask a git host", zap.String("delivery_id", p.ID))
 		return 0, clip(err.Error(), maxReason)

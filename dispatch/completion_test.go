@@ -241,6 +241,25 @@ func TestWhatNobodyTellsIsARecordedReason(t *testing.T) {
 	}
 }
 
+// A delivery can be ahead of the host's API, which then knows no such commit.
+func TestAHostIsAskedAgainForWhatItDoesNotKnowYet(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		began := time.Now()
+		h := &host{commits: map[string][]event.Commit{"b": {told("a", "of a", "x"), told("b", "of b", "x")}}}
+		h.answer(func(context.Context, string, int) error {
+			if time.Since(began) < 2*time.Second {
+				return &dispatch.PermanentError{Err: errors.New("404")}
+			}
+			return nil
+		})
+		s := withHost(t, path, newEngine(), h)
+		defer s.stop()
+		s.accept(pushed("d1", "z", true, told("b", "of b", "x")))
+		time.Sleep(15 * time.Second)
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning, "b-r": dispatch.StateRunning})
+	})
+}
+
 // refuser is a host that knows that it cannot be asked.
 type refuser struct{ *host }
 

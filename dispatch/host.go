@@ -11,7 +11,8 @@ import (
 // sent it. It is safe for concurrent use, and every call returns when ctx ends.
 //
 // Errors: one that wraps [ErrCannotAsk] says that nobody can be asked; a
-// [*PermanentError] that the host will not tell, whoever asks again; a
+// [*PermanentError] that the host will not tell, which is believed once it has
+// been asked a few times, since it may not know yet what it has just told of; a
 // [*ThrottledError] that the host asks for fewer calls; anything else is
 // retried with backoff.
 type Host interface {
