@@ -42,9 +42,11 @@ func moveOf(ev *event.Event) *Move {
 
 // Leads reports whether a push led a ref from the tip that is known to another
 // commit. It does not when another webhook has told of the same push, or when
-// deliveries came out of order. The tip of a ref that was deleted is "".
+// deliveries came out of order. The tip of a ref that was deleted is "", which
+// is also where a push that made the ref began; a forced push without Before
+// comes from a host that does not tell.
 func (m *Move) Leads(tip string) bool {
-	return m.PullRequest == 0 && m.After != "" && m.After != tip && (m.Before == "" || m.Before == tip)
+	return m.PullRequest == 0 && m.After != "" && m.After != tip && (m.Before == tip || m.Before == "" && m.Forced)
 }
 
 // AlreadyRequested is the reason recorded with a delivery for a commit that

@@ -196,6 +196,7 @@ func (x *expanding) insert(r *dispatch.NewRequest, id, base string, attempt int)
 		}
 	}
 	x.move.asks(seq)
+	x.move.fresh = true
 	x.changes = append(x.changes, dispatch.Change{ID: id, State: r.State, Environment: r.Environment})
 	if r.CancelSuperseded {
 		x.lanes = newest(x.lanes, r, id)

@@ -29,6 +29,9 @@ type moving struct {
 	tip   string
 	// newest is the newest request that moves of the ref have asked for.
 	newest int64
+	// fresh says that the move made a request, and wasHere that an earlier push
+	// had brought its commit to the ref.
+	fresh, wasHere bool
 }
 
 const tipQuery = `SELECT sha, newest FROM tips WHERE source = ? AND repository = ? AND ref = ?`
@@ -74,7 +77,9 @@ func (m *moving) judge(r *event.Request, found *held) (v verdict, landed bool, e
 	// part of another, and was asked for there. One that a pull request of this
 	// branch was faster to ask for is new to it, as after a rebase.
 	own := found.kind == string(event.PullRequest) && found.ref == m.Ref
-	if landed, err = m.landed(found); err != nil || !landed && (!m.Forced || own) {
+	landed, err = m.landed(found)
+	m.wasHere = m.wasHere || landed && r.Commit.SHA == m.After
+	if err != nil || !landed && (!m.Forced || own) {
 		return leave, landed, err
 	}
 	switch {
@@ -108,9 +113,15 @@ func (m *moving) asks(request int64) {
 	}
 }
 
+// stale reports whether the move is an old push that is told of again: it does
+// not begin where the ref is, leads to where the ref has been, and made nothing.
+func (m *moving) stale() bool {
+	return m.known && m.After != "" && m.Before != m.tip && m.wasHere && !m.fresh
+}
+
 // save records where the move left the ref.
 func (m *moving) save(c *conn, at int64) error {
-	if m.Move == nil {
+	if m.Move == nil || m.stale() {
 		return nil
 	}
 	_, err := c.exec(`INSERT INTO tips VALUES (?, ?, ?, ?, ?, ?)

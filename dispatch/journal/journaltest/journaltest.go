@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Journal) {
 		{"RevisitsRunAgain", revisits},
 		{"OnlyARefsOwnCommitsRevisit", ownCommits},
 		{"RevisitsHappenOnce", revisitOnce},
+		{"StaleMovesLeaveTheTip", staleMoves},
 		{"DeletedAndPushedAgain", recreated},
 		{"ClosedAndReopened", reopened},
 		{"CommitsAreRemembered", commitFacts},

@@ -134,6 +134,22 @@ func ownCommits(_ *testing.T, f *fixture) {
 	f.want("is forced back", pushing{ref: "refs/heads/z", before: "f", after: "e", forced: true, requests: one("e")}, "e-r2 ready")
 }
 
+// staleMoves are pushes that are told of again later, by a second webhook or by
+// hand: they leave the ref where it is.
+func staleMoves(_ *testing.T, f *fixture) {
+	one := func(sha string) []dispatch.NewRequest {
+		return []dispatch.NewRequest{f.commit(sha, revisiting)}
+	}
+	f.want("made", pushing{ref: mainRef, before: "", after: "a", requests: one("a")}, "a ready")
+	f.want("second", pushing{ref: mainRef, before: "a", after: "b", requests: one("b")}, "b ready")
+	f.want("third", pushing{ref: mainRef, before: "b", after: "c", requests: one("c")}, "c ready")
+	f.want("made, again", pushing{ref: mainRef, before: "", after: "a", requests: one("a")})
+	f.want("second, again", pushing{ref: mainRef, before: "a", after: "b", requests: one("b")})
+	f.want("third, again", pushing{ref: mainRef, before: "b", after: "c", requests: one("c")})
+	f.want("back", pushing{ref: mainRef, before: "c", after: "b", forced: true, requests: one("b")}, "b-r2 ready")
+	f.want("and forward", pushing{ref: mainRef, before: "b", after: "c", requests: one("c")}, "c-r2 ready")
+}
+
 func revisitOnce(t *testing.T, f *fixture) {
 	one := func(sha string) []dispatch.NewRequest {
 		return []dispatch.NewRequest{f.commit(sha, revisiting)}
