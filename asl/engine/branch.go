@@ -341,9 +341,7 @@ func (x *execution) regroup(b *branch) error {
 
 // resume lets a restored branch go on.
 func (x *execution) resume(b *branch) {
-	if x.e.clock.ahead {
-		x.restoreTimes(b)
-	}
+	x.restoreTimes(b)
 	switch b.phase {
 	case phaseEnter:
 		x.makeRunnable(b)

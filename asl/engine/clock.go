@@ -141,7 +141,8 @@ func (e *Engine) clockLoop(ctx context.Context) {
 		}
 		if drift := e.clock.drift(); (drift - told).Abs() > clockStep {
 			told = drift
-			e.log.Warn("the system's clock was set: the engine's times go on from before until it is restarted", zap.Duration("by", drift.Round(time.Second)))
+			e.log.Warn("the system's clock was set, or this machine slept: the engine's times go on from before until it is restarted", zap.Duration("by", drift.Round(time.Second)))
+			e.timers.wakeAll(e.now().UnixMilli()) // for those that wait for a Timestamp
 		}
 		select {
 		case <-ctx.Done():
@@ -151,15 +152,24 @@ func (e *Engine) clockLoop(ctx context.Context) {
 	}
 }
 
-// restoreTimes corrects the times of a restored branch that were taken from a
-// clock ahead of the present one: it waits for no longer than it was to wait
-// from the beginning.
+// restoreTimes corrects the times of a restored branch. A Timestamp is looked at
+// anew. Times that were taken from a clock ahead of the present one make the
+// branch wait for no longer than it was to wait from the beginning.
 func (x *execution) restoreTimes(b *branch) {
 	now := x.now()
 	due := b.due
+	absolute := b.phase == phaseWait && b.state.Wait.Absolute()
+	switch {
+	case absolute:
+		if until, err := x.waitsUntil(b); err == nil { // it was no error before
+			due = until
+		}
+	case !x.e.clock.ahead:
+		return
+	}
 	switch b.phase {
 	case phaseWait:
-		if b.enteredAt > now && !b.state.Wait.Absolute() {
+		if b.enteredAt > now && !absolute {
 			due = now + due - b.enteredAt
 			b.enteredAt = now
 		}

@@ -1,9 +1,13 @@
 package engine
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"switchyard/asl/store"
 )
 
 func TestClockGoesOnWhenTheSystemsIsSet(t *testing.T) {
@@ -25,4 +29,59 @@ func TestClockGoesOnWhenTheSystemsIsSet(t *testing.T) {
 			t.Errorf("three minutes took %v", passed)
 		}
 	})
+}
+
+// A Timestamp is the system's time: setting the clock, or a sleep of the
+// machine, brings its end nearer or moves it away.
+func TestTimestampFollowsTheSystemsClock(t *testing.T) {
+	for name, c := range map[string]struct {
+		set, want time.Duration
+	}{
+		"set ahead by an hour":     {time.Hour, time.Hour},
+		"set back by half an hour": {-30 * time.Minute, 150 * time.Minute},
+		"not set":                  {0, 2 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e, err := New(store.NewMemory(), Config{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				set := new(atomic.Int64)
+				e.clock.system = func() time.Time { return time.Now().Add(time.Duration(set.Load())) }
+				ctx, stop := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- e.Run(ctx) }()
+				began := time.Now()
+				m, err := e.CreateMachine(ctx, NewMachine{Name: "m", RoleARN: "arn:aws:iam::123456789012:role/r", Definition: `{"StartAt":"W","States":{"W":{"Type":"Wait","Timestamp":"` +
+					began.Add(2*time.Hour).UTC().Format(time.RFC3339) + `","End":true}}}`})
+				if err != nil {
+					t.Fatal(err)
+				}
+				x, err := e.StartExecution(ctx, Start{MachineARN: m.ARN, Name: "x", Input: "{}"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Minute)
+				set.Store(int64(c.set))
+				for {
+					d, err := e.DescribeExecution(ctx, x.ExecutionARN)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if d.Status != store.Running {
+						break
+					}
+					time.Sleep(time.Second)
+				}
+				if took := time.Since(began); took < c.want || took > c.want+2*clockEvery {
+					t.Errorf("it took %v, expected %v", took, c.want)
+				}
+				stop()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }

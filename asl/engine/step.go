@@ -286,28 +286,37 @@ func (x *execution) choice(b *branch) error {
 }
 
 func (x *execution) startWait(b *branch) error {
-	v, err := b.state.InputPath.Apply(x.see(b, b.input))
+	due, err := x.waitsUntil(b)
 	if err != nil {
 		return err
 	}
-	// A Timestamp is the system's time, which need not be the engine's.
-	drift := x.e.clock.drift()
-	until, err := b.state.Wait.Until(x.see(b, v), time.UnixMilli(b.enteredAt).Add(drift))
-	if err != nil {
-		return err
-	}
-	until = until.Add(-drift)
 	b.phase = phaseWait
-	due := until.UnixMilli()
-	if until.Nanosecond()%int(time.Millisecond) != 0 {
-		due++ // never early
-	}
 	if due <= b.enteredAt {
 		return x.endWait(b)
 	}
 	x.wait(b, due)
 	x.mark(b)
 	return nil
+}
+
+// waitsUntil is when a Wait state ends, in the engine's time. A Timestamp is the
+// system's, which need not be the same.
+func (x *execution) waitsUntil(b *branch) (due int64, err error) {
+	v, err := b.state.InputPath.Apply(x.see(b, b.input))
+	if err != nil {
+		return 0, err
+	}
+	drift := x.e.clock.drift()
+	until, err := b.state.Wait.Until(x.see(b, v), time.UnixMilli(b.enteredAt).Add(drift))
+	if err != nil {
+		return 0, err
+	}
+	until = until.Add(-drift)
+	due = until.UnixMilli()
+	if until.Nanosecond()%int(time.Millisecond) != 0 {
+		due++ // never early
+	}
+	return due, nil
 }
 
 func (x *execution) endWait(b *branch) error {

@@ -47,6 +47,20 @@ func (t *timers) set(id, due int64) {
 	}
 }
 
+// wakeAll gives everyone who waits for a time after now a look at it.
+func (t *timers) wakeAll(now int64) {
+	t.mu.Lock()
+	for _, e := range t.heap {
+		e.due = min(e.due, now)
+	}
+	heap.Init(&t.heap)
+	t.mu.Unlock()
+	select {
+	case t.wakeC <- struct{}{}:
+	default:
+	}
+}
+
 func (t *timers) clear(id int64) {
 	t.mu.Lock()
 	if e := t.byID[id]; e != nil {
