@@ -116,9 +116,7 @@ func (d *decoder) checkEngine(e *Engine) {
 		return
 	}
 	const at = "engine.embedded"
-	if e.Embedded.Listen != "" {
-		d.checkListen(at+".listen", e.Embedded.Listen)
-	}
+	d.checkEnginePort(at, e.Embedded)
 	for _, name := range sorted(e.Embedded.Functions) {
 		f, at := e.Embedded.Functions[name], join(at+".functions", name)
 		if (len(f.Exec) == 0) == (f.HTTP == "") && !d.failedUnder(at) {

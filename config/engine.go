@@ -13,13 +13,28 @@ type Engine struct {
 
 // Embedded is the engine in this process.
 type Embedded struct {
-	Listen    string              `json:"listen,omitzero" jsonschema:"host:port of the Step Functions API, for the AWS command line and SDKs. It has no authentication: keep it on the loopback. Left out, no port is opened."`
+	Listen    string              `json:"listen,omitzero" jsonschema:"host:port of the Step Functions API, for the AWS command line and SDKs. Left out, no port is opened."`
+	Auth      string              `json:"auth,omitzero" jsonschema:"Who may call that port. keys: requests signed with an access key. none: everybody who reaches it, on the loopback only. Default: keys." enum:"keys,none"`
+	Keys      []AccessKey         `json:"keys,omitzero" jsonschema:"Access keys of that port. Without one the service makes its own at the first start, in engine.keys in data_dir; switchyard engine keys prints it. Several while one is rotated out."`
+	Hosts     Strings             `json:"hosts,omitzero" jsonschema:"Names by which clients call that port, beside the loopback's and the address that it listens on: of this machine, a proxy or a container. Requests to other names are refused."`
 	MaxBuilds int                 `json:"max_builds,omitzero" jsonschema:"How many local builds run at once. 0: one for each CPU." min:"0"`
 	Objects   string              `json:"objects,omitzero" jsonschema:"Folder that stands for S3: distributed Maps read and write the object KEY of the bucket BUCKET as the file BUCKET/KEY in it. Relative to this file's folder. Left out, ItemReader and ResultWriter fail."`
 	Projects  map[string]Project  `json:"projects,omitzero" jsonschema:"What codebuild:startBuild runs on this machine, by ProjectName."`
 	Functions map[string]Function `json:"functions,omitzero" jsonschema:"What a Lambda ARN or name runs on this machine."`
 	Mocks     string              `json:"mocks,omitzero" jsonschema:"File in the format of MockConfigFile.json. An execution started with #TestCase after the state machine's ARN takes its answers from there. Relative to this file's folder."`
 }
+
+// AccessKey signs requests to the engine's port.
+type AccessKey struct {
+	ID     string `json:"id" jsonschema:"Access key ID: letters, digits and _, at most 128."`
+	Secret Secret `json:"secret" jsonschema:"Secret access key."`
+}
+
+// The values of Embedded.Auth; "" is AuthKeys.
+const (
+	AuthKeys = "keys"
+	AuthNone = "none"
+)
 
 // Project is a local build.
 type Project struct {

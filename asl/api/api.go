@@ -2,9 +2,8 @@
 // the embedded engine: any AWS SDK and the AWS command line work against it.
 //
 // An action is a POST to / whose X-Amz-Target header is
-// AWSStepFunctions.Action. Requests may be signed or not; the signature is not
-// looked at, for the engine listens on loopback by default and knows no users.
-// Whoever opens it to a network puts authentication before it.
+// AWSStepFunctions.Action. The [Server] itself looks at no signature: it serves
+// who is in the same process. A port has a [Door] in front of it.
 package api
 
 import (
@@ -64,6 +63,10 @@ func New(e *engine.Engine, opts ...Option) (*Server, error) {
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status, body := s.serve(r)
+	write(w, status, body)
+}
+
+func write(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))

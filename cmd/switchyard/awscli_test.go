@@ -111,6 +111,45 @@ func (c *awsCLI) do(t *testing.T, out any, args ...string) {
 	}
 }
 
+// TestAWSCommandLineWithKeys has the AWS command line sign with the engine's key,
+// and with others.
+func TestAWSCommandLineWithKeys(t *testing.T) {
+	c := newAWSCLI(t)
+	dir := t.TempDir()
+	c.endpoint = runEngine(t, "--keys", "--data", dir)
+	for name, tc := range map[string]struct {
+		env  []string
+		want string
+	}{
+		"any key":         {nil, "UnrecognizedClientException"},
+		"the engine's":    {[]string{"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_SHARED_CREDENTIALS_FILE=" + filepath.Join(dir, "engine.keys")}, ""},
+		"with a session":  {[]string{"AWS_SESSION_TOKEN=t"}, "AWS_SESSION_TOKEN"},
+		"another secret":  {[]string{"AWS_ACCESS_KEY_ID=" + engineKeyID(t, dir)}, "InvalidSignatureException"},
+		"without signing": {[]string{"SIGN=no"}, "MissingAuthenticationTokenException"},
+	} {
+		as := *c
+		as.env = append(slices.Clone(c.env), tc.env...)
+		args := []string{"list-state-machines"}
+		if slices.Contains(tc.env, "SIGN=no") {
+			args = append(args, "--no-sign-request")
+		}
+		if err := as.run(t.Context(), nil, args...); (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %q", name, err, tc.want)
+		}
+	}
+}
+
+func engineKeyID(t *testing.T, dir string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "engine.keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "aws_access_key_id = ")
+	id, _, _ := strings.Cut(after, "\n")
+	return id
+}
+
 const cliRole = "arn:aws:iam::123456789012:role/any"
 
 // create makes a state machine and returns its ARN.

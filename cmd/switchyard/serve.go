@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -76,39 +75,6 @@ func onHangup(ctx context.Context, f func()) {
 			f()
 		}
 	}
-}
-
-func (c *cli) engineCommand() *cobra.Command {
-	var listen, dir, mocks, objects string
-	var logs *logOptions
-	cmd := &cobra.Command{
-		Use:   "engine",
-		Short: "Run the embedded engine alone, as a Step Functions endpoint",
-		Long: "Serves the Step Functions API, so that the AWS command line and every SDK work\n" +
-			"against it. It asks for no credentials: keep it on the loopback.",
-		Example: "  switchyard engine --data /tmp/engine &\n" +
-			"  aws stepfunctions list-state-machines --endpoint-url http://127.0.0.1:8083",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg := config.Default()
-			log, err := newLogger(c.stderr, logs.over(cfg.Log))
-			if err != nil {
-				return err
-			}
-			app.FollowCgroup(os.DirFS("/"), c.env, log)
-			if err := os.MkdirAll(dir, 0o700); err != nil {
-				return fmt.Errorf("--data: %w", err)
-			}
-			cfg.Engine.Embedded.Mocks, cfg.Engine.Embedded.Objects = mocks, objects
-			return app.RunEngine(cmd.Context(), listen, dir, cfg, log)
-		},
-	}
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8083", "`host:port` of the API")
-	cmd.Flags().StringVar(&dir, "data", "engine-data", "`folder` of the executions and builds")
-	cmd.Flags().StringVar(&mocks, "mocks", "", "`file` in the format of MockConfigFile.json, for executions started with #TestCase")
-	cmd.Flags().StringVar(&objects, "objects", "", "`folder` that stands for S3, as BUCKET/KEY: what distributed Maps read and write")
-	logs = logFlags(cmd)
-	return cmd
 }
 
 func (c *cli) healthCommand() *cobra.Command {

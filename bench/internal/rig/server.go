@@ -46,7 +46,7 @@ data_dir: %s
 sources:
   github: {secrets: [%q]}
 engine:
-  embedded: {listen: %s}
+  embedded: {listen: %s, auth: none}
 state_machines:
   bench: {definition: %s}
 routes:

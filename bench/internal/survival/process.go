@@ -30,6 +30,7 @@ sources:
 engine:
   embedded:
     listen: %s
+    auth: none
     functions:
       nap: {exec: [/bin/sh, -c, "sleep 0.4; cat"]}
       keep:

@@ -3,6 +3,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	engineapi "switchyard/asl/api"
 	"switchyard/config"
 	"switchyard/dispatch"
 	"switchyard/dispatch/api"
@@ -60,7 +62,8 @@ type App struct {
 	reloader *reloader
 	faces    atomic.Pointer[faces]
 
-	public, port net.Listener // port is the engine's own, nil when not asked for
+	public, port net.Listener    // port is the engine's own, nil when not asked for
+	door         *engineapi.Door // of the port
 	ready        atomic.Bool
 	notReady     *calmlog.Failures
 }
@@ -309,7 +312,11 @@ func (a *App) listen() (err error) {
 		return fmt.Errorf("engine.embedded.listen: %w", err)
 	}
 	a.onStop("engine's listener", ignoreClosed(a.port.Close))
-	return nil
+	if err := checkReach(a.port, a.cfg); err != nil {
+		return fmt.Errorf("engine.embedded.listen: %w: leave engine.embedded.auth out, or listen on 127.0.0.1", err)
+	}
+	a.door, err = a.embedded.newDoor(a.cfg, a.dir)
+	return err
 }
 
 // ignoreClosed makes closing what a server has closed already no error.
@@ -364,7 +371,7 @@ func (a *App) Run(ctx context.Context) error {
 	servers := []*http.Server{webhook.NewServer(a.routes())}
 	listeners := []net.Listener{a.public}
 	if a.port != nil {
-		servers, listeners = append(servers, a.embedded.newServer()), append(listeners, a.port)
+		servers, listeners = append(servers, a.embedded.newServer(a.door)), append(listeners, a.port)
 	}
 	// A worker or server that fails ends gctx, and so stops all.
 	for i, s := range servers {
@@ -387,6 +394,9 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	a.ready.Store(true)
 	a.log.Info("ready", zap.Stringer("listen", a.public.Addr()), zap.String("data_dir", a.dir))
+	if a.port != nil {
+		a.log.Info("the engine's port is open", zap.Stringer("listen", a.port.Addr()), zap.String("auth", cmp.Or(a.cfg.Engine.Embedded.Auth, config.AuthKeys)))
+	}
 	err := g.Wait()
 	return errors.Join(err, a.Close())
 }

@@ -43,10 +43,10 @@ type Embedded struct {
 	log *zap.Logger
 }
 
-// newServer returns a server of the engine's API. Workers that wait for tasks
-// don't keep it from shutting down.
-func (e *Embedded) newServer() *http.Server {
-	s := webhook.NewServer(e.API)
+// newServer returns a server of the engine's API behind its door. Workers that
+// wait for tasks don't keep it from shutting down.
+func (e *Embedded) newServer(door *api.Door) *http.Server {
+	s := webhook.NewServer(door)
 	s.RegisterOnShutdown(e.engine.EndPolls)
 	return s
 }
@@ -200,8 +200,9 @@ func (e *Embedded) copyEnd(execution string, log build.LogInfo, w io.Writer) err
 	return err
 }
 
-// RunEngine serves the engine alone until ctx ends.
-func RunEngine(ctx context.Context, listen, dir string, cfg *config.Config, log *zap.Logger) (err error) {
+// RunEngine serves the engine alone until ctx ends, on engine.embedded.listen of
+// cfg and with its data in dir.
+func RunEngine(ctx context.Context, dir string, cfg *config.Config, log *zap.Logger) (err error) {
 	data, err := datadir.Open(dir)
 	if err != nil {
 		return err
@@ -216,11 +217,18 @@ func RunEngine(ctx context.Context, listen, dir string, cfg *config.Config, log 
 		log.Warn("the data folder is not as it was left", zap.String("warning", w))
 	}
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", listen)
+	l, err := lc.Listen(ctx, "tcp", cfg.Engine.Embedded.Listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	server := e.newServer()
+	if err := checkReach(l, cfg); err != nil {
+		return errors.Join(fmt.Errorf("--listen: %w: give --keys, or listen on 127.0.0.1", err), l.Close())
+	}
+	door, err := e.newDoor(cfg, dir)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	server := e.newServer(door)
 	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.Run(engineCtx) })
@@ -235,6 +243,6 @@ func RunEngine(ctx context.Context, listen, dir string, cfg *config.Config, log 
 		<-gctx.Done()
 		return shutdown([]*http.Server{server})
 	})
-	log.Info("engine ready", zap.Stringer("listen", l.Addr()), zap.String("data", dir))
+	log.Info("engine ready", zap.Stringer("listen", l.Addr()), zap.String("data", dir), zap.Bool("keys", cfg.Engine.Embedded.Auth != config.AuthNone))
 	return g.Wait()
 }
