@@ -93,6 +93,10 @@ func (d *decoder) checkSource(name string, s *Source) {
 		d.failValue(at, "token and app exclude each other; keep one")
 	}
 	d.checkURL(at+".base_url", s.BaseURL)
+	d.checkURL(at+".clone_base", s.CloneBase)
+	if strings.ContainsAny(s.CloneBase, "?#") && !d.unresolved[at+".clone_base"] {
+		d.failValue(at+".clone_base", "holds a ? or #; the repository's name is put behind it")
+	}
 	if s.Provider == providerGitHub && s.Repositories != nil {
 		d.failValue(at+".repositories", "only a git source has repositories on this machine")
 	}

@@ -367,6 +367,10 @@ func (h *Handler) accept(ctx context.Context, ev event.Event) answer {
 		return unavailable(err)
 	}
 	h.failures.Succeeded("accept")
+	if ev.CloneRefused != "" {
+		h.log.Warn("clone URL not used", append(fields(&ev), zap.String("reason", ev.CloneRefused))...)
+		receipt.Note = strings.TrimPrefix(receipt.Note+"; "+ev.CloneRefused, "; ")
+	}
 	if ce := h.log.Check(zap.InfoLevel, "delivery accepted"); ce != nil {
 		ce.Write(append(fields(&ev), zap.Int("commits", len(ev.Commits)), zap.Int("executions", len(receipt.Executions)), zap.Int("new", receipt.New),
 			zap.Bool("duplicate", receipt.Duplicate), zap.String("ignored", shown(receipt.Ignored)))...)

@@ -83,7 +83,7 @@ func fullDisk(t *testing.T, p *process, full, free func()) {
 	t.Helper()
 	p.start()
 	sha := func(i int) string { return fmt.Sprintf("%040x", i+1) }
-	if status, _, text := p.deliver("before", "", sha(0)); status != http.StatusAccepted {
+	if status, _, text := p.deliver("before", sha(0)); status != http.StatusAccepted {
 		t.Fatalf("%d %s", status, text)
 	}
 	p.finished(1)
@@ -94,12 +94,12 @@ func fullDisk(t *testing.T, p *process, full, free func()) {
 		many = append(many, sha(1000+i))
 		acknowledged = append(acknowledged, 1000+i)
 	}
-	if status, _, text := p.deliver("many", "", many...); status != http.StatusAccepted {
+	if status, _, text := p.deliver("many", many...); status != http.StatusAccepted {
 		t.Fatalf("%d %s", status, text)
 	}
 	full()
 	for i := 1; i < 400 && len(refused) < 5; i++ {
-		switch status, header, text := p.deliver(fmt.Sprint("d", i), "", sha(i)); status {
+		switch status, header, text := p.deliver(fmt.Sprint("d", i), sha(i)); status {
 		case http.StatusAccepted:
 			acknowledged = append(acknowledged, i)
 		case http.StatusServiceUnavailable:
@@ -143,7 +143,7 @@ func fullDisk(t *testing.T, p *process, full, free func()) {
 	free()
 	for _, i := range refused { // as a person presses Redeliver
 		p.eventually(fmt.Sprintf("delivery %d is taken", i), func() bool {
-			status, _, _ := p.deliver(fmt.Sprint("d", i), "", sha(i))
+			status, _, _ := p.deliver(fmt.Sprint("d", i), sha(i))
 			return status == http.StatusAccepted
 		})
 	}

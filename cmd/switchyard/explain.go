@@ -47,6 +47,9 @@ func (c *cli) explainCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
+			if why := ex.event.CloneRefused; why != "" {
+				fmt.Fprintf(c.stderr, "%s %s\n", c.errOut.warn("warning:"), safetext.Line(why))
+			}
 			if asJSON {
 				return writeJSON(c.stdout, ex.report())
 			}
@@ -136,6 +139,9 @@ func decode(cfg *config.Config, source, kind string, body []byte) (event.Event, 
 		decoder, err = git.New(git.Config{Secrets: noSecret})
 	default:
 		return event.Event{}, usagef("sources has no %q; name one with --source", source)
+	}
+	if _, known := cfg.Sources[source]; err == nil && known {
+		decoder, err = webhook.From(decoder, cfg.Origin(source))
 	}
 	if err != nil {
 		return event.Event{}, err

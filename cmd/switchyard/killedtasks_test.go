@@ -38,14 +38,14 @@ phases:
 		{"StartAt": "Program", "States": {"Program": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke",
 			"Parameters": {"FunctionName": "work", "Payload.$": "$.commit.sha"}, "End": true}}},
 		{"StartAt": "Build", "States": {"Build": {"Type": "Task", "Resource": "arn:aws:states:::codebuild:startBuild.sync",
-			"Parameters": {"ProjectName": "p", "SourceLocationOverride.$": "$.source.clone_url", "SourceVersion.$": "$.commit.sha"}, "End": true}}}]}}}`
+			"Parameters": {"ProjectName": "p", "SourceLocationOverride": %q, "SourceVersion.$": "$.commit.sha"}, "End": true}}}]}}}`
 	script := fmt.Sprintf(`sha=$(tr -d '"'); sleep .$((1 + $$ %% 4)); sh -c "sleep .1; echo x >> %s/program-$sha"`, marks)
-	p := newProcess(t, t.TempDir(), machine, fmt.Sprintf("engine: {embedded: {max_builds: 4, functions: {work: {exec: [sh, -c, %q]}}}}", script))
+	p := newProcess(t, t.TempDir(), fmt.Sprintf(machine, bare), fmt.Sprintf("engine: {embedded: {max_builds: 4, functions: {work: {exec: [sh, -c, %q]}}}}", script))
 	p.start()
 	random := rand.New(rand.NewPCG(1, uint64(os.Getpid())))
 	for i := range kills {
 		if next := i * len(shas) / kills; next < (i+1)*len(shas)/kills {
-			if status, _, text := p.deliver(fmt.Sprint("d", i), bare, shas[next:(i+1)*len(shas)/kills]...); status != http.StatusAccepted {
+			if status, _, text := p.deliver(fmt.Sprint("d", i), shas[next:(i+1)*len(shas)/kills]...); status != http.StatusAccepted {
 				t.Fatalf("%d %s", status, text)
 			}
 		}

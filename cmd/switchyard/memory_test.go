@@ -131,7 +131,7 @@ func TestLargeUnsignedBodiesDoNotFillTheMemory(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if status, _, text := p.deliver("afterwards", "https://git.example/acme/api.git", strings.Repeat("c", 40)); status != http.StatusAccepted {
+	if status, _, text := p.deliver("afterwards", strings.Repeat("c", 40)); status != http.StatusAccepted {
 		t.Errorf("afterwards: %d %s", status, text)
 	}
 	p.eventually("all three are started", func() bool { return len(p.executions()) == 3 })

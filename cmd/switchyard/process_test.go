@@ -146,8 +146,14 @@ func (p *process) eventually(what string, is func() bool) {
 	}
 }
 
+// buildOf is the test pipeline, with builds of the repository at path: a source
+// of GitHub's kind never has builds clone from this machine.
+func buildOf(path string) string {
+	return strings.Replace(string(pipelines.Test), `"SourceLocationOverride.$": "$.source.clone_url"`, fmt.Sprintf(`"SourceLocationOverride": %q`, path), 1)
+}
+
 // deliver sends a push of the commits as GitHub would.
-func (p *process) deliver(id, cloneURL string, shas ...string) (status int, header http.Header, text string) {
+func (p *process) deliver(id string, shas ...string) (status int, header http.Header, text string) {
 	p.t.Helper()
 	type m map[string]any
 	var commits []m
@@ -155,7 +161,7 @@ func (p *process) deliver(id, cloneURL string, shas ...string) (status int, head
 		commits = append(commits, m{"id": sha, "message": "commit " + sha, "distinct": true, "author": m{"name": "Ada"}})
 	}
 	body, err := json.Marshal(m{"ref": "refs/heads/main", "before": strings.Repeat("1", 40), "after": shas[len(shas)-1], "commits": commits,
-		"repository": m{"id": 1, "full_name": "acme/api", "clone_url": cloneURL}, "sender": m{"login": "ada"}})
+		"repository": m{"id": 1, "full_name": "acme/api"}, "sender": m{"login": "ada"}})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -263,9 +269,9 @@ phases:
       - sleep .4
       - echo end >> %[1]s/$CODEBUILD_RESOLVED_SOURCE_VERSION
 `, marks))
-	p := newProcess(t, t.TempDir(), string(pipelines.Test), "engine: {embedded: {max_builds: 3}}")
+	p := newProcess(t, t.TempDir(), buildOf(bare), "engine: {embedded: {max_builds: 3}}")
 	p.start()
-	status, _, first := p.deliver("d1", bare, shas...)
+	status, _, first := p.deliver("d1", shas...)
 	if status != http.StatusAccepted {
 		t.Fatalf("%d %s", status, first)
 	}
@@ -298,7 +304,7 @@ phases:
 		t.Errorf("%d builds began and %d ended: no kill hit one", begun, ended)
 	}
 	want := strings.Replace(first, fmt.Sprintf(`"new":%d`, len(shas)), `"new":0`, 1)
-	if status, _, again := p.deliver("d1", bare, shas...); status != http.StatusAccepted || again != want {
+	if status, _, again := p.deliver("d1", shas...); status != http.StatusAccepted || again != want {
 		t.Errorf("the delivery again: %d %s, expected %s", status, again, want)
 	}
 	if n := len(p.executions()); n != len(shas) {
@@ -314,9 +320,9 @@ func TestStoppedServiceGoesOnWhereItWas(t *testing.T) {
 	}
 	marks := t.TempDir()
 	bare, shas := commits(t, 2, fmt.Sprintf("version: 0.2\nphases: {build: {commands: ['echo x >> %s/begun', 'sleep .5']}}\n", marks))
-	p := newProcess(t, t.TempDir(), string(pipelines.Test), "")
+	p := newProcess(t, t.TempDir(), buildOf(bare), "")
 	p.start()
-	p.deliver("d1", bare, shas...)
+	p.deliver("d1", shas...)
 	p.eventually("a build runs", func() bool { _, err := os.Stat(filepath.Join(marks, "begun")); return err == nil })
 	p.end(syscall.SIGTERM)
 	p.start()

@@ -55,6 +55,9 @@ type Event struct {
 	Total       int      `json:"total,omitempty"`
 	PullRequest *PullReq `json:"pull_request,omitempty"`
 	Sender      string   `json:"sender,omitempty"`
+	// CloneRefused says, for a person, why Repository.CloneURL is not what the
+	// delivery said; empty where it is, or the delivery said nothing.
+	CloneRefused string `json:"clone_refused,omitempty"`
 	// Digest is the SHA-256 of the delivery's raw body in hex, empty when it is
 	// not known. It tells two deliveries apart that carry the same ID.
 	Digest string `json:"-"`
@@ -81,7 +84,9 @@ func (e *Event) Tag() string {
 type Repository struct {
 	// FullName is "owner/name" where the host has owners, else the name.
 	FullName string `json:"full_name"`
-	// CloneURL is where a build fetches from: https, ssh, file or a path.
+	// CloneURL is where a build fetches from: by the config, and not what the
+	// delivery says. A URL or a path of this machine; empty where the config does
+	// not tell.
 	CloneURL string `json:"clone_url,omitempty"`
 	HTMLURL  string `json:"html_url,omitempty"`
 	// DefaultBranch is a short branch name, empty when unknown.

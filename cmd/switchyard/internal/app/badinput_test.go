@@ -23,8 +23,14 @@ const instant = `{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}`
 
 type commit struct{ sha, message string }
 
-// pushOf is a push of real commits of a repository at cloneURL.
-func pushOf(cloneURL, branch string, commits ...commit) []byte {
+// buildOf is the test pipeline, with builds of the repository at path: a source
+// of GitHub's kind never has builds clone from this machine.
+func buildOf(path string) string {
+	return strings.Replace(string(pipelines.Test), `"SourceLocationOverride.$": "$.source.clone_url"`, fmt.Sprintf(`"SourceLocationOverride": %q`, path), 1)
+}
+
+// pushOf is a push of real commits.
+func pushOf(branch string, commits ...commit) []byte {
 	type m map[string]any
 	var list []m
 	for _, c := range commits {
@@ -32,7 +38,7 @@ func pushOf(cloneURL, branch string, commits ...commit) []byte {
 			"added": []string{}, "removed": []string{}, "modified": []string{"buildspec.yml"}})
 	}
 	body, err := json.Marshal(m{"ref": "refs/heads/" + branch, "before": strings.Repeat("1", 40), "after": commits[len(commits)-1].sha, "commits": list,
-		"repository": m{"id": 1, "full_name": "acme/api", "name": "api", "clone_url": cloneURL}, "sender": m{"login": "ada"}})
+		"repository": m{"id": 1, "full_name": "acme/api", "name": "api"}, "sender": m{"login": "ada"}})
 	if err != nil {
 		panic(err)
 	}
@@ -220,13 +226,13 @@ func TestHostileNamesReachBuildsAsDataAlone(t *testing.T) {
 	repo, github := newRepository(t), newGitHub(t)
 	const message = "\x1b]0;owned\x07\x1b[2Jgone\r$(touch x) \u009b31m <b>bold</b>"
 	dir := t.TempDir()
-	s := startWith(t, dir, fmt.Sprintf(buildSettings, secret, github.URL), string(pipelines.Test))
+	s := startWith(t, dir, fmt.Sprintf(buildSettings, secret, github.URL), buildOf(repo.bare))
 	before := outside(t, dir, repo)
 	branchOf := map[string]string{}
 	for name, branch := range hostileBranches {
 		sha := repo.commit(message+name, tellingBuildspec)
 		branchOf[sha] = branch
-		if status, text := s.deliver(t, "d-"+name, pushOf(repo.bare, branch, commit{sha, message + name})); status != http.StatusAccepted {
+		if status, text := s.deliver(t, "d-"+name, pushOf(branch, commit{sha, message + name})); status != http.StatusAccepted {
 			t.Fatalf("%s: %d %s", name, status, text)
 		}
 	}

@@ -25,7 +25,7 @@ const (
 server: {listen: "127.0.0.1:0", api_tokens: [the-earlier-api-token]}
 data_dir: data
 sources:
-  github: {secrets: [the earlier secret], token: earlier-token, base_url: "http://127.0.0.1:1/api/v3"}
+  github: {secrets: [the earlier secret], token: earlier-token, base_url: "http://127.0.0.1:1/api/v3", clone_base: "https://127.0.0.1:1"}
 state_machines: {one: {definition: one.asl.json}, two: {definition: two.asl.json}, three: {definition: three.asl.json}}
 routes:
   - {name: earlier, branches: ["feature/**"], state_machine: one, environment: earlier}
@@ -35,7 +35,7 @@ status: {per_minute: 1, per_hour: 1}
 server: {listen: "127.0.0.1:0", api_tokens: [the-later-api-token]}
 data_dir: data
 sources:
-  github: {secrets: [the later secret], token: later-token, base_url: "http://127.0.0.1:1/api/v3"}
+  github: {secrets: [the later secret], token: later-token, base_url: "http://127.0.0.1:1/api/v3", clone_base: "https://127.0.0.1:1"}
 state_machines: {one: {definition: one.asl.json}, two: {definition: two.asl.json}, three: {definition: three.asl.json}, four: {definition: four.asl.json}}
 routes:
   - {name: later, branches: ["release/**"], state_machine: four, environment: later}

@@ -3,12 +3,9 @@ package app
 import (
 	"fmt"
 	"net"
-	"net/url"
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -79,44 +76,6 @@ func functions(cfg *config.Config, programs string, log *zap.Logger) (*lambda.Ha
 		all[name] = made
 	}
 	return lambda.New(all)
-}
-
-// credentials let builds fetch from the hosts that are sources, with the
-// tokens that the config gives for them. It is safe for concurrent use.
-type credentials struct {
-	tokens atomic.Pointer[map[string]string] // by host
-}
-
-func newCredentials(cfg *config.Config) *credentials {
-	c := &credentials{}
-	c.prepare(cfg)()
-	return c
-}
-
-// prepare returns what replaces the tokens.
-func (c *credentials) prepare(cfg *config.Config) (apply func()) {
-	tokens := map[string]string{}
-	for _, s := range cfg.Sources {
-		if s.Provider != "github" || s.Token.IsZero() {
-			continue
-		}
-		host := "github.com"
-		if u, err := url.Parse(s.BaseURL); err == nil && u.Host != "" {
-			host = strings.TrimPrefix(u.Host, "api.")
-		}
-		tokens[host] = s.Token.Reveal()
-	}
-	return func() { c.tokens.Store(&tokens) }
-}
-
-// find is a [build.CredentialsFunc].
-func (c *credentials) find(cloneURL string) (user, password string, ok bool) {
-	u, err := url.Parse(cloneURL)
-	if err != nil || u.Scheme != "https" {
-		return "", "", false
-	}
-	token, ok := (*c.tokens.Load())[u.Host]
-	return "x-access-token", token, ok
 }
 
 // baseURL is where people reach the service: as configured, else where it

@@ -27,6 +27,9 @@ func sources(cfg *config.Config) (map[string]webhook.Source, error) {
 		default:
 			err = fmt.Errorf("provider %q has no webhook", s.Provider)
 		}
+		if err == nil {
+			source, err = webhook.From(source, cfg.Origin(name))
+		}
 		if err != nil {
 			return nil, fmt.Errorf("sources.%s: %w", name, err)
 		}

@@ -1,0 +1,146 @@
+package webhook
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"switchyard/internal/event"
+	"switchyard/internal/safetext"
+)
+
+// Origin says where the repositories of a source are cloned from. What a
+// delivery says of that is held against it and never used by itself: whoever
+// can sign for one repository could otherwise have another one built, or a
+// folder of this machine, with our tokens.
+type Origin struct {
+	// Base is an http or https URL under which every repository is cloned by its
+	// full name: <Base>/<full name>.git. "" where there is none.
+	Base string
+	// Paths are the repositories on this machine by their full name, each an
+	// absolute path.
+	Paths map[string]string
+	// Key is where the source stands in the config, for advice: sources.github.
+	Key string
+}
+
+// From returns src with the clone URLs of its events decided by o.
+func From(src Source, o Origin) (Source, error) {
+	if o.Base != "" {
+		u, err := url.Parse(o.Base)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return nil, fmt.Errorf("clone_base: %q is no http or https URL without user and query", o.Base)
+		}
+		u.Host, u.Path = strings.ToLower(u.Host), strings.TrimRight(u.Path, "/")
+		o.Base = u.String()
+	}
+	for name, path := range o.Paths {
+		if !filepath.IsAbs(path) {
+			return nil, fmt.Errorf("repositories: the path of %s is not absolute", name)
+		}
+	}
+	if src == nil {
+		return nil, errors.New("no source")
+	}
+	return &placed{src, o}, nil
+}
+
+// placed is a source with an origin.
+type placed struct {
+	Source
+	origin Origin
+}
+
+var _ Prechecker = (*placed)(nil)
+
+// Precheck implements [Prechecker] where the source does.
+func (p *placed) Precheck(h http.Header) error {
+	if pre, ok := p.Source.(Prechecker); ok {
+		return pre.Precheck(h)
+	}
+	return nil
+}
+
+// Decode implements [Source].
+func (p *placed) Decode(h http.Header, body []byte) (event.Event, error) {
+	ev, err := p.Source.Decode(h, body)
+	if err == nil {
+		ev.Repository.CloneURL, ev.CloneRefused = p.origin.place(ev.Repository.FullName, ev.Repository.CloneURL)
+	}
+	return ev, err
+}
+
+// place returns where the repository is cloned from, and why that is not what
+// was said, if it is not.
+func (o *Origin) place(name, said string) (place, refused string) {
+	path, local := o.Paths[name]
+	if local && (samePath(said, path) || said == "" && o.Base == "") {
+		return path, ""
+	}
+	if o.Base != "" {
+		place = o.Base + "/" + escapeName(name) + ".git"
+		if said == "" || sameURL(said, place) {
+			return place, ""
+		}
+		return place, fmt.Sprintf("the delivery says that %s is cloned from %s, which is not used: builds clone it from %s; if it is elsewhere, set %s.clone_base",
+			shown(name), shownURL(said), place, o.Key)
+	}
+	if local {
+		return path, fmt.Sprintf("the delivery says that %s is cloned from %s, which is not used: builds clone it from %s, as %s.repositories says; to have them clone by http, set %s.clone_base",
+			shown(name), shownURL(said), path, o.Key, o.Key)
+	}
+	if said == "" {
+		return "", ""
+	}
+	return "", fmt.Sprintf("the delivery says that %s is cloned from %s, which is not used: list the repository's path under %s.repositories or, to have builds clone by http, set %s.clone_base",
+		shown(name), shownURL(said), o.Key, o.Key)
+}
+
+// escapeName makes a full name the path of a URL.
+func escapeName(name string) string {
+	parts := strings.Split(name, "/")
+	for i := range parts {
+		parts[i] = url.PathEscape(parts[i])
+	}
+	return strings.Join(parts, "/")
+}
+
+// samePath reports whether said is the path, or a file URL of it.
+func samePath(said, path string) bool {
+	said = strings.TrimPrefix(said, "file://")
+	return filepath.IsAbs(said) && filepath.Clean(said) == filepath.Clean(path)
+}
+
+// sameURL reports whether said is the URL want, apart from what makes no
+// difference: capitals of scheme and host, the scheme's own port, a slash or
+// ".git" at the end.
+func sameURL(said, want string) bool {
+	a, err := url.Parse(said)
+	if err != nil || a.User != nil || a.Opaque != "" || a.RawQuery != "" || a.ForceQuery || a.Fragment != "" {
+		return false
+	}
+	b, err := url.Parse(want)
+	return err == nil && a.Scheme == b.Scheme && plainHost(a) == plainHost(b) && plainPath(a) == plainPath(b)
+}
+
+func plainHost(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	return strings.TrimSuffix(host, map[string]string{"http": ":80", "https": ":443"}[u.Scheme])
+}
+
+func plainPath(u *url.URL) string {
+	return strings.TrimSuffix(strings.TrimSuffix(u.EscapedPath(), "/"), ".git")
+}
+
+// shownURL is a URL without the user and password that it may hold.
+func shownURL(text string) string {
+	if before, after, ok := strings.Cut(text, "//"); ok {
+		if at := strings.LastIndexByte(after, '@'); at >= 0 {
+			text = before + "//***@" + after[at+1:]
+		}
+	}
+	return `"` + safetext.Cut(safetext.Line(text), 200) + `"`
+}
