@@ -86,7 +86,7 @@ func (d *decoder) checkSource(name string, s *Source) {
 			d.failValue(at, "provider is missing: the name %q is none; set provider: github or provider: git", name)
 		}
 	}
-	if len(s.Secrets) == 0 && !d.offline && !d.failedUnder(at+".secrets") {
+	if !s.hasSecrets() && !d.offline && !d.failedUnder(at+".secrets") && !d.failedUnder(at+".repositories") {
 		d.failValue(at, "secrets is missing: without one no delivery could be verified")
 	}
 	if !s.Token.IsZero() && s.App != nil {
@@ -97,9 +97,6 @@ func (d *decoder) checkSource(name string, s *Source) {
 	if strings.ContainsAny(s.CloneBase, "?#") && !d.unresolved[at+".clone_base"] {
 		d.failValue(at+".clone_base", "holds a ? or #; the repository's name is put behind it")
 	}
-	if s.Provider == providerGitHub && s.Repositories != nil {
-		d.failValue(at+".repositories", "only a git source has repositories on this machine")
-	}
 	if s.Provider == providerGit {
 		for _, key := range []string{"token", "app", "base_url"} {
 			if d.has(at + "." + key) {
@@ -107,11 +104,7 @@ func (d *decoder) checkSource(name string, s *Source) {
 			}
 		}
 	}
-	for _, repo := range sorted(s.Repositories) {
-		if s.Repositories[repo] == "" {
-			d.failValue(join(at+".repositories", repo), "is empty; give the repository's path")
-		}
-	}
+	d.checkRepositories(at+".repositories", s)
 }
 
 func (d *decoder) checkEngine(e *Engine) {

@@ -59,13 +59,13 @@ type Server struct {
 
 // Source is a git host that calls us.
 type Source struct {
-	Provider     string            `json:"provider,omitzero" jsonschema:"What kind of host it is. Left out, the source's name says it." enum:"github,git"`
-	Secrets      Secrets           `json:"secrets,omitzero" jsonschema:"Webhook secrets; a delivery signed with any of them is accepted. Several while one is rotated out."`
-	Token        Secret            `json:"token,omitzero" jsonschema:"Token that writes commit statuses and completes what deliveries leave out. For GitHub: repository permissions 'Commit statuses: write' and 'Contents: read'."`
-	App          *App              `json:"app,omitempty" jsonschema:"GitHub App with the same permissions, instead of a token."`
-	BaseURL      string            `json:"base_url,omitzero" jsonschema:"API of a GitHub Enterprise Server, for example https://github.example.com/api/v3."`
-	CloneBase    string            `json:"clone_base,omitzero" jsonschema:"Where builds clone from: <clone_base>/<full name>.git. Default for github: the host of base_url, else https://github.com. A host that sends GitHub's payloads but is another, such as Gitea, needs it."`
-	Repositories map[string]string `json:"repositories,omitzero" jsonschema:"For git: each repository's full name and its path on this machine. Builds clone from there, their commits get a note in refs/notes/switchyard, and where the hook is installed, pushes that it missed are found."`
+	Provider     string                `json:"provider,omitzero" jsonschema:"What kind of host it is. Left out, the source's name says it." enum:"github,git"`
+	Secrets      Secrets               `json:"secrets,omitzero" jsonschema:"Webhook secrets; a delivery signed with any of them is accepted, unless its repository has secrets of its own under repositories. Several while one is rotated out."`
+	Token        Secret                `json:"token,omitzero" jsonschema:"Token that writes commit statuses and completes what deliveries leave out. For GitHub: repository permissions 'Commit statuses: write' and 'Contents: read'."`
+	App          *App                  `json:"app,omitempty" jsonschema:"GitHub App with the same permissions, instead of a token."`
+	BaseURL      string                `json:"base_url,omitzero" jsonschema:"API of a GitHub Enterprise Server, for example https://github.example.com/api/v3."`
+	CloneBase    string                `json:"clone_base,omitzero" jsonschema:"Where builds clone from: <clone_base>/<full name>.git. Default for github: the host of base_url, else https://github.com. A host that sends GitHub's payloads but is another, such as Gitea, needs it."`
+	Repositories map[string]Repository `json:"repositories,omitzero" jsonschema:"What single repositories have of their own, by full name: secrets, and for git their path on this machine, which may also stand alone."`
 }
 
 // App is a GitHub App's identity.

@@ -223,7 +223,17 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 		"half an app": {"sources:\n  github: {secrets: x, app: {id: 1}}\n", []string{
 			"2:29: sources.github.app: private_key is missing"}},
 		"github with paths": {"sources: {github: {secrets: x, repositories: {a: /b}}}\n", []string{
-			"1:46: sources.github.repositories: only a git source has repositories on this machine"}},
+			"1:50: sources.github.repositories.a: only a git source has repositories on this machine; a github source's have secrets"}},
+		"a repository without anything": {"sources: {github: {secrets: x, repositories: {a/b: {}}}}\n", []string{
+			"1:52: sources.github.repositories[\"a/b\"]: secrets is missing"}},
+		"a repository with an empty secret": {"sources: {github: {repositories: {a/b: {secrets: [\"\"]}}}}\n", []string{
+			"1:51: sources.github.repositories[\"a/b\"].secrets[0]: the secret is empty; an empty secret would let anyone in"}},
+		"a repository with no secret": {"sources: {git: {secrets: x, repositories: {a/b: {path: /b, secrets: []}}}}\n", []string{
+			"1:69: sources.git.repositories[\"a/b\"].secrets: is empty: without a secret no delivery could be verified"}},
+		"a repository twice": {"sources: {github: {repositories: {a/b: {secrets: x}, A/B: {secrets: y}}}}\n", []string{
+			"1:40: sources.github.repositories[\"a/b\"]: A/B is the same repository: hosts take small and capital letters for the same"}},
+		"a path and a misspelt key": {"sources: {git: {secrets: x, repositories: {a/b: {paht: /b}}}}\n", []string{
+			"1:50: sources.git.repositories[\"a/b\"].paht: unknown key; did you mean path?"}},
 		"git with a token":     {"sources: {git: {secrets: x, token: t}}\n", []string{"1:36: sources.git.token: a git source has no API; its statuses are git notes"}},
 		"source name in URL":   {"sources: {Git Hub: {provider: github, secrets: x}}\n", []string{`1:20: sources["Git Hub"]: a source's name is 1 to 63 of a-z, 0-9, _ and -: it stands in the URL /webhooks/Git%20Hub`}},
 		"both engines":         {"engine: {embedded: {}, aws: {}}\n", []string{"1:9: engine: embedded and aws exclude each other; keep one"}},

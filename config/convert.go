@@ -11,8 +11,6 @@ import (
 	githostgithub "switchyard/githost/github"
 	"switchyard/router"
 	"switchyard/webhook"
-	"switchyard/webhook/git"
-	"switchyard/webhook/github"
 )
 
 // RouterConfig is what the router needs.
@@ -51,12 +49,6 @@ func (c *Config) WebhookConfig() webhook.Config {
 	}
 }
 
-// GitHubWebhook is what a source with provider github needs to verify.
-func (s *Source) GitHubWebhook() github.Config { return github.Config{Secrets: s.Secrets.Reveal()} }
-
-// GitWebhook is what a source with provider git needs to verify.
-func (s *Source) GitWebhook() git.Config { return git.Config{Secrets: s.Secrets.Reveal()} }
-
 // GitHubStatus is what is needed to write commit statuses to a source with
 // provider github; ok is false when it has neither token nor app.
 func (c *Config) GitHubStatus(source string) (cfg statusgithub.Config, ok bool) {
@@ -82,10 +74,12 @@ func (c *Config) GitHubHost(source string) (cfg githostgithub.Config, ok bool) {
 func (c *Config) GitNotes(source string) (cfg gitnotes.Config, ok bool) {
 	s := c.Sources[source]
 	cfg.Repositories = make(map[string]string, len(s.Repositories))
-	for name, path := range s.Repositories {
-		cfg.Repositories[name] = c.Resolve(path)
+	for name, r := range s.Repositories {
+		if r.Path != "" {
+			cfg.Repositories[name] = c.Resolve(r.Path)
+		}
 	}
-	return cfg, s.Provider == providerGit && len(s.Repositories) > 0
+	return cfg, s.Provider == providerGit && len(cfg.Repositories) > 0
 }
 
 // DispatchConfig is what the dispatcher needs. Commits of a source get statuses

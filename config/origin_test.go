@@ -37,3 +37,24 @@ func TestCloneURLsComeFromTheHostOfTheAPI(t *testing.T) {
 		}
 	}
 }
+
+func TestRepositoriesAreAPathOrSettings(t *testing.T) {
+	c := parseText(t, `
+sources:
+  git:
+    secrets: [shared]
+    repositories: {a/path: /srv/a, a/both: {path: b, secrets: [one, two]}, a/secret: {secrets: "${S}"}}
+  github:
+    repositories: {acme/api: {secrets: x}}
+`, "S=three")
+	git, github := c.Sources["git"], c.Sources["github"]
+	if own := git.RepositorySecrets(); len(own) != 2 || len(own["a/both"]) != 2 || own["a/secret"][0] != "three" {
+		t.Errorf("%v", own)
+	}
+	if notes, ok := c.GitNotes("git"); !ok || len(notes.Repositories) != 2 || notes.Repositories["a/path"] != "/srv/a" {
+		t.Errorf("%v", notes)
+	}
+	if own := github.RepositorySecrets(); len(own) != 1 || own["acme/api"][0] != "x" {
+		t.Errorf("%v", own)
+	}
+}

@@ -33,7 +33,14 @@ func Schema() ([]byte, error) {
 }
 
 func schema() (*jsonschema.Schema, error) {
-	s, err := jsonschema.For[Config](&jsonschema.ForOptions{TypeSchemas: notations()})
+	types := notations()
+	repository, err := jsonschema.For[repositorySettings](&jsonschema.ForOptions{TypeSchemas: types})
+	if err != nil {
+		return nil, err
+	}
+	finish(repository, reflect.TypeFor[repositorySettings](), reflect.Value{})
+	types[reflect.TypeFor[Repository]()] = &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string", MinLength: jsonschema.Ptr(1)}, repository}}
+	s, err := jsonschema.For[Config](&jsonschema.ForOptions{TypeSchemas: types})
 	if err != nil {
 		return nil, err
 	}

@@ -60,3 +60,28 @@ func TestCloneURLOfADeliveryIsHeldAgainstTheConfig(t *testing.T) {
 		t.Errorf("its own: %s", text)
 	}
 }
+
+// Who knows the secret of one repository cannot speak for another.
+func TestRepositoriesHaveSecretsOfTheirOwn(t *testing.T) {
+	text := strings.Replace(fmt.Sprintf(settings, "the shared one"), "github: {", "github: {repositories: {acme/api: {secrets: [the api's own]}}, ", 1)
+	s := startWith(t, t.TempDir(), text, instant)
+	other := []byte(strings.ReplaceAll(string(push("feature/b", "one")), "acme/api", "acme/other"))
+	for i, tc := range []struct {
+		secret string
+		body   []byte
+		want   int
+	}{
+		{"the api's own", push("feature/a", "one"), http.StatusAccepted},
+		{"the shared one", push("feature/a", "one"), http.StatusUnauthorized},
+		{"the api's own", other, http.StatusUnauthorized},
+		{"the shared one", other, http.StatusAccepted},
+	} {
+		if got := s.deliverAs(t, tc.secret, fmt.Sprint("d", i), tc.body); got != tc.want {
+			t.Errorf("%d: %d, want %d", i, got, tc.want)
+		}
+	}
+	s.settled(t, 2)
+	if d, e := s.recorded(t); d != 2 || e != 2 {
+		t.Errorf("%d deliveries and %d executions", d, e)
+	}
+}

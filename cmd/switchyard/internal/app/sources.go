@@ -17,16 +17,15 @@ import (
 func sources(cfg *config.Config) (map[string]webhook.Source, error) {
 	all := map[string]webhook.Source{}
 	for name, s := range cfg.Sources {
-		var source webhook.Source
-		var err error
-		switch s.Provider {
-		case "github":
-			source, err = github.New(s.GitHubWebhook())
-		case "git":
-			source, err = git.New(s.GitWebhook())
-		default:
-			err = fmt.Errorf("provider %q has no webhook", s.Provider)
-		}
+		source, err := webhook.PerRepository(func(secrets []string) (webhook.Source, error) {
+			switch s.Provider {
+			case "github":
+				return github.New(github.Config{Secrets: secrets})
+			case "git":
+				return git.New(git.Config{Secrets: secrets})
+			}
+			return nil, fmt.Errorf("provider %q has no webhook", s.Provider)
+		}, s.Secrets.Reveal(), s.RepositorySecrets())
 		if err == nil {
 			source, err = webhook.From(source, cfg.Origin(name))
 		}
