@@ -44,6 +44,8 @@ type Config struct {
 	file, dir string
 	// read are the files whose content the config depends on.
 	read *files
+	// variables are those that the config names, and whether a secret does.
+	variables map[string]bool
 	// warnings are what the router finds probably not meant.
 	warnings []string
 	// samples are what the routes' environment templates make of a branch.
@@ -216,7 +218,7 @@ func parse(name string, data []byte, read *files, opts []Option) (*Config, error
 	}
 	d := newDecoder(name, read, r.env, r.offline)
 	c := Default()
-	c.file, c.dir, c.read = name, filepath.Dir(name), read
+	c.file, c.dir, c.read, c.variables = name, filepath.Dir(name), read, d.variables
 	if root := d.parse(data); root != nil {
 		d.decode(root, c)
 	}
@@ -229,6 +231,10 @@ func parse(name string, data []byte, read *files, opts []Option) (*Config, error
 
 // File is the path the config was read from.
 func (c *Config) File() string { return c.file }
+
+// Variables are the environment variables that the config names, each with
+// whether it is a part of a secret.
+func (c *Config) Variables() map[string]bool { return c.variables }
 
 // Warnings list what is valid but probably not meant, such as a pattern that a
 // later one takes out.

@@ -36,16 +36,18 @@ type decoder struct {
 	// unresolved holds the paths of values whose reference is not set, when
 	// offline; checks on their content make no sense.
 	unresolved map[string]bool
-	read       *files
-	failed     Errors
-	depth      int
-	nodes      int
+	// variables are those that are named, and whether a secret does.
+	variables map[string]bool
+	read      *files
+	failed    Errors
+	depth     int
+	nodes     int
 }
 
 func newDecoder(name string, read *files, env Env, offline bool) *decoder {
 	return &decoder{
 		name: name, read: read, env: env, offline: offline,
-		anchors: map[string]ast.Node{}, places: map[string]*token.Position{}, unresolved: map[string]bool{},
+		anchors: map[string]ast.Node{}, places: map[string]*token.Position{}, unresolved: map[string]bool{}, variables: map[string]bool{},
 	}
 }
 

@@ -13,8 +13,9 @@ var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // expand fills the references of text in. Offline, a reference to a variable
 // that is not set stays as it is written, and its path is remembered. otherwise
-// is what can be written instead of such a reference.
-func (d *decoder) expand(text, path, otherwise string) (string, bool) {
+// is what can be written instead of such a reference; secret says that the text
+// is one.
+func (d *decoder) expand(text, path, otherwise string, secret bool) (string, bool) {
 	var b strings.Builder
 	ok := true
 	for {
@@ -35,6 +36,7 @@ func (d *decoder) expand(text, path, otherwise string) (string, bool) {
 			d.failValue(path, "${ starts a reference such as ${NAME} or ${NAME:-default}; write $${ for the characters themselves")
 			return "", false
 		}
+		d.variables[name] = d.variables[name] || secret
 		value, set := d.env(name)
 		switch {
 		case hasFallback && value == "":
@@ -53,11 +55,12 @@ func (d *decoder) expand(text, path, otherwise string) (string, bool) {
 
 // secret finds the text of a secret. Offline there is none.
 func (d *decoder) secret(written, path string) (string, bool) {
-	text, ok := d.expand(written, path, "file:PATH")
+	named := strings.HasPrefix(written, "file:")
+	text, ok := d.expand(written, path, "file:PATH", !named)
 	if d.offline || !ok {
 		return "", false
 	}
-	if strings.HasPrefix(written, "file:") {
+	if named {
 		file := d.resolve(strings.TrimPrefix(text, "file:"))
 		data, err := d.read.file(file, maxSecret)
 		if err != nil {

@@ -42,7 +42,7 @@ func (d *decoder) text(n ast.Node, path string) (string, bool) {
 		d.wrongType(n, path, "a text")
 		return "", false
 	}
-	return d.expand(text, path, "${NAME:-default}")
+	return d.expand(text, path, "${NAME:-default}", false)
 }
 
 // known is text, for values that must be read: offline, one whose reference is

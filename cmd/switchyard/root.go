@@ -25,6 +25,9 @@ type cli struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            config.Env
+	// process is the environment of this process, nil where the program runs
+	// within another.
+	process *environment
 	// out and errOut are stdout and stderr for people.
 	out, errOut *output
 	// running is set once a command's own code has begun: errors before that
@@ -46,17 +49,25 @@ type silentError struct{}
 
 func (silentError) Error() string { return "failed" }
 
-// run is the whole program; it returns the exit code.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env config.Env) int {
-	c := &cli{
+// newCLI returns the program as it is called with these.
+func newCLI(stdin io.Reader, stdout, stderr io.Writer, env config.Env) *cli {
+	return &cli{
 		stdin: stdin, stdout: stdout, stderr: stderr, env: env,
 		out: newOutput(stdout, env), errOut: newOutput(stderr, env),
 	}
+}
+
+// run is the whole program; it returns the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env config.Env) int {
+	return newCLI(stdin, stdout, stderr, env).run(ctx, args)
+}
+
+func (c *cli) run(ctx context.Context, args []string) int {
 	root := c.root()
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetIn(c.stdin)
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	return c.exitCode(cmd, err)
 }

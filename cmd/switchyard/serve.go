@@ -34,6 +34,11 @@ func (c *cli) serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if c.process != nil {
+				if err := c.process.hide(cfg.Variables(), log); err != nil {
+					return err
+				}
+			}
 			for _, w := range cfg.Warnings() {
 				log.Warn("the config says what it can hardly mean", zap.String("warning", w))
 			}
@@ -45,7 +50,7 @@ func (c *cli) serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			watcher, err := config.NewWatcher(cfg, service.Reload, log, config.WithEnv(c.env))
+			watcher, err := config.NewWatcher(cfg, c.reload(service), log, config.WithEnv(c.env))
 			if err != nil {
 				return errors.Join(err, service.Close())
 			}
@@ -60,6 +65,18 @@ func (c *cli) serveCommand() *cobra.Command {
 	c.configFlag(cmd, &path)
 	logs = logFlags(cmd)
 	return cmd
+}
+
+// reload applies a changed config, and takes the variables that it was the first
+// to name out of the environment.
+func (c *cli) reload(service *app.App) func(context.Context, *config.Config) error {
+	return func(ctx context.Context, cfg *config.Config) error {
+		err := service.Reload(ctx, cfg)
+		if c.process != nil {
+			c.process.drop(cfg.Variables())
+		}
+		return err
+	}
 }
 
 // onHangup calls f for each SIGHUP until ctx ends.
