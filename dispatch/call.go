@@ -15,7 +15,7 @@ func (d *Dispatcher) call(ctx context.Context, op string, ask func(ctx context.C
 	began := time.Now()
 	callCtx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err := guard(func() error { return ask(callCtx) })
+	err := Guard(func() error { return ask(callCtx) })
 	if err != nil && ctx.Err() != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (d *Dispatcher) called(op string, err error, took time.Duration) {
 	var throttled *ThrottledError
 	var permanent *PermanentError
 	var blocked *BlockedError
-	var fault *faultError
+	var fault *PanicError
 	switch {
 	case err == nil:
 	case errors.As(err, &throttled):

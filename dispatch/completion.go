@@ -171,48 +171,50 @@ func (c *completer) end(p *DeferredDelivery) {
 // tryToComplete completes a delivery, whatever happens: one on which that
 // panics goes on without, since it would panic at every start.
 func (d *Dispatcher) tryToComplete(ctx context.Context, p *DeferredDelivery) {
-	err := guard(func() error { d.completeOne(ctx, p); return nil })
+	err := Guard(func() error { return d.completeOne(ctx, p) })
 	if !d.logFault(err, "complete", zap.String("delivery_id", p.ID)) {
 		return
 	}
 	reason := fmt.Sprintf("asking for it failed (%v): this is a bug in Switchyard, its log says more", err)
-	err = d.persist(ctx, "complete a delivery", func() error { return d.journal.Complete(ctx, p.Seq, nil, 0, reason) })
+	err = d.persist(ctx, "complete a delivery", func() error {
+		return Guard(func() error { return d.journal.Complete(ctx, p.Seq, nil, 0, reason) })
+	})
 	if err == nil {
 		wake(d.expandSoon)
 	}
 }
 
 // completeOne asks for what one delivery left out, and records what came of it.
-func (d *Dispatcher) completeOne(ctx context.Context, p *DeferredDelivery) {
+func (d *Dispatcher) completeOne(ctx context.Context, p *DeferredDelivery) error {
 	var known DeliveryDetail
 	err := d.persist(ctx, "read a delivery that is set aside", func() (err error) {
 		known, err = d.journal.Delivery(ctx, p.ID)
 		return err
 	})
 	if err != nil {
-		return
+		return err
 	}
 	ev := &known.Event
 	err = d.askHost(ctx, ev)
 	if ctx.Err() != nil {
-		return // interrupted is not failed
+		return nil // interrupted is not failed
 	}
 	cfg := d.config()
 	unknown := ""
 	if err != nil {
 		var wait time.Duration
 		if wait, unknown = d.retryHost(p, err, cfg); unknown == "" {
-			d.postpone(ctx, p, ev, wait, err)
-			return
+			return d.postpone(ctx, p, ev, wait, err)
 		}
 		d.log.Warn("a delivery goes on without what its host did not tell", zap.String("delivery_id", p.ID), zap.String("reason", unknown))
 	}
-	err = d.persist(ctx, "complete a delivery", func() error {
+	err = d.persistUnlessPanic(ctx, "complete a delivery", func() error {
 		return d.journal.Complete(ctx, p.Seq, encoded(ev), len(ev.Commits), unknown)
 	})
 	if err == nil {
 		wake(d.expandSoon)
 	}
+	return err
 }
 
 // encoded is an event as the journal keeps it; nil, which leaves it as it is,
@@ -226,11 +228,11 @@ func encoded(ev *event.Event) []byte {
 }
 
 // postpone records a try in vain, with what it found out all the same.
-func (d *Dispatcher) postpone(ctx context.Context, p *DeferredDelivery, ev *event.Event, wait time.Duration, failed error) {
+func (d *Dispatcher) postpone(ctx context.Context, p *DeferredDelivery, ev *event.Event, wait time.Duration, failed error) error {
 	d.log.Warn("asking a git host failed; trying again", zap.String("delivery_id", p.ID), zap.Int("attempt", p.Tries+1), zap.Duration("wait", wait), zap.Error(failed))
 	reason := fmt.Sprintf("the git host, which was asked and said: %v", failed)
-	// On an error ctx has ended; the next process asks again.
-	_ = d.persist(ctx, "postpone a delivery", func() error {
+	// Unless that panicked, ctx has ended; the next process asks again.
+	return d.persistUnlessPanic(ctx, "postpone a delivery", func() error {
 		return d.journal.Postpone(ctx, p.Seq, d.due.now().Add(wait), clip(reason, maxReason), encoded(ev))
 	})
 }
@@ -243,7 +245,7 @@ const maxReason = 500
 func (d *Dispatcher) retryHost(p *DeferredDelivery, err error, cfg Config) (wait time.Duration, unknown string) {
 	var permanent *PermanentError
 	var throttled *ThrottledError
-	var fault *faultError
+	var fault *PanicError
 	switch {
 	case errors.As(err, &permanent) && p.Tries < surely:
 	case errors.Is(err, ErrCannotAsk), errors.As(err, &permanent), errors.As(err, &fault):

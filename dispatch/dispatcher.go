@@ -246,6 +246,16 @@ func (d *Dispatcher) boot(ctx context.Context) error {
 // journal that cannot be written now, for example because the disk is full,
 // recovers by itself.
 func (d *Dispatcher) persist(ctx context.Context, what string, step func() error) error {
+	return d.repeat(ctx, what, step, func(error) bool { return false })
+}
+
+// persistUnlessPanic also ends with a [*PanicError], which would come again: the
+// caller finds the row that is to blame.
+func (d *Dispatcher) persistUnlessPanic(ctx context.Context, what string, step func() error) error {
+	return d.repeat(ctx, what, func() error { return Guard(step) }, func(err error) bool { return errors.As(err, new(*PanicError)) })
+}
+
+func (d *Dispatcher) repeat(ctx context.Context, what string, step func() error, final func(error) bool) error {
 	for try := 0; ; try++ {
 		err := step()
 		if err == nil {
@@ -257,7 +267,7 @@ func (d *Dispatcher) persist(ctx context.Context, what string, step func() error
 			}
 			return nil
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || final(err) {
 			return err
 		}
 		d.stats.journalErrors.Add(1)

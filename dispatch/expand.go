@@ -79,11 +79,7 @@ func (d *Dispatcher) expandSlice(ctx context.Context, pending []PendingDelivery)
 			break
 		}
 	}
-	var changes []Change
-	err := d.persist(ctx, "expand deliveries", func() (err error) {
-		changes, err = d.journal.Expand(ctx, slice)
-		return err
-	})
+	changes, err := d.recordExpansions(ctx, slice, pending)
 	if err != nil {
 		return 0, err
 	}
@@ -111,6 +107,40 @@ func (d *Dispatcher) expandSlice(ctx context.Context, pending []PendingDelivery)
 	wake(d.stopSoon)  // for those that were superseded while running
 	wake(d.startSoon) // and for those that were to be started
 	return len(slice), nil
+}
+
+// recordExpansions writes down a slice of the pending deliveries. Where that
+// panics they go one by one, and the one it is about is recorded with the reason
+// instead of its requests, in slice too.
+func (d *Dispatcher) recordExpansions(ctx context.Context, slice []Expansion, pending []PendingDelivery) ([]Change, error) {
+	var changes []Change
+	write := func(some []Expansion) error {
+		var more []Change
+		err := d.persistUnlessPanic(ctx, "expand deliveries", func() (err error) {
+			more, err = d.journal.Expand(ctx, some)
+			return err
+		})
+		changes = append(changes, more...)
+		return err
+	}
+	err := write(slice)
+	if !d.logFault(err, "expand deliveries", zap.Int("deliveries", len(slice))) {
+		return changes, err
+	}
+	changes = nil
+	for i := range slice {
+		err := write(slice[i : i+1])
+		if p := &pending[i]; d.logFault(err, "expand", zap.String("delivery_id", p.ID)) {
+			slice[i] = inert(p, unrecordable(err, p.ID))
+			err = d.persist(ctx, "expand a delivery without its requests", func() error {
+				return Guard(func() error { _, err := d.journal.Expand(ctx, slice[i:i+1]); return err })
+			})
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return changes, nil
 }
 
 func (d *Dispatcher) expansion(ctx context.Context, p *PendingDelivery, r *rules, known *facts) (Expansion, error) {

@@ -13,24 +13,25 @@ import (
 	"switchyard/internal/safetext"
 )
 
-// faultError is a panic of code that works on one delivery or request. A panic
+// PanicError is a panic of code that works on one delivery or request. A panic
 // that ended the process would end it again at every start, since the row that
 // caused it is still there: the row pays for it, and the rest goes on.
-type faultError struct {
-	text  string
-	stack []byte
+type PanicError struct {
+	// Text is what the panic said, in one line, and Stack where it came from.
+	Text  string
+	Stack []byte
 }
 
-func (e *faultError) Error() string { return "panic: " + e.text }
+func (e *PanicError) Error() string { return "panic: " + e.Text }
 
 // maxFault is how many characters of a panic's value are kept.
 const maxFault = 200
 
-// guard turns a panic of work into a [*faultError].
-func guard(work func() error) (err error) {
+// Guard turns a panic of work into a [*PanicError].
+func Guard(work func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = &faultError{text: safetext.Cut(safetext.Line(fmt.Sprint(v)), maxFault), stack: debug.Stack()}
+			err = &PanicError{Text: safetext.Cut(safetext.Line(fmt.Sprint(v)), maxFault), Stack: debug.Stack()}
 		}
 	}()
 	return work()
@@ -38,13 +39,13 @@ func guard(work func() error) (err error) {
 
 // logFault reports a fault with its stack, and reports whether err is one.
 func (d *Dispatcher) logFault(err error, what string, fields ...zap.Field) bool {
-	var fault *faultError
+	var fault *PanicError
 	if !errors.As(err, &fault) {
 		return false
 	}
 	d.stats.faults.Add(1)
 	d.log.Error("a panic was caught; this is a bug in Switchyard", append(fields,
-		zap.String("step", what), zap.String("panic", fault.text), zap.ByteString("stack", fault.stack))...)
+		zap.String("step", what), zap.String("panic", fault.Text), zap.ByteString("stack", fault.Stack))...)
 	return true
 }
 
@@ -52,16 +53,27 @@ func (d *Dispatcher) logFault(err error, what string, fields ...zap.Field) bool 
 // the delivery is durable all the same.
 func (d *Dispatcher) plan(p Planner, ev *event.Event, id string) event.Plan {
 	var plan event.Plan
-	err := guard(func() error { plan = p.Plan(*ev); return nil })
+	err := Guard(func() error { plan = p.Plan(*ev); return nil })
 	if d.logFault(err, "route for the answer", zap.String("delivery_id", id)) {
 		plan = event.Plan{Ignored: []event.Ignored{unroutable(err, id)}}
 	}
 	return plan
 }
 
-// unroutable is why a delivery whose routing panicked starts nothing.
-func unroutable(err error, id string) event.Ignored {
-	return event.Ignored{Reason: fmt.Sprintf("routing it failed (%v): this is a bug in Switchyard, its log says more; once it is repaired, run: switchyard deliveries replay %s", err, id)}
+// unroutable is why a delivery whose routing panicked starts nothing, and
+// unrecordable why one does whose requests could not be written down for that.
+func unroutable(err error, id string) event.Ignored { return faultOf("routing it", err, id) }
+func unrecordable(err error, id string) event.Ignored {
+	return faultOf("recording its requests", err, id)
+}
+
+func faultOf(what string, err error, id string) event.Ignored {
+	return event.Ignored{Reason: fmt.Sprintf("%s failed (%v): this is a bug in Switchyard, its log says more; once it is repaired, run: switchyard deliveries replay %s", what, err, id)}
+}
+
+// inert is the expansion of a delivery that starts nothing, for one reason.
+func inert(p *PendingDelivery, why event.Ignored) Expansion {
+	return Expansion{Delivery: p.Seq, At: p.ReceivedAt, Ignored: []Ignored{{Ignored: why}}}
 }
 
 // expansionOf is what routing makes of a delivery, or the reason why it cannot
@@ -70,9 +82,9 @@ func unroutable(err error, id string) event.Ignored {
 // An error means that ctx has ended.
 func (d *Dispatcher) expansionOf(ctx context.Context, p *PendingDelivery, r *rules, known *facts) (Expansion, error) {
 	var e Expansion
-	err := guard(func() (err error) { e, err = d.expansion(ctx, p, r, known); return err })
+	err := Guard(func() (err error) { e, err = d.expansion(ctx, p, r, known); return err })
 	if d.logFault(err, "route", zap.String("delivery_id", p.ID)) {
-		return Expansion{Delivery: p.Seq, At: p.ReceivedAt, Ignored: []Ignored{{Ignored: unroutable(err, p.ID)}}}, nil
+		return inert(p, unroutable(err, p.ID)), nil
 	}
 	return e, err
 }
@@ -81,7 +93,7 @@ func (d *Dispatcher) expansionOf(ctx context.Context, p *PendingDelivery, r *rul
 // gone would stop everything of its kind until the next start of the process.
 func (d *Dispatcher) keepGoing(ctx context.Context, name string, work func(context.Context)) {
 	for try := 0; ; try++ {
-		err := guard(func() error { work(ctx); return nil })
+		err := Guard(func() error { work(ctx); return nil })
 		if !d.logFault(err, "worker "+name) || !sleep(ctx, backoff(time.Second, longestLook, try, d.jitter)) {
 			return
 		}
@@ -103,7 +115,7 @@ var (
 )
 
 func (g *guarded) tell(what func()) {
-	if err := guard(func() error { what(); return nil }); err != nil {
+	if err := Guard(func() error { what(); return nil }); err != nil {
 		g.caught(err)
 	}
 }

@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -187,6 +188,37 @@ type cracked struct {
 	record  string       // on the record of the end of this one
 	pending atomic.Int64 // on so many looks for deliveries
 	deliver atomic.Bool  // on every look at one
+	// expand and complete are what it panics on in writing: a request, and
+	// what was learned of a delivery.
+	expand, complete string
+	// caught: panics in writing come as errors, as the file's writer reports them.
+	caught bool
+}
+
+func (c *cracked) panic(text string) error {
+	fault := func() error { panic(text) }
+	if c.caught {
+		return fmt.Errorf("write: %w", dispatch.Guard(fault))
+	}
+	return fault()
+}
+
+func (c *cracked) Expand(ctx context.Context, all []dispatch.Expansion) ([]dispatch.Change, error) {
+	for i := range all {
+		for n := range all[i].Requests {
+			if all[i].Requests[n].ID == c.expand {
+				return nil, c.panic("expand " + c.expand)
+			}
+		}
+	}
+	return c.Journal.Expand(ctx, all)
+}
+
+func (c *cracked) Complete(ctx context.Context, seq int64, ev []byte, commits int, unknown string) error {
+	if c.complete != "" && strings.Contains(string(ev), c.complete) {
+		return c.panic("complete " + c.complete)
+	}
+	return c.Journal.Complete(ctx, seq, ev, commits, unknown)
 }
 
 func (c *cracked) Delivery(ctx context.Context, id string) (dispatch.DeliveryDetail, error) {
@@ -199,7 +231,7 @@ func (c *cracked) Delivery(ctx context.Context, id string) (dispatch.DeliveryDet
 func (c *cracked) Record(ctx context.Context, r dispatch.Records) ([]dispatch.Change, error) {
 	for i := range r.Started {
 		if strings.Contains(r.Started[i].ARN, c.record) {
-			panic("record of " + c.record)
+			return nil, c.panic("record of " + c.record)
 		}
 	}
 	return c.Journal.Record(ctx, r)
@@ -212,13 +244,68 @@ func (c *cracked) Pending(ctx context.Context, limit int) ([]dispatch.PendingDel
 	return c.Journal.Pending(ctx, limit)
 }
 
+// bothWays runs a test on a journal that panics, and on one that reports it.
+func bothWays(t *testing.T, test func(t *testing.T, path string, caught bool)) {
+	t.Helper()
+	for name, caught := range map[string]bool{"here": false, "in the writer": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, path string) { test(t, path, caught) })
+		})
+	}
+}
+
 func TestPanicOfARecordEndsOneRequest(t *testing.T) {
-	bubble(t, func(t *testing.T, path string) {
-		c := &cracked{record: ":bad-r"}
+	bothWays(t, func(t *testing.T, path string, caught bool) {
+		c := &cracked{record: ":bad-r", caught: caught}
 		s := runOn(t, path, func(j dispatch.Journal) dispatch.Journal { c.Journal = j; return c }, newEngine(), oneRoute, dispatch.Config{})
 		defer s.stop()
 		s.accept(push("d1", "a", "bad", "b"))
 		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning, "bad-r": dispatch.StateDead, "b-r": dispatch.StateRunning})
+	})
+}
+
+func TestPanicOfAnExpansionCostsOneDelivery(t *testing.T) {
+	bothWays(t, func(t *testing.T, path string, caught bool) {
+		c := &cracked{expand: "bad-r", record: "nobody", caught: caught}
+		on := func(j dispatch.Journal) dispatch.Journal { c.Journal = j; return c }
+		e := newEngine()
+		for range 2 { // the next process is no worse off
+			s := runOn(t, path, on, e, oneRoute, dispatch.Config{})
+			for id, sha := range map[string]string{"d1": "a", "d2": "bad", "d3": "b"} {
+				s.accept(push(id, sha))
+			}
+			s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning, "b-r": dispatch.StateRunning})
+			d, err := s.Delivery(t.Context(), "github:d2")
+			if err != nil || d.State != dispatch.DeliveryExpanded || len(d.Reasons) != 1 ||
+				!strings.Contains(d.Reasons[0].Reason, "expand bad-r") || !strings.Contains(d.Reasons[0].Reason, "deliveries replay github:d2") {
+				t.Errorf("%+v, %v", d, err)
+			}
+			s.stop()
+		}
+		c.expand = ""
+		s := runOn(t, path, on, e, oneRoute, dispatch.Config{})
+		defer s.stop()
+		if _, err := s.Replay(t.Context(), "github:d2"); err != nil {
+			t.Fatal(err)
+		}
+		s.want(map[string]dispatch.State{"bad-r": dispatch.StateRunning})
+	})
+}
+
+func TestPanicOfWhatAHostToldIsGivenUp(t *testing.T) {
+	bothWays(t, func(t *testing.T, path string, caught bool) {
+		c := &cracked{complete: "poison", record: "nobody", caught: caught}
+		h := &host{commits: map[string][]event.Commit{"a": {told("a", "poison", "x")}}}
+		s := runOn(t, path, func(j dispatch.Journal) dispatch.Journal { c.Journal = j; return c }, newEngine(), oneRoute, dispatch.Config{}, dispatch.WithHost(h))
+		defer s.stop()
+		ev := push("d1", "a")
+		ev.After, ev.Truncated, ev.Commits[0].Message = "a", true, ""
+		s.accept(ev)
+		time.Sleep(time.Minute)
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning})
+		if got := s.reasons("github:d1"); len(got) == 0 || !strings.Contains(got[0], "a bug in Switchyard") {
+			t.Errorf("%q", got)
+		}
 	})
 }
 

@@ -97,7 +97,7 @@ func (d *Dispatcher) record(ctx context.Context, idle <-chan struct{}) {
 }
 
 func (d *Dispatcher) recordBatch(ctx context.Context, batch []result) {
-	err := guard(func() error { d.recordResults(ctx, batch); return nil })
+	err := Guard(func() error { return d.recordResults(ctx, batch) })
 	if d.logFault(err, "record results", zap.Int("results", len(batch))) {
 		if len(batch) > 1 { // find the one it is about
 			for i := range batch {
@@ -129,7 +129,7 @@ func (d *Dispatcher) endFaulted(ctx context.Context, r *result, fault error) {
 	if r.x == nil {
 		return
 	}
-	err := guard(func() error {
+	err := Guard(func() error {
 		changes, err := d.write(ctx, Records{Ended: []EndRecord{*faulted(r.x, fault, d.now())}, At: d.now()})
 		d.publish(changes)
 		return err
@@ -139,10 +139,14 @@ func (d *Dispatcher) endFaulted(ctx context.Context, r *result, fault error) {
 	}
 }
 
-func (d *Dispatcher) recordResults(ctx context.Context, batch []result) {
+// recordResults fails only when writing them panics.
+func (d *Dispatcher) recordResults(ctx context.Context, batch []result) error {
 	records := d.gather(batch)
 	if len(records.Started)+len(records.Failed)+len(records.Ended) > 0 {
 		changes, err := d.write(ctx, records)
+		if errors.As(err, new(*PanicError)) {
+			return err
+		}
 		if err != nil {
 			// Only at shutdown. The next process starts the same names again,
 			// and asks the engine for those that run.
@@ -155,10 +159,11 @@ func (d *Dispatcher) recordResults(ctx context.Context, batch []result) {
 		}
 		d.publish(changes)
 	}
+	return nil
 }
 
-// write repeats until the journal has it; once ctx has ended it tries one last
-// time, without ctx.
+// write repeats until the journal has it, or until that panics; once ctx has
+// ended it tries one last time, without ctx.
 func (d *Dispatcher) write(ctx context.Context, records Records) ([]Change, error) {
 	var changes []Change
 	step := func(ctx context.Context) (err error) {
@@ -166,8 +171,9 @@ func (d *Dispatcher) write(ctx context.Context, records Records) ([]Change, erro
 		return err
 	}
 	if ctx.Err() == nil {
-		if d.persist(ctx, "record results", func() error { return step(ctx) }) == nil {
-			return changes, nil
+		err := d.persistUnlessPanic(ctx, "record results", func() error { return step(ctx) })
+		if err == nil || errors.As(err, new(*PanicError)) {
+			return changes, err
 		}
 	}
 	const grace = 5 * time.Second

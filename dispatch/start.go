@@ -216,7 +216,7 @@ func (s *starter) settle(ctx context.Context, n int) {
 
 // run starts one request, whatever happens.
 func (s *starter) run(ctx context.Context, x *Execution) {
-	err := guard(func() error { s.startOne(ctx, x); return nil })
+	err := Guard(func() error { s.startOne(ctx, x); return nil })
 	if s.logFault(err, "start", zap.String("request_id", x.ID)) {
 		s.results <- result{x: x, ended: faulted(x, err, s.now())}
 	}
@@ -233,7 +233,7 @@ func (d *Dispatcher) startOne(ctx context.Context, x *Execution) {
 	spanCtx, endSpan := d.tracer.Start(ctx, x)
 	var started Started
 	err := d.call(spanCtx, "start", func(ctx context.Context) error {
-		err := guard(func() (err error) {
+		err := Guard(func() (err error) {
 			started, err = d.engine.Start(ctx, x.StateMachine, x.ID, x.Input)
 			return err
 		})

@@ -110,7 +110,7 @@ func (s *stopper) begin(ctx context.Context, x *Execution) bool {
 // tryToStop stops one execution, whatever happens.
 func (d *Dispatcher) tryToStop(ctx context.Context, x *Execution) result {
 	var r result
-	err := guard(func() error { r = d.stopOne(ctx, x); return nil })
+	err := Guard(func() error { r = d.stopOne(ctx, x); return nil })
 	if d.logFault(err, "stop", zap.String("request_id", x.ID)) {
 		return d.stopLater(x, err)
 	}

@@ -138,7 +138,7 @@ func (d *Dispatcher) ask(ctx context.Context, x *Execution) bool {
 	begun = d.yield.do(ctx, func() {
 		a.calls.Go(func() {
 			defer func() { a.end(x); <-a.slots }()
-			err := guard(func() error { d.pollOne(ctx, x); return nil })
+			err := Guard(func() error { d.pollOne(ctx, x); return nil })
 			d.logFault(err, "ask for an execution", zap.String("request_id", x.ID))
 		})
 	})

@@ -203,6 +203,14 @@ func (w *writer) group(appends []*appending, first *work) {
 		// Not the deliveries' fault: they go again, alone.
 		w.group(appends, nil)
 		return
+	case !inserted && len(appends) > 1 && errors.As(err, new(*dispatch.PanicError)):
+		for i := range appends { // one of them is to blame
+			w.group(appends[i:i+1], nil)
+		}
+		if first != nil {
+			w.group(nil, first)
+		}
+		return
 	case err == nil:
 		w.appended.Add(int64(len(appends)))
 		if len(appends) > 0 {
@@ -229,15 +237,17 @@ func (w *writer) group(appends []*appending, first *work) {
 // errBroken marks a failure that took the whole transaction with it.
 var errBroken = errors.New("the transaction was rolled back")
 
-// runIn runs a write so that its failure undoes it alone.
+// runIn runs a write so that its failure undoes it alone. A panic is a failure
+// like any other.
 func runIn(c *conn, run func(*conn) error, savepoint bool) error {
+	guarded := func() error { return dispatch.Guard(func() error { return run(c) }) }
 	if !savepoint {
-		return run(c)
+		return guarded()
 	}
 	if _, err := c.exec("SAVEPOINT work"); err != nil {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
-	failed := run(c)
+	failed := guarded()
 	if failed != nil {
 		if _, err := c.exec("ROLLBACK TO work"); err != nil {
 			return fmt.Errorf("%w: %w", errBroken, failed)
@@ -251,8 +261,17 @@ func runIn(c *conn, run func(*conn) error, savepoint bool) error {
 
 // transaction runs fn and commits. After an error the connection is given up:
 // what state it is in, and whether a commit that failed was applied, is for
-// SQLite to find out when it opens the file again.
+// SQLite to find out when it opens the file again. So it is after a panic, which
+// becomes a [*dispatch.PanicError].
 func (w *writer) transaction(fn func(*conn) error) error {
+	err := dispatch.Guard(func() error { return w.commit(fn) })
+	if errors.As(err, new(*dispatch.PanicError)) {
+		w.drop()
+	}
+	return err
+}
+
+func (w *writer) commit(fn func(*conn) error) error {
 	if w.conn == nil {
 		if err := w.reopen(); err != nil {
 			return w.inTrouble(err)
@@ -308,7 +327,7 @@ func (w *writer) reopen() error {
 
 func (w *writer) drop() {
 	if w.conn != nil {
-		_ = w.conn.close() // it is given up, and what it did not commit with it
+		_ = dispatch.Guard(w.conn.close) // it is given up, and what it did not commit with it
 		w.conn = nil
 	}
 }
