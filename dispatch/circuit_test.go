@@ -250,3 +250,26 @@ func TestBlockedIsToldToTheObserver(t *testing.T) {
 		}
 	})
 }
+
+// unspeakable is an error that panics when somebody reads it.
+type unspeakable struct{}
+
+func (unspeakable) Error() string { panic("cannot say") }
+
+// A probe that panics tells nothing of the state machine: the next one probes.
+func TestProbeThatPanicsIsFollowedByAnother(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		f := newForbidden("bad")
+		s := runOn(t, path, unchanged, f, byRoute{planner{routes: []string{"bad"}}}, dispatch.Config{})
+		defer s.stop()
+		s.accept(push("d1", "a"))
+		s.want(map[string]dispatch.State{"a-bad": dispatch.StateReady})
+		f.set("bad", &dispatch.BlockedError{Err: unspeakable{}})
+		time.Sleep(10 * time.Minute)
+		s.want(map[string]dispatch.State{"a-bad": dispatch.StateDead})
+		f.set("bad", nil)
+		s.accept(push("d2", "b"))
+		time.Sleep(time.Hour)
+		s.want(map[string]dispatch.State{"b-bad": dispatch.StateRunning})
+	})
+}

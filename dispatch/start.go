@@ -218,6 +218,7 @@ func (s *starter) settle(ctx context.Context, n int) {
 func (s *starter) run(ctx context.Context, x *Execution) {
 	err := Guard(func() error { s.startOne(ctx, x); return nil })
 	if s.logFault(err, "start", zap.String("request_id", x.ID)) {
+		s.blocked.inconclusive(x.StateMachine) // in case it was a probe
 		s.results <- result{x: x, ended: faulted(x, err, s.now())}
 	}
 	s.returned <- struct{}{}
