@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/config"
+	"switchyard/dispatch"
 	"switchyard/webhook/git/hook"
 )
 
@@ -24,6 +26,8 @@ type hookCatchUp struct {
 	log *zap.Logger
 	// current returns the config in force.
 	current func() *config.Config
+	// send has one repository report, and writes down what it said.
+	send func(ctx context.Context, path string, said io.Writer) error
 	// trouble is what was logged last of each repository, by its path.
 	trouble map[string]string
 }
@@ -35,7 +39,7 @@ const (
 )
 
 func newHookCatchUp(current func() *config.Config, log *zap.Logger) *hookCatchUp {
-	return &hookCatchUp{log: log.Named("githooks"), current: current, trouble: map[string]string{}}
+	return &hookCatchUp{log: log.Named("githooks"), current: current, send: flushHook, trouble: map[string]string{}}
 }
 
 // Run goes through the repositories at once and then every few minutes, until
@@ -68,16 +72,28 @@ func localRepositories(cfg *config.Config) []string {
 	return slices.Compact(paths)
 }
 
+// flushHook is "switchyard hook flush" for a repository.
+func flushHook(ctx context.Context, path string, said io.Writer) error {
+	h, err := hook.At(ctx, path)
+	if err != nil {
+		return err
+	}
+	return h.Flush(ctx, said, false, 0)
+}
+
+// flush gives a repository its turn. One on which that panics costs no more.
 func (c *hookCatchUp) flush(ctx context.Context, path string) {
 	ctx, cancel := context.WithTimeout(ctx, hookCatchUpTimeout)
 	defer cancel()
-	h, err := hook.At(ctx, path)
-	if err == nil {
-		var said bytes.Buffer
-		err = h.Flush(ctx, &said, false, 0)
-		for lines := bufio.NewScanner(&said); lines.Scan(); {
-			c.log.Info("caught up with a repository", zap.String("path", path), zap.String("said", lines.Text()))
-		}
+	var said bytes.Buffer
+	err := dispatch.Guard(func() error { return c.send(ctx, path, &said) })
+	for lines := bufio.NewScanner(&said); lines.Scan(); {
+		c.log.Info("caught up with a repository", zap.String("path", path), zap.String("said", lines.Text()))
+	}
+	var fault *dispatch.PanicError
+	if errors.As(err, &fault) && c.trouble[path] != err.Error() {
+		c.log.Error("a panic was caught; this is a bug in Switchyard", zap.String("step", "catch up with a repository"),
+			zap.String("path", path), zap.String("panic", fault.Text), zap.ByteString("stack", fault.Stack))
 	}
 	switch {
 	case errors.Is(err, hook.ErrNotInstalled), errors.Is(ctx.Err(), context.Canceled):
