@@ -20,8 +20,9 @@ const (
 	// completionsOf how many of one source: a host that hangs holds up no other.
 	completions   = 8
 	completionsOf = 2
-	// deferredPage is how many of those that are due are read at once.
-	deferredPage = 1000
+	// deferredPage is how many of those that are due are read at once: more than
+	// can be under way.
+	deferredPage = 64
 	// surely is how often a host is asked again although it refuses for good: a
 	// delivery may be ahead of what its API knows, by seconds.
 	surely = 3
@@ -105,17 +106,19 @@ func (d *Dispatcher) complete(ctx context.Context) {
 		var page []DeferredDelivery
 		var next time.Time
 		err := d.persist(ctx, "read deliveries that are set aside", func() (err error) {
-			page, next, err = d.journal.Deferred(ctx, d.due.now(), deferredPage)
+			page, next, err = d.journal.Deferred(ctx, d.due.now(), deferredPage, c.busy())
 			return err
 		})
 		if err != nil {
 			continue // persist has tried long enough
 		}
+		begun := false
 		for i := range page {
 			p := &page[i]
 			if !c.begin(p) {
 				continue
 			}
+			begun = true
 			calls.Go(func() {
 				d.tryToComplete(ctx, p)
 				c.end(p)
@@ -124,6 +127,9 @@ func (d *Dispatcher) complete(ctx context.Context) {
 				default:
 				}
 			})
+		}
+		if begun && len(page) == deferredPage {
+			continue // others may be due behind what has become busy
 		}
 		wait := idle.pause()
 		if !next.IsZero() {
@@ -138,6 +144,20 @@ func (d *Dispatcher) complete(ctx context.Context) {
 		case <-timer.C:
 		}
 	}
+}
+
+// busy are the sources of which as many are being completed as may be.
+func (c *completer) busy() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	counts := map[string]int{}
+	var busy []string
+	for _, source := range c.underWay {
+		if counts[source]++; counts[source] == completionsOf {
+			busy = append(busy, source)
+		}
+	}
+	return busy
 }
 
 // begin takes a delivery, unless it is being completed already or there are

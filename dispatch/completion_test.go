@@ -383,3 +383,36 @@ func TestGivenUpPushStartsWhatItHas(t *testing.T) {
 		s.same("no reasons", s.reasons("github:d1"), nil)
 	})
 }
+
+// However many deliveries of a source whose host hangs are due, those of
+// others, which fell due later, are completed meanwhile.
+func TestHostThatHangsKeepsNoOtherSourceWaiting(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		h := &host{commit: map[string]event.Commit{"good": told("good", "m", "x")}}
+		h.answer(func(ctx context.Context, source string, _ int) error {
+			if source != "slow" {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		s := run(t, path, newEngine(), picky{oneRoute}, dispatch.Config{CallTimeout: 24 * time.Hour, MaxPending: 1000}, dispatch.WithHost(h))
+		defer s.stop()
+		const many = 200
+		for i := range many {
+			ev := pulled(fmt.Sprint("s", i), i+1, fmt.Sprint("slow", i))
+			ev.Source = "slow"
+			s.accept(ev)
+		}
+		settle()
+		if depth, err := s.Depth(t.Context()); err != nil || depth.Completing != many {
+			t.Fatalf("%+v, %v", depth, err)
+		}
+		s.accept(pulled("d1", 1, "good"))
+		settle()
+		s.want(map[string]dispatch.State{"good-r": dispatch.StateRunning})
+		if n := len(h.calls()); n != 3 {
+			t.Errorf("the hosts were asked %d times", n)
+		}
+	})
+}

@@ -77,8 +77,9 @@ type Appender interface {
 // not fit a delivery's state, because it was applied before, changes nothing.
 type Deferrals interface {
 	// Deferred returns those whose time to ask the git host has come, at most
-	// limit; and when the next one's comes, as Due does.
-	Deferred(ctx context.Context, now time.Time, limit int) ([]DeferredDelivery, time.Time, error)
+	// limit; and when the next one's comes, as Due does. However many of the
+	// sources to be left out wait, they take no place in the answer.
+	Deferred(ctx context.Context, now time.Time, limit int, except []string) ([]DeferredDelivery, time.Time, error)
 	// Postpone counts a try in vain and sets the time of the next. learned, the
 	// event with what was found out so far, takes the event's place unless nil.
 	Postpone(ctx context.Context, delivery int64, due time.Time, reason string, learned []byte) error

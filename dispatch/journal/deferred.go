@@ -64,14 +64,18 @@ func pendingAgain(c *conn, delivery int64) error {
 
 const (
 	deferredQuery = `SELECT f.delivery, d.source, d.delivery_id, f.since, f.tries FROM deferred f JOIN deliveries d ON d.seq = f.delivery
-		WHERE f.due_at > 0 AND f.due_at <= ? ORDER BY f.due_at LIMIT ?`
+		WHERE f.due_at > 0 AND f.due_at <= ? AND d.source NOT IN (SELECT value FROM json_each(?)) ORDER BY f.due_at LIMIT ?`
 	nextDeferredQuery = `SELECT due_at FROM deferred WHERE due_at > 0 AND due_at > ? ORDER BY due_at LIMIT 1`
 )
 
 // Deferred implements [dispatch.Deferrals].
-func (j *SQLite) Deferred(ctx context.Context, now time.Time, limit int) ([]dispatch.DeferredDelivery, time.Time, error) {
+func (j *SQLite) Deferred(ctx context.Context, now time.Time, limit int, except []string) ([]dispatch.DeferredDelivery, time.Time, error) {
+	out, err := leftOut(except)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
 	var due []dispatch.DeferredDelivery
-	err := j.read(ctx, func(s scan) error {
+	err = j.read(ctx, func(s scan) error {
 		var p dispatch.DeferredDelivery
 		var source, id string
 		var since int64
@@ -79,7 +83,7 @@ func (j *SQLite) Deferred(ctx context.Context, now time.Time, limit int) ([]disp
 		p.ID, p.Since = dispatch.DeliveryID(source, id), timeOf(since)
 		due = append(due, p)
 		return err
-	}, deferredQuery, millis(now), limit)
+	}, deferredQuery, millis(now), out, limit)
 	if err != nil || len(due) == limit {
 		return due, time.Time{}, err
 	}

@@ -210,6 +210,16 @@ func (j *SQLite) Unfinished(ctx context.Context) (dispatch.Depth, error) {
 	return d, err
 }
 
+// leftOut is a list of names for a query that leaves them out. It is not null for
+// none: nothing is known to be outside of a set with NULL.
+func leftOut(names []string) (string, error) {
+	text, err := json.Marshal(append([]string{}, names...))
+	if err != nil {
+		return "", fmt.Errorf("encode what is to be left out: %w", err)
+	}
+	return string(text), nil
+}
+
 // conditions are what comes after WHERE.
 type conditions struct {
 	text strings.Builder

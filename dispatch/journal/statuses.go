@@ -2,8 +2,6 @@ package journal
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"math"
 	"time"
 
@@ -63,10 +61,9 @@ const nextStatusesQuery = `SELECT version, source, repository, sha, context, exe
 
 // NextStatuses implements [dispatch.Outbox].
 func (j *SQLite) NextStatuses(ctx context.Context, q dispatch.StatusQuery) ([]dispatch.Status, error) {
-	// Not null for none: nothing is known to be outside of a set with NULL.
-	except, err := json.Marshal(append([]string{}, q.Except...))
+	except, err := leftOut(q.Except)
 	if err != nil {
-		return nil, fmt.Errorf("encode repositories to leave out: %w", err)
+		return nil, err
 	}
 	horizon := int64(math.MaxInt64)
 	if !q.Horizon.IsZero() {
@@ -81,7 +78,7 @@ func (j *SQLite) NextStatuses(ctx context.Context, q dispatch.StatusQuery) ([]di
 		st.State, st.WantedAt = dispatch.StatusState(state), timeOf(wanted)
 		next = append(next, st)
 		return err
-	}, nextStatusesQuery, q.Source, millis(q.Now), horizon, string(except), q.Limit)
+	}, nextStatusesQuery, q.Source, millis(q.Now), horizon, except, q.Limit)
 	return next, err
 }
 

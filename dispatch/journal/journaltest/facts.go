@@ -1,6 +1,8 @@
 package journaltest
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,13 +103,22 @@ func setAside(t *testing.T, f *fixture) {
 	depth, err := f.j.Unfinished(t.Context())
 	f.must(err)
 	f.diff("depth", dispatch.Depth{Completing: 1, Ready: 1}, depth)
-	due, next, err := f.j.Deferred(t.Context(), f.now, 10)
+	due, next, err := f.j.Deferred(t.Context(), f.now, 10, nil)
 	f.must(err)
 	f.diff("due", []dispatch.DeferredDelivery{{Seq: a, ID: "github:a", Since: f.now}}, due)
 	f.diff("nothing later", true, next.IsZero())
+	for _, except := range [][]string{{"other"}, {"github"}, {"other", "github"}} {
+		some, _, err := f.j.Deferred(t.Context(), f.now, 1, except)
+		f.must(err)
+		want := due
+		if slices.Contains(except, "github") {
+			want = nil
+		}
+		f.diff(fmt.Sprintf("without %q", except), len(want), len(some))
+	}
 	later := f.now.Add(time.Minute)
 	f.must(f.j.Postpone(t.Context(), a, later, "it said 502", []byte(`{"delivery_id":"a","sender":"partly"}`)))
-	due, next, err = f.j.Deferred(t.Context(), f.now, 10)
+	due, next, err = f.j.Deferred(t.Context(), f.now, 10, nil)
 	f.must(err)
 	f.diff("not due", 0, len(due))
 	f.diff("but then", true, next.Equal(later))
@@ -126,14 +137,14 @@ func setAside(t *testing.T, f *fixture) {
 	n, err := f.j.Hasten(t.Context(), "", f.now.Add(5*time.Minute), f.now)
 	f.must(err)
 	f.diff("hastened", 1, n)
-	due, _, err = f.j.Deferred(t.Context(), f.now, 10)
+	due, _, err = f.j.Deferred(t.Context(), f.now, 10, nil)
 	f.must(err)
 	f.diff("due by the right clock", []dispatch.DeferredDelivery{{Seq: c, ID: "github:c", Since: f.now}}, due)
 	f.must(f.j.Complete(t.Context(), c, nil, 0, ""))
 	f.diff("c is expanded", []string{}, f.onLane(c, "ahead", false))
 	// A person wants it tried now.
 	f.must(f.j.Reopen(t.Context(), "github:a"))
-	due, _, err = f.j.Deferred(t.Context(), f.now, 10)
+	due, _, err = f.j.Deferred(t.Context(), f.now, 10, nil)
 	f.must(err)
 	f.diff("due at once", 1, len(due))
 	f.diff("and not expanded without", []string{}, f.pendingIDs())
@@ -178,7 +189,7 @@ func laneKeepsOrder(t *testing.T, f *fixture) {
 			t.Errorf("%s: %+v", id, d)
 		}
 	}
-	due, _, err := f.j.Deferred(t.Context(), f.now, 10)
+	due, _, err := f.j.Deferred(t.Context(), f.now, 10, nil)
 	f.must(err)
 	f.diff("one asks at a time", 1, len(due))
 	f.must(f.j.Complete(t.Context(), seq["a"], nil, 0, ""))
