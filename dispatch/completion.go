@@ -217,7 +217,7 @@ func (d *Dispatcher) completeOne(ctx context.Context, p *DeferredDelivery) error
 	ev := &known.Event
 	err = d.askHost(ctx, ev)
 	if ctx.Err() != nil {
-		return nil // interrupted is not failed
+		return nil //nolint:nilerr // interrupted is not failed
 	}
 	cfg := d.config()
 	unknown := ""
