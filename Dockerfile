@@ -8,11 +8,11 @@ ARG VERSION=dev
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /out/switchyard ./cmd/switchyard
 
-# The embedded engine's local builds need git and a shell, so the base is a
+# The embedded engine's local builds need git, a shell and bubblewrap, so the base is a
 # slim Debian and not an empty image. With AWS as the engine neither is used.
 FROM debian:bookworm-slim
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates git \
+ && apt-get install -y --no-install-recommends bubblewrap ca-certificates git \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --create-home --home-dir /var/lib/switchyard --shell /usr/sbin/nologin switchyard
 COPY --from=build /out/switchyard /usr/local/bin/switchyard

@@ -10,3 +10,5 @@ export MOTO_SERVER="$bin/moto/bin/moto_server"
 # Debian 12's awscli (2.9) has no commands for aliases of state machines yet.
 [ -x "$bin/awscli/bin/aws" ] || python_env "$bin/awscli" awscli
 export SWITCHYARD_AWS_CLI="$bin/awscli/bin/aws"
+# What isolates local builds.
+command -v bwrap >/dev/null || { apt-get update -qq && apt-get install -y -qq bubblewrap >/dev/null; }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -46,6 +47,7 @@ func (d *decoder) checkAll(c *Config) {
 		}
 	}
 	d.checkRoutes(c)
+	d.checkBuilds(c)
 	if c.DataDir == "" {
 		d.failValue("data_dir", "is empty")
 	}
@@ -131,6 +133,39 @@ func (d *decoder) checkEngine(e *Engine) {
 		d.checkURL(at+".http", f.HTTP)
 	}
 }
+
+// checkBuilds holds what is asked of builds against their isolation.
+func (d *decoder) checkBuilds(c *Config) {
+	if c.Engine.Embedded == nil {
+		return
+	}
+	const at = "engine.embedded.builds"
+	b := c.Engine.Embedded.Builds
+	for key, paths := range map[string][]string{"visible": b.Visible, "writable": b.Writable} {
+		for i, path := range paths {
+			at := d.item(at+"."+key, i)
+			if !filepath.IsAbs(path) && !d.unresolved[at] {
+				d.failValue(at, "%q is not an absolute path", path)
+			}
+		}
+	}
+	if b.Isolation != "none" {
+		return
+	}
+	for _, name := range sorted(c.Engine.Embedded.Projects) {
+		if c.Engine.Embedded.Projects[name].Network == "none" {
+			d.failValue(join("engine.embedded.projects", name)+".network", "none needs isolated builds, and %s.isolation is none", at)
+		}
+	}
+	for i := range c.Routes {
+		if c.Routes[i].TakesForks() {
+			d.failValue(fmt.Sprintf("routes[%d].forks", i), "%s runs what strangers write, which needs isolated builds; set %s.isolation to bubblewrap, or forks to never", c.Routes[i].Forks, at)
+		}
+	}
+}
+
+// TakesForks reports whether pull requests from forks can start the route.
+func (r *Route) TakesForks() bool { return r.Forks != "" && r.Forks != "never" }
 
 func (d *decoder) checkStateMachine(name string, m StateMachine, c *Config) {
 	at := join("state_machines", name)

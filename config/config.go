@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"switchyard/router"
@@ -235,6 +236,15 @@ func (c *Config) File() string { return c.file }
 // Variables are the environment variables that the config names, each with
 // whether it is a part of a secret.
 func (c *Config) Variables() map[string]bool { return c.variables }
+
+// Files are the paths of what the config was made from: its file, and those
+// that it names for secrets and definitions.
+func (c *Config) Files() []string {
+	if c.read == nil {
+		return nil
+	}
+	return slices.Clone(c.read.names)
+}
 
 // Warnings list what is valid but probably not meant, such as a pattern that a
 // later one takes out.

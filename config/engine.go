@@ -18,6 +18,7 @@ type Embedded struct {
 	Keys      []AccessKey         `json:"keys,omitzero" jsonschema:"Access keys of that port. Without one the service makes its own at the first start, in engine.keys in data_dir; switchyard engine keys prints it. Several while one is rotated out."`
 	Hosts     Strings             `json:"hosts,omitzero" jsonschema:"Names by which clients call that port, beside the loopback's and the address that it listens on: of this machine, a proxy or a container. Requests to other names are refused."`
 	MaxBuilds int                 `json:"max_builds,omitzero" jsonschema:"How many local builds run at once. 0: one for each CPU." min:"0"`
+	Builds    Builds              `json:"builds,omitzero" jsonschema:"How local builds are kept apart, and what each may use."`
 	Objects   string              `json:"objects,omitzero" jsonschema:"Folder that stands for S3: distributed Maps read and write the object KEY of the bucket BUCKET as the file BUCKET/KEY in it. Relative to this file's folder. Left out, ItemReader and ResultWriter fail."`
 	Projects  map[string]Project  `json:"projects,omitzero" jsonschema:"What codebuild:startBuild runs on this machine, by ProjectName."`
 	Functions map[string]Function `json:"functions,omitzero" jsonschema:"What a Lambda ARN or name runs on this machine."`
@@ -36,12 +37,23 @@ const (
 	AuthNone = "none"
 )
 
+// Builds are what holds for all local builds.
+type Builds struct {
+	Isolation string  `json:"isolation,omitzero" jsonschema:"Whether builds run in namespaces of their own: bubblewrap (refuses to start where it does not work), auto (bubblewrap where it works, else none with a warning) or none. Default: auto." enum:"auto,bubblewrap,none"`
+	Visible   Strings `json:"visible,omitzero" jsonschema:"Absolute paths that isolated builds see beside the system's programs, read-only, such as the folder of a toolchain."`
+	Writable  Strings `json:"writable,omitzero" jsonschema:"Absolute paths that all isolated builds share and may change, such as a download cache. What one build puts there, all later ones use."`
+	Disk      Size    `json:"disk,omitzero" jsonschema:"How much disk the files of one running build may take; above it the build is ended. Default: 10GB."`
+	Processes int     `json:"processes,omitzero" jsonschema:"How many processes an isolated build may have at once. Default: 4096." min:"1"`
+	OpenFiles int     `json:"open_files,omitzero" jsonschema:"How many files each process of an isolated build may have open. Default: 65536." min:"16"`
+}
+
 // Project is a local build.
 type Project struct {
 	Buildspec   string            `json:"buildspec,omitzero" jsonschema:"Buildspec file in the checkout. Default: buildspec.yml."`
 	Repository  string            `json:"repository,omitzero" jsonschema:"Where to fetch from when the build's input does not say: URL or path."`
 	Timeout     Duration          `json:"timeout,omitzero" jsonschema:"How long one build may take. Default: 60m."`
 	Environment map[string]string `json:"environment,omitzero" jsonschema:"Environment variables of the build."`
+	Network     string            `json:"network,omitzero" jsonschema:"Whether builds use the network as this machine does (host) or have none, not even this machine's loopback (none, which needs isolation). Default: host." enum:"host,none"`
 }
 
 // Function stands for a Lambda function.

@@ -20,11 +20,19 @@ import (
 // The service is killed again and again in the midst of programs and builds,
 // and is away for a moment each time. Each of them comes to its end once:
 // what ended meanwhile is not run again, whatever the kill hit.
+//
+// That holds for isolated builds, which die with the service, as for others.
 func TestKilledServiceFinishesNoTaskTwice(t *testing.T) {
+	for _, isolation := range []string{"auto", "none"} {
+		t.Run(isolation, func(t *testing.T) { killTasks(t, isolation) })
+	}
+}
+
+func killTasks(t *testing.T, isolation string) {
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skip("git is not installed")
 	}
-	kills, pushed := 12, 16
+	kills, pushed := 8, 12
 	if testing.Short() {
 		kills, pushed = 5, 6
 	}
@@ -40,7 +48,8 @@ phases:
 		{"StartAt": "Build", "States": {"Build": {"Type": "Task", "Resource": "arn:aws:states:::codebuild:startBuild.sync",
 			"Parameters": {"ProjectName": "p", "SourceLocationOverride": %q, "SourceVersion.$": "$.commit.sha"}, "End": true}}}]}}}`
 	script := fmt.Sprintf(`sha=$(tr -d '"'); sleep .$((1 + $$ %% 4)); sh -c "sleep .1; echo x >> %s/program-$sha"`, marks)
-	p := newProcess(t, t.TempDir(), fmt.Sprintf(machine, bare), fmt.Sprintf("engine: {embedded: {max_builds: 4, functions: {work: {exec: [sh, -c, %q]}}}}", script))
+	p := newProcess(t, t.TempDir(), fmt.Sprintf(machine, bare), fmt.Sprintf(
+		"engine: {embedded: {max_builds: 4, builds: {isolation: %s, writable: [%q]}, functions: {work: {exec: [sh, -c, %q]}}}}", isolation, marks, script))
 	p.start()
 	random := rand.New(rand.NewPCG(1, uint64(os.Getpid())))
 	for i := range kills {

@@ -269,7 +269,7 @@ phases:
       - sleep .4
       - echo end >> %[1]s/$CODEBUILD_RESOLVED_SOURCE_VERSION
 `, marks))
-	p := newProcess(t, t.TempDir(), buildOf(bare), "engine: {embedded: {max_builds: 3}}")
+	p := newProcess(t, t.TempDir(), buildOf(bare), fmt.Sprintf("engine: {embedded: {max_builds: 3, builds: {writable: [%q]}}}", marks))
 	p.start()
 	status, _, first := p.deliver("d1", shas...)
 	if status != http.StatusAccepted {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -280,15 +279,13 @@ func (s *session) expand(ctx context.Context, name string) (string, error) {
 		fmt.Fprintf(&b, ". %s\n", quote(s.control("env")))
 	}
 	fmt.Fprintf(&b, "printf %%s \"%s\" >| %s\n", strings.ReplaceAll(name, `"`, `\"`), quote(result))
-	script := s.control("name-script")
+	script := filepath.Join(s.scripts(), "name")
 	if err := os.WriteFile(script, []byte(b.String()), 0o600); err != nil {
 		return "", err
 	}
-	cmd := exec.Command(s.shell, script) //nolint:noctx // the group ends it with ctx, children too
-	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.Env = s.src, s.out.w, s.out.w, s.env.list()
-	if err := s.group.Run(ctx, cmd); err != nil {
+	if err := s.runScript(ctx, script, false); err != nil {
 		return "", err
 	}
-	expanded, err := os.ReadFile(result)
+	expanded, err := s.readControl("name", 4096)
 	return string(expanded), err
 }

@@ -9,9 +9,11 @@
 // every process of the build is gone and so is its directory; what stays is a
 // log and the artifacts.
 //
-// Builds run as the user that Switchyard runs as. Their environment is clean
-// and their directories are private, but that is order, not a sandbox: whom
-// one does not trust must not be able to start a build.
+// Builds are strangers: what they run is what a branch's author wrote. Their
+// commands run in namespaces of their own (see bubblewrap) where the machine
+// can make them. Without isolation builds run as the user that Switchyard runs
+// as; a clean environment and directories of their own are order then, and no
+// sandbox.
 //
 // Semantics are those of the AWS CodeBuild user guide: "Buildspec reference",
 // "Environment variables in build environments" and "Build phase transitions".
@@ -77,7 +79,10 @@ type Handler struct {
 	lock    *os.File
 	works   works
 	forgets sync.WaitGroup
-	started time.Time
+	// bubblewrap is nil when builds run without isolation; exposed says why.
+	bubblewrap *bubblewrap
+	exposed    string
+	started    time.Time
 	// swept is how many processes each build of an earlier run had left, by the
 	// name of its work directory.
 	swept map[string]int
@@ -132,6 +137,10 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 		return nil, err
 	}
 	h.lock = lock
+	if err := h.isolate(); err != nil {
+		lock.Close()
+		return nil, err
+	}
 	if err := h.recover(); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("clean up build data directory %s: %w", cfg.DataDir, err)

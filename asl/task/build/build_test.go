@@ -80,6 +80,18 @@ func (r *repo) spec(text string) string {
 	return id
 }
 
+// isolated lets builds see the files beside the data directory by which tests
+// watch them. SWITCHYARD_TEST_ISOLATION=none runs all of them without isolation.
+func isolated(t testing.TB, cfg *Config) {
+	t.Helper()
+	if cfg.Isolation == "" {
+		cfg.Isolation = os.Getenv("SWITCHYARD_TEST_ISOLATION")
+	}
+	if cfg.Isolation != IsolationNone && cfg.Writable == nil {
+		cfg.Writable = []string{filepath.Dir(t.TempDir())}
+	}
+}
+
 func newHandler(t testing.TB, cfg Config, opts ...Option) *Handler {
 	t.Helper()
 	if cfg.DataDir == "" {
@@ -88,6 +100,7 @@ func newHandler(t testing.TB, cfg Config, opts ...Option) *Handler {
 	if cfg.KillGrace == 0 {
 		cfg.KillGrace = 300 * time.Millisecond
 	}
+	isolated(t, &cfg)
 	h, err := New(zap.NewNop(), cfg, opts...)
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +169,7 @@ func run(t testing.TB, h *Handler, tk task.Task) built {
 		}
 		out = json.RawMessage(b.err.Cause)
 	}
-	if b.err == nil || b.err.Name == errFailed || b.err.Name == task.MachineFault {
+	if b.err == nil || b.err.Name == errFailed || b.err.Name == errLimit || b.err.Name == task.MachineFault {
 		var r struct{ Build *buildResult }
 		r.Build = &b.result
 		if err := json.Unmarshal(out, &r); err != nil {

@@ -39,6 +39,9 @@ func (s *source) checkout(ctx context.Context, g git, r *request, dir string) er
 	if _, err := g.output(ctx, dir, "remote", "add", "--", "origin", rm.url); err != nil {
 		return err
 	}
+	if err := s.verify(ctx, g, s.mirror.dir); err != nil {
+		return err
+	}
 	if _, err := g.output(ctx, dir, "checkout", "--quiet", "--force", "--detach", s.commit, "--"); err != nil {
 		return err
 	}

@@ -55,6 +55,22 @@ type Config struct {
 	MaxLogBytes int64
 	// MaxArtifactBytes bounds what one build keeps. Default: 1 GiB.
 	MaxArtifactBytes int64
+
+	// Isolation is IsolationAuto (default), IsolationBubblewrap, which is an
+	// error of New where it does not work, or IsolationNone.
+	Isolation string
+	// Visible are paths that isolated builds see beside the system, read-only,
+	// and Writable are paths that all of them share and may change.
+	Visible, Writable []string
+	// Hidden are files and directories that isolated builds must not see, also
+	// when they are below something that is visible; DataDir is one anyway.
+	Hidden []string
+	// MaxDisk bounds what the files of one running build may take, in bytes.
+	// Default: 10 GiB.
+	MaxDisk int64
+	// MaxProcesses and MaxOpenFiles bound an isolated build and each of its
+	// processes. Default: 4096 and 65536.
+	MaxProcesses, MaxOpenFiles int
 }
 
 // Project is what CodeBuild keeps of a project, as far as it matters here.
@@ -73,6 +89,8 @@ type Project struct {
 	// LFS lets git's filters fetch large files. The user's git configuration
 	// must have git-lfs installed.
 	LFS bool
+	// Network is NetworkHost (default) or NetworkNone, which needs isolation.
+	Network string
 }
 
 func (c *Config) fill() error {
@@ -128,6 +146,9 @@ func (c *Config) fill() error {
 		if _, err := exec.LookPath("nice"); err != nil {
 			return fmt.Errorf("build: Nice needs the program nice: %w", err)
 		}
+	}
+	if err := c.fillIsolation(); err != nil {
+		return err
 	}
 	for name, p := range c.Projects {
 		if p.Timeout < 0 {

@@ -32,6 +32,7 @@ func watched(t *testing.T, cfg Config) (*Handler, *observer.ObservedLogs) {
 	if cfg.DataDir == "" {
 		cfg.DataDir = t.TempDir()
 	}
+	isolated(t, &cfg)
 	h, err := New(zap.New(core), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -127,9 +128,7 @@ func TestQueuedBuildsHoldNoDescriptor(t *testing.T) {
 	commit := r.spec("version: 0.2\nphases: {build: {commands: ['while ! test -f " + gate + "; do sleep .02; done']}}\n")
 	h := newHandler(t, Config{MaxParallel: 1})
 	first := begin(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": r.bare}))
-	for h.logs.find(h.logs.path("run-1", "t")) == nil {
-		time.Sleep(time.Millisecond)
-	}
+	waitForLog(t, t.Context(), h.logs.path("run-1", "t"), "running command: while")
 	before := openFiles(t)
 	var queued []<-chan outcome
 	for i := range 15 {

@@ -158,6 +158,10 @@ func (g git) output(ctx context.Context, dir string, args ...string) (string, er
 		conf = append(conf[:len(conf):len(conf)],
 			"credential.helper=", "credential."+g.auth.host+".helper="+credentialHelper)
 	}
+	if args[0] == "submodule" {
+		// The commit says where from, and must not name what is on this machine.
+		env.set("GIT_ALLOW_PROTOCOL", strings.Join(slices.DeleteFunc(slices.Clone(g.schemes), func(s string) bool { return s == "file" }), ":"))
+	}
 	if args[0] == "fetch" {
 		conf = slices.Concat(conf, g.durable)
 	}

@@ -19,6 +19,8 @@ const (
 	errInvalidInput = "CodeBuild.InvalidInputException"
 	errNotFound     = "CodeBuild.ResourceNotFoundException"
 	errFailed       = "States.TaskFailed"
+	// errLimit is ours: the build was ended for what it took of the machine.
+	errLimit = "Switchyard.BuildLimitExceeded"
 )
 
 // request is one build as the input and the project ask for it.
@@ -37,6 +39,8 @@ type request struct {
 	artifacts  bool
 	submodules bool
 	lfs        bool
+	// network is the project's.
+	network string
 	// notes are lines for the log about what the input asks for in vain.
 	notes []string
 }
@@ -104,6 +108,7 @@ func (h *Handler) parseInput(input json.RawMessage) (*request, error) {
 		artifacts:     true,
 		submodules:    p.Submodules,
 		lfs:           p.LFS,
+		network:       p.Network,
 		notes:         fieldNotes(input),
 	}
 	if in.SourceLocationOverride != "" {

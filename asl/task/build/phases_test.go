@@ -160,6 +160,7 @@ func TestRetryRepeatsTheBuild(t *testing.T) {
 	r := newRepo(t)
 	commit := r.spec("unused")
 	h := newHandler(t, Config{})
+	dir := t.TempDir()
 	tests := []struct {
 		name, onFailure, command string
 		wantRuns                 int
@@ -173,7 +174,7 @@ func TestRetryRepeatsTheBuild(t *testing.T) {
 	}
 	for i, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			file := t.TempDir() + "/runs"
+			file := fmt.Sprint(dir, "/runs", i)
 			spec := fmt.Sprintf("version: 0.2\nphases:\n  build:\n    on-failure: %s\n    commands:\n      - test ! -e left && touch left\n      - echo run >> %s\n      - %s\n",
 				tc.onFailure, file, strings.ReplaceAll(tc.command, "FILE", file))
 			b := runSpec(t, h, r, fmt.Sprint("t", i), commit, spec)

@@ -62,8 +62,30 @@ func running(pid int) bool {
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-func wantGone(t *testing.T, pids []int) {
+// survivors are the processes that work in a build's directory. Unlike a PID
+// that a build writes down, that tells in namespaces too.
+func survivors(t *testing.T) []int {
 	t.Helper()
+	found, err := filepath.Glob("/proc/[0-9]*/cwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	below := filepath.Dir(t.TempDir()) + "/"
+	for _, cwd := range found {
+		pid, err := strconv.Atoi(strings.Split(cwd, "/")[2])
+		if at, linkErr := os.Readlink(cwd); err == nil && linkErr == nil && strings.HasPrefix(at, below) && pid != os.Getpid() && running(pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func wantGone(t *testing.T, h *Handler, pids []int) {
+	t.Helper()
+	if h.Exposed() == "" {
+		pids = survivors(t)
+	}
 	for _, pid := range pids {
 		if running(pid) {
 			t.Errorf("process %d survived", pid)
@@ -86,9 +108,10 @@ func TestNothingSurvivesABuild(t *testing.T) {
 	commit := r.spec("unused")
 	for _, finish := range []string{"echo done", "exit 1"} {
 		dir := t.TempDir()
-		b := run(t, newHandler(t, Config{}), newTask(t, "t", stubbornTask(t, r, commit, dir, finish)))
+		h := newHandler(t, Config{})
+		b := run(t, h, newTask(t, "t", stubbornTask(t, r, commit, dir, finish)))
 		b.wantLog(t, "\nready\n")
-		wantGone(t, pids(t, dir))
+		wantGone(t, h, pids(t, dir))
 	}
 }
 
@@ -106,7 +129,7 @@ func TestTimeoutEndsTheBuild(t *testing.T) {
 	if want := "DOWNLOAD_SOURCE=SUCCEEDED INSTALL=SUCCEEDED PRE_BUILD=SUCCEEDED BUILD=TIMED_OUT"; b.phases() != want {
 		t.Errorf("phases %s", b.phases())
 	}
-	wantGone(t, pids(t, dir))
+	wantGone(t, h, pids(t, dir))
 }
 
 func TestStoppedTaskEndsTheBuild(t *testing.T) {
@@ -123,7 +146,7 @@ func TestStoppedTaskEndsTheBuild(t *testing.T) {
 	if _, err := h.Run(ctx, newTask(t, "t", stubbornTask(t, r, commit, dir, "sleep 300"))); !errors.Is(err, cause) {
 		t.Errorf("got %v, want the cause of the context", err)
 	}
-	wantGone(t, pids(t, dir))
+	wantGone(t, h, pids(t, dir))
 }
 
 // TestMain is also the main of a second process, which runs a build until it
@@ -137,7 +160,11 @@ func TestMain(m *testing.M) {
 }
 
 func victim(dataDir, input string) error {
-	h, err := New(zap.NewNop(), Config{DataDir: dataDir})
+	cfg := Config{DataDir: dataDir, Isolation: os.Getenv("BUILD_TEST_ISOLATION")}
+	if cfg.Isolation != IsolationNone {
+		cfg.Writable = []string{filepath.Dir(dataDir)}
+	}
+	h, err := New(zap.NewNop(), cfg)
 	if err != nil {
 		return err
 	}
@@ -171,10 +198,15 @@ artifacts: {files: [made.txt]}
 		// letGo says when the last command may go on: before the kill, after it,
 		// or once the next process is there.
 		letGo string
+		// isolation is left to the machine where it is "".
+		isolation string
 	}{
-		{"before", "its result is taken over", "before"},
-		{"meanwhile", "it goes on from there", "after"},
-		{"never", "the build was interrupted by a restart of Switchyard; ", "next"},
+		{"before", "its result is taken over", "before", ""},
+		{"before, without isolation", "its result is taken over", "before", IsolationNone},
+		// An isolated build dies with Switchyard.
+		{"meanwhile", "it goes on from there", "after", IsolationNone},
+		{"never", "the build was interrupted by a restart of Switchyard; ", "next", ""},
+		{"never, without isolation", "the build was interrupted by a restart of Switchyard; ", "next", IsolationNone},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newRepo(t)
@@ -203,7 +235,7 @@ artifacts: {files: [made.txt]}
 				}
 			}
 			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), "BUILD_TEST_DATA_DIR="+dataDir, "BUILD_TEST_INPUT="+string(in))
+			cmd.Env = append(os.Environ(), "BUILD_TEST_DATA_DIR="+dataDir, "BUILD_TEST_INPUT="+string(in), "BUILD_TEST_ISOLATION="+tc.isolation)
 			var out safeBuffer
 			cmd.Stdout = &out
 			if err := cmd.Start(); err != nil {
@@ -225,7 +257,7 @@ artifacts: {files: [made.txt]}
 					return err == nil && len(done) == 1
 				})
 			}
-			h := newHandler(t, Config{DataDir: dataDir})
+			h := newHandler(t, Config{DataDir: dataDir, Isolation: tc.isolation})
 			if tc.letGo == "next" {
 				letGo()
 			}
@@ -292,7 +324,7 @@ func TestShutdownDoesNotRepeatEndedBuilds(t *testing.T) {
 		t.Fatalf("Run: %v", err)
 	}
 	// The next time there is nothing to wait for.
-	control := filepath.Join(h.works.dir(workName(tk)), "control", progressFile)
+	control := filepath.Join(h.works.dir(workName(tk)), progressFile)
 	text, err := os.ReadFile(control)
 	if err != nil {
 		t.Fatal(err)
@@ -316,7 +348,7 @@ func TestKilledSwitchyardIsCleanedUpAfter(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "BUILD_TEST_DATA_DIR="+dataDir, "BUILD_TEST_INPUT="+string(in))
+	cmd.Env = append(os.Environ(), "BUILD_TEST_DATA_DIR="+dataDir, "BUILD_TEST_INPUT="+string(in), "BUILD_TEST_ISOLATION=none")
 	cmd.Stdout = t.Output()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -340,10 +372,10 @@ func TestKilledSwitchyardIsCleanedUpAfter(t *testing.T) {
 		t.Fatal("the build ended by itself; the test shows nothing")
 	}
 
-	h := newHandler(t, Config{DataDir: dataDir})
+	h := newHandler(t, Config{DataDir: dataDir, Isolation: IsolationNone})
 	// The process without environment has lost its parent too: it can only
 	// be found by its session, which died with the other Switchyard.
-	wantGone(t, left[:2])
+	wantGone(t, h, left[:2])
 	_ = syscall.Kill(left[2], syscall.SIGKILL)
 	if left, err := filepath.Glob(filepath.Join(dataDir, "work", "*")); err != nil || len(left) > 0 {
 		t.Errorf("work directories are still there: %v %v", left, err)

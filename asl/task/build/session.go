@@ -33,7 +33,8 @@ type session struct {
 	group *proc.Group
 	res   *buildResult
 
-	// dir is the work directory: src, home, tmp, and control, which is ours.
+	// dir is the work directory: src, home, tmp and control, which the build
+	// may write to, scripts, which it may read, and etc, which is made for it.
 	dir, src string
 	spec     *buildspec
 	specText string
@@ -42,6 +43,10 @@ type session struct {
 	// secretNames are the variables whose values must not be exported.
 	secretNames []string
 	out         *output
+	// box is there once a command has run, where builds are isolated.
+	box *sandbox
+	// objects is the mirror's, which the checkout borrows.
+	objects string
 	// steps counts the shells that were started, for the names of scripts.
 	steps  int
 	failed bool
@@ -65,12 +70,19 @@ func (h *Handler) run(ctx context.Context, t task.Task, req *request, lf *logFil
 
 	ctx, cancel := context.WithTimeoutCause(ctx, req.timeout, errTimedOut)
 	defer cancel()
+	ctx, exceed := context.WithCancelCause(ctx)
+	defer exceed(nil)
 	var s *session
 	for retries := 0; ; retries++ {
 		res.Phases = []phaseResult{{PhaseType: "QUEUED", PhaseStatus: statusSucceeded, StartTime: res.StartTime, EndTime: millis(h.now())}}
 		s = h.newSession(t, req, lf, res)
 		s.adopt = adopt && retries == 0
+		watched := make(chan struct{})
+		watching, stopWatching := context.WithCancel(ctx)
+		go func() { defer close(watched); s.watch(watching, exceed) }()
 		again, err := s.attempt(ctx, retries)
+		stopWatching()
+		<-watched
 		if err != nil {
 			log.Warn("build can't be cleaned up", zap.Error(err))
 			lf.note("clean-up: %v", err)
@@ -111,7 +123,7 @@ func (h *Handler) newSession(t task.Task, req *request, lf *logFile, res *buildR
 
 // outcome says how the build ended, in its log too.
 func (s *session) outcome(ctx context.Context, log *zap.Logger) (json.RawMessage, error) {
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errTimedOut) {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errTimedOut) && exceeded(ctx) == nil {
 		s.log.note("build stopped: %v", cause)
 		log.Info("build stopped", zap.NamedError("cause", cause))
 		return nil, cause
@@ -121,6 +133,9 @@ func (s *session) outcome(ctx context.Context, log *zap.Logger) (json.RawMessage
 	}
 	s.log.note("build %s", s.res.BuildStatus)
 	log.Info("build ended", zap.String("status", s.res.BuildStatus))
+	if exceeded(ctx) != nil {
+		return s.res.failure(errLimit)
+	}
 	return s.res.output()
 }
 
@@ -146,7 +161,7 @@ func (s *session) attempt(ctx context.Context, retries int) (again bool, err err
 		return false, nil
 	}
 	defer func() {
-		err = errors.Join(err, s.group.End(), s.out.close())
+		err = errors.Join(err, s.group.End(), s.closeSandbox(), s.out.close())
 	}()
 
 	ended := "" // the phase whose commands, the last, an earlier process ran
@@ -230,6 +245,8 @@ func (s *session) phase(ctx context.Context, name string, run func(context.Conte
 		if errors.Is(context.Cause(ctx), errTimedOut) {
 			p.PhaseStatus, code = statusTimedOut, "BUILD_TIMED_OUT"
 			message = fmt.Sprintf("Build has timed out after %v.", s.req.timeout)
+		} else if limit := exceeded(ctx); limit != nil {
+			code, message = codeLimit, limit.Error()
 		} else if f := s.faultOf(err); ctx.Err() == nil && f != nil {
 			s.fault = f
 			p.PhaseStatus, code, message = statusFault, codeFault, f.Error()
@@ -292,7 +309,7 @@ func (s *session) download(ctx context.Context) error {
 	if err := removeAll(s.dir); err != nil {
 		return err
 	}
-	for _, d := range []string{"src", "home", "tmp", "control"} {
+	for _, d := range []string{"src", "home", "tmp", "control", "scripts"} {
 		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o700); err != nil {
 			return err
 		}
@@ -303,6 +320,7 @@ func (s *session) download(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", redact(s.req.cloneURL), err)
 	}
 	s.res.ResolvedSourceVersion = src.commit
+	s.objects = filepath.Join(src.mirror.dir, "objects")
 	if err := s.checkout(ctx, src, g); err != nil {
 		return fmt.Errorf("check out commit %s: %w", src.commit, err)
 	}

@@ -49,8 +49,6 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-func (s *session) control(name string) string { return filepath.Join(s.dir, "control", name) }
-
 // script writes the program that runs commands[from:]. With last they are the
 // end of the build, and the shell itself notes that they have come to it: this
 // process may be gone by then.
@@ -89,7 +87,9 @@ func (s *session) script(commands []string, from int, last bool) string {
 	if last {
 		fmt.Fprintf(&b, ": >| %s\n", quote(s.control(doneFile)))
 	}
-	fmt.Fprintf(&b, "printf %%s %d >| %s\n__switchyard_save\n", len(commands), quote(s.control("at")))
+	// Not a second time at the exit: what is saved must not be half of it when
+	// the shell is ended then.
+	fmt.Fprintf(&b, "printf %%s %d >| %s\n__switchyard_save\n__switchyard_save() { :; }\n", len(commands), quote(s.control("at")))
 	if last {
 		fmt.Fprintf(&b, ": >| %s\n", quote(s.control(savedFile)))
 	}
@@ -149,7 +149,7 @@ func (s *session) runCommands(ctx context.Context, commands []string, last bool)
 // explain adds to the failure of a command that was killed that memory ran out.
 // It stays the command's: most likely it needed the memory, and would again.
 func explain(err error, memoryKills int) error {
-	exit := new(exec.ExitError)
+	var exit interface{ ExitCode() int }
 	if memoryKills <= 0 || !errors.As(err, &exit) || exit.ExitCode() != 128+int(syscall.SIGKILL) && exit.ExitCode() != -1 {
 		return err
 	}
@@ -160,31 +160,17 @@ func explain(err error, memoryKills int) error {
 // len(commands) when it came to the end of them.
 func (s *session) runShell(ctx context.Context, commands []string, from int, last bool) (at int, err error) {
 	s.steps++
-	script := s.control("script-" + strconv.Itoa(s.steps))
+	script := filepath.Join(s.scripts(), strconv.Itoa(s.steps))
 	if err := os.WriteFile(script, []byte(s.script(commands, from, last)), 0o600); err != nil {
 		return from, err
 	}
-	argv := []string{s.shell, script}
-	if n := s.h.cfg.Nice; n > 0 {
-		argv = append([]string{"nice", "-n", strconv.Itoa(n)}, argv...)
-	}
-	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // the group ends it with ctx, children too
-	cmd.Dir = s.src
-	cmd.Stdout, cmd.Stderr = s.out.w, s.out.w
-	if s.out.reader != nil {
-		cmd.ExtraFiles = []*os.File{s.out.reader}
-	}
-	cmd.Env = []string{}
-	if !s.hasSaved() {
-		cmd.Env = s.env.list()
-	}
-	runErr := s.group.Run(ctx, cmd)
+	runErr := s.runScript(ctx, script, s.hasSaved())
 	s.out.drain()
 	if err := s.takeSaved(); err != nil {
 		return from, err
 	}
 	at = from
-	if b, err := os.ReadFile(s.control("at")); err == nil {
+	if b, err := s.readControl("at", 100); err == nil {
 		if n, err := strconv.Atoi(string(b)); err == nil && n >= from && n <= len(commands) {
 			at = n
 		}
@@ -202,10 +188,13 @@ func (s *session) takeSaved() error {
 	return err
 }
 
+// maxSaved bounds what is read of a build's variables, in bytes.
+const maxSaved = 16 << 20
+
 // savedVariables are the variables of [buildspec.used] as the last shell left
 // them.
 func (s *session) savedVariables() map[string]string {
-	b, err := os.ReadFile(s.control("vars"))
+	b, err := s.readControl("vars", maxSaved)
 	if err != nil {
 		return nil
 	}

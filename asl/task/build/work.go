@@ -195,14 +195,21 @@ func (b *buildspec) lastPhase() string {
 // record lets the next process take the build over should this one be killed
 // after the commands of the phase, the last, have ended.
 func (s *session) record(phase string) error {
-	return writeJSON(s.control(progressFile), progress{Result: *s.res, Phase: phase, Failed: s.failed, Buildspec: s.specText})
+	return writeJSON(s.progress(), progress{Result: *s.res, Phase: phase, Failed: s.failed, Buildspec: s.specText})
 }
+
+// progress is where the build can't write.
+func (s *session) progress() string { return filepath.Join(s.dir, progressFile) }
 
 // markDone notes that the last command has ended where its shell could not: it
 // ended with exit.
 func (s *session) markDone() {
 	for _, name := range []string{savedFile, doneFile} {
-		if err := os.WriteFile(s.control(name), nil, 0o600); err != nil {
+		f, err := s.openControl(name, os.O_WRONLY|os.O_CREATE)
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil {
 			s.log.note("the build would run again if Switchyard was killed now: %v", err)
 		}
 	}
@@ -210,7 +217,7 @@ func (s *session) markDone() {
 
 // resume takes over a build all of whose commands ended in an earlier process.
 func (s *session) resume() (phase string, err error) {
-	b, err := os.ReadFile(s.control(progressFile))
+	b, err := os.ReadFile(s.progress())
 	if err != nil {
 		return "", err
 	}

@@ -7,19 +7,19 @@
 // environment, which its children inherit, and on Linux the end of a group is
 // the end of everything that has the mark, or is in a session the group
 // opened, or descends from such a process. The rejected alternatives:
-// a cgroup needs a delegated tree, a PID namespace needs privileges, and
-// being a subreaper would make this process wait for strangers. What can
-// still escape is a program that clears its environment, opens a session of
-// its own and loses its parent, all three.
+// a cgroup needs a delegated tree, and being a subreaper would make this
+// process wait for strangers. What can still escape is a program that clears
+// its environment, opens a session of its own and loses its parent, all three;
+// from a PID namespace, where there is one ([Group.RunNamespace]), nothing can.
 //
 // The mark also names this process, so that [Sweep] finds what a process that
 // was killed left behind. Elsewhere than on Linux only process groups are
 // ended and Sweep finds nothing.
 //
-// Nothing asks the kernel to end programs with this process (PDEATHSIG): it
-// would end the program started here and let those that it started go on, so
-// that nobody could tell any more whether they had come to their end. What
-// outlives this process is ended, or waited for, by the next one.
+// Outside of a namespace nothing asks the kernel to end programs with this
+// process (PDEATHSIG): it would end the program started here and let those that
+// it started go on, so that nobody could tell any more whether they had come to
+// their end. What outlives this process is ended, or waited for, by the next one.
 package proc
 
 import (
@@ -30,6 +30,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -55,6 +56,8 @@ type Group struct {
 	// leaders are the programs started here, each the leader of its session;
 	// true while os/exec has not waited for it.
 	leaders map[int]bool
+	// wardens are those of the leaders that hold a PID namespace.
+	wardens map[int]bool
 }
 
 // NewGroup makes a group. The owner is any text by which [Sweep] finds the
@@ -65,6 +68,7 @@ func NewGroup(owner, name string, grace time.Duration) *Group {
 		mark:    fmt.Sprintf("%s.%s.%d.%s", ownerKey(owner), supervisor(), serial.Add(1), name),
 		grace:   grace,
 		leaders: make(map[int]bool),
+		wardens: make(map[int]bool),
 	}
 }
 
@@ -80,30 +84,52 @@ func ownerKey(owner string) string {
 // cmd.Env is the whole environment, also when it is nil. The output must go to files (or pipes made by os.Pipe), not to
 // writers that os/exec would copy to: those are waited for until the last
 // child closes them.
-func (g *Group) Run(ctx context.Context, cmd *exec.Cmd) error {
+func (g *Group) Run(ctx context.Context, cmd *exec.Cmd) error { return g.run(ctx, cmd, false) }
+
+// RunNamespace is Run for a program that makes a PID namespace, whose first
+// process is its child, and that asks the kernel to be ended with its parent.
+// The two are not asked to end but ended, once nothing else is left in the
+// namespace or the grace is over: with them goes all that is in it.
+func (g *Group) RunNamespace(ctx context.Context, cmd *exec.Cmd) error { return g.run(ctx, cmd, true) }
+
+func (g *Group) run(ctx context.Context, cmd *exec.Cmd, namespace bool) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
 	// A session of its own: no terminal to prompt on or to get Ctrl-C from.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Env = append(cmd.Env[:len(cmd.Env):len(cmd.Env)], markVar+"="+g.mark)
-	g.mu.Lock()
-	if err := cmd.Start(); err != nil {
-		g.mu.Unlock()
-		return err
-	}
-	pid := cmd.Process.Pid
-	g.leaders[pid] = true
-	g.mu.Unlock()
 
-	done := make(chan error, 1)
+	started, done := make(chan error, 1), make(chan error, 1)
 	go func() {
-		err := cmd.Wait()
+		if namespace {
+			// To the kernel the parent is the thread, which must not end before.
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+		}
+		g.mu.Lock()
+		err := cmd.Start()
+		if err != nil {
+			g.mu.Unlock()
+			started <- err
+			return
+		}
+		pid := cmd.Process.Pid
+		g.leaders[pid] = true
+		if namespace {
+			g.wardens[pid] = true
+		}
+		g.mu.Unlock()
+		started <- nil
+		err = cmd.Wait()
 		g.mu.Lock()
 		g.leaders[pid] = false
 		g.mu.Unlock()
 		done <- err
 	}()
+	if err := <-started; err != nil {
+		return err
+	}
 	select {
 	case err := <-done:
 		return err
@@ -132,6 +158,12 @@ func end(members func() []member, grace time.Duration) error {
 	begin := time.Now()
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		left := members()
+		inside := 0 // those that are not wardens
+		for _, m := range left {
+			if !m.warden {
+				inside++
+			}
+		}
 		// One that is about to end is no member any more: it has lost its
 		// environment already.
 		ending := 0
@@ -150,8 +182,11 @@ func end(members func() []member, grace time.Duration) error {
 		for _, m := range left {
 			_, known := termed[m.pid]
 			switch {
-			case age >= grace:
+			case age >= grace, m.warden && inside == 0:
 				m.signal(syscall.SIGKILL)
+			case m.warden:
+				m.release()
+				continue
 			case !known:
 				m.signal(syscall.SIGTERM)
 			}
@@ -164,6 +199,18 @@ func end(members func() []member, grace time.Duration) error {
 		<-time.After(wait)
 	}
 }
+
+// Count is how many processes the group has now.
+func (g *Group) Count() int {
+	members := find(g)
+	for _, m := range members {
+		m.release()
+	}
+	return len(members)
+}
+
+// Kill ends everything in the group at once.
+func (g *Group) Kill() error { return end(func() []member { return find(g) }, 0) }
 
 // Sweep ends what the groups of the same owner left behind in processes that
 // are gone, and returns how many processes that were at first, by the names of

@@ -3,6 +3,7 @@ package proc
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -84,13 +85,15 @@ func alive(supervisor string) bool {
 // member is a process to be ended, held by a handle that does not move on to
 // another process when the PID is used again.
 type member struct {
-	pid int
+	pid, ppid int
 	// started identifies it with the PID.
 	started string
 	handle  *os.Process
 	// reap is true for a process that os/exec does not wait for. Such an
 	// orphan becomes our child when this process is PID 1 of a container.
 	reap bool
+	// warden is true for what holds a PID namespace, and for its first process.
+	warden bool
 }
 
 func (m member) signal(sig syscall.Signal) {
@@ -116,6 +119,7 @@ func find(g *Group) []member {
 	for pid, running := range g.leaders {
 		leaders[pid] = running
 	}
+	wardens := maps.Clone(g.wardens)
 	g.mu.Unlock()
 	want := markVar + "=" + g.mark
 	members := scan(func(p process) bool {
@@ -125,7 +129,9 @@ func find(g *Group) []member {
 		return p.mark() == want
 	})
 	for i := range members {
-		members[i].reap = !leaders[members[i].pid]
+		m := &members[i]
+		m.reap = !leaders[m.pid]
+		m.warden = leaders[m.pid] && wardens[m.pid] || leaders[m.ppid] && wardens[m.ppid]
 	}
 	return members
 }
@@ -175,7 +181,7 @@ func scan(belongs func(process) bool) []member {
 			_ = h.Release()
 			continue
 		}
-		found = append(found, member{pid: p.pid, started: p.started, handle: h})
+		found = append(found, member{pid: p.pid, ppid: p.ppid, started: p.started, handle: h})
 	}
 	return found
 }

@@ -19,7 +19,10 @@ func readProcess(int) (process, bool) { return process{}, false }
 func alive(string) bool { return true }
 
 // member is a whole process group, by the PID of its leader.
-type member struct{ pid int }
+type member struct {
+	pid    int
+	warden bool
+}
 
 func (m member) signal(sig syscall.Signal) { _ = syscall.Kill(-m.pid, sig) }
 

@@ -63,11 +63,20 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	if err := datadir.Make(filepath.Join(dir, "builds")); err != nil {
 		return nil, err
 	}
-	builds, options, err := taskHandlers(cfg, buildConfig(cfg, filepath.Join(dir, "builds")), filepath.Join(dir, "programs"), tokens, log)
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	local := buildConfig(cfg, filepath.Join(dir, "builds"))
+	local.Hidden = append(local.Hidden, dir)
+	builds, options, err := taskHandlers(cfg, local, filepath.Join(dir, "programs"), tokens, log)
 	if err != nil {
 		return nil, err
 	}
 	undo.onStop("builds", builds.Close)
+	if err := refuseForks(cfg, builds.Exposed()); err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.File(), err)
+	}
 	file := filepath.Join(dir, "engine.db")
 	s, err := store.Open(ctx, file)
 	if err != nil {

@@ -87,9 +87,12 @@ func (a *App) parts() []part {
 			posters, err := posters(cfg)
 			return func() { a.statuses.SetPosters(posters) }, err
 		}},
-		{"credentials of builds", func(cfg *config.Config) (func(), error) {
+		{"builds", func(cfg *config.Config) (func(), error) {
 			if a.embedded == nil {
 				return func() {}, nil
+			}
+			if err := refuseForks(cfg, a.embedded.builds.Exposed()); err != nil {
+				return nil, err
 			}
 			return a.embedded.credentials.prepare(cfg), nil
 		}},

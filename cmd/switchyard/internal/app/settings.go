@@ -45,12 +45,35 @@ func buildConfig(cfg *config.Config, dir string) build.Config {
 		DataDir: dir, MaxParallel: cfg.Engine.Embedded.MaxBuilds, KeepLogs: time.Duration(cfg.Retention.Executions),
 		Projects: map[string]build.Project{},
 	}
+	b := cfg.Engine.Embedded.Builds
+	c.Isolation, c.Visible, c.Writable, c.MaxDisk = b.Isolation, b.Visible, b.Writable, int64(b.Disk)
+	c.MaxProcesses, c.MaxOpenFiles = b.Processes, b.OpenFiles
+	for _, file := range cfg.Files() {
+		if path, err := filepath.Abs(file); err == nil {
+			c.Hidden = append(c.Hidden, path)
+		}
+	}
 	for name, p := range cfg.Engine.Embedded.Projects {
 		c.Projects[name] = build.Project{
 			CloneURL: p.Repository, Buildspec: p.Buildspec, Env: p.Environment, Timeout: time.Duration(p.Timeout),
+			Network: p.Network,
 		}
 	}
 	return c
+}
+
+// refuseForks refuses a config that takes what strangers write while builds run
+// without isolation; exposed says why they do, and is "" when they don't.
+func refuseForks(cfg *config.Config, exposed string) error {
+	if exposed == "" {
+		return nil
+	}
+	for i := range cfg.Routes {
+		if r := &cfg.Routes[i]; r.TakesForks() {
+			return fmt.Errorf("routes[%d].forks: %s runs what strangers write, which needs isolated builds, and here builds are not: %s; repair that, or set forks to never", i, r.Forks, exposed)
+		}
+	}
+	return nil
 }
 
 // functions are what Lambda names stand for on this machine. What programs are

@@ -1,0 +1,330 @@
+//go:build unix
+
+package build
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// What [Config.Isolation] may be.
+const (
+	// IsolationAuto is bubblewrap where it works, else none.
+	IsolationAuto = "auto"
+	// IsolationBubblewrap runs every build in namespaces of its own.
+	IsolationBubblewrap = "bubblewrap"
+	// IsolationNone runs builds as ordinary processes of this user.
+	IsolationNone = "none"
+)
+
+// What [Project.Network] may be.
+const (
+	NetworkHost = "host"
+	NetworkNone = "none"
+)
+
+// bubblewrap makes the namespaces of builds, with the program bwrap.
+//
+// A build sees the system's programs and libraries, read-only, a few files of
+// /etc, what the operator added, and of the data directory nothing but its own
+// checkout, home and temporary files, and the objects of its repository's
+// mirror, read-only. It has no capabilities, sees no processes but its own, and
+// all of them end with the first one.
+type bubblewrap struct {
+	program string
+	// mounts are bwrap's arguments for what all builds see.
+	mounts []string
+	// hides are those that put something empty over what none may see.
+	hides []string
+}
+
+// newBubblewrap finds bwrap and tries whether it works here.
+func newBubblewrap(cfg *Config) (*bubblewrap, error) {
+	program, err := exec.LookPath("bwrap")
+	if err != nil {
+		return nil, errors.New("the program bwrap is not there: install bubblewrap (Debian, Ubuntu, Fedora: the package bubblewrap)")
+	}
+	b := &bubblewrap{program: program}
+	binds := b.system()
+	kernel, err := kernelBinds()
+	if err != nil {
+		return nil, err
+	}
+	binds = append(binds, kernel...)
+	for _, v := range cfg.Visible {
+		binds = append(binds, bind{"--ro-bind", v, v})
+	}
+	for _, w := range cfg.Writable {
+		binds = append(binds, bind{"--bind", w, w})
+	}
+	hidden := append([]string{cfg.DataDir}, cfg.Hidden...)
+	for _, m := range binds {
+		if m.how != "--symlink" {
+			if err := b.hide(m, hidden); err != nil {
+				return nil, err
+			}
+		}
+		b.mounts = append(b.mounts, m.how, m.from, m.to)
+	}
+	return b, b.probe()
+}
+
+// bind is a mount of bwrap.
+type bind struct{ how, from, to string }
+
+// etc are the files of /etc that programs need to run at all: no passwords, and
+// no configuration in which people keep tokens.
+var etc = []string{
+	"alternatives", "bash.bashrc", "ca-certificates", "ca-certificates.conf", "crypto-policies", "debian_version",
+	"fonts", "gai.conf", "host.conf", "inputrc", "java*", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
+	"locale.alias", "locale.conf", "locale.gen", "localtime", "magic", "magic.mime", "mime.types",
+	"nsswitch.conf", "os-release", "perl", "pki", "profile", "profile.d", "protocols", "python3*", "resolv.conf", "rpc",
+	"services", "shells", "ssl", "terminfo", "timezone",
+}
+
+// system are the parts of the machine that every build sees.
+func (b *bubblewrap) system() []bind {
+	var binds []bind
+	for _, dir := range []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/sys/devices/system/cpu"} {
+		info, err := os.Lstat(dir)
+		switch {
+		case err != nil:
+		case info.Mode()&os.ModeSymlink != 0:
+			if target, err := os.Readlink(dir); err == nil {
+				binds = append(binds, bind{"--symlink", target, dir})
+			}
+		default:
+			binds = append(binds, bind{"--ro-bind", dir, dir})
+		}
+	}
+	for _, name := range etc {
+		found, _ := filepath.Glob("/etc/" + name)
+		for _, path := range found {
+			// A link that leads nowhere here could not be bound.
+			if _, err := os.Stat(path); err == nil {
+				binds = append(binds, bind{"--ro-bind", path, path})
+			}
+		}
+	}
+	return binds
+}
+
+// kernelBinds make read-only what of /proc is not about processes. Where this
+// service runs as root, a build is root to the kernel's files too, though it has
+// no capabilities: it could write the core pattern, and with that run programs
+// outside. bwrap's own cover leaves out /proc/sys.
+func kernelBinds() ([]bind, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var binds []bind
+	for _, e := range entries {
+		name := e.Name()
+		info, err := e.Info()
+		if err != nil || name[0] >= '0' && name[0] <= '9' {
+			continue // a process
+		}
+		if info.IsDir() || info.Mode().IsRegular() && info.Mode().Perm()&0o222 != 0 {
+			binds = append(binds, bind{"--ro-bind", "/proc/" + name, "/proc/" + name})
+		}
+	}
+	return binds, nil
+}
+
+// hide covers what of the hidden paths can be seen through a mount.
+func (b *bubblewrap) hide(m bind, hidden []string) error {
+	from, err := filepath.EvalSymlinks(m.from)
+	if err != nil {
+		return fmt.Errorf("builds can't be given %s: %w", m.from, err)
+	}
+	for _, h := range hidden {
+		real, err := filepath.EvalSymlinks(h)
+		if err != nil {
+			continue // not there
+		}
+		info, err := os.Stat(real)
+		if err != nil {
+			return err
+		}
+		if from != real && within(from, real) || from == real {
+			return fmt.Errorf("builds can't be given %s: it is %s, or in it, which they must not see", m.from, h)
+		}
+		if !within(real, from) {
+			continue
+		}
+		rel, err := filepath.Rel(from, real)
+		if err != nil {
+			return err
+		}
+		over := filepath.Join(m.to, rel)
+		if info.IsDir() {
+			b.hides = append(b.hides, "--tmpfs", over)
+		} else {
+			b.hides = append(b.hides, "--ro-bind", "/dev/null", over)
+		}
+	}
+	return nil
+}
+
+// within reports whether path is dir or below it.
+func within(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// buildUser is who a build is to itself. It is never root, so that programs
+// such as tar don't try what only root may.
+const (
+	buildUser = "build"
+	buildID   = "1000"
+)
+
+// view is what one build has of its own.
+type view struct {
+	// read and write are paths of the data directory, seen where they are.
+	read, write []string
+	// tmp is what the build has as /tmp, and passwd, group and hosts are files.
+	tmp, passwd, group, hosts string
+	network                   bool
+}
+
+// shared is how much of memory a build may use as /dev/shm, in bytes.
+const shared = "268435456"
+
+// args are bwrap's arguments, before the command.
+func (b *bubblewrap) args(v view) []string {
+	args := []string{
+		"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+		"--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL",
+		"--uid", buildID, "--gid", buildID, "--hostname", buildUser,
+	}
+	if !v.network {
+		args = append(args, "--unshare-net")
+	}
+	args = append(args, "--proc", "/proc", "--dev", "/dev", "--size", shared, "--tmpfs", "/dev/shm", "--remount-ro", "/dev", "--dir", "/run")
+	if v.tmp != "" {
+		// Before what may be mounted below them.
+		args = append(args, "--bind", v.tmp, "/tmp", "--bind", v.tmp, "/var/tmp")
+	}
+	args = append(args, b.mounts...)
+	for _, f := range []struct{ from, to string }{{v.passwd, "/etc/passwd"}, {v.group, "/etc/group"}, {v.hosts, "/etc/hosts"}} {
+		if f.from != "" {
+			args = append(args, "--ro-bind", f.from, f.to)
+		}
+	}
+	args = append(args, b.hides...)
+	for _, path := range v.write {
+		args = append(args, "--bind", path, path)
+	}
+	for _, path := range v.read {
+		args = append(args, "--ro-bind", path, path)
+	}
+	for i := 1; i < len(b.hides); i++ {
+		if b.hides[i-1] == "--tmpfs" {
+			args = append(args, "--remount-ro", b.hides[i])
+		}
+	}
+	return append(args, "--remount-ro", "/")
+}
+
+// probe runs a program that does nothing in the namespaces, once with a network
+// of its own and once without.
+func (b *bubblewrap) probe() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for _, network := range []bool{true, false} {
+		cmd := exec.CommandContext(ctx, b.program, append(b.args(view{network: network}), "/bin/sh", "-c", "exit 0")...)
+		cmd.Env = []string{}
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if err := cmd.Run(); err != nil {
+			text := strings.TrimSpace(stderr.String())
+			if text == "" {
+				text = err.Error()
+			}
+			return fmt.Errorf("bwrap does not work here (%s): the kernel must let this user make user namespaces "+
+				"(sysctl kernel.unprivileged_userns_clone=1, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0; "+
+				"in a container also a seccomp profile that allows it and an unmasked /proc)", firstLine(text))
+		}
+	}
+	return nil
+}
+
+// isolate decides how builds run, and says loudly when it is without isolation
+// though nobody asked for that.
+func (h *Handler) isolate() error {
+	if h.cfg.Isolation == IsolationNone {
+		h.exposed = "isolation is set to none"
+		return nil
+	}
+	b, err := newBubblewrap(&h.cfg)
+	if err == nil {
+		h.bubblewrap = b
+		return nil
+	}
+	if h.cfg.Isolation == IsolationBubblewrap {
+		return fmt.Errorf("builds can't be isolated: %w", err)
+	}
+	for name, p := range h.cfg.Projects {
+		if p.Network == NetworkNone {
+			return fmt.Errorf("project %s: builds without a network need isolation: %w", name, err)
+		}
+	}
+	h.exposed = err.Error()
+	h.log.Warn("builds are not isolated: they run as this user, and can read and change all that it can, the data folder and other builds too",
+		zap.Error(err))
+	return nil
+}
+
+// Exposed says why builds run without isolation; it is "" when they are
+// isolated.
+func (h *Handler) Exposed() string { return h.exposed }
+
+// fillIsolation checks the part of the configuration that is about isolation.
+func (c *Config) fillIsolation() error {
+	if c.Isolation == "" {
+		c.Isolation = IsolationAuto
+	}
+	if c.MaxDisk == 0 {
+		c.MaxDisk = 10 << 30
+	}
+	if c.MaxProcesses == 0 {
+		c.MaxProcesses = 4096
+	}
+	if c.MaxOpenFiles == 0 {
+		c.MaxOpenFiles = 65536
+	}
+	if !slices.Contains([]string{IsolationAuto, IsolationBubblewrap, IsolationNone}, c.Isolation) {
+		return fmt.Errorf("build: Isolation is %q, must be auto, bubblewrap or none", c.Isolation)
+	}
+	if c.MaxDisk < 0 || c.MaxProcesses < 0 || c.MaxOpenFiles < 0 {
+		return errors.New("build: limits must not be negative")
+	}
+	for _, path := range slices.Concat(c.Visible, c.Writable, c.Hidden) {
+		if !filepath.IsAbs(path) {
+			return fmt.Errorf("build: %q is not an absolute path", path)
+		}
+	}
+	for name, p := range c.Projects {
+		switch p.Network {
+		case "", NetworkHost:
+		case NetworkNone:
+			if c.Isolation == IsolationNone {
+				return fmt.Errorf("build: project %s: builds without a network need isolation, which is set to none", name)
+			}
+		default:
+			return fmt.Errorf("build: project %s: Network is %q, must be host or none", name, p.Network)
+		}
+	}
+	return nil
+}
