@@ -243,6 +243,18 @@ func TestRepositoryRunsNothingOnOurSide(t *testing.T) {
 	if b := run(t, h, newTask(t, "t", input{"SourceVersion": commit})); b.err == nil || !strings.Contains(b.messages(), "transport 'ext' not allowed") {
 		t.Errorf("submodule by ext: %v %s", b.err, b.messages())
 	}
+	// And never from files of this machine, which the commit's author can't read.
+	private := newRepo(t)
+	private.commit(map[string]string{"secret": "top-secret\n"})
+	private.push()
+	r.commit(map[string]string{".gitmodules": "[submodule \"x\"]\n\tpath = x\n\turl = file://" + private.bare + "\n"})
+	r.git(r.work, "update-index", "--add", "--cacheinfo", "160000,"+private.git(private.work, "rev-parse", "HEAD")+",x")
+	r.git(r.work, "commit", "--quiet", "--message", "submodule of this machine")
+	commit = r.git(r.work, "rev-parse", "HEAD")
+	r.push()
+	if b := run(t, h, newTask(t, "file", input{"SourceVersion": commit})); b.err == nil || !strings.Contains(b.messages(), "transport 'file' not allowed") {
+		t.Errorf("submodule by file: %v %s", b.err, b.messages())
+	}
 	if _, err := os.Stat(pwned); err == nil {
 		t.Error("something of the repository was executed")
 	}

@@ -51,13 +51,13 @@ while IFS= read -r environment <&3 && IFS= read -r script <&3; do
 done
 `
 
-// exitStatus is a program's in a sandbox.
-type exitStatus int
+// exitError is a program's in a sandbox.
+type exitError int
 
-func (e exitStatus) Error() string { return "exit status " + strconv.Itoa(int(e)) }
+func (e exitError) Error() string { return "exit status " + strconv.Itoa(int(e)) }
 
 // ExitCode is as that of [exec.ExitError].
-func (e exitStatus) ExitCode() int { return int(e) }
+func (e exitError) ExitCode() int { return int(e) }
 
 // runScript runs a script of ours with the build's shell and returns its end:
 // nil, an error with an ExitCode, the cause of ctx, or a fault of the machine.
@@ -107,7 +107,7 @@ func (s *session) runIsolated(ctx context.Context, script string, emptyEnvironme
 		return fmt.Errorf("the sandbox answers %q", line)
 	}
 	if status != 0 {
-		return exitStatus(status)
+		return exitError(status)
 	}
 	return nil
 }

@@ -36,7 +36,8 @@ func TestEveryCommitHasItsStatusAndAPageBehindIt(t *testing.T) {
 	buildspec := "version: 0.2\nphases: {build: {commands: ['echo this is the log of %s', 'while [ ! -e " + goOn + " ]; do sleep .02; done', 'exit %d']}}\n"
 	good := repo.commit("good", fmt.Sprintf(buildspec, "good", 0))
 	bad := repo.commit("bad", fmt.Sprintf(buildspec, "bad", 3))
-	s := startWith(t, t.TempDir(), fmt.Sprintf(buildSettings, secret, github.URL), buildOf(repo.bare))
+	s := startWith(t, t.TempDir(), fmt.Sprintf(buildSettings, secret, github.URL)+
+		fmt.Sprintf("engine: {embedded: {builds: {writable: [%q]}}}\n", filepath.Dir(goOn)), buildOf(repo.bare))
 	if status, text := s.deliver(t, "d1", pushOf("feature/a", commit{good, "good"}, commit{bad, "bad"})); status != http.StatusAccepted {
 		t.Fatalf("%d %s", status, text)
 	}

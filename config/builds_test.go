@@ -1,0 +1,40 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+// What strangers write runs in isolation or not at all.
+func TestForksNeedIsolation(t *testing.T) {
+	text := func(isolation, forks string) string {
+		return strings.Replace(minimal, "name: all", "name: all, on: pull_request, forks: "+forks, 1) +
+			"\nengine: {embedded: {builds: {isolation: " + isolation + "}}}\n"
+	}
+	for _, forks := range []string{"labeled", "allow"} {
+		_, err := Parse("switchyard.yaml", []byte(text("none", forks)), env())
+		if err == nil || !strings.Contains(err.Error(), "routes[0].forks") || !strings.Contains(err.Error(), "engine.embedded.builds.isolation") {
+			t.Errorf("forks: %s without isolation: %v", forks, err)
+		}
+		for _, isolation := range []string{"auto", "bubblewrap"} {
+			parseText(t, text(isolation, forks))
+		}
+	}
+	parseText(t, text("none", "never"))
+}
+
+func TestBuildsAreChecked(t *testing.T) {
+	for more, want := range map[string]string{
+		"builds: {isolation: docker}":                               "auto, bubblewrap",
+		"builds: {visible: [tools]}":                                `"tools" is not an absolute path`,
+		"builds: {writable: cache}":                                 `"cache" is not an absolute path`,
+		"builds: {processes: 0}":                                    "builds.processes",
+		"projects: {p: {network: bridge}}":                          "host",
+		"builds: {isolation: none}, projects: {p: {network: none}}": "projects.p.network",
+		"builds: {disk: much}":                                      "builds.disk",
+	} {
+		if _, err := Parse("switchyard.yaml", []byte(minimal+"\nengine: {embedded: {"+more+"}}\n"), env()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", more, err)
+		}
+	}
+}
