@@ -21,7 +21,8 @@ import (
 // and is away for a moment each time. Each of them comes to its end once:
 // what ended meanwhile is not run again, whatever the kill hit.
 //
-// That holds for isolated builds, which die with the service, as for others.
+// Isolated builds die with the service. One of them that is hit after its last
+// command has had its effect, but before its shell could note that, runs again.
 func TestKilledServiceFinishesNoTaskTwice(t *testing.T) {
 	for _, isolation := range []string{"auto", "none"} {
 		t.Run(isolation, func(t *testing.T) { killTasks(t, isolation) })
@@ -70,7 +71,9 @@ phases:
 	}
 	for _, sha := range shas {
 		for _, kind := range []string{"program", "build"} {
-			if text, err := os.ReadFile(filepath.Join(marks, kind+"-"+sha)); err != nil || strings.Count(string(text), "x") != 1 {
+			text, err := os.ReadFile(filepath.Join(marks, kind+"-"+sha))
+			n := strings.Count(string(text), "x")
+			if mayRepeat := kind == "build" && isolation != "none"; err != nil || n < 1 || n > 1 && !mayRepeat {
 				t.Errorf("%s of %s: %q %v", kind, sha, text, err)
 			}
 		}
