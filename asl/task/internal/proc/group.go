@@ -209,9 +209,6 @@ func (g *Group) Count() int {
 	return len(members)
 }
 
-// Kill ends everything in the group at once.
-func (g *Group) Kill() error { return end(func() []member { return find(g) }, 0) }
-
 // Sweep ends what the groups of the same owner left behind in processes that
 // are gone, and returns how many processes that were at first, by the names of
 // their groups. Groups of living processes are let alone.
