@@ -208,7 +208,7 @@ const shared = "268435456"
 func (b *bubblewrap) args(v view) []string {
 	args := []string{
 		"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-		"--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL",
+		"--new-session", "--as-pid-1", "--cap-drop", "ALL",
 		"--uid", buildID, "--gid", buildID, "--hostname", buildUser,
 	}
 	if !v.network {

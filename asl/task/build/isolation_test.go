@@ -370,13 +370,24 @@ phases:
 	}
 }
 
-func TestIsolatedBuildDiesWithSwitchyard(t *testing.T) {
+// A killed Switchyard leaves the command at hand to come to its end. Nothing of
+// the build outlives that, or the start of the next Switchyard, whatever it did
+// to get away.
+func TestIsolatedBuildDoesNotOutliveTheNextSwitchyard(t *testing.T) {
+	for name, next := range map[string]bool{"the command ends": false, "the next begins": true} {
+		t.Run(name, func(t *testing.T) { outlives(t, next) })
+	}
+}
+
+func outlives(t *testing.T, next bool) {
+	t.Helper()
+	last := map[bool]string{false: "while ! test -f go; do sleep .01; done", true: "sleep 300"}[next]
 	needBubblewrap(t)
 	r := newRepo(t)
 	commit := r.spec("unused")
 	dataDir := filepath.Join(t.TempDir(), "data")
 	in := `{"ProjectName": "app", "SourceVersion": "` + commit + `", "SourceLocationOverride": "` + r.bare + `", "BuildspecOverride": ` +
-		strconv.Quote("version: 0.2\nphases: {build: {commands: ['env -i setsid sleep 87654 & sleep 87654 & echo ready; sleep 300']}}") + `}`
+		strconv.Quote("version: 0.2\nphases: {build: {commands: ['env -i setsid sleep 87654 & sleep 87654 & echo ready; "+last+"']}}") + `}`
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "BUILD_TEST_DATA_DIR="+dataDir, "BUILD_TEST_INPUT="+in, "BUILD_TEST_ISOLATION=bubblewrap")
 	if err := cmd.Start(); err != nil {
@@ -392,6 +403,17 @@ func TestIsolatedBuildDiesWithSwitchyard(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
+	if next {
+		newHandler(t, Config{DataDir: dataDir, Isolation: IsolationBubblewrap, KillGrace: 100 * time.Millisecond})
+	} else {
+		checkouts, err := filepath.Glob(filepath.Join(dataDir, "work", "*", "src"))
+		if err != nil || len(checkouts) != 1 {
+			t.Fatalf("checkouts %v, %v", checkouts, err)
+		}
+		if err := os.WriteFile(filepath.Join(checkouts[0], "go"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for deadline := time.Now().Add(10 * time.Second); findByArgument(t, "87654") != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the build lives on")

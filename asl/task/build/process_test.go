@@ -203,8 +203,8 @@ artifacts: {files: [made.txt]}
 	}{
 		{"before", "its result is taken over", "before", ""},
 		{"before, without isolation", "its result is taken over", "before", IsolationNone},
-		// An isolated build dies with Switchyard.
-		{"meanwhile", "it goes on from there", "after", IsolationNone},
+		{"meanwhile", "it goes on from there", "after", ""},
+		{"meanwhile, without isolation", "it goes on from there", "after", IsolationNone},
 		{"never", "the build was interrupted by a restart of Switchyard; ", "next", ""},
 		{"never, without isolation", "the build was interrupted by a restart of Switchyard; ", "next", IsolationNone},
 	} {

@@ -34,7 +34,10 @@ type sandbox struct {
 }
 
 // warden is what runs as the first process. The descriptors 3 and 4 are the
-// requests and answers.
+// requests and answers, and 6 is the output's reader; see [output]. When this
+// process is killed the requests end, and once the shell at hand has come to its
+// end and said so, the warden follows and everything in the namespaces with it:
+// a build that is cut off in between would have had its effect, and run again.
 const warden = `exec 5<&-
 ulimit -c 0
 ulimit -u "$2" 2>/dev/null || ulimit -p "$2" 2>/dev/null
@@ -43,9 +46,9 @@ ulimit -f "$4" 2>/dev/null
 echo ready >&4
 while IFS= read -r environment <&3 && IFS= read -r script <&3; do
 	if [ "$environment" = empty ]; then
-		env -i "SWITCHYARD_MARK=$SWITCHYARD_MARK" "$1" "$script" 3<&- 4>&-
+		env -i "SWITCHYARD_MARK=$SWITCHYARD_MARK" "$1" "$script" 3<&- 4>&- 6<&-
 	else
-		"$1" "$script" 3<&- 4>&-
+		"$1" "$script" 3<&- 4>&- 6<&-
 	fi
 	echo "$?" >&4
 done
@@ -170,6 +173,9 @@ func (s *session) openSandbox(ctx context.Context) error {
 	}
 	cmd.Stdout, cmd.Stderr = s.out.w, s.out.w
 	cmd.ExtraFiles = []*os.File{requestsIn, answersOut, argsIn}
+	if s.out.reader != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, s.out.reader)
+	}
 	go func() {
 		// bwrap says it itself when it does not get them.
 		_, _ = io.WriteString(args, strings.Join(all, "\x00")+"\x00")

@@ -30,7 +30,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -87,9 +86,9 @@ func ownerKey(owner string) string {
 func (g *Group) Run(ctx context.Context, cmd *exec.Cmd) error { return g.run(ctx, cmd, false) }
 
 // RunNamespace is Run for a program that makes a PID namespace, whose first
-// process is its child, and that asks the kernel to be ended with its parent.
-// The two are not asked to end but ended, once nothing else is left in the
-// namespace or the grace is over: with them goes all that is in it.
+// process is its child. The two are not asked to end but ended, once nothing
+// else is left in the namespace or the grace is over: with them goes all that is
+// in it.
 func (g *Group) RunNamespace(ctx context.Context, cmd *exec.Cmd) error { return g.run(ctx, cmd, true) }
 
 func (g *Group) run(ctx context.Context, cmd *exec.Cmd, namespace bool) error {
@@ -102,11 +101,6 @@ func (g *Group) run(ctx context.Context, cmd *exec.Cmd, namespace bool) error {
 
 	started, done := make(chan error, 1), make(chan error, 1)
 	go func() {
-		if namespace {
-			// To the kernel the parent is the thread, which must not end before.
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-		}
 		g.mu.Lock()
 		err := cmd.Start()
 		if err != nil {
