@@ -63,14 +63,14 @@ func (d *Dispatcher) append(ctx context.Context, ev *event.Event, text []byte, r
 	// time it may be expanded.
 	plan := d.planKnowing(ctx, r.planner, ev, DeliveryID(ev.Source, ev.DeliveryID))
 	move := moveOf(ev)
-	foreseen, err := d.foresee(ctx, plan.Requests, move, ev)
+	foreseen, entered, err := d.foresee(ctx, DeliveryID(ev.Source, ev.DeliveryID), plan.Requests, move, ev)
 	if err != nil {
 		// What the answer says of them is not worth refusing the delivery.
 		d.log.Warn("the journal could not be asked which executions are new", zap.String("delivery_id", DeliveryID(ev.Source, ev.DeliveryID)), zap.Error(err))
 	}
-	appended, id, err := d.keepApart(ctx, ev, text)
+	appended, id, err := d.keepApart(ctx, ev, text, entered)
 	if err != nil || appended.Existed {
-		d.outlook.done(idsOf(plan.Requests), move, false)
+		d.outlook.drop(entered)
 	}
 	var receipt event.Receipt
 	switch {
@@ -89,7 +89,7 @@ func (d *Dispatcher) append(ctx context.Context, ev *event.Event, text []byte, r
 
 // keepApart appends an event, under an ID of its own where the host's is that
 // of a delivery with another body: what it asks for must not be taken for done.
-func (d *Dispatcher) keepApart(ctx context.Context, ev *event.Event, text []byte) (appended Appended, id string, err error) {
+func (d *Dispatcher) keepApart(ctx context.Context, ev *event.Event, text []byte, entered *entry) (appended Appended, id string, err error) {
 	id = DeliveryID(ev.Source, ev.DeliveryID)
 	if appended, err = d.keep(ctx, ev, text); err != nil || !appended.Differs {
 		return appended, id, err
@@ -101,6 +101,7 @@ func (d *Dispatcher) keepApart(ctx context.Context, ev *event.Event, text []byte
 	if text, err = json.Marshal(&other); err != nil {
 		return appended, own, fmt.Errorf("encode event of delivery %s: %w", own, err)
 	}
+	d.outlook.rename(entered, own)
 	if appended, err = d.keep(ctx, &other, text); err == nil && !appended.Existed {
 		d.log.Warn("a delivery ID was sent again with another body; both deliveries are kept", zap.String("delivery_id", id), zap.String("kept_as", own))
 	}

@@ -150,3 +150,20 @@ func TestAnotherBodyIsAnotherDelivery(t *testing.T) {
 		}
 	})
 }
+
+// What a delivery was expected to come to, and did not, is new when it comes.
+func TestAnswersForgetWhatDidNotCome(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		h := &host{commit: map[string]event.Commit{"a": told("a", "no [skip]", "x")}}
+		s := withHost(t, path, newEngine(), h)
+		defer func() { s.stop() }()
+		settle()
+		s.answers("expected until the host is asked", pulled("d1", 1, "a"), 1, "a-r")
+		settle()
+		s.same("and then not", s.reasons("github:d1"), []string{"a it says [skip]"})
+		ev := pushed("d2", "", false, told("a", "yes", "x"))
+		s.answers("by another", ev, 1, "a-r")
+		s.answers("and a third before that is expanded", pushed("d3", "", false, told("a", "yes", "x")), 0, "a-r")
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning})
+	})
+}

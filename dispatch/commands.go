@@ -38,7 +38,7 @@ func (d *Dispatcher) Start(ctx context.Context, req event.Request, by string) (e
 	if err != nil {
 		return event.Receipt{}, fmt.Errorf("encode request %s: %w", req.ID, err)
 	}
-	foreseen, err := d.foresee(ctx, []event.Request{req}, nil, nil)
+	foreseen, entered, err := d.foresee(ctx, DeliveryID(ManualSource, req.ID), []event.Request{req}, nil, nil)
 	var appended Appended
 	if err == nil {
 		appended, err = d.keep(ctx, &ev, text)
@@ -46,7 +46,7 @@ func (d *Dispatcher) Start(ctx context.Context, req event.Request, by string) (e
 		err = &UnavailableError{RetryAfter: retryAfter, Untouched: true, Err: fmt.Errorf("read request %s: %w", req.ID, err)}
 	}
 	if err != nil || appended.Existed {
-		d.outlook.done([]string{req.ID}, nil, false)
+		d.outlook.drop(entered)
 	}
 	if err != nil {
 		return event.Receipt{}, err
@@ -176,11 +176,12 @@ func (d *Dispatcher) Replay(ctx context.Context, id string) (event.Receipt, erro
 	if known.Source != ManualSource {
 		plan = d.planKnowing(ctx, d.rules.Load().planner, &known.Event, id)
 	}
+	var entered *entry
 	receipt := event.Receipt{Delivery: id, Executions: idsOf(plan.Requests)}
 	if known.State == DeliveryExpanded || len(plan.Requests) == 0 {
-		foreseen, err := d.foresee(ctx, plan.Requests, nil, nil)
-		if err != nil {
-			d.outlook.done(receipt.Executions, nil, false)
+		var foreseen []Foreseen
+		if foreseen, entered, err = d.foresee(ctx, id, plan.Requests, nil, nil); err != nil {
+			d.outlook.drop(entered)
 			return event.Receipt{}, fmt.Errorf("replay %s: %w", id, err)
 		}
 		receipt = receiptOf(id, foreseen, plan.Ignored)
@@ -189,7 +190,9 @@ func (d *Dispatcher) Replay(ctx context.Context, id string) (event.Receipt, erro
 	wake(d.expandSoon)
 	wake(d.completer.soon)
 	if err != nil {
-		d.outlook.done(idsOf(plan.Requests), nil, false)
+		if entered != nil {
+			d.outlook.drop(entered)
+		}
 		return event.Receipt{}, fmt.Errorf("replay %s: %w", id, unavailable(err))
 	}
 	return receipt, nil

@@ -93,7 +93,7 @@ func (d *Dispatcher) expandSlice(ctx context.Context, pending []PendingDelivery)
 		for n := range ids {
 			ids[n] = slice[i].Requests[n].ID
 		}
-		d.outlook.done(ids, slice[i].Move, true)
+		d.outlook.expanded(pending[i].ID, ids)
 	}
 	for i := range changes {
 		if !changes[i].State.Finished() {

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"sync"
 
 	"switchyard/internal/event"
@@ -26,6 +27,16 @@ type outlook struct {
 	// stand for the names of both.
 	planned map[uint64]planned
 	tips    map[uint64]tip
+	// entries are what was entered there, by delivery.
+	entries map[string][]*entry
+}
+
+// entry is what one delivery has entered, to be taken out as it was: the routes
+// may say something else by then.
+type entry struct {
+	delivery string
+	requests []uint64
+	move     *Move // nil where it was not entered
 }
 
 // planned is how many deliveries ask for a request, and which ref the last of
@@ -55,7 +66,7 @@ const maxPushes = 1000
 
 func (o *outlook) init() {
 	o.seed = maphash.MakeSeed()
-	o.planned, o.tips = map[uint64]planned{}, map[uint64]tip{}
+	o.planned, o.tips, o.entries = map[uint64]planned{}, map[uint64]tip{}, map[string][]*entry{}
 	o.seen = make(bloom, bloomBits/64)
 }
 
@@ -77,12 +88,14 @@ type prospect struct {
 	// tip is where their ref will be by then, nil for where the journal has it.
 	ask []int
 	tip *string
+	// entered is for [outlook.drop] and [outlook.rename].
+	entered *entry
 }
 
 // plan enters what a delivery asks for; it counts as asked for from now on, and
-// until [outlook.done] is called with the same.
-func (o *outlook) plan(requests []event.Request, m *Move, push *event.Event) prospect {
-	p := prospect{executions: make([]Foreseen, len(requests))}
+// until [outlook.drop] or [outlook.expanded] is called.
+func (o *outlook) plan(delivery string, requests []event.Request, m *Move, push *event.Event) prospect {
+	p := prospect{executions: make([]Foreseen, len(requests)), entered: &entry{delivery: delivery}}
 	at := o.ref(m)
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -105,6 +118,7 @@ func (o *outlook) plan(requests []event.Request, m *Move, push *event.Event) pro
 				known.ref, known.pull = at, m.PullRequest != 0
 			}
 			o.planned[id] = known
+			p.entered.requests = append(p.entered.requests, id)
 		}
 	}
 	if t, ok := o.tips[at]; m != nil && (ok || len(o.tips) < maxPlanned) {
@@ -113,6 +127,10 @@ func (o *outlook) plan(requests []event.Request, m *Move, push *event.Event) pro
 			t.newest = push
 		}
 		o.tips[at] = t
+		p.entered.move = m
+	}
+	if len(p.entered.requests) > 0 || p.entered.move != nil {
+		o.entries[delivery] = append(o.entries[delivery], p.entered)
 	}
 	return p
 }
@@ -135,16 +153,57 @@ func again(r *event.Request, m *Move, landed bool, tip *string) Foreseen {
 	return Foreseen{ID: AttemptID(r.ID, 2), New: true}
 }
 
-// done takes out what was planned for a delivery: it is in the journal, or was
-// never taken.
-func (o *outlook) done(ids []string, m *Move, recorded bool) {
+// drop takes out what was entered for a delivery that was never taken, unless
+// it is out already.
+func (o *outlook) drop(e *entry) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, name := range ids {
-		id := o.hash(name)
-		if recorded {
-			o.seen.add(id)
-		}
+	if o.remove(e) {
+		o.release(e)
+	}
+}
+
+// rename is called before a delivery is taken under another ID.
+func (o *outlook) rename(e *entry, delivery string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.remove(e) {
+		e.delivery = delivery
+		o.entries[delivery] = append(o.entries[delivery], e)
+	}
+}
+
+// remove reports whether e was still there.
+func (o *outlook) remove(e *entry) bool {
+	all := o.entries[e.delivery]
+	at := slices.Index(all, e)
+	if at < 0 {
+		return false
+	}
+	if all = slices.Delete(all, at, at+1); len(all) == 0 {
+		delete(o.entries, e.delivery)
+	} else {
+		o.entries[e.delivery] = all
+	}
+	return true
+}
+
+// expanded takes out what was entered for a delivery, which has come to the
+// requests with these IDs.
+func (o *outlook) expanded(delivery string, ids []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, id := range ids {
+		o.seen.add(o.hash(id))
+	}
+	for _, e := range o.entries[delivery] {
+		o.release(e)
+	}
+	delete(o.entries, delivery)
+}
+
+func (o *outlook) release(e *entry) {
+	for _, id := range e.requests {
 		if known := o.planned[id]; known.deliveries > 1 {
 			known.deliveries--
 			o.planned[id] = known
@@ -152,10 +211,10 @@ func (o *outlook) done(ids []string, m *Move, recorded bool) {
 			delete(o.planned, id)
 		}
 	}
-	if m == nil {
+	if e.move == nil {
 		return
 	}
-	at := o.ref(m)
+	at := o.ref(e.move)
 	if t := o.tips[at]; t.pushes > 1 {
 		t.pushes--
 		o.tips[at] = t
@@ -206,13 +265,14 @@ func idsOf(requests []event.Request) []string {
 }
 
 // foresee says what the requests of a delivery that makes a move come to. The
-// caller enters them with [outlook.plan] by this, and calls [outlook.done].
+// caller enters them with [outlook.plan] by this, and calls [outlook.drop] if
+// the delivery is not taken.
 //
 // On an error, those of which the journal would know count as known.
-func (d *Dispatcher) foresee(ctx context.Context, requests []event.Request, m *Move, push *event.Event) ([]Foreseen, error) {
-	p := d.outlook.plan(requests, m, push)
+func (d *Dispatcher) foresee(ctx context.Context, delivery string, requests []event.Request, m *Move, push *event.Event) ([]Foreseen, *entry, error) {
+	p := d.outlook.plan(delivery, requests, m, push)
 	if len(p.ask) == 0 {
-		return p.executions, nil
+		return p.executions, p.entered, nil
 	}
 	ask := make([]*event.Request, len(p.ask))
 	for i, at := range p.ask {
@@ -227,7 +287,7 @@ func (d *Dispatcher) foresee(ctx context.Context, requests []event.Request, m *M
 			p.executions[at] = found[i]
 		}
 	}
-	return p.executions, err
+	return p.executions, p.entered, err
 }
 
 // bloom is a set of hashes that may say yes wrongly, and never no: wrongly in
