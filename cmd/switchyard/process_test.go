@@ -320,7 +320,7 @@ func TestStoppedServiceGoesOnWhereItWas(t *testing.T) {
 	}
 	marks := t.TempDir()
 	bare, shas := commits(t, 2, fmt.Sprintf("version: 0.2\nphases: {build: {commands: ['echo x >> %s/begun', 'sleep .5']}}\n", marks))
-	p := newProcess(t, t.TempDir(), buildOf(bare), "")
+	p := newProcess(t, t.TempDir(), buildOf(bare), fmt.Sprintf("engine: {embedded: {builds: {writable: [%q]}}}", marks))
 	p.start()
 	p.deliver("d1", shas...)
 	p.eventually("a build runs", func() bool { _, err := os.Stat(filepath.Join(marks, "begun")); return err == nil })
