@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/dispatch"
-	"switchyard/internal/safetext"
 )
 
 const (
@@ -27,8 +26,6 @@ const (
 	// maxHold is the longest that a repository is left alone which refuses its
 	// statuses.
 	maxHold = time.Hour
-	// maxPanic is how many characters of a panic's value are kept.
-	maxPanic = 200
 	// idle is the wait for a post that is under way, which ends it.
 	idle = time.Hour
 )
@@ -270,18 +267,17 @@ func (l *lane) skip(ctx context.Context) time.Duration {
 
 // tell posts row. One on which that panics is given up: it would end the process
 // at every start.
-func (l *lane) tell(ctx context.Context, poster Poster, row dispatch.Status) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			said := safetext.Cut(safetext.Line(fmt.Sprint(v)), maxPanic)
-			l.w.log.Error("a panic was caught; this is a bug in Switchyard", zap.String("source", l.source), zap.String("repo", row.Repository), zap.String("sha", row.SHA),
-				zap.String("step", "post a status"), zap.String("panic", said), zap.StackSkip("stack", 1))
-			err = &dispatch.PermanentError{Err: fmt.Errorf("posting it failed (panic: %s): this is a bug in Switchyard, its log says more", said)}
-		}
-	}()
+func (l *lane) tell(ctx context.Context, poster Poster, row dispatch.Status) error {
 	ctx, cancel := context.WithTimeout(ctx, l.w.cfg.PostTimeout)
 	defer cancel()
-	return poster.Post(ctx, row, l.w.targetURL(row))
+	err := dispatch.Guard(func() error { return poster.Post(ctx, row, l.w.targetURL(row)) })
+	var fault *dispatch.PanicError
+	if !errors.As(err, &fault) {
+		return err
+	}
+	l.w.log.Error("a panic was caught; this is a bug in Switchyard", zap.String("source", l.source), zap.String("repo", row.Repository), zap.String("sha", row.SHA),
+		zap.String("step", "post a status"), zap.String("panic", fault.Text), zap.ByteString("stack", fault.Stack))
+	return &dispatch.PermanentError{Err: fmt.Errorf("posting it failed (%v): this is a bug in Switchyard, its log says more", fault)}
 }
 
 // verdict is what became of a post.
