@@ -259,10 +259,8 @@ func (h *Handler) guard(err *error) {
 
 func (h *Handler) precheck(src Source, header http.Header) (err error) {
 	defer h.guard(&err)
-	if p, ok := src.(Prechecker); ok {
-		if err := p.Precheck(header); err != nil {
-			return unsignedError{err}
-		}
+	if err := precheck(src, header); err != nil {
+		return unsignedError{err}
 	}
 	return nil
 }

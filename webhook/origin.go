@@ -57,12 +57,7 @@ type placed struct {
 var _ Prechecker = (*placed)(nil)
 
 // Precheck implements [Prechecker] where the source does.
-func (p *placed) Precheck(h http.Header) error {
-	if pre, ok := p.Source.(Prechecker); ok {
-		return pre.Precheck(h)
-	}
-	return nil
-}
+func (p *placed) Precheck(h http.Header) error { return precheck(p.Source, h) }
 
 // Decode implements [Source].
 func (p *placed) Decode(h http.Header, body []byte) (event.Event, error) {

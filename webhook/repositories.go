@@ -68,12 +68,7 @@ type perRepository struct {
 var _ Prechecker = (*perRepository)(nil)
 
 // Precheck implements [Prechecker] where the source does.
-func (p *perRepository) Precheck(h http.Header) error {
-	if pre, ok := p.Source.(Prechecker); ok {
-		return pre.Precheck(h)
-	}
-	return nil
-}
+func (p *perRepository) Precheck(h http.Header) error { return precheck(p.Source, h) }
 
 // Decode implements [Source]. What asks for nothing and names no repository, such
 // as a ping, may be signed with any of the secrets.

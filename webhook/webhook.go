@@ -34,6 +34,14 @@ type Prechecker interface {
 	Precheck(h http.Header) error
 }
 
+// precheck is the word of a source that can tell; nil of any other.
+func precheck(s Source, h http.Header) error {
+	if p, ok := s.(Prechecker); ok {
+		return p.Precheck(h)
+	}
+	return nil
+}
+
 // Sink takes ownership of ev. Nil promises that ev survives a crash; on error
 // the handler answers 503, and the sender is to send the delivery again. An
 // error that has the method RetryIn() [time.Duration] says when; otherwise it
