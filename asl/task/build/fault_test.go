@@ -167,7 +167,7 @@ func TestRepositoryThatIsAwayIsWaitedFor(t *testing.T) {
 		done := begin(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": "http://" + addr + "/app.git"}))
 		waits(t, logs, 2)
 		if l, err = net.Listen("tcp", addr); err != nil {
-			t.Skipf("the port was taken: %v", err)
+			skipOnLaptop(t, "the port was taken: %v", err)
 		}
 		srv := &http.Server{Handler: backend, ReadHeaderTimeout: time.Minute}
 		go func() { _ = srv.Serve(l) }()
@@ -285,7 +285,7 @@ func TestStopEndsTheWaiting(t *testing.T) {
 func TestFullDiskIsWaitedFor(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=12m"); err != nil {
-		t.Skipf("no tmpfs can be mounted here: %v", err)
+		skipOnLaptop(t, "no tmpfs can be mounted here: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {

@@ -15,18 +15,13 @@ import (
 	"time"
 )
 
-// needBubblewrap skips where builds can't be isolated, and fails where tests
-// must not be skipped.
+// needBubblewrap skips where builds can't be isolated.
 func needBubblewrap(t *testing.T) {
 	t.Helper()
 	h := newHandler(t, Config{Isolation: IsolationAuto})
-	if h.Exposed() == "" {
-		return
+	if h.Exposed() != "" {
+		skipOnLaptop(t, "builds can't be isolated on this machine: %s", h.Exposed())
 	}
-	if os.Getenv("SWITCHYARD_REQUIRE_SERVERS") != "" {
-		t.Fatalf("builds can't be isolated on this machine: %s", h.Exposed())
-	}
-	t.Skipf("builds can't be isolated on this machine: %s", h.Exposed())
 }
 
 // attack is a script that ends with 0 when it got what it wanted.
