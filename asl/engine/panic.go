@@ -44,6 +44,11 @@ func (x *execution) panicked(ctx context.Context, p any) {
 		return
 	}
 	x.condemned = true
+	// Those who wait for an answer get one when x ends, however that comes.
+	x.mu.Lock()
+	x.inbox = append(x.handling, x.inbox...)
+	x.mu.Unlock()
+	x.handling = nil
 	last, running, err := x.lastStored(ctx)
 	switch {
 	case err != nil:
@@ -56,10 +61,6 @@ func (x *execution) panicked(ctx context.Context, p any) {
 		x.close()
 		return
 	}
-	x.mu.Lock()
-	x.inbox = append(x.handling, x.inbox...) // those who wait for an answer get one when x ends
-	x.mu.Unlock()
-	x.handling = nil
 	for _, r := range x.running {
 		r.abandon(ErrAborted)
 		if r.run != nil {
