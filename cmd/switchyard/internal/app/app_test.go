@@ -310,10 +310,11 @@ func TestFacesOfTheService(t *testing.T) {
 			t.Errorf("GET %s lacks %q:\n%.400s", path, want, text)
 		}
 	}
-	if _, text := s.get(t, "/metrics"); !strings.Contains(text, `switchyard_executions_ended_total{state="succeeded"} 1`) ||
-		!strings.Contains(text, "switchyard_journal_append_commits_total 1") || !strings.Contains(text, "switchyard_start_latency_seconds_count 1") {
-		t.Errorf("metrics:\n%s", text)
-	}
+	eventually(t, "the metrics show the end", func() bool {
+		_, text := s.get(t, "/metrics")
+		return strings.Contains(text, `switchyard_executions_ended_total{state="succeeded"} 1`) &&
+			strings.Contains(text, "switchyard_journal_append_commits_total 1") && strings.Contains(text, "switchyard_start_latency_seconds_count 1")
+	})
 }
 
 func TestReloadAppliesAsAWholeOrNotAtAll(t *testing.T) {

@@ -195,10 +195,12 @@ func TestRequestThatAWSRefusesIsADeadLetter(t *testing.T) {
 			t.Errorf("cause %q, %v", whole.Cause, err)
 		}
 	}
-	if _, text := s.get(t, "/metrics"); !strings.Contains(text, `switchyard_executions_ended_total{state="dead"} 2`) ||
-		!strings.Contains(text, `switchyard_engine_call_seconds_count{operation="start",outcome="permanent"} 2`) {
-		t.Error("the metrics do not show it")
-	}
+	// They follow what the journal has recorded, which is seen before.
+	eventually(t, "the metrics show it", func() bool {
+		_, text := s.get(t, "/metrics")
+		return strings.Contains(text, `switchyard_executions_ended_total{state="dead"} 2`) &&
+			strings.Contains(text, `switchyard_engine_call_seconds_count{operation="start",outcome="permanent"} 2`)
+	})
 	// While the cause is there, it is dead again.
 	first := s.are(t, dispatch.StateDead, 2)[0].ID
 	if err := s.client.Redrive(t.Context(), first); err != nil {
