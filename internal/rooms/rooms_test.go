@@ -16,7 +16,8 @@ var forbidden = map[string][]string{
 	"switchyard/webhook":        {"switchyard/router", "switchyard/dispatch", "switchyard/githost", "switchyard/asl", "switchyard/config"},
 	"switchyard/dispatch":       {"switchyard/router", "switchyard/webhook", "switchyard/asl", "switchyard/config"},
 	"switchyard/githost":        {"switchyard/router", "switchyard/webhook", "switchyard/asl", "switchyard/config"},
-	"switchyard/asl":            {"switchyard/router", "switchyard/webhook", "switchyard/dispatch", "switchyard/githost", "switchyard/config"},
+	"switchyard/asl":            {"switchyard/router", "switchyard/webhook", "switchyard/dispatch", "switchyard/githost", "switchyard/build", "switchyard/config"},
+	"switchyard/build":          {"switchyard/router", "switchyard/webhook", "switchyard/dispatch", "switchyard/githost", "switchyard/config"},
 }
 
 // Adapters import their parent; a parent that imported an adapter would drag

@@ -24,8 +24,8 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/asl/task"
-	"switchyard/asl/task/internal/fault"
 	"switchyard/asl/task/lambda"
+	"switchyard/internal/fault"
 )
 
 // Config describes one program.

@@ -21,9 +21,9 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/asl/task"
-	"switchyard/asl/task/internal/fault"
-	"switchyard/asl/task/internal/proc"
 	"switchyard/asl/task/lambda"
+	"switchyard/internal/fault"
+	"switchyard/internal/proc"
 )
 
 // invocation is one run of a program and its directory:

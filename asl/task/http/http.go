@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"switchyard/asl/task"
-	"switchyard/asl/task/internal/fault"
 	"switchyard/asl/task/lambda"
+	"switchyard/internal/fault"
 )
 
 // Config describes one endpoint.

@@ -10,10 +10,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"switchyard/asl/task/build"
 	"switchyard/asl/task/exec"
 	"switchyard/asl/task/http"
 	"switchyard/asl/task/lambda"
+	"switchyard/build"
 	"switchyard/config"
 	"switchyard/dispatch"
 )

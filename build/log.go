@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"switchyard/asl/task"
-	"switchyard/asl/task/internal/fault"
+	"switchyard/internal/fault"
 )
 
 // logs are the log files of all builds, <root>/<execution>/<task>.log. What a

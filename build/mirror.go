@@ -17,8 +17,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"switchyard/asl/task/internal/fault"
-	"switchyard/asl/task/internal/proc"
+	"switchyard/internal/fault"
+	"switchyard/internal/proc"
 )
 
 // mirrors keeps one bare repository per clone URL. Builds borrow its objects

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"syscall"
 
-	"switchyard/asl/task/internal/fault"
+	"switchyard/internal/fault"
 )
 
 // maxArtifactFiles bounds the files that one build keeps.

@@ -14,7 +14,7 @@ import (
 	"strconv"
 	"strings"
 
-	"switchyard/asl/task/internal/fault"
+	"switchyard/internal/fault"
 )
 
 // sandbox is the namespaces of one build. They last from its first command to

@@ -18,7 +18,7 @@ import (
 	"strconv"
 	"strings"
 
-	"switchyard/asl/task/internal/fault"
+	"switchyard/internal/fault"
 )
 
 // verify holds what the repository at dir has of a commit against the IDs: the

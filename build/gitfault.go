@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"switchyard/asl/task/internal/fault"
+	"switchyard/internal/fault"
 )
 
 // gitError is a command of git that failed, with what it wrote.

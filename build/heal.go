@@ -15,7 +15,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"switchyard/asl/task/internal/fault"
+	"switchyard/internal/fault"
 )
 
 // damagedMark is in the names of mirrors that were set aside:

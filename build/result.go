@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"switchyard/asl/task"
-	"switchyard/asl/task/internal/fault"
+	"switchyard/internal/fault"
 )
 
 // The statuses of builds and phases, in CodeBuild's words.

@@ -21,7 +21,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"switchyard/asl/task"
-	"switchyard/asl/task/internal/fault"
+	"switchyard/internal/fault"
 )
 
 // watched is a handler whose waits for the machine a test can wait for.

@@ -11,7 +11,7 @@ import (
 	"os"
 	"time"
 
-	"switchyard/asl/task/internal/fault"
+	"switchyard/internal/fault"
 )
 
 // output is the pipe from a build's programs to its log. Programs that a

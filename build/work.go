@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"switchyard/asl/task"
-	"switchyard/asl/task/internal/proc"
+	"switchyard/internal/proc"
 )
 
 // works are the work directories of builds, <root>/<name>, and what is kept in

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"syscall"
 
-	"switchyard/asl/task/internal/fault"
+	"switchyard/internal/fault"
 )
 
 // The commands of a phase run in one shell, so that directory, variables and

@@ -17,8 +17,8 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/asl/task"
-	"switchyard/asl/task/internal/fault"
-	"switchyard/asl/task/internal/proc"
+	"switchyard/internal/fault"
+	"switchyard/internal/proc"
 )
 
 // errTimedOut is the cause of a build's context when its own timeout ends it.

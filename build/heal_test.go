@@ -15,7 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/asl/task"
-	"switchyard/asl/task/internal/proc"
+	"switchyard/internal/proc"
 )
 
 // write replaces a file of a mirror, also one that git made read-only.

@@ -15,7 +15,7 @@ import (
 	"slices"
 	"strings"
 
-	"switchyard/asl/task/internal/proc"
+	"switchyard/internal/proc"
 )
 
 // remote is a clone URL that was found safe to give to git.

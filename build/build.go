@@ -35,8 +35,8 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"switchyard/asl/task"
-	"switchyard/asl/task/internal/fault"
-	"switchyard/asl/task/internal/proc"
+	"switchyard/internal/fault"
+	"switchyard/internal/proc"
 )
 
 // The resources this package knows. Only the .sync form is run: the other
