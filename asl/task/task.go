@@ -46,6 +46,10 @@ type Task struct {
 	ExecutionARN  string
 	ExecutionName string
 	StateName     string
+	// ExecutionInput is the input that the execution was started with, which no
+	// state of it can change: a JSON text, not to be modified. Of a child of a
+	// distributed Map it is the child's.
+	ExecutionInput json.RawMessage
 	// Attempt counts from 0 and grows with each retry.
 	Attempt int
 	// Restarted is true when an earlier process was running this attempt.
