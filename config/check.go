@@ -26,6 +26,7 @@ var (
 	// AWS's own rule for a state machine's name.
 	machineName = regexp.MustCompile(`^[0-9A-Za-z_-]{1,80}$`)
 	machineARN  = regexp.MustCompile(`^arn:aws[a-z-]*:states:[a-z0-9-]+:[0-9]{12}:stateMachine:[0-9A-Za-z_-]{1,80}(:[0-9A-Za-z_.-]{1,80})?$`)
+	roleARN     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[!-~]{1,512}$`)
 )
 
 // checkAll holds the decoded values against each other and the outside. It
@@ -112,6 +113,7 @@ func (d *decoder) checkSource(name string, s *Source) {
 func (d *decoder) checkEngine(e *Engine) {
 	if e.AWS != nil {
 		d.checkURL("engine.aws.endpoint", e.AWS.Endpoint)
+		d.checkRole("engine.aws", e.AWS.Role, e.AWS.ExternalID)
 		return
 	}
 	const at = "engine.embedded"
@@ -131,6 +133,16 @@ func (d *decoder) checkEngine(e *Engine) {
 			d.failValue(at+".environment", "only an exec function has an environment")
 		}
 		d.checkURL(at+".http", f.HTTP)
+	}
+}
+
+// checkRole checks the role and external_id at a path.
+func (d *decoder) checkRole(at, role, externalID string) {
+	switch {
+	case role == "" && externalID != "":
+		d.failValue(at+".external_id", "is for a role; set %s.role too", at)
+	case role != "" && !roleARN.MatchString(role) && !d.unresolved[at+".role"]:
+		d.failValue(at+".role", "%q is not the ARN of a role, such as arn:aws:iam::123456789012:role/switchyard", role)
 	}
 }
 
@@ -172,12 +184,16 @@ func (d *decoder) checkStateMachine(name string, m StateMachine, c *Config) {
 	if !machineName.MatchString(name) {
 		d.failValue(at, "a state machine's name is 1 to 80 letters, digits, _ or -")
 	}
+	d.checkRole(at, m.Role, m.ExternalID)
+	if m.Role != "" && c.Engine.AWS == nil {
+		d.failValue(at+".role", "is for engine aws; the embedded engine runs on this machine")
+	}
 	switch {
 	case m.ARN != "" && m.Definition != "":
 		d.failValue(at, "definition and arn exclude each other; keep one")
 	case m.ARN != "":
 		if !machineARN.MatchString(m.ARN) && !d.unresolved[at+".arn"] {
-			d.failValue(at+".arn", "%q is no ARN of a state machine, a version or an alias", m.ARN)
+			d.failValue(at+".arn", "%q is not the ARN of a state machine, a version or an alias", m.ARN)
 		}
 	case m.Definition != "":
 		if c.Engine.AWS != nil {

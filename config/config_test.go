@@ -252,7 +252,10 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 			`7:51: routes[0].on[1]: unknown value "pull-request"; did you mean pull_request?`}},
 		"no definition":     {"state_machines: {a: {}}\n", []string{"1:21: state_machines.a: needs either definition or arn"}},
 		"both definitions":  {"state_machines: {a: {definition: x, arn: y}}\n", []string{"1:21: state_machines.a: definition and arn exclude each other; keep one"}},
-		"bad arn":           {"state_machines: {a: {arn: \"arn:aws:lambda:x\"}}\n", []string{`1:27: state_machines.a.arn: "arn:aws:lambda:x" is no ARN of a state machine, a version or an alias`}},
+		"bad role":          {"engine: {aws: {role: admin}}\n", []string{`1:22: engine.aws.role: "admin" is not the ARN of a role, such as arn:aws:iam::123456789012:role/switchyard`}},
+		"external id alone": {"engine: {aws: {external_id: x}}\n", []string{`1:29: engine.aws.external_id: is for a role; set engine.aws.role too`}},
+		"role on embedded":  {"state_machines: {a: {arn: \"arn:aws:states:eu-west-1:123456789012:stateMachine:a\", role: \"arn:aws:iam::123456789012:role/x\"}}\n", []string{`1:89: state_machines.a.role: is for engine aws; the embedded engine runs on this machine`}},
+		"bad arn":           {"state_machines: {a: {arn: \"arn:aws:lambda:x\"}}\n", []string{`1:27: state_machines.a.arn: "arn:aws:lambda:x" is not the ARN of a state machine, a version or an alias`}},
 		"definition on aws": {"engine: aws\nstate_machines: {a: {definition: x}}\n", []string{"2:34: state_machines.a.definition: engine aws starts what is deployed there; give the arn"}},
 		"missing definition": {"state_machines: {a: {definition: nowhere.json}}\n", []string{
 			"1:34: state_machines.a.definition: read definition: DIR/nowhere.json: no such file or directory"}},

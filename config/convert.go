@@ -9,6 +9,7 @@ import (
 	"switchyard/dispatch/status/gitnotes"
 	"switchyard/dispatch/stepfn"
 	githostgithub "switchyard/githost/github"
+	"switchyard/internal/awsaccess"
 	"switchyard/router"
 	"switchyard/webhook"
 )
@@ -133,12 +134,18 @@ func (c *Config) environmentLimits() func(string) int {
 	}
 }
 
-// AWSConfig is what is needed to reach Step Functions in AWS, when that is the
+// AWSAccess is what is needed to reach Step Functions in AWS, when that is the
 // engine.
-func (c *Config) AWSConfig() (cfg stepfn.AWSConfig, ok bool) {
+func (c *Config) AWSAccess() (access stepfn.Access, ok bool) {
 	a := c.Engine.AWS
 	if a == nil {
-		return stepfn.AWSConfig{}, false
+		return stepfn.Access{}, false
 	}
-	return stepfn.AWSConfig{Region: a.Region, Profile: a.Profile, Endpoint: a.Endpoint, MaxConnections: 2 * c.Limits.Starts}, true
+	return stepfn.Access{
+		Settings: awsaccess.Settings{
+			Region: a.Region, Profile: a.Profile, Role: a.Role, ExternalID: a.ExternalID, FIPS: a.FIPS,
+			MaxConnections: 2 * c.Limits.Starts,
+		},
+		Endpoint: a.Endpoint,
+	}, true
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"switchyard/dispatch/stepfn"
+	"switchyard/internal/awsaccess"
 	"switchyard/router"
 )
 
@@ -99,7 +101,7 @@ func TestLimitsReachTheirPackages(t *testing.T) {
 	c := parseText(t, `
 limits: {body: 1MB, read_timeout: 5s, deliveries: 7, starts: 3}
 retention: {journal: 5d}
-engine: {aws: {region: eu-west-1, profile: p, endpoint: "http://127.0.0.1:4566", start_burst: 10, start_rate: 2.5}}
+engine: {aws: {region: eu-west-1, profile: p, role: "arn:aws:iam::123456789012:role/deploy", external_id: e, fips: true, endpoint: "http://127.0.0.1:4566", start_burst: 10, start_rate: 2.5}}
 `)
 	w := c.WebhookConfig()
 	if w.MaxBody != 1<<20 || w.ReadTimeout != 5*time.Second || w.MaxInFlight != 7 {
@@ -109,10 +111,13 @@ engine: {aws: {region: eu-west-1, profile: p, endpoint: "http://127.0.0.1:4566",
 	if d.MaxStarts != 3 || d.Retention != 5*day || d.StartBurst != 10 || d.StartRate != 2.5 {
 		t.Errorf("dispatch: got %+v", d)
 	}
-	if a, ok := c.AWSConfig(); !ok || a.Region != "eu-west-1" || a.Profile != "p" || a.Endpoint != "http://127.0.0.1:4566" {
-		t.Errorf("aws: got %+v, %v", a, ok)
+	want := stepfn.Access{Endpoint: "http://127.0.0.1:4566", Settings: awsaccess.Settings{
+		Region: "eu-west-1", Profile: "p", Role: "arn:aws:iam::123456789012:role/deploy", ExternalID: "e", FIPS: true, MaxConnections: 6,
+	}}
+	if a, ok := c.AWSAccess(); !ok || a != want {
+		t.Errorf("aws: got %+v, %v, want %+v", a, ok, want)
 	}
-	if _, ok := Default().AWSConfig(); ok {
+	if _, ok := Default().AWSAccess(); ok {
 		t.Error("the default engine is not AWS")
 	}
 }

@@ -67,8 +67,11 @@ type Function struct {
 
 // AWS is Step Functions in an AWS account.
 type AWS struct {
-	Region     string  `json:"region,omitzero" jsonschema:"Region. Left out, AWS_REGION or the profile says it."`
+	Region     string  `json:"region,omitzero" jsonschema:"Region of what has no ARN. Left out, AWS_REGION or the profile says it. State machines are called in the region of their ARN."`
 	Profile    string  `json:"profile,omitzero" jsonschema:"Profile of the shared AWS config files."`
+	Role       string  `json:"role,omitzero" jsonschema:"ARN of a role that is assumed for all calls."`
+	ExternalID string  `json:"external_id,omitzero" jsonschema:"External ID that the role's trust policy asks for."`
+	FIPS       bool    `json:"fips,omitzero" jsonschema:"Call the endpoints that are validated by FIPS 140. Default: false."`
 	Endpoint   string  `json:"endpoint,omitzero" jsonschema:"URL instead of the service's own: a VPC endpoint or an emulator."`
 	StartBurst int     `json:"start_burst,omitzero" jsonschema:"StartExecution calls that may be made at once before start_rate applies: the account's bucket size. 1300 in us-east-1, us-west-2 and eu-west-1, else 800." min:"1"`
 	StartRate  float64 `json:"start_rate,omitzero" jsonschema:"StartExecution calls per second: the account's refill rate. 300 in us-east-1, us-west-2 and eu-west-1, else 150." min:"0.1"`

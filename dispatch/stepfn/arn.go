@@ -14,6 +14,9 @@ type machine struct {
 	// executions is the ARN of the machine's executions up to their name. A
 	// version or alias is no part of it.
 	executions string
+	// account is as accountOf has it.
+	region, account string
+	api             API
 }
 
 // parseMachine reads arn:<partition>:states:<region>:<account>:stateMachine:<name>
@@ -42,7 +45,7 @@ func parseMachine(s string) (machine, error) {
 		return machine{}, errors.New("the ARN needs a region and an account: " + s)
 	}
 	a.Resource = "execution:" + name + ":"
-	return machine{arn: s, executions: a.String()}, nil
+	return machine{arn: s, executions: a.String(), region: a.Region, account: accountOf(a)}, nil
 }
 
 func (m machine) execution(name string) string { return m.executions + name }

@@ -38,26 +38,37 @@ type API interface {
 
 // Config is what an operator sets. Zero values take the defaults named here.
 type Config struct {
-	// StateMachines maps each name under state_machines to the ARN that is
-	// started: of a STANDARD state machine, or of a version or alias of one.
-	StateMachines map[string]string
+	// StateMachines are those under state_machines by name.
+	StateMachines map[string]Machine
 }
 
-// Client is a [dispatch.Engine] over the Step Functions API.
+// Machine is a state machine that is started.
+type Machine struct {
+	// ARN is that of a STANDARD state machine, or of a version or alias of one.
+	// It is called in the region that it names.
+	ARN string
+	// Role is the ARN of the role with which it is called, for one in another
+	// account; empty for what the [Dialer] begins with. ExternalID is what the
+	// role's trust policy asks for.
+	Role, ExternalID string
+}
+
+// Client is a [dispatch.Engine] over the Step Functions API, in all places in
+// which there are state machines.
 type Client struct {
-	api API
-	// machines is replaced as a whole, never written to.
-	machines atomic.Pointer[map[string]machine]
+	dial Dialer
+	// known is replaced as a whole, never written to.
+	known atomic.Pointer[machines]
 }
 
 var _ dispatch.Engine = (*Client)(nil)
 
 // New validates cfg and calls nothing.
-func New(api API, cfg Config) (*Client, error) {
-	if api == nil {
+func New(dial Dialer, cfg Config) (*Client, error) {
+	if dial == nil {
 		return nil, errors.New("stepfn: no API client given")
 	}
-	c := &Client{api: api}
+	c := &Client{dial: dial}
 	apply, err := c.PrepareStateMachines(cfg.StateMachines)
 	if err != nil {
 		return nil, err
@@ -66,38 +77,13 @@ func New(api API, cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// PrepareStateMachines checks what a changed config names as state machines. The
-// function that it returns replaces the known ones; it cannot fail, and is safe
-// for concurrent use with every other method. A name that the config has no
-// more is still known: requests that were made for it are yet to be started.
-func (c *Client) PrepareStateMachines(arns map[string]string) (apply func(), err error) {
-	parsed := make(map[string]machine, len(arns))
-	for name, arn := range arns {
-		m, err := parseMachine(arn)
-		if err != nil {
-			return nil, fmt.Errorf("state_machines.%s.arn: %w", name, err)
-		}
-		parsed[name] = m
-	}
-	return func() {
-		if before := c.machines.Load(); before != nil {
-			for name, m := range *before {
-				if _, ok := parsed[name]; !ok {
-					parsed[name] = m
-				}
-			}
-		}
-		c.machines.Store(&parsed)
-	}, nil
-}
-
 // Start implements [dispatch.Engine]. Step Functions answers a repeated start
 // of a running execution with the first one's ARN, which cannot be told from a
 // first start; Existed is true when the engine refused the name as taken and
 // the execution that holds it was found to have the same identity in its input.
 func (c *Client) Start(ctx context.Context, stateMachine, name string, input []byte) (dispatch.Started, error) {
 	op := operation{"start execution", name}
-	m, ok := (*c.machines.Load())[stateMachine]
+	m, ok := c.known.Load().byName[stateMachine]
 	if !ok {
 		return dispatch.Started{}, &dispatch.BlockedError{Err: fmt.Errorf("%v: state_machines has no %q", op, stateMachine)}
 	}
@@ -105,7 +91,7 @@ func (c *Client) Start(ctx context.Context, stateMachine, name string, input []b
 		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: the input has %d bytes, Step Functions takes %d", op, len(input), maxInputBytes)}
 	}
 	text := string(input)
-	out, err := c.api.StartExecution(ctx, &sfn.StartExecutionInput{
+	out, err := m.api.StartExecution(ctx, &sfn.StartExecutionInput{
 		StateMachineArn: &m.arn,
 		Name:            &name,
 		Input:           &text,
@@ -179,7 +165,11 @@ func (c *Client) Describe(ctx context.Context, executionARN string) (event.Outco
 // describe returns an answer that describes an execution: what answers 200
 // without a status, as a proxy may, knows nothing of it.
 func (c *Client) describe(ctx context.Context, op operation, arn string) (*sfn.DescribeExecutionOutput, error) {
-	out, err := c.api.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
+	api, err := c.at(arn)
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", op, err)
+	}
+	out, err := api.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
 	if err != nil {
 		return nil, classify(ctx, op, err)
 	}
@@ -192,13 +182,18 @@ func (c *Client) describe(ctx context.Context, op operation, arn string) (*sfn.D
 // Stop implements [dispatch.Engine]. Error name and cause are cut to the 256
 // and 32,768 characters that Step Functions takes.
 func (c *Client) Stop(ctx context.Context, executionARN, errorName, cause string) error {
-	_, err := c.api.StopExecution(ctx, &sfn.StopExecutionInput{
+	op := operation{"stop execution", executionARN}
+	api, err := c.at(executionARN)
+	if err != nil {
+		return fmt.Errorf("%v: %w", op, err)
+	}
+	_, err = api.StopExecution(ctx, &sfn.StopExecutionInput{
 		ExecutionArn: &executionARN,
 		Error:        optional(cut(errorName, maxStopError)),
 		Cause:        optional(cut(cause, maxStopCause)),
 	})
 	if err != nil {
-		return classify(ctx, operation{"stop execution", executionARN}, err)
+		return classify(ctx, op, err)
 	}
 	return nil
 }

@@ -216,10 +216,10 @@ func TestPrepareStateMachinesReplacesAllOrNothing(t *testing.T) {
 		"StartExecution": {body: `{"executionArn":"` + executionARN + `","startDate":1}`},
 	})
 	other := "arn:aws-cn:states:cn-north-1:123456789012:stateMachine:other"
-	if _, err := c.PrepareStateMachines(map[string]string{"good": other, "bad": "nonsense"}); err == nil || !strings.Contains(err.Error(), "state_machines.bad.arn") {
+	if _, err := c.PrepareStateMachines(map[string]Machine{"good": {ARN: other}, "bad": {ARN: "nonsense"}}); err == nil || !strings.Contains(err.Error(), "state_machines.bad.arn") {
 		t.Errorf("error = %v, want one that names state_machines.bad.arn", err)
 	}
-	apply, err := c.PrepareStateMachines(map[string]string{"good": other})
+	apply, err := c.PrepareStateMachines(map[string]Machine{"good": {ARN: other}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func TestNewRefusesWrongARN(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			_, err := New(DialEmbedded(nil), Config{StateMachines: map[string]string{"deploy": row.arn}})
+			_, err := New(One(DialEmbedded(nil)), Config{StateMachines: map[string]Machine{"deploy": {ARN: row.arn}}})
 			if err == nil || !strings.Contains(err.Error(), row.want) || !strings.Contains(err.Error(), "state_machines.deploy.arn") {
 				t.Errorf("error = %v, want one with %q", err, row.want)
 			}

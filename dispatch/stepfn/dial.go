@@ -2,15 +2,13 @@ package stepfn
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/smithy-go/middleware"
+
+	"switchyard/internal/awsaccess"
 )
 
 // The embedded engine's region and account, as they stand in its ARNs.
@@ -19,56 +17,51 @@ const (
 	EmbeddedAccount = "123456789012"
 )
 
-// AWSConfig says which AWS is meant. What is empty comes from where the AWS
-// command line takes it: environment, shared config files, instance role.
-type AWSConfig struct {
-	Region  string
-	Profile string
+// Access says as whom Step Functions is called, and where.
+type Access struct {
+	awsaccess.Settings
 	// Endpoint replaces the service's own, for an emulator or a VPC endpoint:
 	// a URL such as http://127.0.0.1:8083.
 	Endpoint string
-	// MaxConnections is how many idle connections are kept, which should be as
-	// many as there are parallel calls. Default 64.
-	MaxConnections int
 }
 
-// Dial loads credentials and settings and returns a client that makes one
-// attempt for each call. It reads files and environment, and does not call
-// Step Functions.
-func Dial(ctx context.Context, cfg AWSConfig) (*sfn.Client, error) {
-	if cfg.MaxConnections == 0 {
-		cfg.MaxConnections = 64
-	}
-	// The SDK's own buildable client, and no plain *http.Client: only the
-	// former takes the certificates that AWS_CA_BUNDLE names, and loading the
-	// config fails with the latter while that variable is set.
-	httpClient := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-		t.MaxIdleConns = cfg.MaxConnections
-		t.MaxIdleConnsPerHost = cfg.MaxConnections
-	})
-	load := []func(*config.LoadOptions) error{
-		config.WithHTTPClient(httpClient),
-		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
-	}
-	if cfg.Region != "" {
-		load = append(load, config.WithRegion(cfg.Region))
-	}
-	if cfg.Profile != "" {
-		load = append(load, config.WithSharedConfigProfile(cfg.Profile))
-	}
-	loaded, err := config.LoadDefaultConfig(ctx, load...)
-	if err != nil {
-		return nil, fmt.Errorf("load AWS configuration: %v", err)
-	}
-	if loaded.Region == "" {
-		return nil, errors.New("load AWS configuration: no region; set engine.aws.region or AWS_REGION")
-	}
-	return sfn.NewFromConfig(loaded, func(o *sfn.Options) {
-		if cfg.Endpoint != "" {
-			o.BaseEndpoint = &cfg.Endpoint
-		}
-	}), nil
+// Place is where state machines are, and the role with which they are called.
+type Place struct {
+	Region string
+	// Role is empty for the role, or user, of the Access.
+	Role, ExternalID string
 }
+
+// Dialer returns the API of a place. It does not call it.
+type Dialer func(Place) (API, error)
+
+// Dial returns a Dialer of clients that make one attempt for each call. It
+// reads files and environment, and does not call Step Functions.
+func Dial(ctx context.Context, access Access) (Dialer, error) {
+	first, err := awsaccess.Load(ctx, access.Settings)
+	if err != nil {
+		return nil, err
+	}
+	return func(p Place) (API, error) {
+		loaded := first.Copy()
+		if p.Role != "" {
+			settings := access.Settings
+			settings.Role, settings.ExternalID = p.Role, p.ExternalID
+			if loaded, err = awsaccess.Load(ctx, settings); err != nil {
+				return nil, err
+			}
+		}
+		return sfn.NewFromConfig(loaded, func(o *sfn.Options) {
+			o.Region = p.Region
+			if access.Endpoint != "" {
+				o.BaseEndpoint = &access.Endpoint
+			}
+		}), nil
+	}, nil
+}
+
+// One is a Dialer of the same API for all places.
+func One(api API) Dialer { return func(Place) (API, error) { return api, nil } }
 
 // DialEmbedded returns a client of the engine behind transport, in the same
 // process. transport must return when a request's context ends.

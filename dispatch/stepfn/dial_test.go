@@ -12,35 +12,21 @@ import (
 	"strings"
 	"testing"
 
+	"switchyard/internal/awsaccess"
+	"switchyard/internal/awstest"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/smithy-go/middleware"
 )
 
-// isolateAWS keeps the machine's own AWS settings out of a test.
-func isolateAWS(t *testing.T) {
+func dialed(t *testing.T, access Access) *Client {
 	t.Helper()
-	for _, kv := range os.Environ() {
-		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "AWS_") {
-			t.Setenv(name, "") // restores it afterwards
-			os.Unsetenv(name)
-		}
-	}
-	none := filepath.Join(t.TempDir(), "none")
-	t.Setenv("AWS_CONFIG_FILE", none)
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", none)
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
-}
-
-func dialed(t *testing.T, cfg AWSConfig) *Client {
-	t.Helper()
-	api, err := Dial(t.Context(), cfg)
+	dial, err := Dial(t.Context(), access)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := New(api, Config{StateMachines: map[string]string{"deploy": deployARN}})
+	c, err := New(dial, Config{StateMachines: map[string]Machine{"deploy": {ARN: deployARN}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,11 +34,11 @@ func dialed(t *testing.T, cfg AWSConfig) *Client {
 }
 
 func TestDialSignsAndTriesOnce(t *testing.T) {
-	isolateAWS(t)
+	awstest.Isolate(t)
 	fake := &fakeAPI{t: t, answers: map[string]answer{"StartExecution": apiError(500, "InternalServerError", "m")}}
 	server := httptest.NewServer(fake)
 	defer server.Close()
-	c := dialed(t, AWSConfig{Region: "eu-west-1", Endpoint: server.URL})
+	c := dialed(t, Access{Settings: awsaccess.Settings{Region: "eu-west-1"}, Endpoint: server.URL})
 	if _, err := c.Start(t.Context(), "deploy", "x", []byte("{}")); err == nil {
 		t.Error("no error from a server that answers 500")
 	}
@@ -60,17 +46,17 @@ func TestDialSignsAndTriesOnce(t *testing.T) {
 	if len(calls) != 1 {
 		t.Fatalf("%d attempts, want 1", len(calls))
 	}
-	if got := calls[0].Header.Get("Authorization"); !strings.Contains(got, "AKIDEXAMPLE/") || !strings.Contains(got, "/eu-west-1/states/aws4_request") {
-		t.Errorf("Authorization = %q, want a signature for eu-west-1", got)
+	if got := calls[0].Header.Get("Authorization"); !strings.Contains(got, "AKIDEXAMPLE/") || !strings.Contains(got, "/us-east-1/states/aws4_request") {
+		t.Errorf("Authorization = %q, want a signature for the region of the ARN", got)
 	}
 }
 
 func TestDialTrustsCABundle(t *testing.T) {
-	isolateAWS(t)
+	awstest.Isolate(t)
 	fake := &fakeAPI{t: t, answers: map[string]answer{"StartExecution": {body: `{"executionArn":"` + executionARN + `","startDate":1}`}}}
 	server := httptest.NewTLSServer(fake)
 	defer server.Close()
-	cfg := AWSConfig{Region: "us-east-1", Endpoint: server.URL}
+	cfg := Access{Endpoint: server.URL}
 
 	if _, err := dialed(t, cfg).Start(t.Context(), "deploy", "x", []byte("{}")); err == nil {
 		t.Fatal("a certificate that nobody vouches for was accepted")
@@ -87,11 +73,8 @@ func TestDialTrustsCABundle(t *testing.T) {
 }
 
 func TestDialSaysWhatIsMissing(t *testing.T) {
-	isolateAWS(t)
-	if _, err := Dial(t.Context(), AWSConfig{}); err == nil || !strings.Contains(err.Error(), "engine.aws.region") {
-		t.Errorf("without a region: %v, want the key to set", err)
-	}
-	if _, err := Dial(t.Context(), AWSConfig{Region: "us-east-1", Profile: "missing"}); err == nil || !strings.Contains(err.Error(), "missing") {
+	awstest.Isolate(t)
+	if _, err := Dial(t.Context(), Access{Settings: awsaccess.Settings{Profile: "missing"}}); err == nil || !strings.Contains(err.Error(), "missing") {
 		t.Errorf("with a profile that does not exist: %v, want its name", err)
 	}
 }
@@ -158,7 +141,7 @@ func BenchmarkStart(b *testing.B) {
 	})
 	for name, api := range map[string]API{"embedded": DialEmbedded(canned), "plain-sdk": signed} {
 		b.Run(name, func(b *testing.B) {
-			c, err := New(api, Config{StateMachines: map[string]string{"deploy": deployARN}})
+			c, err := New(One(api), Config{StateMachines: map[string]Machine{"deploy": {ARN: deployARN}}})
 			if err != nil {
 				b.Fatal(err)
 			}

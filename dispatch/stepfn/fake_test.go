@@ -98,11 +98,11 @@ func newFake(t *testing.T, answers map[string]answer) (*Client, *fakeAPI) {
 
 func newClient(tb testing.TB, transport http.RoundTripper) *Client {
 	tb.Helper()
-	c, err := New(DialEmbedded(transport), Config{StateMachines: map[string]string{
-		"deploy":  deployARN,
-		"version": deployARN + ":7",
-		"alias":   deployARN + ":PROD",
-		"mocked":  deployARN + "#HappyPath",
+	c, err := New(One(DialEmbedded(transport)), Config{StateMachines: map[string]Machine{
+		"deploy":  {ARN: deployARN},
+		"version": {ARN: deployARN + ":7"},
+		"alias":   {ARN: deployARN + ":PROD"},
+		"mocked":  {ARN: deployARN + "#HappyPath"},
 	}})
 	if err != nil {
 		tb.Fatal(err)

@@ -1,14 +1,8 @@
 package stepfn
 
 import (
-	"bufio"
-	"context"
 	"errors"
-	"os"
-	"os/exec"
-	"regexp"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -16,70 +10,22 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"switchyard/dispatch"
+	"switchyard/internal/awstest"
 	"switchyard/internal/event"
 )
 
-// motoServer starts an AWS emulator that we did not write and returns its URL.
-// MOTO_SERVER names the program, else it is looked up in PATH; without it the
-// test is skipped, or fails where SWITCHYARD_REQUIRE_SERVERS=1 is set.
-func motoServer(t *testing.T) string {
-	t.Helper()
-	program := os.Getenv("MOTO_SERVER")
-	if program == "" {
-		program = "moto_server"
-	}
-	path, err := exec.LookPath(program)
-	if err != nil {
-		const help = "moto_server is not installed: pip install 'moto[server]', or set MOTO_SERVER to its path"
-		if os.Getenv("SWITCHYARD_REQUIRE_SERVERS") == "1" {
-			t.Fatal(help)
-		}
-		t.Skip(help)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", "0")
-	cmd.Env = append(os.Environ(), "PYTHONUNBUFFERED=1")
-	cmd.WaitDelay = 5 * time.Second
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	found, drained := make(chan string, 1), make(chan struct{})
-	go func() {
-		defer close(drained)
-		running := regexp.MustCompile(`Running on (http://127\.0\.0\.1:\d+)`)
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			if m := running.FindStringSubmatch(lines.Text()); m != nil {
-				found <- m[1]
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-drained
-		_ = cmd.Wait() // it was killed
-	})
-	select {
-	case url := <-found:
-		return url
-	case <-drained:
-		t.Fatal("moto_server ended before it listened")
-	case <-time.After(time.Minute):
-		t.Fatal("moto_server did not listen within a minute")
-	}
-	return ""
-}
-
 func TestClientAgainstMoto(t *testing.T) {
-	endpoint := motoServer(t)
-	isolateAWS(t)
-	api, err := Dial(t.Context(), AWSConfig{Region: "us-east-1", Endpoint: endpoint})
+	endpoint := awstest.Moto(t)
+	awstest.Isolate(t)
+	dial, err := Dial(t.Context(), Access{Endpoint: endpoint})
 	if err != nil {
 		t.Fatal(err)
 	}
+	some, err := dial(Place{Region: "us-east-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := some.(*sfn.Client)
 	made, err := api.CreateStateMachine(t.Context(), &sfn.CreateStateMachineInput{
 		Name:       aws.String("deploy"),
 		RoleArn:    aws.String("arn:aws:iam::123456789012:role/deploy"),
@@ -88,9 +34,9 @@ func TestClientAgainstMoto(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := New(api, Config{StateMachines: map[string]string{
-		"deploy":  aws.ToString(made.StateMachineArn),
-		"missing": "arn:aws:states:us-east-1:123456789012:stateMachine:missing",
+	c, err := New(dial, Config{StateMachines: map[string]Machine{
+		"deploy":  {ARN: aws.ToString(made.StateMachineArn)},
+		"missing": {ARN: "arn:aws:states:us-east-1:123456789012:stateMachine:missing"},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -158,5 +104,49 @@ func TestClientAgainstMoto(t *testing.T) {
 	}
 	if _, err := c.Describe(t.Context(), want+"-not"); !errors.Is(err, dispatch.ErrNotFound) {
 		t.Errorf("an execution that does not exist: %v, want ErrNotFound", err)
+	}
+}
+
+// Moto gives a session to whoever asks for a role, and serves what the session's
+// key signs in the role's account.
+func TestRoleOfAnotherAccountAgainstMoto(t *testing.T) {
+	endpoint := awstest.Moto(t)
+	awstest.Isolate(t)
+	t.Setenv("AWS_ENDPOINT_URL_STS", endpoint)
+	dial, err := Dial(t.Context(), Access{Endpoint: endpoint})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const role = "arn:aws:iam::222222222222:role/deploy"
+	place := Place{Region: "eu-west-1", Role: role, ExternalID: "e"}
+	some, err := dial(place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := some.(*sfn.Client).CreateStateMachine(t.Context(), &sfn.CreateStateMachineInput{
+		Name: aws.String("deploy"), RoleArn: aws.String("arn:aws:iam::222222222222:role/x"),
+		Definition: aws.String(`{"StartAt":"Done","States":{"Done":{"Type":"Succeed"}}}`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "arn:aws:states:eu-west-1:222222222222:stateMachine:deploy"
+	if got := aws.ToString(made.StateMachineArn); got != want {
+		t.Fatalf("made %s, want %s: the role was not used", got, want)
+	}
+	c, err := New(dial, Config{StateMachines: map[string]Machine{
+		"theirs": {ARN: want, Role: role, ExternalID: "e"},
+		"ours":   {ARN: want},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, err := c.Start(t.Context(), "theirs", "x", []byte("{}"))
+	if err != nil || started.ExecutionARN != "arn:aws:states:eu-west-1:222222222222:execution:deploy:x" {
+		t.Errorf("start with the role = %+v, %v", started, err)
+	}
+	var blocked *dispatch.BlockedError
+	if _, err := c.Start(t.Context(), "ours", "y", []byte("{}")); !errors.As(err, &blocked) {
+		t.Errorf("start without the role = %v, want a BlockedError: our account does not have it", err)
 	}
 }

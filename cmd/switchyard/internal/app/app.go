@@ -133,37 +133,37 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 func (a *App) Close() error { return a.close(a.log) }
 
 func (a *App) openEngine(ctx context.Context) error {
-	var client stepfn.API
-	if aws, ok := a.cfg.AWSConfig(); ok {
-		dialled, err := stepfn.Dial(ctx, aws)
-		if err != nil {
-			return err
+	var dial stepfn.Dialer
+	if access, ok := a.cfg.AWSAccess(); ok {
+		var err error
+		if dial, err = stepfn.Dial(ctx, access); err != nil {
+			return fmt.Errorf("engine.aws: %w", err)
 		}
-		client = dialled
 	} else {
 		var err error
 		if a.embedded, err = OpenEmbedded(ctx, a.dir, a.cfg, a.log); err != nil {
 			return err
 		}
 		a.onStop("embedded engine", a.embedded.Close)
-		client = stepfn.DialEmbedded(a.embedded.API.Transport())
+		dial = stepfn.One(stepfn.DialEmbedded(a.embedded.API.Transport()))
 	}
 	err := a.storeStateMachines(ctx, a.cfg)
 	if err == nil {
-		a.engine, err = stepfn.New(client, stepfn.Config{StateMachines: a.machineARNs(a.cfg)})
+		a.engine, err = stepfn.New(dial, stepfn.Config{StateMachines: a.machines(a.cfg)})
 	}
 	return err
 }
 
-// machineARNs are the ARNs of the config's state machines by name.
-func (a *App) machineARNs(cfg *config.Config) map[string]string {
-	arns := map[string]string{}
+// machines are the config's state machines by name.
+func (a *App) machines(cfg *config.Config) map[string]stepfn.Machine {
+	machines := map[string]stepfn.Machine{}
 	for name, m := range cfg.StateMachines {
-		if arns[name] = m.ARN; a.embedded != nil {
-			arns[name] = machineARN(name)
+		machines[name] = stepfn.Machine{ARN: m.ARN, Role: m.Role, ExternalID: m.ExternalID}
+		if a.embedded != nil {
+			machines[name] = stepfn.Machine{ARN: machineARN(name)}
 		}
 	}
-	return arns
+	return machines
 }
 
 // storeStateMachines makes the embedded engine hold the config's state

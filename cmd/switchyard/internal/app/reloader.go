@@ -73,7 +73,7 @@ func (r *reloader) current() *config.Config {
 func (a *App) parts() []part {
 	return []part{
 		{"state machines", func(cfg *config.Config) (func(), error) {
-			return a.engine.PrepareStateMachines(a.machineARNs(cfg))
+			return a.engine.PrepareStateMachines(a.machines(cfg))
 		}},
 		{"routes", func(cfg *config.Config) (func(), error) {
 			routes, err := a.planner(cfg)
