@@ -125,6 +125,13 @@ func (s *inputShape) appendSource(dst []byte, ev *event.Event) []byte {
 	if ev.Kind == event.PullRequest {
 		dst = append(dst, `,"pull_request":`...)
 		dst = strconv.AppendInt(dst, int64(ev.PullRequest.Number), 10)
+		if ev.PullRequest.Fork {
+			dst = append(dst, `,"fork":true`...)
+			if from := ev.PullRequest.HeadRepo; from != "" {
+				dst = append(dst, `,"head_repository":`...)
+				dst = appendString(dst, from)
+			}
+		}
 	}
 	dst = append(dst, '}')
 	dst = append(dst, s.extra...)
