@@ -20,6 +20,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
@@ -112,6 +113,7 @@ type Engine struct {
 	secret    []byte // seals task tokens
 	arnPrefix string
 	objects   ObjectStore // nil: there are none
+	originOf  func(input []byte) json.RawMessage
 
 	book   *machineBook
 	desk   *activityDesk

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"sync"
 
@@ -42,6 +43,8 @@ type execution struct {
 	overflow bool // the history is full
 	// attrs are the decoded ones of rec.
 	attrs executionAttrs
+	// from is the execution's origin, once it was asked for.
+	from *json.RawMessage
 	// suffix ends the ARN of an EXPRESS execution; result, when not nil, is
 	// where somebody waits for the end of one; test is not nil for a state
 	// that is tested by itself.

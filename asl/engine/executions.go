@@ -25,6 +25,8 @@ type Start struct {
 	TraceHeader string
 
 	parent *parentTask
+	// origin is that of the parent, nil where it has none.
+	origin json.RawMessage
 }
 
 // Started is an execution that is on disk.
@@ -43,6 +45,9 @@ type executionAttrs struct {
 	Parent *parentTask `json:"parent,omitempty"`
 	// Child is what a child of a Map run keeps.
 	Child *childAttrs `json:"child,omitempty"`
+	// Origin is what started the execution has for an origin, see [WithOrigin];
+	// nil where the execution's own input tells it.
+	Origin json.RawMessage `json:"origin,omitempty"`
 	// Version and Alias are what the execution was started with.
 	Version int    `json:"version,omitempty"`
 	Alias   string `json:"alias,omitempty"`
@@ -98,13 +103,13 @@ func (e *Engine) StartExecution(ctx context.Context, in Start) (Started, error) 
 	if rec.ID > store.MaxExecID {
 		return Started{}, internal(fmt.Errorf("start execution %s: execution IDs are used up", in.Name))
 	}
-	attrs := executionAttrs{TraceHeader: in.TraceHeader, TestCase: r.caseName, Parent: in.parent, Version: r.version, Alias: r.alias}
+	attrs := executionAttrs{TraceHeader: in.TraceHeader, TestCase: r.caseName, Parent: in.parent, Origin: in.origin, Version: r.version, Alias: r.alias}
 	if rec.Attrs, err = attrs.encode(); err != nil {
 		return Started{}, internal(err)
 	}
 	started := Started{e.executionARN(m.Name, in.Name), rec.Started}
 	x := newExecution(e, rec, r.prog, r.value)
-	x.testCase = r.testCase
+	x.testCase, x.attrs = r.testCase, attrs
 	err = e.create(ctx, x)
 	switch {
 	case errors.Is(err, store.ErrExists):

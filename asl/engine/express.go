@@ -32,7 +32,7 @@ func (e *Engine) newExpress(r *request) *execution {
 		ID: e.lastExpress.Add(-1), Machine: r.machine.Name, Name: r.in.Name, Revision: r.machine.RevisionKey,
 		Started: e.now().UnixMilli(), Input: []byte(r.in.Input),
 	}, r.prog, r.value)
-	x.suffix, x.testCase = newUUID(), r.testCase
+	x.suffix, x.testCase, x.attrs.Origin = newUUID(), r.testCase, r.in.origin
 	return x
 }
 

@@ -35,6 +35,7 @@ type mapRun struct {
 	rev  string   // the revision they start with
 	// testCase is nil unless mocks answer for the tasks.
 	testCase *testCase
+	origin   json.RawMessage
 
 	mu        sync.Mutex
 	limit     int64
@@ -253,7 +254,7 @@ func (r *mapRun) start(ctx context.Context, b batch) error {
 }
 
 func (r *mapRun) child(b batch) (*execution, error) {
-	attrs := executionAttrs{Child: &childAttrs{State: r.spec.state.Name, Items: b.items, Batch: r.spec.batcher != nil}}
+	attrs := executionAttrs{Origin: r.origin, Child: &childAttrs{State: r.spec.state.Name, Items: b.items, Batch: r.spec.batcher != nil}}
 	if b.item != nil {
 		attrs.Child.Item = json.RawMessage(b.item.context(int64(b.index)).JSON())
 	}
@@ -269,7 +270,7 @@ func (r *mapRun) child(b batch) (*execution, error) {
 		Started: r.e.now().UnixMilli(), Input: []byte(b.input.JSON()), Attrs: body,
 	}
 	x := newExecution(r.e, rec, r.prog, b.input)
-	x.testCase = r.testCase
+	x.testCase, x.attrs = r.testCase, attrs
 	return x, nil
 }
 

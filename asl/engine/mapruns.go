@@ -224,7 +224,7 @@ func (x *execution) resumeMapRun(b *branch) {
 // launch hands the run over as a task is, once what was said of it is durable.
 func (x *execution) launch(b *branch, s *mapSpec) {
 	id, key := x.mapRunID(b)
-	h := &mapRunner{e: x.e, id: id, key: key, spec: s, prog: x.prog.children[b.state.Name], rev: x.rec.Revision, testCase: x.testCase}
+	h := &mapRunner{e: x.e, id: id, key: key, spec: s, prog: x.prog.children[b.state.Name], rev: x.rec.Revision, testCase: x.testCase, origin: x.origin()}
 	if x.running == nil {
 		x.running = map[int64]*running{}
 	}
@@ -338,7 +338,9 @@ type mapRunner struct {
 	rev     string
 	// testCase is that of the execution; its children run it too.
 	testCase *testCase
-	last     *mapRun // the run as it ended
+	// origin is that of the execution, and of its children.
+	origin json.RawMessage
+	last   *mapRun // the run as it ended
 }
 
 // Run implements [task.Handler].
@@ -379,7 +381,7 @@ func (h *mapRunner) try(ctx context.Context) (json.RawMessage, error) {
 
 func (h *mapRunner) newRun() *mapRun {
 	r := &mapRun{
-		e: h.e, id: h.id, key: h.key, spec: h.spec, prog: h.prog, rev: h.rev, testCase: h.testCase,
+		e: h.e, id: h.id, key: h.key, spec: h.spec, prog: h.prog, rev: h.rev, testCase: h.testCase, origin: h.origin,
 		tolerance: h.spec.tolerance, wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	r.set(runLimits{MaxConcurrency: &h.spec.limit})

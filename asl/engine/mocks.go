@@ -117,7 +117,7 @@ func (x *execution) handlerOf(b *branch) task.Handler {
 		return x.e.fallback
 	}
 	if pattern, ok := nestedPattern(b.state.Task.Resource); ok {
-		return nested{x.e, parentTask{Exec: x.id, Branch: b.id, Waits: pattern.waits()}}
+		return nested{x.e, parentTask{Exec: x.id, Branch: b.id, Waits: pattern.waits()}, x.origin()}
 	}
 	return nil
 }

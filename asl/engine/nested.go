@@ -66,6 +66,7 @@ type parentTask struct {
 type nested struct {
 	e      *Engine
 	parent parentTask
+	origin json.RawMessage
 }
 
 type nestedInput struct {
@@ -83,7 +84,7 @@ func (n nested) Run(ctx context.Context, t task.Task) (json.RawMessage, error) {
 		return nil, &task.Error{Name: asl.ErrRuntime, Cause: "The Parameters of startExecution need a StateMachineArn, which is a string; Name is a string too, and Input any JSON."}
 	}
 	n.parent.Task = t.ID
-	start := Start{MachineARN: in.StateMachineArn, Name: in.Name, Input: string(in.Input), TraceHeader: in.TraceHeader, parent: &n.parent}
+	start := Start{MachineARN: in.StateMachineArn, Name: in.Name, Input: string(in.Input), TraceHeader: in.TraceHeader, parent: &n.parent, origin: n.origin}
 	if start.Name == "" {
 		start.Name = t.ID
 	}

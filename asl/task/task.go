@@ -50,6 +50,11 @@ type Task struct {
 	// state of it can change: a JSON text, not to be modified. Of a child of a
 	// distributed Map it is the child's.
 	ExecutionInput json.RawMessage
+	// Origin is where the execution comes from, as the engine's WithOrigin reads it
+	// in its input; nil when that says nothing. Executions that a state machine
+	// starts, and those of a distributed Map, have the origin of what started
+	// them, whatever their own input is.
+	Origin json.RawMessage
 	// Attempt counts from 0 and grows with each retry.
 	Attempt int
 	// Restarted is true when an earlier process was running this attempt.
