@@ -78,6 +78,7 @@ type Handler struct {
 	logs    logs
 	lock    *os.File
 	works   works
+	secrets secretReader
 	forgets sync.WaitGroup
 	// bubblewrap is nil when builds run without isolation; exposed says why.
 	bubblewrap *bubblewrap
@@ -126,6 +127,7 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 	h.durable = durableConfig(string(version))
 	h.mirrors = mirrors{root: filepath.Join(cfg.DataDir, "mirrors"), h: h, byName: make(map[string]*mirror)}
 	h.works = works{root: filepath.Join(cfg.DataDir, "work"), unclaimed: make(map[string]bool)}
+	h.secrets.h = h
 	h.started = h.now()
 	h.numbers = counter{path: filepath.Join(cfg.DataDir, "numbers.json")}
 

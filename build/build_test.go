@@ -336,7 +336,7 @@ func TestInputIsRefused(t *testing.T) {
 		{"version is a lock", input{"SourceLocationOverride": "/r", "SourceVersion": "a.lock/b"}, errInvalidInput, "neither a commit ID"},
 		{"source type", input{"SourceLocationOverride": "/r", "SourceTypeOverride": "S3"}, errInvalidInput, `"S3" can't be built locally`},
 		{"secret that is not configured", input{"SourceLocationOverride": "/r", "SourceVersion": sha,
-			"EnvironmentVariablesOverride": []variable{{"TOKEN", "prod/token", "SECRETS_MANAGER"}}}, errInvalidInput, `this machine has no store for TOKEN (secrets-manager prod/token): set engine.embedded.projects.app.environment.TOKEN`},
+			"EnvironmentVariablesOverride": []variable{{"TOKEN", "prod/token", "SECRETS_MANAGER"}}}, errInvalidInput, `TOKEN needs secrets-manager prod/token: add engine.embedded.projects.app.secrets["prod/token"] to the configuration`},
 		{"variable type", input{"SourceLocationOverride": "/r", "EnvironmentVariablesOverride": []variable{{"A", "b", "FILE"}}}, errInvalidInput, `type "FILE"`},
 		{"NUL byte", input{"SourceLocationOverride": "/r", "EnvironmentVariablesOverride": []variable{{"A", "b\x00c", ""}}}, errInvalidInput, "NUL byte"},
 		{"variable name", input{"SourceLocationOverride": "/r", "EnvironmentVariablesOverride": []variable{{"A=B", "c", ""}}}, errInvalidInput, "must be letters"},

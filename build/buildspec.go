@@ -30,7 +30,7 @@ type buildspec struct {
 	apart     bool
 	shell     string // "" for the handler's
 	variables []variable
-	// secrets are variables whose value is a name in Config.Secrets.
+	// secrets are variables whose value refers to a secret of the project.
 	secrets   []variable
 	exported  []string
 	phases    map[string]phaseSpec

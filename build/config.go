@@ -38,10 +38,6 @@ type Config struct {
 	// AllowedCloneSchemes are the schemes a clone URL may have. An absolute
 	// path counts as file, host:path as ssh. Default: https, ssh, file.
 	AllowedCloneSchemes []string
-	// Secrets are the values for environment variables of the types
-	// PARAMETER_STORE and SECRETS_MANAGER, by the name the input or buildspec
-	// refers to. They are masked in logs and results.
-	Secrets map[string]string
 	// InheritEnv names variables of this process that builds get too.
 	// Default: PATH, LANG, LC_ALL, TZ.
 	InheritEnv []string
@@ -82,6 +78,10 @@ type Project struct {
 	Buildspec string
 	// Env wins over the buildspec's variables and loses to the input's.
 	Env map[string]string
+	// Secrets are what builds of the project may have of secrets, by the name
+	// that a buildspec's or input's variable of the type SECRETS_MANAGER or
+	// PARAMETER_STORE refers to. They are masked in logs and results.
+	Secrets map[string]Secret
 	// Timeout is 0 for Config.DefaultTimeout.
 	Timeout time.Duration
 	// Submodules checks out submodules too, from allowed schemes only.
@@ -150,6 +150,7 @@ func (c *Config) fill() error {
 	if err := c.fillIsolation(); err != nil {
 		return err
 	}
+	projects := make(map[string]Project, len(c.Projects))
 	for name, p := range c.Projects {
 		if p.Timeout < 0 {
 			return fmt.Errorf("build: project %s: Timeout must not be negative", name)
@@ -164,6 +165,11 @@ func (c *Config) fill() error {
 				return fmt.Errorf("build: project %s: %w", name, err)
 			}
 		}
+		if err := p.fillSecrets(name); err != nil {
+			return fmt.Errorf("build: %w", err)
+		}
+		projects[name] = p
 	}
+	c.Projects = projects
 	return nil
 }

@@ -34,8 +34,12 @@ type request struct {
 	inline    bool
 	timeout   time.Duration
 	env       []variable
-	// stored are the input's variables from a store that the project sets.
-	stored     []variable
+	// stored are the input's variables from a store that the project's
+	// environment sets.
+	stored []variable
+	// noSecrets says why this build gets no secrets; "" when it gets those of
+	// its project. See [Handler.secretsOf].
+	noSecrets  string
 	artifacts  bool
 	submodules bool
 	lfs        bool
@@ -177,6 +181,8 @@ func (h *Handler) setEnv(r *request, p Project, override []variable) error {
 	for _, name := range slices.Sorted(maps.Keys(p.Env)) {
 		r.env = append(r.env, variable{Name: name, Value: p.Env[name], Type: plaintext})
 	}
+	store := h.secretsOf(r)
+	r.env = append(r.env, store.variables()...)
 	for i, v := range override {
 		if v.Type == "" {
 			v.Type = plaintext
@@ -187,12 +193,12 @@ func (h *Handler) setEnv(r *request, p Project, override []variable) error {
 		switch v.Type {
 		case plaintext:
 		case parameterStore, secretsManager:
-			if _, ok := h.cfg.Secrets[v.Value]; ok {
+			_, _, err := store.find(v)
+			if err == nil || store.none != "" {
 				break
 			}
 			if _, ok := p.Env[v.Name]; !ok {
-				return invalid("EnvironmentVariablesOverride[%d]: this machine has no store for %s (%s %s): %s",
-					i, v.Name, storeName(v.Type), v.Value, howToSet(r.project, v.Name))
+				return invalid("EnvironmentVariablesOverride[%d]: %v", i, err)
 			}
 			r.stored = append(r.stored, v)
 			continue // the project's value stays
@@ -216,11 +222,6 @@ func storeName(kind string) string {
 		return "secrets-manager"
 	}
 	return "parameter-store"
-}
-
-// howToSet says where the value of a variable goes that AWS has in a store.
-func howToSet(project, name string) string {
-	return fmt.Sprintf("set engine.embedded.projects.%s.environment.%s in the configuration", project, name)
 }
 
 // fieldNotes names the fields of the input that are not acted upon.

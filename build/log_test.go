@@ -65,7 +65,7 @@ phases:
       - LEAK="is $TOKEN"
       - test "$TOKEN" = hunter2
 `)
-	h := newHandler(t, Config{Secrets: map[string]string{"prod/token": "hunter2", "prod/spec:key": "s3cret"}})
+	h := newHandler(t, Config{Projects: map[string]Project{"app": {Secrets: map[string]Secret{"prod/token": {Value: "hunter2"}, "prod/spec:key": {Value: "s3cret"}}}}})
 	b := run(t, h, newTask(t, "t", input{
 		"SourceVersion": commit, "SourceLocationOverride": r.bare,
 		"EnvironmentVariablesOverride": []variable{{"TOKEN", "prod/token", "SECRETS_MANAGER"}},

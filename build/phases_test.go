@@ -284,11 +284,11 @@ phases: {build: {commands: ['PLAIN=x; test "$TOKEN" = hunter2 && echo "the token
 		}
 	}
 	b := build(map[string]string{"TOKEN": "hunter2"})
-	if want := "this machine has no store for DB (secrets-manager prod/db:password): set engine.embedded.projects.app.environment.DB in the configuration"; b.messages() != want {
+	if want := `DB needs secrets-manager prod/db:password: add engine.embedded.projects.app.secrets["prod/db"] to the configuration`; b.messages() != want {
 		t.Errorf("%q\nwant %q", b.messages(), want)
 	}
 	b = build(nil)
-	if want := "this machine has no store for TOKEN (parameter-store /app/token), DB (secrets-manager prod/db:password): set engine.embedded.projects.app.environment.TOKEN"; !strings.HasPrefix(b.messages(), want) {
+	if want := `TOKEN needs parameter-store /app/token: add engine.embedded.projects.app.secrets["/app/token"] to the configuration; DB needs secrets-manager prod/db:password: add `; !strings.HasPrefix(b.messages(), want) {
 		t.Errorf("%q\nwant %q", b.messages(), want)
 	}
 }

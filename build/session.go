@@ -42,7 +42,9 @@ type session struct {
 	shell    string
 	// secretNames are the variables whose values must not be exported.
 	secretNames []string
-	out         *output
+	// secretValues are what secrets were when the build began, by reference.
+	secretValues map[string]string
+	out          *output
 	// box is there once a command has run, where builds are isolated.
 	box *sandbox
 	// objects is the mirror's, which the checkout borrows.
@@ -166,7 +168,7 @@ func (s *session) attempt(ctx context.Context, retries int) (again bool, err err
 
 	ended := "" // the phase whose commands, the last, an earlier process ran
 	if s.adopt {
-		if ended, err = s.resume(); err != nil {
+		if ended, err = s.resume(ctx); err != nil {
 			s.log.note("what the earlier process left can't be used, the build begins again: %v", err)
 			ended = ""
 		}
@@ -331,7 +333,7 @@ func (s *session) download(ctx context.Context) error {
 	for _, n := range s.spec.notes {
 		s.log.note("%s", n)
 	}
-	return s.prepare()
+	return s.prepare(ctx)
 }
 
 // checkout checks the commit out, once more if the mirror had to be healed.

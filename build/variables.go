@@ -3,7 +3,7 @@
 package build
 
 import (
-	"fmt"
+	"context"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -12,7 +12,7 @@ import (
 
 // prepare puts the build's environment together, and finds its shell. The
 // input's variables win over the project's, those over the buildspec's.
-func (s *session) prepare() error {
+func (s *session) prepare(ctx context.Context) error {
 	shell := s.h.cfg.Shell
 	if s.spec.shell != "" {
 		shell = s.spec.shell
@@ -28,7 +28,7 @@ func (s *session) prepare() error {
 	}
 	e.set("TMPDIR", filepath.Join(s.dir, "tmp"))
 	e.set("CI", "true")
-	if err := s.setVariables(); err != nil {
+	if err := s.setVariables(ctx); err != nil {
 		return err
 	}
 	for _, v := range []nameValue{
@@ -51,55 +51,78 @@ func (s *session) prepare() error {
 }
 
 // setVariables sets the variables of the buildspec and, over them, those of the
-// project and the input. What the buildspec takes from a store is a secret
-// wherever its value comes from.
-func (s *session) setVariables() error {
-	given := make(map[string]string)
+// project and the input. What the buildspec or the input takes from a store is a
+// secret wherever its value comes from.
+func (s *session) setVariables(ctx context.Context) error {
+	given := make(map[string]bool)
 	for _, v := range s.req.env {
-		given[v.Name] = v.Value
+		given[v.Name] = true
 	}
-	var missing []string
-	for _, v := range s.spec.secrets {
-		if _, ok := given[v.Name]; ok || strings.HasPrefix(v.Name, "CODEBUILD_") {
+	store := s.h.secretsOf(s.req)
+	var vars []variable
+	var missing []error
+	for _, v := range slices.Concat(s.spec.variables, s.spec.secrets) {
+		if given[v.Name] || strings.HasPrefix(v.Name, "CODEBUILD_") {
 			continue
 		}
-		if _, ok := s.h.cfg.Secrets[v.Value]; !ok {
-			missing = append(missing, fmt.Sprintf("%s (%s %s)", v.Name, storeName(v.Type), v.Value))
+		if v.Type != plaintext && store.none == "" {
+			if _, _, err := store.find(v); err != nil {
+				missing = append(missing, err)
+			}
 		}
+		vars = append(vars, v)
 	}
-	if len(missing) > 0 {
-		name, _, _ := strings.Cut(missing[0], " ")
-		return fmt.Errorf("this machine has no store for %s: %s", strings.Join(missing, ", "), howToSet(s.req.project, name))
+	if err := errNoSecret(missing); err != nil {
+		return err
 	}
-	secrets := slices.Concat(s.spec.secrets, s.req.stored)
-	for _, v := range slices.Concat(s.spec.variables, s.spec.secrets, s.req.env) {
-		if strings.HasPrefix(v.Name, "CODEBUILD_") {
-			continue
-		}
-		stored := slices.IndexFunc(secrets, func(secret variable) bool { return secret.Name == v.Name })
-		if v.Type == plaintext && stored < 0 {
+	stored := make(map[string]variable)
+	for _, v := range slices.Concat(s.spec.secrets, s.req.stored) {
+		stored[v.Name] = v
+	}
+	for _, v := range slices.Concat(vars, s.req.env) {
+		from, secret := stored[v.Name]
+		switch {
+		case v.Type == plaintext && !secret:
 			s.env.set(v.Name, v.Value)
 			continue
-		}
-		value := v.Value
-		if v.Type != plaintext {
-			secret, ok := s.h.cfg.Secrets[v.Value]
-			if !ok {
-				continue // set by the project or the input, below
-			}
-			if err := checkVariable(v.Name, secret); err != nil {
+		case store.none != "":
+			s.log.note("%s is not set: %s", v.Name, store.none)
+			continue
+		case v.Type != plaintext:
+			var err error
+			if v.Value, err = s.secretValue(ctx, store, v); err != nil {
 				return err
 			}
-			value = secret
+		default:
+			s.res.showAsSecret(from)
 		}
-		s.log.hide(value)
+		s.log.hide(v.Value)
 		s.secretNames = append(s.secretNames, v.Name)
-		s.env.set(v.Name, value)
-		if stored >= 0 {
-			s.res.showAsSecret(secrets[stored])
-		}
+		s.env.set(v.Name, v.Value)
 	}
 	return nil
+}
+
+// secretValue gives the value of a variable from a store. A build that goes on
+// after a restart of this process has the values that it began with, which may
+// be other ones by now.
+func (s *session) secretValue(ctx context.Context, store secretStore, v variable) (string, error) {
+	ref := v.Type + " " + v.Value
+	if value, ok := s.secretValues[ref]; ok {
+		return value, nil
+	}
+	value, err := store.value(ctx, v)
+	if err == nil {
+		err = checkVariable(v.Name, value)
+	}
+	if err != nil {
+		return "", err
+	}
+	if s.secretValues == nil {
+		s.secretValues = make(map[string]string)
+	}
+	s.secretValues[ref] = value
+	return value, nil
 }
 
 // exportVariables records the variables that the buildspec exports, as the

@@ -3,6 +3,7 @@
 package build
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -178,6 +179,9 @@ type progress struct {
 	Phase     string
 	Failed    bool
 	Buildspec string
+	// Secrets are those that the build has been given. It is the same file
+	// system that its shells keep their variables on.
+	Secrets map[string]string
 }
 
 // lastPhase is the phase after which no command is left; "" when there are
@@ -195,7 +199,7 @@ func (b *buildspec) lastPhase() string {
 // record lets the next process take the build over should this one be killed
 // after the commands of the phase, the last, have ended.
 func (s *session) record(phase string) error {
-	return writeJSON(s.progress(), progress{Result: *s.res, Phase: phase, Failed: s.failed, Buildspec: s.specText})
+	return writeJSON(s.progress(), progress{Result: *s.res, Phase: phase, Failed: s.failed, Buildspec: s.specText, Secrets: s.secretValues})
 }
 
 // progress is where the build can't write.
@@ -216,7 +220,7 @@ func (s *session) markDone() {
 }
 
 // resume takes over a build all of whose commands ended in an earlier process.
-func (s *session) resume() (phase string, err error) {
+func (s *session) resume(ctx context.Context) (phase string, err error) {
 	b, err := os.ReadFile(s.progress())
 	if err != nil {
 		return "", err
@@ -232,6 +236,6 @@ func (s *session) resume() (phase string, err error) {
 		return "", err
 	}
 	*s.res = p.Result
-	s.failed, s.specText = p.Failed, p.Buildspec
-	return p.Phase, s.prepare()
+	s.failed, s.specText, s.secretValues = p.Failed, p.Buildspec, p.Secrets
+	return p.Phase, s.prepare(ctx)
 }
