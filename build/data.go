@@ -26,6 +26,7 @@ import (
 //	work/          one directory per running build, and what is kept of ended
 //	               ones until their results are stored
 //	work.boot      since which boot of the machine work/ is written
+//	etc/           copies of what isolated builds see of /etc
 //	logs/          <execution>/<task>.log
 //	artifacts/     <execution>/<task>/…
 //	numbers.json   the last build number of each project

@@ -46,15 +46,20 @@ type bubblewrap struct {
 	mounts []string
 	// hides are those that put something empty over what none may see.
 	hides []string
+	etc   *etcCopies
 }
 
 // newBubblewrap finds bwrap and tries whether it works here.
-func newBubblewrap(cfg *Config) (*bubblewrap, error) {
+func newBubblewrap(log *zap.Logger, cfg *Config) (*bubblewrap, error) {
 	program, err := exec.LookPath("bwrap")
 	if err != nil {
 		return nil, errors.New("the program bwrap is not there: install bubblewrap (Debian, Ubuntu, Fedora: the package bubblewrap)")
 	}
-	b := &bubblewrap{program: program}
+	hidden := append([]string{cfg.DataDir}, cfg.Hidden...)
+	b := &bubblewrap{program: program, etc: &etcCopies{from: "/etc", root: filepath.Join(cfg.DataDir, "etc"), hidden: realPaths(hidden), log: log, now: time.Now}}
+	if err := removeAll(b.etc.root); err != nil { // of an earlier process
+		return nil, err
+	}
 	binds := b.system()
 	kernel, err := kernelBinds()
 	if err != nil {
@@ -67,8 +72,10 @@ func newBubblewrap(cfg *Config) (*bubblewrap, error) {
 	for _, w := range cfg.Writable {
 		binds = append(binds, bind{"--bind", w, w})
 	}
-	hidden := append([]string{cfg.DataDir}, cfg.Hidden...)
 	for _, m := range binds {
+		if rel, err := filepath.Rel("/etc", m.to); err == nil && filepath.IsLocal(rel) && rel != "." {
+			b.etc.points = append(b.etc.points, rel)
+		}
 		if m.how != "--symlink" {
 			if err := b.hide(m, hidden); err != nil {
 				return nil, err
@@ -79,23 +86,27 @@ func newBubblewrap(cfg *Config) (*bubblewrap, error) {
 	return b, b.probe()
 }
 
+// realPaths are the paths without links, as far as they exist.
+func realPaths(paths []string) []string {
+	var found []string
+	for _, p := range paths {
+		if real, err := filepath.EvalSymlinks(p); err == nil {
+			found = append(found, real)
+		}
+	}
+	return found
+}
+
 // bind is a mount of bwrap.
 type bind struct{ how, from, to string }
 
-// etc are the files of /etc that programs need to run at all: no passwords, and
-// no configuration in which people keep tokens.
-var etc = []string{
-	"alternatives", "bash.bashrc", "ca-certificates", "ca-certificates.conf", "crypto-policies", "debian_version",
-	"fonts", "gai.conf", "host.conf", "inputrc", "java*", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
-	"locale.alias", "locale.conf", "locale.gen", "localtime", "magic", "magic.mime", "mime.types",
-	"nsswitch.conf", "os-release", "perl", "pki", "profile", "profile.d", "protocols", "python3*", "resolv.conf", "rpc",
-	"services", "shells", "ssl", "terminfo", "timezone",
-}
+// systemDirs are the machine's programs and libraries.
+var systemDirs = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix"}
 
 // system are the parts of the machine that every build sees.
 func (b *bubblewrap) system() []bind {
 	var binds []bind
-	for _, dir := range []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/sys/devices/system/cpu"} {
+	for _, dir := range append(slices.Clone(systemDirs), "/sys/devices/system/cpu") {
 		info, err := os.Lstat(dir)
 		switch {
 		case err != nil:
@@ -105,15 +116,6 @@ func (b *bubblewrap) system() []bind {
 			}
 		default:
 			binds = append(binds, bind{"--ro-bind", dir, dir})
-		}
-	}
-	for _, name := range etc {
-		found, _ := filepath.Glob("/etc/" + name)
-		for _, path := range found {
-			// A link that leads nowhere here could not be bound.
-			if _, err := os.Stat(path); err == nil {
-				binds = append(binds, bind{"--ro-bind", path, path})
-			}
 		}
 	}
 	return binds
@@ -196,9 +198,9 @@ const (
 type view struct {
 	// read and write are paths of the data directory, seen where they are.
 	read, write []string
-	// tmp is what the build has as /tmp, and passwd, group and hosts are files.
-	tmp, passwd, group, hosts string
-	network                   bool
+	// tmp is what the build has as /tmp, etc as /etc and passwd as /etc/passwd.
+	tmp, etc, passwd string
+	network          bool
 }
 
 // shared is how much of memory a build may use as /dev/shm, in bytes.
@@ -219,11 +221,14 @@ func (b *bubblewrap) args(v view) []string {
 		// Before what may be mounted below them.
 		args = append(args, "--bind", v.tmp, "/tmp", "--bind", v.tmp, "/var/tmp")
 	}
+	args = append(args, "--ro-bind", v.etc, "/etc")
 	args = append(args, b.mounts...)
-	for _, f := range []struct{ from, to string }{{v.passwd, "/etc/passwd"}, {v.group, "/etc/group"}, {v.hosts, "/etc/hosts"}} {
-		if f.from != "" {
-			args = append(args, "--ro-bind", f.from, f.to)
-		}
+	if v.passwd != "" {
+		args = append(args, "--ro-bind", v.passwd, "/etc/passwd")
+	}
+	// Not a copy: a machine that changes its network writes it anew.
+	if _, err := os.Stat("/etc/resolv.conf"); err == nil {
+		args = append(args, "--ro-bind", "/etc/resolv.conf", "/etc/resolv.conf")
 	}
 	args = append(args, b.hides...)
 	for _, path := range v.write {
@@ -245,8 +250,13 @@ func (b *bubblewrap) args(v view) []string {
 func (b *bubblewrap) probe() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
+	etc, err := b.etc.take()
+	if err != nil {
+		return err
+	}
+	defer b.etc.release(etc)
 	for _, network := range []bool{true, false} {
-		cmd := exec.CommandContext(ctx, b.program, append(b.args(view{network: network}), "/bin/sh", "-c", "exit 0")...)
+		cmd := exec.CommandContext(ctx, b.program, append(b.args(view{etc: etc.dir, network: network}), "/bin/sh", "-c", "exit 0")...)
 		cmd.Env = []string{}
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
@@ -270,7 +280,7 @@ func (h *Handler) isolate() error {
 		h.exposed = "isolation is set to none"
 		return nil
 	}
-	b, err := newBubblewrap(&h.cfg)
+	b, err := newBubblewrap(h.log, &h.cfg)
 	if err == nil {
 		h.bubblewrap = b
 		return nil

@@ -23,7 +23,8 @@ import (
 // phases when it is asked to; nothing in the namespaces can end it.
 type sandbox struct {
 	// requests takes two lines for each shell: whether its environment is
-	// empty, and the script.
+	// empty, and the script. The line "end" ends the namespaces if nothing
+	// else is left in them, and is answered otherwise.
 	requests *os.File
 	// answers gives a line when the namespaces are there, and then the exit
 	// status of each shell.
@@ -44,7 +45,13 @@ ulimit -u "$2" 2>/dev/null || ulimit -p "$2" 2>/dev/null
 ulimit -n "$3" 2>/dev/null
 ulimit -f "$4" 2>/dev/null
 echo ready >&4
-while IFS= read -r environment <&3 && IFS= read -r script <&3; do
+while IFS= read -r environment <&3; do
+	if [ "$environment" = end ]; then
+		kill -0 -1 2>/dev/null || exit 0
+		echo left >&4
+		continue
+	fi
+	IFS= read -r script <&3 || exit 0
 	if [ "$environment" = empty ]; then
 		env -i "SWITCHYARD_MARK=$SWITCHYARD_MARK" "$1" "$script" 3<&- 4>&- 6<&-
 	else
@@ -199,36 +206,46 @@ func (s *session) openSandbox(ctx context.Context) error {
 	return nil
 }
 
-// closeSandbox follows the end of the group.
-func (s *session) closeSandbox() error {
-	if s.box == nil {
-		return nil
+// end ends everything that the build has started. What is left in a sandbox has
+// the grace of the group; mostly nothing is, and then the sandbox ends by itself,
+// which takes a fraction of the time that it takes to look for processes.
+func (s *session) end() error {
+	if s.box != nil {
+		if _, err := fmt.Fprintln(s.box.requests, "end"); err == nil {
+			if _, err := s.box.lines.ReadString('\n'); err != nil {
+				ended := <-s.box.ended
+				s.box.ended <- ended
+			}
+		}
 	}
-	<-s.box.ended
-	err := errors.Join(s.box.requests.Close(), s.box.answers.Close())
-	s.box = nil
+	err := s.group.End()
+	if s.box != nil {
+		<-s.box.ended
+		err = errors.Join(err, s.box.requests.Close(), s.box.answers.Close())
+		s.box = nil
+	}
+	if s.etc != nil {
+		s.h.bubblewrap.etc.release(s.etc)
+		s.etc = nil
+	}
 	return err
 }
 
-// view is what this build sees of the data directory, and the files in /etc
-// that are about it.
+// view is what this build sees of the data directory, and its user.
 func (s *session) view() (view, error) {
-	etc := filepath.Join(s.dir, "etc")
-	if err := os.MkdirAll(etc, 0o700); err != nil {
-		return view{}, err
+	var err error
+	if s.etc == nil {
+		if s.etc, err = s.h.bubblewrap.etc.take(); err != nil {
+			return view{}, err
+		}
 	}
 	home := s.env.values["HOME"]
-	hosts, err := os.ReadFile("/etc/hosts")
-	if err != nil {
-		hosts = []byte("127.0.0.1 localhost\n::1 localhost\n")
-	}
 	v := view{
 		read:    []string{s.scripts()},
 		write:   []string{s.src, filepath.Join(s.dir, "home"), filepath.Join(s.dir, "tmp"), filepath.Join(s.dir, "control")},
 		tmp:     filepath.Join(s.dir, "tmp"),
-		passwd:  filepath.Join(etc, "passwd"),
-		group:   filepath.Join(etc, "group"),
-		hosts:   filepath.Join(etc, "hosts"),
+		etc:     s.etc.dir,
+		passwd:  filepath.Join(s.dir, "passwd"),
 		network: s.req.network != NetworkNone,
 	}
 	if s.objects != "" {
@@ -237,16 +254,8 @@ func (s *session) view() (view, error) {
 	if _, ok := s.env.values["HOME"]; !ok {
 		home = "/"
 	}
-	for _, f := range []struct{ path, text string }{
-		{v.passwd, buildUser + ":x:" + buildID + ":" + buildID + "::" + home + ":/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
-		{v.group, buildUser + ":x:" + buildID + ":\nnogroup:x:65534:\n"},
-		{v.hosts, strings.TrimRight(string(hosts), "\n") + "\n127.0.0.1 " + buildUser + "\n"},
-	} {
-		if err := os.WriteFile(f.path, []byte(f.text), 0o600); err != nil {
-			return view{}, err
-		}
-	}
-	return v, nil
+	passwd := buildUser + ":x:" + buildID + ":" + buildID + "::" + home + ":/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+	return v, os.WriteFile(v.passwd, []byte(passwd), 0o600)
 }
 
 // scripts is the directory of the scripts that we write. A build can't change

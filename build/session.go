@@ -34,7 +34,7 @@ type session struct {
 	res   *buildResult
 
 	// dir is the work directory: src, home, tmp and control, which the build
-	// may write to, scripts, which it may read, and etc, which is made for it.
+	// may write to, scripts, which it may read, and passwd, which is made for it.
 	dir, src string
 	spec     *buildspec
 	specText string
@@ -47,6 +47,8 @@ type session struct {
 	out          *output
 	// box is there once a command has run, where builds are isolated.
 	box *sandbox
+	// etc is what the sandbox has as /etc.
+	etc *etcCopy
 	// objects is the mirror's, which the checkout borrows.
 	objects string
 	// steps counts the shells that were started, for the names of scripts.
@@ -163,7 +165,7 @@ func (s *session) attempt(ctx context.Context, retries int) (again bool, err err
 		return false, nil
 	}
 	defer func() {
-		err = errors.Join(err, s.group.End(), s.closeSandbox(), s.out.close())
+		err = errors.Join(err, s.end(), s.out.close())
 	}()
 
 	ended := "" // the phase whose commands, the last, an earlier process ran

@@ -57,6 +57,8 @@ type Group struct {
 	leaders map[int]bool
 	// wardens are those of the leaders that hold a PID namespace.
 	wardens map[int]bool
+	// since is when the first of them was started: nothing older is a member.
+	since birth
 }
 
 // NewGroup makes a group. The owner is any text by which [Sweep] finds the
@@ -109,6 +111,9 @@ func (g *Group) run(ctx context.Context, cmd *exec.Cmd, namespace bool) error {
 			return
 		}
 		pid := cmd.Process.Pid
+		if len(g.leaders) == 0 {
+			g.since = birthOf(pid)
+		}
 		g.leaders[pid] = true
 		if namespace {
 			g.wardens[pid] = true

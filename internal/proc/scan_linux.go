@@ -51,14 +51,41 @@ func (p process) environment() []byte {
 // kthreadd is the parent of the kernel's threads.
 const kthreadd = 2
 
-func readProcess(pid int) (process, bool) {
+// birth is when a process began, in clock ticks since boot.
+type birth uint64
+
+func (p process) birth() birth {
+	b, _ := strconv.ParseUint(p.started, 10, 64)
+	return birth(b)
+}
+
+// birthOf is that of a process that may have ended already, but is still there;
+// 0 if it can't be told.
+func birthOf(pid int) birth {
+	f := readStat(pid)
+	if f == nil {
+		return 0
+	}
+	return process{started: f[19]}.birth()
+}
+
+// readStat reads the fields of a process after its name.
+func readStat(pid int) []string {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return process{}, false
+		return nil
 	}
-	// The program's name, in parentheses, may hold spaces and parentheses.
+	// The name, in parentheses, may hold spaces and parentheses.
 	f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(f) < 20 || f[0] == "Z" || f[0] == "X" {
+	if len(f) < 20 {
+		return nil
+	}
+	return f
+}
+
+func readProcess(pid int) (process, bool) {
+	f := readStat(pid)
+	if f == nil || f[0] == "Z" || f[0] == "X" {
 		return process{}, false
 	}
 	ppid, _ := strconv.Atoi(f[1])
@@ -119,14 +146,18 @@ func find(g *Group) []member {
 	for pid, running := range g.leaders {
 		leaders[pid] = running
 	}
-	wardens := maps.Clone(g.wardens)
+	wardens, since := maps.Clone(g.wardens), g.since
 	g.mu.Unlock()
+	if len(leaders) == 0 {
+		return nil
+	}
 	want := markVar + "=" + g.mark
 	members := scan(func(p process) bool {
 		if _, ok := leaders[p.session]; ok {
 			return true
 		}
-		return p.mark() == want
+		// An environment takes much longer to read than all the rest.
+		return p.birth() >= since && p.mark() == want
 	})
 	for i := range members {
 		m := &members[i]

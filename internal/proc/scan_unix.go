@@ -10,6 +10,10 @@ import (
 
 type process struct{}
 
+type birth struct{}
+
+func birthOf(int) birth { return birth{} }
+
 func (process) mark() string { return "" }
 
 func supervisor() string { return strconv.Itoa(os.Getpid()) }
