@@ -26,6 +26,7 @@ var (
 	// AWS's own rule for a state machine's name.
 	machineName = regexp.MustCompile(`^[0-9A-Za-z_-]{1,80}$`)
 	machineARN  = regexp.MustCompile(`^arn:aws[a-z-]*:states:[a-z0-9-]+:[0-9]{12}:stateMachine:[0-9A-Za-z_-]{1,80}(:[0-9A-Za-z_.-]{1,80})?$`)
+	regionName  = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`)
 	roleARN     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[!-~]{1,512}$`)
 )
 
@@ -114,6 +115,11 @@ func (d *decoder) checkEngine(e *Engine) {
 	if e.AWS != nil {
 		d.checkURL("engine.aws.endpoint", e.AWS.Endpoint)
 		d.checkRole("engine.aws", e.AWS.Role, e.AWS.ExternalID)
+		for _, name := range sorted(e.AWS.Regions) {
+			if !regionName.MatchString(name) {
+				d.failValue(join("engine.aws.regions", name), "%q is not the name of a region, such as eu-west-1", name)
+			}
+		}
 		return
 	}
 	const at = "engine.embedded"

@@ -108,11 +108,11 @@ func TestParseReadsEveryFormOfEngine(t *testing.T) {
 		want Engine
 	}{
 		"name":            {"engine: embedded", Engine{Embedded: &Embedded{}}},
-		"aws by name":     {"engine: aws", Engine{AWS: &AWS{StartBurst: 800, StartRate: 150}}},
-		"reference":       {"engine: ${ENGINE}", Engine{AWS: &AWS{StartBurst: 800, StartRate: 150}}},
+		"aws by name":     {"engine: aws", Engine{AWS: &AWS{}}},
+		"reference":       {"engine: ${ENGINE}", Engine{AWS: &AWS{}}},
 		"empty settings":  {"engine:\n  embedded:\n", Engine{Embedded: &Embedded{}}},
 		"settings":        {"engine: {embedded: {listen: 127.0.0.1:8083, max_builds: 3}}", Engine{Embedded: &Embedded{Listen: "127.0.0.1:8083", MaxBuilds: 3}}},
-		"aws settings":    {"engine: {aws: {region: eu-west-1, start_rate: 1e3}}", Engine{AWS: &AWS{Region: "eu-west-1", StartBurst: 800, StartRate: 1000}}},
+		"aws settings":    {"engine: {aws: {region: eu-west-1, start_rate: 1e3}}", Engine{AWS: &AWS{Region: "eu-west-1", StartRate: 1000}}},
 		"alias":           {"engine: &e {embedded: {max_builds: 1}}", Engine{Embedded: &Embedded{MaxBuilds: 1}}},
 		"exec and http":   {"engine: {embedded: {functions: {a: {exec: run}, b: {http: \"http://127.0.0.1/\", timeout: 2m}}}}", Engine{Embedded: &Embedded{Functions: map[string]Function{"a": {Exec: Strings{"run"}}, "b": {HTTP: "http://127.0.0.1/", Timeout: Duration(2 * time.Minute)}}}}},
 		"headers":         {"engine: {embedded: {functions: {f: {http: \"https://h/\", headers: {Authorization: \"Bearer ${N}\"}}}}}", Engine{Embedded: &Embedded{Functions: map[string]Function{"f": {HTTP: "https://h/", Headers: map[string]Secret{"Authorization": NewSecret("Bearer 7")}}}}}},
@@ -252,6 +252,7 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 			`7:51: routes[0].on[1]: unknown value "pull-request"; did you mean pull_request?`}},
 		"no definition":     {"state_machines: {a: {}}\n", []string{"1:21: state_machines.a: needs either definition or arn"}},
 		"both definitions":  {"state_machines: {a: {definition: x, arn: y}}\n", []string{"1:21: state_machines.a: definition and arn exclude each other; keep one"}},
+		"bad region":        {"engine: {aws: {regions: {Ireland: {start_rate: 1}}}}\n", []string{`1:25: engine.aws.regions.Ireland: "Ireland" is not the name of a region, such as eu-west-1`}},
 		"bad role":          {"engine: {aws: {role: admin}}\n", []string{`1:22: engine.aws.role: "admin" is not the ARN of a role, such as arn:aws:iam::123456789012:role/switchyard`}},
 		"external id alone": {"engine: {aws: {external_id: x}}\n", []string{`1:29: engine.aws.external_id: is for a role; set engine.aws.role too`}},
 		"role on embedded":  {"state_machines: {a: {arn: \"arn:aws:states:eu-west-1:123456789012:stateMachine:a\", role: \"arn:aws:iam::123456789012:role/x\"}}\n", []string{`1:89: state_machines.a.role: is for engine aws; the embedded engine runs on this machine`}},

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+	"strings"
 	"time"
 
 	"switchyard/dispatch"
@@ -97,10 +99,42 @@ func (c *Config) DispatchConfig() dispatch.Config {
 			return github || notes
 		},
 	}
-	if a := c.Engine.AWS; a != nil {
-		cfg.StartRate, cfg.StartBurst = a.StartRate, a.StartBurst
+	if c.Engine.AWS != nil {
+		cfg.Quota = c.quotas()
 	}
 	return cfg
+}
+
+// large are the regions in which AWS allows the more StartExecution calls, see
+// "Quotas" in the Step Functions developer guide.
+var large = map[string]bool{"us-east-1": true, "us-west-2": true, "eu-west-1": true}
+
+// quotas says how fast the executions of a state machine may be started: each
+// region, and each account in it, has a bucket of its own.
+func (c *Config) quotas() func(stateMachine string) dispatch.Quota {
+	byMachine := map[string]dispatch.Quota{}
+	for name, m := range c.StateMachines {
+		parts := strings.Split(m.ARN, ":")
+		if len(parts) < 6 {
+			continue // refused when the config was read
+		}
+		region := parts[3]
+		q := dispatch.Quota{Name: region + ":" + parts[4], Rate: 150, Burst: 800}
+		if large[region] {
+			q.Rate, q.Burst = 300, 1300
+		}
+		for _, set := range []Quota{{c.Engine.AWS.StartBurst, c.Engine.AWS.StartRate}, c.Engine.AWS.Regions[region]} {
+			q.Burst, q.Rate = cmp.Or(set.StartBurst, q.Burst), cmp.Or(set.StartRate, q.Rate)
+		}
+		byMachine[name] = q
+	}
+	return func(name string) dispatch.Quota {
+		if q, ok := byMachine[name]; ok {
+			return q
+		}
+		// One that an earlier config named.
+		return dispatch.Quota{Name: "unknown", Rate: 150, Burst: 800}
+	}
 }
 
 // environmentLimits answers with max_parallel of the exact name, else of the

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"switchyard/dispatch"
 	"switchyard/dispatch/stepfn"
 	"switchyard/internal/awsaccess"
 	"switchyard/router"
@@ -108,7 +109,7 @@ engine: {aws: {region: eu-west-1, profile: p, role: "arn:aws:iam::123456789012:r
 		t.Errorf("webhook: got %+v", w)
 	}
 	d := c.DispatchConfig()
-	if d.MaxStarts != 3 || d.Retention != 5*day || d.StartBurst != 10 || d.StartRate != 2.5 {
+	if d.MaxStarts != 3 || d.Retention != 5*day {
 		t.Errorf("dispatch: got %+v", d)
 	}
 	want := stepfn.Access{Endpoint: "http://127.0.0.1:4566", Settings: awsaccess.Settings{
@@ -119,6 +120,36 @@ engine: {aws: {region: eu-west-1, profile: p, role: "arn:aws:iam::123456789012:r
 	}
 	if _, ok := Default().AWSAccess(); ok {
 		t.Error("the default engine is not AWS")
+	}
+}
+
+func TestQuotasFollowTheRegion(t *testing.T) {
+	const machines = `
+state_machines:
+  ireland: {arn: "arn:aws:states:eu-west-1:111111111111:stateMachine:a"}
+  alias: {arn: "arn:aws:states:eu-west-1:111111111111:stateMachine:b:live"}
+  theirs: {arn: "arn:aws:states:eu-west-1:222222222222:stateMachine:a"}
+  paris: {arn: "arn:aws:states:eu-west-3:111111111111:stateMachine:a"}
+`
+	byDefault := map[string]dispatch.Quota{
+		"ireland": {Name: "eu-west-1:111111111111", Rate: 300, Burst: 1300}, "alias": {Name: "eu-west-1:111111111111", Rate: 300, Burst: 1300},
+		"theirs": {Name: "eu-west-1:222222222222", Rate: 300, Burst: 1300}, "paris": {Name: "eu-west-3:111111111111", Rate: 150, Burst: 800},
+	}
+	check := func(engine string, want map[string]dispatch.Quota) {
+		t.Helper()
+		quota := parseText(t, engine+machines).DispatchConfig().Quota
+		for name, want := range want {
+			if got := quota(name); got != want {
+				t.Errorf("%s: %s has %+v, want %+v", engine, name, got, want)
+			}
+		}
+	}
+	check("engine: aws", byDefault)
+	check("engine: {aws: {start_burst: 10, start_rate: 2.5, regions: {eu-west-3: {start_rate: 7}}}}", map[string]dispatch.Quota{
+		"ireland": {Name: "eu-west-1:111111111111", Rate: 2.5, Burst: 10}, "paris": {Name: "eu-west-3:111111111111", Rate: 7, Burst: 10},
+	})
+	if parseText(t, "engine: embedded").DispatchConfig().Quota != nil {
+		t.Error("the embedded engine has no quotas")
 	}
 }
 

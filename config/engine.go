@@ -67,14 +67,21 @@ type Function struct {
 
 // AWS is Step Functions in an AWS account.
 type AWS struct {
-	Region     string  `json:"region,omitzero" jsonschema:"Region of what has no ARN. Left out, AWS_REGION or the profile says it. State machines are called in the region of their ARN."`
-	Profile    string  `json:"profile,omitzero" jsonschema:"Profile of the shared AWS config files."`
-	Role       string  `json:"role,omitzero" jsonschema:"ARN of a role that is assumed for all calls."`
-	ExternalID string  `json:"external_id,omitzero" jsonschema:"External ID that the role's trust policy asks for."`
-	FIPS       bool    `json:"fips,omitzero" jsonschema:"Call the endpoints that are validated by FIPS 140. Default: false."`
-	Endpoint   string  `json:"endpoint,omitzero" jsonschema:"URL instead of the service's own: a VPC endpoint or an emulator."`
-	StartBurst int     `json:"start_burst,omitzero" jsonschema:"StartExecution calls that may be made at once before start_rate applies: the account's bucket size. 1300 in us-east-1, us-west-2 and eu-west-1, else 800." min:"1"`
-	StartRate  float64 `json:"start_rate,omitzero" jsonschema:"StartExecution calls per second: the account's refill rate. 300 in us-east-1, us-west-2 and eu-west-1, else 150." min:"0.1"`
+	Region     string           `json:"region,omitzero" jsonschema:"Region of what has no ARN. Left out, AWS_REGION or the profile says it. State machines are called in the region of their ARN."`
+	Profile    string           `json:"profile,omitzero" jsonschema:"Profile of the shared AWS config files."`
+	Role       string           `json:"role,omitzero" jsonschema:"ARN of a role that is assumed for all calls."`
+	ExternalID string           `json:"external_id,omitzero" jsonschema:"External ID that the role's trust policy asks for."`
+	FIPS       bool             `json:"fips,omitzero" jsonschema:"Call the endpoints that are validated by FIPS 140. Default: false."`
+	Endpoint   string           `json:"endpoint,omitzero" jsonschema:"URL instead of the service's own: a VPC endpoint or an emulator."`
+	StartBurst int              `json:"start_burst,omitzero" jsonschema:"StartExecution calls that may be made at once, per region, before start_rate applies: the account's bucket size. Default: AWS's, 1300 in us-east-1, us-west-2 and eu-west-1, else 800." min:"1"`
+	StartRate  float64          `json:"start_rate,omitzero" jsonschema:"StartExecution calls per second, per region: the account's refill rate. Default: AWS's, 300 in us-east-1, us-west-2 and eu-west-1, else 150." min:"0.1"`
+	Regions    map[string]Quota `json:"regions,omitzero" jsonschema:"Quotas of single regions, by name, where they differ."`
+}
+
+// Quota is a region's token bucket for StartExecution.
+type Quota struct {
+	StartBurst int     `json:"start_burst,omitzero" jsonschema:"As engine.aws.start_burst, in this region." min:"1"`
+	StartRate  float64 `json:"start_rate,omitzero" jsonschema:"As engine.aws.start_rate, in this region." min:"0.1"`
 }
 
 func (e *Engine) decodeNode(d *decoder, n ast.Node, path string) {
@@ -87,7 +94,7 @@ func (e *Engine) decodeNode(d *decoder, n ast.Node, path string) {
 		case text == "embedded":
 			e.Embedded = &Embedded{}
 		case text == "aws":
-			e.AWS = defaultAWS()
+			e.AWS = &AWS{}
 		default:
 			d.failValue(path, "want embedded or aws, not %q", text)
 			e.Embedded = &Embedded{}
@@ -101,7 +108,7 @@ func (e *Engine) decodeNode(d *decoder, n ast.Node, path string) {
 		case key == "embedded" && e.Embedded == nil:
 			e.Embedded = &Embedded{}
 		case key == "aws" && e.AWS == nil:
-			e.AWS = defaultAWS()
+			e.AWS = &AWS{}
 		}
 	}
 	if e.Embedded != nil && e.AWS != nil {
@@ -112,18 +119,6 @@ func (e *Engine) decodeNode(d *decoder, n ast.Node, path string) {
 		e.Embedded = &Embedded{}
 	}
 }
-
-// defaultAWS has the lower of the default quotas: a region that allows more says
-// so, and calling too often is answered by throttling.
-func defaultAWS() *AWS { return &AWS{StartBurst: 800, StartRate: 150} }
-
-func (a *AWS) decodeNode(d *decoder, n ast.Node, path string) {
-	*a = *defaultAWS()
-	d.mapping(n, (*awsSettings)(a), path)
-}
-
-// awsSettings is AWS without its own way of being decoded.
-type awsSettings AWS
 
 // engineSettings is Engine without its own way of being decoded.
 type engineSettings Engine

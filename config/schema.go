@@ -102,7 +102,7 @@ func finishValue(p *jsonschema.Schema, t reflect.Type, value reflect.Value) {
 	for t.Kind() == reflect.Pointer {
 		t, value = t.Elem(), reflect.Value{}
 	}
-	if reflect.PointerTo(t).Implements(reflect.TypeFor[nodeDecoder]()) && t != reflect.TypeFor[AWS]() {
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[nodeDecoder]()) {
 		setDefault(p, value)
 		return
 	}

@@ -174,7 +174,7 @@ func TestNewRefusesNonsense(t *testing.T) {
 		t.Error("no journal")
 	}
 	for name, cfg := range map[string]dispatch.Config{
-		"MaxStarts": {MaxStarts: -1}, "StartRate": {StartRate: -1}, "CallTimeout": {CallTimeout: -1}, "PollEvery": {PollEvery: -1}, "MaxPending": {MaxPending: -1},
+		"MaxStarts": {MaxStarts: -1}, "CallTimeout": {CallTimeout: -1}, "PollEvery": {PollEvery: -1}, "MaxPending": {MaxPending: -1},
 	} {
 		if _, err := dispatch.New(j, newEngine(), oneRoute, cfg); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)

@@ -10,12 +10,9 @@ import (
 type Config struct {
 	// MaxStarts is how many start calls may be under way at once: default 16.
 	MaxStarts int
-	// StartRate is how many executions may be started per second in the long
-	// run, and StartBurst how many at once after a pause: a token bucket, as
-	// the engine's own quota is. StartRate 0 means no limit; StartBurst
-	// defaults to StartRate, and to 1 at least.
-	StartRate  float64
-	StartBurst int
+	// Quota says from which quota of the engine the starts of a state machine
+	// are taken. Nil means no limits. Safe for concurrent use.
+	Quota func(stateMachine string) Quota
 	// CallTimeout bounds each call to the engine: default 30 s.
 	CallTimeout time.Duration
 	// RetryBase and RetryMax bound the exponential backoff of a call that
@@ -62,9 +59,11 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.CompleteFor, time.Hour)
 	setDefault(&c.Retention, DefaultRetention)
 	setDefault(&c.MaxPending, 4096)
-	setDefault(&c.StartBurst, max(1, int(c.StartRate)))
 	if c.EnvironmentLimit == nil {
 		c.EnvironmentLimit = func(string) int { return 0 }
+	}
+	if c.Quota == nil {
+		c.Quota = func(string) Quota { return Quota{} }
 	}
 	if c.Statuses == nil {
 		c.Statuses = func(string) bool { return false }
@@ -77,8 +76,6 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	return c, errors.Join(
 		positive("MaxStarts", c.MaxStarts > 0),
-		positive("StartRate", c.StartRate >= 0),
-		positive("StartBurst", c.StartBurst > 0),
 		positive("CallTimeout", c.CallTimeout > 0),
 		positive("RetryBase", c.RetryBase > 0),
 		positive("RetryMax", c.RetryMax > 0),

@@ -38,7 +38,7 @@ type Dispatcher struct {
 	yield     yield
 	outlook   outlook
 	completer completer
-	pace      *pace
+	paces     paces
 	feed      feed
 	starts    inFlight
 	blocked   circuits
@@ -138,7 +138,6 @@ func New(j Journal, e Engine, p Planner, cfg Config, opts ...Option) (*Dispatche
 	d := &Dispatcher{
 		journal: j, engine: e,
 		log: zap.NewNop(), now: time.Now, jitter: rand.Float64, observer: silent{}, tracer: silent{},
-		pace:       newPace(cfg.StartRate, cfg.StartBurst),
 		results:    make(chan result, maxBatch),
 		ended:      make(chan struct{}),
 		expandSoon: make(chan struct{}, 1), startSoon: make(chan struct{}, 1),
@@ -181,7 +180,6 @@ func (d *Dispatcher) Prepare(p Planner, cfg Config) (apply func(), err error) {
 	}
 	return func() {
 		d.rules.Store(&rules{p, cfg})
-		d.pace.configure(cfg.StartRate, cfg.StartBurst)
 		d.asking.configure(cfg.PollRate)
 		d.blocked.reset() // what was wrong may have been in the config
 		d.admitAll()

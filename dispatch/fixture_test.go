@@ -143,14 +143,20 @@ type planner struct {
 	routes []string
 	cancel bool
 	env    string
+	// machines are the state machines of routes; deploy is that of the others.
+	machines map[string]string
 }
 
 func (p planner) Plan(ev event.Event) event.Plan {
 	var plan event.Plan
 	for _, route := range p.routes {
+		machine := "deploy"
+		if m, ok := p.machines[route]; ok {
+			machine = m
+		}
 		for _, c := range ev.Commits {
 			plan.Requests = append(plan.Requests, event.Request{
-				ID: c.SHA + "-" + route, Route: route, StateMachine: "deploy", Environment: p.env, Source: ev.Source, Repository: ev.Repository.FullName,
+				ID: c.SHA + "-" + route, Route: route, StateMachine: machine, Environment: p.env, Source: ev.Source, Repository: ev.Repository.FullName,
 				Ref: ev.Ref, Kind: ev.Kind, Commit: c, Input: []byte(`{"sha":"` + c.SHA + `"}`), CancelSuperseded: p.cancel, Reason: "test",
 			})
 		}

@@ -7,11 +7,68 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// pace is the token bucket of start calls. When the engine throttles us the
+// Quota is one of the engine's quotas for starting executions: a token bucket.
+type Quota struct {
+	// Name tells quotas apart. State machines with the same one share its
+	// bucket.
+	Name string
+	// Rate is how many executions may be started per second in the long run, 0
+	// for no limit, and Burst how many at once after a pause. Burst defaults to
+	// Rate, and to 1 at least.
+	Rate  float64
+	Burst int
+}
+
+// paces are the token buckets of all quotas, made as they are needed.
+type paces struct {
+	mu     sync.Mutex
+	byName map[string]*pace
+}
+
+// of returns the bucket of a quota, as large and fast as the quota says now.
+func (p *paces) of(q Quota) *pace {
+	if q.Burst == 0 {
+		q.Burst = max(1, int(q.Rate))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	one := p.byName[q.Name]
+	if one == nil {
+		if p.byName == nil {
+			p.byName = map[string]*pace{}
+		}
+		one = newPace(q)
+		p.byName[q.Name] = one
+	}
+	if one.quota != q {
+		one.configure(q)
+	}
+	return one
+}
+
+// pause says how long nothing at all may be started because the engine
+// throttled every quota, and whether it has throttled any.
+func (p *paces) pause() (all time.Duration, any bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := true
+	for _, one := range p.byName {
+		pause := one.pause()
+		any = any || pause > 0
+		if first || pause < all {
+			all, first = pause, false
+		}
+	}
+	return all, any
+}
+
+// pace is the token bucket of one quota. When the engine throttles us the
 // rate is halved and everything pauses; each success brings a little of it
 // back, so that a quota that others share, or that was configured too high, is
 // found by itself.
 type pace struct {
+	quota Quota // as configured last; of paces
+
 	mu         sync.Mutex
 	limiter    *rate.Limiter
 	configured rate.Limit // rate.Inf for no limit
@@ -23,9 +80,9 @@ type pace struct {
 // push it.
 const slowest = 1.0 / 64
 
-func newPace(perSecond float64, burst int) *pace {
-	limit := limitOf(perSecond)
-	return &pace{limiter: rate.NewLimiter(limit, burst), configured: limit}
+func newPace(q Quota) *pace {
+	limit := limitOf(q.Rate)
+	return &pace{quota: q, limiter: rate.NewLimiter(limit, q.Burst), configured: limit}
 }
 
 func limitOf(perSecond float64) rate.Limit {
@@ -35,12 +92,13 @@ func limitOf(perSecond float64) rate.Limit {
 	return rate.Limit(perSecond)
 }
 
-func (p *pace) configure(perSecond float64, burst int) {
+func (p *pace) configure(q Quota) {
+	p.quota = q
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.configured = limitOf(perSecond)
+	p.configured = limitOf(q.Rate)
 	p.limiter.SetLimit(p.configured)
-	p.limiter.SetBurst(burst)
+	p.limiter.SetBurst(q.Burst)
 }
 
 // pause says how long nothing may be started because the engine throttled us.

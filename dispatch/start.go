@@ -12,8 +12,13 @@ import (
 	"switchyard/internal/event"
 )
 
-// startPage is how many ready requests are read into memory at once.
-const startPage = 256
+const (
+	// startPage is how many ready requests are read into memory at once.
+	startPage = 256
+	// lookAhead is how many of them may be in memory while the first ones wait
+	// for their quota: so far is looked for one of another quota.
+	lookAhead = 4 * startPage
+)
 
 // inFlight knows the requests between being read as ready and being recorded
 // as started. Reading the journal again meanwhile must not start them again,
@@ -71,13 +76,52 @@ func (f *inFlight) snapshot() map[int64]struct{} {
 // starter is the state of the start loop; its goroutine owns it.
 type starter struct {
 	*Dispatcher
-	queue    []Execution
+	queues   []*quotaQueue // one for each quota, the empty ones too
+	queued   int           // in all of them
 	active   int
 	returned chan struct{}
 	// more is true when the journal may hold requests that are due and not in
 	// queue; otherwise the next falls due at nextDue, zero for none.
 	more    bool
 	nextDue time.Time
+	// paused is true while the engine throttles a quota.
+	paused bool
+}
+
+// quotaQueue are the ready requests whose starts come out of one quota, in the
+// order in which they fall due.
+type quotaQueue struct {
+	pace *pace
+	rows []Execution
+}
+
+// enqueue puts x behind those of its quota.
+func (s *starter) enqueue(x *Execution, cfg *Config) {
+	s.queued++
+	pace := s.paces.of(cfg.Quota(x.StateMachine))
+	for _, q := range s.queues {
+		if q.pace == pace {
+			q.rows = append(q.rows, *x)
+			return
+		}
+	}
+	s.queues = append(s.queues, &quotaQueue{pace, []Execution{*x}})
+}
+
+// next is the queue whose first request falls due before that of the others,
+// leaving out those that wait for their quota; nil when there is none.
+func (s *starter) next(waiting map[*quotaQueue]bool) *quotaQueue {
+	var first *quotaQueue
+	for _, q := range s.queues {
+		if len(q.rows) == 0 || waiting[q] {
+			continue
+		}
+		if first == nil || q.rows[0].DueAt.Before(first.rows[0].DueAt) ||
+			q.rows[0].DueAt.Equal(first.rows[0].DueAt) && q.rows[0].Seq < first.rows[0].Seq {
+			first = q
+		}
+	}
+	return first
 }
 
 // start starts ready requests in the order in which they fall due, a bounded
@@ -95,16 +139,21 @@ func (d *Dispatcher) start(ctx context.Context) {
 	var idle lookout
 	for ctx.Err() == nil {
 		s.bringForward(ctx)
-		wait := d.pace.pause()
-		if wait > 0 {
+		wait, paused := d.paces.pause()
+		if wait > 0 || s.paused && !paused {
 			s.putBack()
-		} else {
-			if s.more && len(s.queue) < d.config().MaxStarts {
+		}
+		s.paused = paused
+		if wait == 0 {
+			if s.more && s.queued < d.config().MaxStarts {
 				s.fetch(ctx)
 			}
-			wait = s.launch(ctx)
+			if wait = s.launch(ctx); wait > 0 && s.more && s.queued <= lookAhead-startPage {
+				s.fetch(ctx)
+				wait = s.launch(ctx)
+			}
 		}
-		if wait == 0 && len(s.queue) == 0 {
+		if wait == 0 && s.queued == 0 {
 			wait = idle.pause()
 			if !s.nextDue.IsZero() {
 				wait = min(wait, d.due.until(s.nextDue))
@@ -122,7 +171,7 @@ func (d *Dispatcher) start(ctx context.Context) {
 			idle.reset()
 			s.more = true
 		case <-timer.C:
-			s.more = s.more || len(s.queue) == 0
+			s.more = s.more || s.queued == 0
 		}
 	}
 }
@@ -141,50 +190,63 @@ func (s *starter) fetch(ctx context.Context) {
 		return
 	}
 	s.more = len(due) == limit
+	cfg := s.config()
 	for i := range due {
 		if _, ok := taken[due[i].Seq]; !ok {
 			s.starts.begin(&due[i])
-			s.queue = append(s.queue, due[i])
+			s.enqueue(&due[i], &cfg)
 		}
 	}
 }
 
-// putBack empties the queue for a pause: until it ends, some of what is in it
-// may be asked to stop.
+// putBack empties the queue for a pause, or after one: meanwhile some of what
+// is in it may be asked to stop.
 func (s *starter) putBack() {
-	for i := range s.queue {
-		s.starts.end(&s.queue[i])
+	for _, q := range s.queues {
+		for i := range q.rows {
+			s.starts.end(&q.rows[i])
+		}
 	}
-	s.queue, s.more = nil, true
+	s.queues, s.queued, s.more = nil, 0, true
 }
 
-// launch starts what may be started now; a positive result is how long the
-// pace makes the rest wait.
+// launch starts what may be started now, in the order in which it fell due,
+// except that nobody waits for another's quota. A positive result is how long
+// the next one waits for its own.
 func (s *starter) launch(ctx context.Context) (wait time.Duration) {
 	most := s.config().MaxStarts
-	if len(s.queue) == 0 || s.active >= most {
+	if s.queued == 0 || s.active >= most {
 		return 0
 	}
 	busy := s.yield.busy()
 	s.yield.do(ctx, func() {
 		launched := 0
-		for len(s.queue) > 0 && s.active < most {
-			x := s.queue[0]
+		waiting := map[*quotaQueue]bool{}
+		for s.active < most {
+			q := s.next(waiting)
+			if q == nil {
+				break
+			}
+			x := q.rows[0]
 			entered := !s.neverReached(&x)
 			if entered {
 				if reason, ok := s.blocked.enter(x.StateMachine); !ok {
-					s.queue = s.queue[1:]
+					s.take(q)
 					s.results <- s.behindOthers(&x, reason)
 					continue
 				}
 			}
-			if wait = s.pace.wait(); wait > 0 {
+			if w := q.pace.wait(); w > 0 {
 				if entered {
 					s.blocked.inconclusive(x.StateMachine)
 				}
-				break
+				waiting[q] = true
+				if wait == 0 || w < wait {
+					wait = w
+				}
+				continue
 			}
-			s.queue = s.queue[1:]
+			s.take(q)
 			s.active++
 			launched++
 			go s.run(ctx, &x)
@@ -194,6 +256,12 @@ func (s *starter) launch(ctx context.Context) (wait time.Duration) {
 		}
 	})
 	return wait
+}
+
+// take takes the first request out of a queue.
+func (s *starter) take(q *quotaQueue) {
+	q.rows = q.rows[1:]
+	s.queued--
 }
 
 // settle counts the computing of n starts into the worker's turn. It waits for
@@ -271,7 +339,7 @@ func (d *Dispatcher) startOne(ctx context.Context, x *Execution) {
 	case d.logFault(err, "start", zap.String("request_id", x.ID)):
 		d.results <- result{x: x, ended: faulted(x, err, d.now())}
 	case errors.As(err, &throttled):
-		d.pace.throttled(throttled.After, d.jitter)
+		d.paces.of(cfg.Quota(x.StateMachine)).throttled(throttled.After, d.jitter)
 		d.starts.end(x) // it keeps its place in the queue
 		wake(d.startSoon)
 	case errors.As(err, &permanent):
@@ -294,7 +362,7 @@ func (d *Dispatcher) neverReached(x *Execution) bool {
 
 // hasStarted hands on a start.
 func (d *Dispatcher) hasStarted(x *Execution, started Started) {
-	d.pace.succeeded()
+	d.paces.of(d.config().Quota(x.StateMachine)).succeeded()
 	d.unstarted.Succeeded(x.StateMachine)
 	now := d.now()
 	d.stats.started.Add(1)

@@ -46,7 +46,7 @@ func TestStartsAreBoundedAndInOrder(t *testing.T) {
 func TestStartsKeepThePace(t *testing.T) {
 	bubble(t, func(t *testing.T, path string) {
 		e := newEngine()
-		s := run(t, path, e, oneRoute, dispatch.Config{StartRate: 10, StartBurst: 5})
+		s := run(t, path, e, oneRoute, dispatch.Config{Quota: func(string) dispatch.Quota { return dispatch.Quota{Rate: 10, Burst: 5} }})
 		defer s.stop()
 		var shas []string
 		for i := range 100 {
@@ -61,6 +61,69 @@ func TestStartsKeepThePace(t *testing.T) {
 		if n := len(e.names()); n != 100 {
 			t.Errorf("%d starts after 11 s, want all", n)
 		}
+	})
+}
+
+// Each region of AWS has a bucket of its own: what waits for one must not wait
+// for the other's, neither at its pace nor when it throttles.
+func TestQuotasKeepTheirOwnPace(t *testing.T) {
+	regions := map[string]dispatch.Quota{
+		"slow": {Name: "us-east-2", Rate: 1, Burst: 1}, "quick": {Name: "eu-west-1", Rate: 20, Burst: 2},
+		"quick-too": {Name: "eu-west-1", Rate: 20, Burst: 2},
+	}
+	routes := planner{routes: []string{"r", "q", "q2"}, machines: map[string]string{"r": "slow", "q": "quick", "q2": "quick-too"}}
+	cfg := dispatch.Config{MaxStarts: 4, Quota: func(machine string) dispatch.Quota { return regions[machine] }}
+	count := func(e *engine, route string) (n int) {
+		for _, name := range e.names() {
+			if strings.HasSuffix(name, "-"+route) {
+				n++
+			}
+		}
+		return n
+	}
+	var shas []string
+	for i := range 40 {
+		shas = append(shas, fmt.Sprintf("c%02d", i))
+	}
+	t.Run("pace", func(t *testing.T) {
+		bubble(t, func(t *testing.T, path string) {
+			e := newEngine()
+			s := run(t, path, e, routes, cfg)
+			defer s.stop()
+			s.accept(push("d1", shas...))
+			time.Sleep(4500 * time.Millisecond)
+			if n := count(e, "r"); n < 4 || n > 6 {
+				t.Errorf("%d starts of the slow region in 4.5 s, want one per second", n)
+			}
+			if q, q2 := count(e, "q"), count(e, "q2"); q != 40 || q2 != 40 {
+				t.Errorf("%d and %d starts of the quick region's state machines, want all 80 in 4.5 s", q, q2)
+			}
+			time.Sleep(time.Minute)
+			if n := len(e.names()); n != 120 {
+				t.Errorf("%d starts in all, want each once: 120", n)
+			}
+		})
+	})
+	t.Run("throttling", func(t *testing.T) {
+		bubble(t, func(t *testing.T, path string) {
+			e := newEngine()
+			until := time.Now().Add(10 * time.Second)
+			e.on = func(_ context.Context, name string, _ int) error {
+				if strings.HasSuffix(name, "-r") && time.Now().Before(until) {
+					return &dispatch.ThrottledError{After: 2 * time.Second, Err: errors.New("rate exceeded")}
+				}
+				return nil
+			}
+			s := run(t, path, e, routes, cfg)
+			defer s.stop()
+			s.accept(push("d1", shas...))
+			time.Sleep(5 * time.Second)
+			if q, q2 := count(e, "q"), count(e, "q2"); q != 40 || q2 != 40 {
+				t.Errorf("%d and %d starts of the region that throttles nobody, want all", q, q2)
+			}
+			time.Sleep(5 * time.Minute)
+			s.want(map[string]dispatch.State{"c00-r": dispatch.StateRunning, "c39-r": dispatch.StateRunning, "c39-q": dispatch.StateRunning})
+		})
 	})
 }
 
