@@ -7,6 +7,9 @@ python_env() { # DIR PACKAGE
 }
 [ -x "$bin/moto/bin/moto_server" ] || python_env "$bin/moto" 'moto[server]'
 export MOTO_SERVER="$bin/moto/bin/moto_server"
+# moto brings botocore, and with it the services' models.
+for SWITCHYARD_BOTOCORE_DATA in "$bin"/moto/lib/python3*/site-packages/botocore/data; do :; done
+export SWITCHYARD_BOTOCORE_DATA
 # Debian 12's awscli (2.9) has no commands for aliases of state machines yet.
 [ -x "$bin/awscli/bin/aws" ] || python_env "$bin/awscli" awscli
 export SWITCHYARD_AWS_CLI="$bin/awscli/bin/aws"
