@@ -12,6 +12,10 @@ import (
 // masked stands where a secret was, as in CodeBuild's logs.
 const masked = "***"
 
+// MinMasked is how many bytes a secret must have to be masked: of a shorter one
+// a log would be full by chance.
+const MinMasked = 4
+
 // masker replaces secrets in a stream, also where one is split over writes.
 type masker struct {
 	// secrets are sorted, the longest first, so that one that contains

@@ -50,6 +50,7 @@ func (d *decoder) checkAll(c *Config) {
 	}
 	d.checkRoutes(c)
 	d.checkBuilds(c)
+	d.checkBuildSecrets(c)
 	if c.DataDir == "" {
 		d.failValue("data_dir", "is empty")
 	}

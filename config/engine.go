@@ -13,16 +13,17 @@ type Engine struct {
 
 // Embedded is the engine in this process.
 type Embedded struct {
-	Listen    string              `json:"listen,omitzero" jsonschema:"host:port of the Step Functions API, for the AWS command line and SDKs. Left out, no port is opened."`
-	Auth      string              `json:"auth,omitzero" jsonschema:"Who may call that port. keys: requests signed with an access key. none: everybody who reaches it, on the loopback only. Default: keys." enum:"keys,none"`
-	Keys      []AccessKey         `json:"keys,omitzero" jsonschema:"Access keys of that port. Without one the service makes its own at the first start, in engine.keys in data_dir; switchyard engine keys prints it. Several while one is rotated out."`
-	Hosts     Strings             `json:"hosts,omitzero" jsonschema:"Names by which clients call that port, beside the loopback's and the address that it listens on: of this machine, a proxy or a container. Requests to other names are refused."`
-	MaxBuilds int                 `json:"max_builds,omitzero" jsonschema:"How many local builds run at once. 0: one for each CPU." min:"0"`
-	Builds    Builds              `json:"builds,omitzero" jsonschema:"How local builds are kept apart, and what each may use."`
-	Objects   string              `json:"objects,omitzero" jsonschema:"Folder that stands for S3: distributed Maps read and write the object KEY of the bucket BUCKET as the file BUCKET/KEY in it. Relative to this file's folder. Left out, ItemReader and ResultWriter fail."`
-	Projects  map[string]Project  `json:"projects,omitzero" jsonschema:"What codebuild:startBuild runs on this machine, by ProjectName."`
-	Functions map[string]Function `json:"functions,omitzero" jsonschema:"What a Lambda ARN or name runs on this machine."`
-	Mocks     string              `json:"mocks,omitzero" jsonschema:"File in the format of MockConfigFile.json. An execution started with #TestCase after the state machine's ARN takes its answers from there. Relative to this file's folder."`
+	Listen    string                 `json:"listen,omitzero" jsonschema:"host:port of the Step Functions API, for the AWS command line and SDKs. Left out, no port is opened."`
+	Auth      string                 `json:"auth,omitzero" jsonschema:"Who may call that port. keys: requests signed with an access key. none: everybody who reaches it, on the loopback only. Default: keys." enum:"keys,none"`
+	Keys      []AccessKey            `json:"keys,omitzero" jsonschema:"Access keys of that port. Without one the service makes its own at the first start, in engine.keys in data_dir; switchyard engine keys prints it. Several while one is rotated out."`
+	Hosts     Strings                `json:"hosts,omitzero" jsonschema:"Names by which clients call that port, beside the loopback's and the address that it listens on: of this machine, a proxy or a container. Requests to other names are refused."`
+	MaxBuilds int                    `json:"max_builds,omitzero" jsonschema:"How many local builds run at once. 0: one for each CPU." min:"0"`
+	Builds    Builds                 `json:"builds,omitzero" jsonschema:"How local builds are kept apart, and what each may use."`
+	Objects   string                 `json:"objects,omitzero" jsonschema:"Folder that stands for S3: distributed Maps read and write the object KEY of the bucket BUCKET as the file BUCKET/KEY in it. Relative to this file's folder. Left out, ItemReader and ResultWriter fail."`
+	Projects  map[string]Project     `json:"projects,omitzero" jsonschema:"What codebuild:startBuild runs on this machine, by ProjectName."`
+	Secrets   map[string]BuildSecret `json:"secrets,omitzero" jsonschema:"Secrets that several projects may have, by name. A project has one only when its own secrets say so, with shared."`
+	Functions map[string]Function    `json:"functions,omitzero" jsonschema:"What a Lambda ARN or name runs on this machine."`
+	Mocks     string                 `json:"mocks,omitzero" jsonschema:"File in the format of MockConfigFile.json. An execution started with #TestCase after the state machine's ARN takes its answers from there. Relative to this file's folder."`
 }
 
 // AccessKey signs requests to the engine's port.
@@ -49,11 +50,12 @@ type Builds struct {
 
 // Project is a local build.
 type Project struct {
-	Buildspec   string            `json:"buildspec,omitzero" jsonschema:"Buildspec file in the checkout. Default: buildspec.yml."`
-	Repository  string            `json:"repository,omitzero" jsonschema:"Where to fetch from when the build's input does not say: URL or path."`
-	Timeout     Duration          `json:"timeout,omitzero" jsonschema:"How long one build may take. Default: 60m."`
-	Environment map[string]string `json:"environment,omitzero" jsonschema:"Environment variables of the build."`
-	Network     string            `json:"network,omitzero" jsonschema:"Whether builds use the network as this machine does (host) or have none, not even this machine's loopback (none, which needs isolation). Default: host." enum:"host,none"`
+	Buildspec   string                 `json:"buildspec,omitzero" jsonschema:"Buildspec file in the checkout. Default: buildspec.yml."`
+	Repository  string                 `json:"repository,omitzero" jsonschema:"Where to fetch from when the build's input does not say: URL or path."`
+	Timeout     Duration               `json:"timeout,omitzero" jsonschema:"How long one build may take. Default: 60m."`
+	Environment map[string]string      `json:"environment,omitzero" jsonschema:"Environment variables of the build."`
+	Secrets     map[string]BuildSecret `json:"secrets,omitzero" jsonschema:"Secrets of the project's builds, by the name that a buildspec's secrets-manager or parameter-store refers to."`
+	Network     string                 `json:"network,omitzero" jsonschema:"Whether builds use the network as this machine does (host) or have none, not even this machine's loopback (none, which needs isolation). Default: host." enum:"host,none"`
 }
 
 // Function stands for a Lambda function.

@@ -44,7 +44,14 @@ func schema() (*jsonschema.Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine, err := jsonschema.For[engineSettings](&jsonschema.ForOptions{TypeSchemas: notations()})
+	types = notations()
+	secret, err := jsonschema.For[buildSecretSettings](&jsonschema.ForOptions{TypeSchemas: types})
+	if err != nil {
+		return nil, err
+	}
+	finish(secret, reflect.TypeFor[buildSecretSettings](), reflect.ValueOf(buildSecretSettings{Timeout: secretTimeout, Cache: secretCache}))
+	types[reflect.TypeFor[BuildSecret]()] = &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string", MinLength: jsonschema.Ptr(1)}, secret}}
+	engine, err := jsonschema.For[engineSettings](&jsonschema.ForOptions{TypeSchemas: types})
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func buildConfig(cfg *config.Config, dir string) build.Config {
 	b := cfg.Engine.Embedded.Builds
 	c.Isolation, c.Visible, c.Writable, c.MaxDisk = b.Isolation, b.Visible, b.Writable, int64(b.Disk)
 	c.MaxProcesses, c.MaxOpenFiles = b.Processes, b.OpenFiles
-	for _, file := range cfg.Files() {
+	for _, file := range slices.Concat(cfg.Files(), cfg.BuildSecretFiles()) {
 		if path, err := filepath.Abs(file); err == nil {
 			c.Hidden = append(c.Hidden, path)
 		}
@@ -56,7 +56,7 @@ func buildConfig(cfg *config.Config, dir string) build.Config {
 	for name, p := range cfg.Engine.Embedded.Projects {
 		c.Projects[name] = build.Project{
 			CloneURL: p.Repository, Buildspec: p.Buildspec, Env: p.Environment, Timeout: time.Duration(p.Timeout),
-			Network: p.Network,
+			Network: p.Network, Secrets: cfg.BuildSecrets(name),
 		}
 	}
 	return c
