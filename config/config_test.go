@@ -252,7 +252,7 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 			`7:51: routes[0].on[1]: unknown value "pull-request"; did you mean pull_request?`}},
 		"no definition":     {"state_machines: {a: {}}\n", []string{"1:21: state_machines.a: needs either definition or arn"}},
 		"both definitions":  {"state_machines: {a: {definition: x, arn: y}}\n", []string{"1:21: state_machines.a: definition and arn exclude each other; keep one"}},
-		"bad region":        {"engine: {aws: {regions: {Ireland: {start_rate: 1}}}}\n", []string{`1:25: engine.aws.regions.Ireland: "Ireland" is not the name of a region, such as eu-west-1`}},
+		"bad region":        {"engine: {aws: {regions: {Ireland: {start_rate: 1}}}}\n", []string{`1:35: engine.aws.regions.Ireland: "Ireland" is not the name of a region, such as eu-west-1`}},
 		"bad role":          {"engine: {aws: {role: admin}}\n", []string{`1:22: engine.aws.role: "admin" is not the ARN of a role, such as arn:aws:iam::123456789012:role/switchyard`}},
 		"external id alone": {"engine: {aws: {external_id: x}}\n", []string{`1:29: engine.aws.external_id: is for a role; set engine.aws.role too`}},
 		"role on embedded":  {"state_machines: {a: {arn: \"arn:aws:states:eu-west-1:123456789012:stateMachine:a\", role: \"arn:aws:iam::123456789012:role/x\"}}\n", []string{`1:89: state_machines.a.role: is for engine aws; the embedded engine runs on this machine`}},
