@@ -38,6 +38,15 @@ type Engine interface {
 	Stop(ctx context.Context, executionARN, errorName, cause string) error
 }
 
+// Lister is an [Engine] that tells of many executions in one call. What it says
+// may be some seconds old.
+type Lister interface {
+	// ListRunning returns the ARNs of a page of the executions that run on the
+	// state machine of the execution like, newest first, and what to call it
+	// with for the next page: "" for the first, and after the last.
+	ListRunning(ctx context.Context, like, page string) (arns []string, next string, err error)
+}
+
 // Started is an execution that the engine holds.
 type Started struct {
 	ExecutionARN string

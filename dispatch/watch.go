@@ -23,24 +23,29 @@ const (
 
 // poll asks the engine for every running execution, round after round: hints
 // may be lost, this is the truth. A round takes PollEvery at least, its calls
-// spread evenly. The first round asks at once, also for executions that started
+// spread evenly; of many executions those that the engine lists as running are
+// left out, see roll. The first round asks at once, also for executions that started
 // just now, since nobody listened while no process ran.
 func (d *Dispatcher) poll(ctx context.Context) {
 	for first := true; ; first = false {
 		cfg := d.config()
 		began := time.Now()
-		var interval time.Duration
-		if depth, err := d.journal.Unfinished(ctx); err == nil && depth.Running > 0 && !first {
-			interval = cfg.PollEvery / time.Duration(depth.Running)
+		running := 0
+		if depth, err := d.journal.Unfinished(ctx); err == nil {
+			running = int(depth.Running)
 		}
-		d.pollRound(ctx, first, interval)
+		var interval time.Duration
+		if running > 0 && !first {
+			interval = cfg.PollEvery / time.Duration(running)
+		}
+		d.pollRound(ctx, first, d.newRoll(running), interval)
 		if !sleep(ctx, max(cfg.PollEvery-time.Since(began), time.Millisecond)) {
 			return
 		}
 	}
 }
 
-func (d *Dispatcher) pollRound(ctx context.Context, first bool, interval time.Duration) {
+func (d *Dispatcher) pollRound(ctx context.Context, first bool, listed *roll, interval time.Duration) {
 	began := d.now()
 	for after := int64(0); ; {
 		var page []Execution
@@ -56,6 +61,9 @@ func (d *Dispatcher) pollRound(ctx context.Context, first bool, interval time.Du
 			x, cfg := &page[i], d.config()
 			d.watched.add(x, x.ARN, false, cfg)
 			if first && x.StartedAt.After(began) || !first && young(x, d.now(), cfg.PollEvery) {
+				continue
+			}
+			if d.runs(ctx, listed, x) {
 				continue
 			}
 			if !d.ask(ctx, x) || interval > 0 && !sleep(ctx, interval) {

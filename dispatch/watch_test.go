@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -69,6 +72,90 @@ func TestPollingKeepsToItsRate(t *testing.T) {
 		if n := s.Stats().Ended; n != 300 {
 			t.Errorf("%d found in all, want 300", n)
 		}
+	})
+}
+
+// lister is an engine that lists what runs, a page of 100 at a time, and of
+// those that have just ended some still.
+type lister struct {
+	*engine
+	mu        sync.Mutex
+	described int
+	pages     int
+	stale     map[string]bool
+	fail      bool
+}
+
+func (l *lister) Describe(ctx context.Context, arn string) (event.Outcome, error) {
+	l.mu.Lock()
+	l.described++
+	l.mu.Unlock()
+	return l.engine.Describe(ctx, arn)
+}
+
+func (l *lister) ListRunning(_ context.Context, like, page string) (arns []string, next string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.engine.mu.Lock()
+	defer l.engine.mu.Unlock()
+	l.pages++
+	if l.fail {
+		return nil, "", errors.New("connection refused")
+	}
+	var all []string
+	for arn, o := range l.running {
+		if !o.Status.Closed() || l.stale[o.Name] {
+			all = append(all, arn)
+		}
+	}
+	slices.Sort(all)
+	from, _ := strconv.Atoi(page)
+	to := min(from+100, len(all))
+	if to < len(all) {
+		next = strconv.Itoa(to)
+	}
+	return all[from:to], next, nil
+}
+
+func TestManyRunningExecutionsAreListed(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		l := &lister{engine: newEngine(), stale: map[string]bool{"c0007-r": true}}
+		s := runOn(t, path, func(j dispatch.Journal) dispatch.Journal { return j }, l, oneRoute, dispatch.Config{PollEvery: time.Minute, PollRate: 10})
+		defer s.stop()
+		time.Sleep(time.Second) // the first round is over
+		var shas []string
+		for i := range 2000 {
+			shas = append(shas, fmt.Sprintf("c%04d", i))
+		}
+		s.accept(push("d1", shas...))
+		settle()
+		time.Sleep(3 * time.Minute) // the rounds before have seen them all
+		l.mu.Lock()
+		l.described, l.pages = 0, 0
+		l.mu.Unlock()
+		l.finish("c0007-r", event.Succeeded)
+		l.finish("c1999-r", event.Failed)
+		time.Sleep(2 * time.Minute)
+		settle()
+		s.want(map[string]dispatch.State{"c1999-r": dispatch.StateFailed, "c0007-r": dispatch.StateRunning, "c0000-r": dispatch.StateRunning})
+		l.mu.Lock()
+		if l.described > 10 || l.pages > 60 {
+			t.Errorf("%d executions asked for singly and %d pages read in two minutes, want the one that had ended and 20 pages a round", l.described, l.pages)
+		}
+		l.stale = nil // the list has caught up
+		l.mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		settle()
+		s.want(map[string]dispatch.State{"c0007-r": dispatch.StateSucceeded})
+
+		// Without the lists each is asked for, as ever.
+		l.finish("c0001-r", event.Succeeded)
+		l.mu.Lock()
+		l.fail = true
+		l.mu.Unlock()
+		time.Sleep(10 * time.Minute)
+		settle()
+		s.want(map[string]dispatch.State{"c0001-r": dispatch.StateSucceeded, "c0000-r": dispatch.StateRunning})
 	})
 }
 

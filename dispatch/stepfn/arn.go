@@ -51,6 +51,20 @@ func parseMachine(s string) (machine, error) {
 func (m machine) execution(name string) string { return m.executions + name }
 
 // isExpress tells by the execution's ARN, arn:…:express:<machine>:<name>:<id>.
+// machineOf is the ARN of an execution's state machine.
+func machineOf(executionARN string) (string, error) {
+	a, err := arn.Parse(executionARN)
+	if err != nil {
+		return "", fmt.Errorf("%q is not the ARN of an execution", executionARN)
+	}
+	parts := strings.Split(a.Resource, ":")
+	if len(parts) != 3 || parts[0] != "execution" {
+		return "", fmt.Errorf("%q is not the ARN of an execution", executionARN)
+	}
+	a.Resource = "stateMachine:" + parts[1]
+	return a.String(), nil
+}
+
 func isExpress(executionARN string) bool {
 	a, err := arn.Parse(executionARN)
 	return err == nil && strings.HasPrefix(a.Resource, "express:")

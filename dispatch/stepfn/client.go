@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"go.opentelemetry.io/otel/trace"
 
 	"switchyard/dispatch"
@@ -34,6 +35,7 @@ type API interface {
 	StartExecution(context.Context, *sfn.StartExecutionInput, ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error)
 	DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error)
 	StopExecution(context.Context, *sfn.StopExecutionInput, ...func(*sfn.Options)) (*sfn.StopExecutionOutput, error)
+	ListExecutions(context.Context, *sfn.ListExecutionsInput, ...func(*sfn.Options)) (*sfn.ListExecutionsOutput, error)
 }
 
 // Config is what an operator sets. Zero values take the defaults named here.
@@ -61,7 +63,10 @@ type Client struct {
 	known atomic.Pointer[machines]
 }
 
-var _ dispatch.Engine = (*Client)(nil)
+var (
+	_ dispatch.Engine = (*Client)(nil)
+	_ dispatch.Lister = (*Client)(nil)
+)
 
 // New validates cfg and calls nothing.
 func New(dial Dialer, cfg Config) (*Client, error) {
@@ -177,6 +182,31 @@ func (c *Client) describe(ctx context.Context, op operation, arn string) (*sfn.D
 		return nil, fmt.Errorf("%v: the answer has no status; is the endpoint Step Functions?", op)
 	}
 	return out, nil
+}
+
+// listPage is the most that ListExecutions gives at once.
+const listPage = 1000
+
+// ListRunning implements [dispatch.Lister].
+func (c *Client) ListRunning(ctx context.Context, like, page string) (arns []string, next string, err error) {
+	op := operation{"list executions like", like}
+	api, err := c.at(like)
+	if err != nil {
+		return nil, "", fmt.Errorf("%v: %w", op, err)
+	}
+	machine, err := machineOf(like)
+	if err != nil {
+		return nil, "", fmt.Errorf("%v: %w", op, err)
+	}
+	in := &sfn.ListExecutionsInput{StateMachineArn: &machine, StatusFilter: types.ExecutionStatusRunning, MaxResults: listPage, NextToken: optional(page)}
+	out, err := api.ListExecutions(ctx, in)
+	if err != nil {
+		return nil, "", classify(ctx, op, err)
+	}
+	for i := range out.Executions {
+		arns = append(arns, aws.ToString(out.Executions[i].ExecutionArn))
+	}
+	return arns, aws.ToString(out.NextToken), nil
 }
 
 // Stop implements [dispatch.Engine]. Error name and cause are cut to the 256

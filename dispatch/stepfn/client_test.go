@@ -471,3 +471,28 @@ func TestTakenNameWithoutADescriptionIsRetryable(t *testing.T) {
 		t.Errorf("error = %v, want a retryable one", err)
 	}
 }
+
+func TestListRunningPages(t *testing.T) {
+	c, fake := newFake(t, map[string]answer{
+		"ListExecutions": {body: `{"executions":[{"executionArn":"` + executionARN + `","name":"x","stateMachineArn":"` + deployARN + `","status":"RUNNING","startDate":1}],"nextToken":"more"}`},
+	})
+	arns, next, err := c.ListRunning(t.Context(), executionARN, "")
+	if err != nil || next != "more" || len(arns) != 1 || arns[0] != executionARN {
+		t.Errorf("got %v, %q, %v", arns, next, err)
+	}
+	if _, _, err = c.ListRunning(t.Context(), executionARN, next); err != nil {
+		t.Error(err)
+	}
+	calls := fake.seen()
+	want := map[string]any{"stateMachineArn": deployARN, "statusFilter": "RUNNING", "maxResults": 1000.0}
+	if diff := cmp.Diff(want, calls[0].Body); diff != "" {
+		t.Errorf("first page (-want +got):\n%s", diff)
+	}
+	want["nextToken"] = "more"
+	if diff := cmp.Diff(want, calls[1].Body); diff != "" {
+		t.Errorf("next page (-want +got):\n%s", diff)
+	}
+	if _, _, err := c.ListRunning(t.Context(), "arn:aws:states:us-east-1:123456789012:express:deploy:x:y", ""); err == nil {
+		t.Error("an express execution has no list")
+	}
+}

@@ -2,6 +2,7 @@ package stepfn
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -52,6 +53,9 @@ func TestClientAgainstMoto(t *testing.T) {
 	if started.ExecutionARN != want || started.StartedAt.IsZero() {
 		t.Errorf("started %+v, want %s", started, want)
 	}
+	if list, next, err := c.ListRunning(t.Context(), want, ""); err != nil || next != "" || !slices.Equal(list, []string{want}) {
+		t.Errorf("running: %v, %q, %v; want the one execution", list, next, err)
+	}
 	again, err := c.Start(t.Context(), "deploy", "acme-api-9fceb02", []byte(input))
 	if err != nil || again.ExecutionARN != want {
 		t.Errorf("starting it again = %+v, %v; want the same execution", again, err)
@@ -78,6 +82,9 @@ func TestClientAgainstMoto(t *testing.T) {
 	}
 	if err := c.Stop(t.Context(), want, "", ""); err != nil {
 		t.Errorf("stopping it again: %v", err)
+	}
+	if list, _, err := c.ListRunning(t.Context(), want, ""); err != nil || len(list) > 0 {
+		t.Errorf("running after the stop: %v, %v; want none", list, err)
 	}
 	again, err = c.Start(t.Context(), "deploy", "acme-api-9fceb02", []byte(input))
 	if err != nil || again.ExecutionARN != want {
