@@ -285,6 +285,10 @@ func (d *Dispatcher) retryHost(p *DeferredDelivery, err error, cfg Config) (wait
 // askHost fills in what an event left out. After an error ev holds what was
 // found out so far.
 func (d *Dispatcher) askHost(ctx context.Context, ev *event.Event) error {
+	known := facts{journal: d.journal}
+	if err := known.locate(ctx, ev); err != nil {
+		return err
+	}
 	if ev.Kind == event.Push && ev.Truncated {
 		var all []event.Commit
 		err := d.call(ctx, "list commits", func(ctx context.Context) (err error) {
@@ -297,7 +301,6 @@ func (d *Dispatcher) askHost(ctx context.Context, ev *event.Event) error {
 		ev.Commits, ev.Truncated = joined(all, ev.Commits, ev.After), false
 		ev.Total = len(ev.Commits)
 	}
-	known := facts{journal: d.journal}
 	if err := known.fill(ctx, ev); err != nil {
 		return err
 	}

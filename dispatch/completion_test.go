@@ -416,3 +416,41 @@ func TestHostThatHangsKeepsNoOtherSourceWaiting(t *testing.T) {
 		}
 	})
 }
+
+// A host that does not tell where a branch was is asked for what came after the
+// push before, and for the whole branch where there was none.
+func TestAPushLeadsOnFromWhereTheBranchWas(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		h := &befores{host: host{commits: map[string][]event.Commit{"b": {{SHA: "a"}, {SHA: "b"}}, "d": {{SHA: "c"}, {SHA: "d"}}}}}
+		s := withHost(t, path, newEngine(), h)
+		defer func() { s.stop() }()
+		for _, id := range []string{"b", "d"} {
+			ev := pushed("to-"+id, "", true, told(id, "of "+id, "x"))
+			ev.BeforeUnknown = true
+			s.accept(ev)
+		}
+		created := pushed("created", "", true, told("f", "of f", "x"))
+		s.accept(created)
+		time.Sleep(time.Minute)
+		settle()
+		slices.Sort(h.of)
+		s.same("led on from", h.of, []string{"b after ", "d after b", "f after "})
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning, "b-r": dispatch.StateRunning, "c-r": dispatch.StateRunning, "d-r": dispatch.StateRunning, "f-r": dispatch.StateRunning})
+		if d, err := s.Delivery(t.Context(), "github:to-d"); err != nil || d.Event.Before != "b" {
+			t.Errorf("%+v, %v", d.Event, err)
+		}
+	})
+}
+
+// befores notes where each push led on from.
+type befores struct {
+	host
+	of []string
+}
+
+func (h *befores) Commits(ctx context.Context, push *event.Event) ([]event.Commit, error) {
+	h.mu.Lock()
+	h.of = append(h.of, push.After+" after "+push.Before)
+	h.mu.Unlock()
+	return h.host.Commits(ctx, push)
+}

@@ -22,10 +22,15 @@ func (f *facts) moved(m *Move) {
 	f.tips[refKey{m.Source, m.Repository, m.Ref}] = m.After
 }
 
-// locate fills in the last commit of a ref that was deleted, where the host does
-// not name it: that is where the last push left the ref.
+// locate fills in where a ref was, where the host does not tell: the last commit
+// of one that was deleted, and what a push led on from. That is where the last
+// push left the ref.
 func (f *facts) locate(ctx context.Context, ev *event.Event) error {
-	if ev.Kind != event.Delete || ev.Before != "" || len(ev.Commits) > 0 {
+	switch {
+	case ev.Before != "":
+		return nil
+	case ev.Kind == event.Delete && len(ev.Commits) == 0, ev.Kind == event.Push && ev.BeforeUnknown:
+	default:
 		return nil
 	}
 	key := refKey{ev.Source, ev.Repository.FullName, ev.Ref}

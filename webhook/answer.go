@@ -56,6 +56,31 @@ func accepted(r event.Receipt) answer {
 	return a
 }
 
+// joined is the receipt of all events of one delivery.
+func joined(receipts []event.Receipt) event.Receipt {
+	all := receipts[0]
+	for _, r := range receipts[1:] {
+		all.Executions = append(all.Executions, r.Executions...)
+		all.New += r.New
+		all.Duplicate = all.Duplicate && r.Duplicate
+		all.Note = joinTexts(all.Note, r.Note)
+		if all.Ignored != r.Ignored {
+			all.Ignored = joinTexts(all.Ignored, r.Ignored)
+		}
+	}
+	if len(all.Executions) > 0 {
+		all.Ignored = "" // not all of it
+	}
+	return all
+}
+
+func joinTexts(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
+}
+
 func ignore(delivery, reason, note string) answer {
 	return answer{status: http.StatusOK, outcome: OutcomeIgnored, body: ignoredBody{delivery, reason, note}}
 }
@@ -71,6 +96,13 @@ func refuse(status int, outcome, text string) answer {
 
 func busy(text string) answer {
 	a := refuse(http.StatusServiceUnavailable, OutcomeBusy, text+": send this delivery again")
+	a.retryAfter = defaultRetrySeconds
+	return a
+}
+
+// unsureOf answers for a Source that cannot tell whether a delivery is genuine.
+func unsureOf(text string) answer {
+	a := refuse(http.StatusServiceUnavailable, OutcomeUnsure, text)
 	a.retryAfter = defaultRetrySeconds
 	return a
 }

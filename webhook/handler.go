@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -51,6 +52,7 @@ const (
 	OutcomeDuplicate   = "duplicate"
 	OutcomeIgnored     = "ignored"
 	OutcomeUnsigned    = "unsigned"    // 401
+	OutcomeForbidden   = "forbidden"   // 403
 	OutcomeUndecodable = "undecodable" // 400
 	OutcomeTooLarge    = "too_large"   // 413
 	OutcomeMediaType   = "media_type"  // 415
@@ -59,6 +61,7 @@ const (
 	OutcomeSlow        = "slow"        // 408
 	OutcomeBusy        = "busy"        // 503, too much at once
 	OutcomeUnavailable = "unavailable" // 503, the Sink cannot take it
+	OutcomeUnsure      = "unsure"      // 503, the Source cannot tell
 	OutcomeFault       = "fault"       // 500, a panic in a Source
 )
 
@@ -86,7 +89,11 @@ func WithBudget(b *Budget) Option { return func(h *Handler) { h.budget = b } }
 //	202 {"delivery": ID, "executions": [name, …], "new": n}   on disk; these will start
 //	200 {"delivery": ID, "ignored": reason}                   genuine, but asks for nothing
 //	503 {"error": text} and Retry-After                       not ours: send it again
-//	400, 401, 404, 405, 408, 413, 415, 500                    {"error": what and how to fix it}
+//	400, 401, 403, 404, 405, 408, 413, 415, 500               {"error": what and how to fix it}
+//
+// Of a delivery that tells of several refs the answer names the first event's
+// ID and the executions of all. It is 202 or 200 only once all are on disk; those
+// that were on disk before a 503 are recognised when it is sent again.
 //
 // new is how many of the executions nobody had asked for before. A note says
 // what else the sender should know.
@@ -202,14 +209,20 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, name string, s
 		h.log.Warn("too many deliveries at once", zap.String("source", name), zap.Int("max_in_flight", h.cfg.MaxInFlight))
 		return busy("too many deliveries at once")
 	}
-	ev, done, err := h.open(r.Context(), src, r.Header, buf)
+	evs, done, err := h.open(r.Context(), src, r.Header, buf)
 	h.release(buf)
 	defer done()
 	if err != nil {
-		return h.unopened(r, name, ev, err)
+		return h.unopened(r, name, firstID(evs), err)
 	}
-	ev.Source = name
-	return h.accept(r.Context(), ev)
+	return h.acceptAll(r.Context(), name, evs)
+}
+
+func firstID(evs []event.Event) string {
+	if len(evs) == 0 {
+		return ""
+	}
+	return evs[0].DeliveryID
 }
 
 // lingering is how long a client may go on sending what is not read.
@@ -224,7 +237,7 @@ func (h *Handler) refuseUnread(w http.ResponseWriter, r *http.Request, name stri
 		a = refuse(http.StatusUnsupportedMediaType, OutcomeMediaType, fmt.Sprintf("the body has Content-Encoding %s: have the sender, or the proxy between, send it uncompressed; a signature is over the bytes as they come", shown(e)))
 		h.log.Warn("delivery refused", zap.String("source", name), zap.String("remote", r.RemoteAddr), zap.Int("status", a.status), zap.String("encoding", shown(e)))
 	} else if err := h.precheck(src, r.Header); err != nil {
-		a = h.unopened(r, name, event.Event{}, err)
+		a = h.unopened(r, name, "", err)
 	} else {
 		return answer{}, false
 	}
@@ -240,6 +253,14 @@ type (
 	unsignedError struct{ error }
 	faultError    struct{ error }
 )
+
+// notGenuine is what err, of verifying, says of the delivery.
+func notGenuine(err error) error {
+	if errors.As(err, new(*UnsureError)) || errors.As(err, new(*ForbiddenError)) {
+		return err
+	}
+	return unsignedError{err}
+}
 
 // guard makes a panic of a source an error: it costs this delivery only.
 func (h *Handler) guard(err *error) {
@@ -260,7 +281,7 @@ func (h *Handler) guard(err *error) {
 func (h *Handler) precheck(src Source, header http.Header) (err error) {
 	defer h.guard(&err)
 	if err := precheck(src, header); err != nil {
-		return unsignedError{err}
+		return notGenuine(err)
 	}
 	return nil
 }
@@ -268,42 +289,51 @@ func (h *Handler) precheck(src Source, header http.Header) (err error) {
 func (h *Handler) verify(src Source, header http.Header, body []byte) (err error) {
 	defer h.guard(&err)
 	if err := src.Verify(header, body); err != nil {
-		return unsignedError{err}
+		return notGenuine(err)
 	}
 	return nil
 }
 
-func (h *Handler) decode(src Source, header http.Header, body []byte) (ev event.Event, err error) {
+func (h *Handler) decode(src Source, header http.Header, body []byte) (evs []event.Event, err error) {
 	defer func() {
 		if errors.As(err, new(faultError)) {
-			ev = event.Event{}
+			evs = nil
 		}
 	}()
 	defer h.guard(&err)
-	if ev, err = src.Decode(header, body); err != nil {
-		return ev, err
+	if evs, err = DecodeAll(src, header, body); err != nil {
+		return evs, err
 	}
-	sum := sha256.Sum256(body)
-	ev.Digest = hex.EncodeToString(sum[:])
-	return ev, nil
+	digest := Digest(body)
+	for i := range evs {
+		evs[i].Digest = cmp.Or(evs[i].Digest, digest)
+	}
+	return evs, nil
 }
 
-// open verifies, then decodes. What the event takes of the budget is held until
+// Digest is what tells apart two deliveries that carry the same ID; see
+// [event.Event].
+func Digest(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+// open verifies, then decodes. What the events take of the budget is held until
 // done is called, which is never nil.
-func (h *Handler) open(ctx context.Context, src Source, header http.Header, buf *buffer) (ev event.Event, done func(), err error) {
+func (h *Handler) open(ctx context.Context, src Source, header http.Header, buf *buffer) (evs []event.Event, done func(), err error) {
 	done = func() {}
 	if err := h.verify(src, header, buf.bytes); err != nil {
-		return event.Event{}, done, err
+		return nil, done, err
 	}
 	if n := int64(len(buf.bytes)); n > ordinaryBody {
 		weight := min(decodeFactor*n, h.budget.decoding.size)
 		if err := h.budget.decoding.take(ctx, weight); err != nil {
-			return event.Event{}, done, err
+			return nil, done, err
 		}
 		done = func() { h.budget.decoding.giveGarbage(weight) }
 	}
-	ev, err = h.decode(src, header, buf.bytes)
-	return ev, done, err
+	evs, err = h.decode(src, header, buf.bytes)
+	return evs, done, err
 }
 
 // unread answers a request whose body could not be read.
@@ -327,8 +357,10 @@ func (h *Handler) unread(r *http.Request, name string, err error) answer {
 
 // unopened answers a delivery that is not genuine, not understood or asks for
 // nothing.
-func (h *Handler) unopened(r *http.Request, name string, ev event.Event, err error) answer {
+func (h *Handler) unopened(r *http.Request, name, id string, err error) answer {
 	var (
+		unsure    *UnsureError
+		forbidden *ForbiddenError
 		unsigned  unsignedError
 		fault     faultError
 		ignored   *Ignored
@@ -339,8 +371,14 @@ func (h *Handler) unopened(r *http.Request, name string, ev event.Event, err err
 		h.log.Warn("too many large deliveries at once", zap.String("source", name))
 		return busy("too many large deliveries at once")
 	case errors.As(err, &ignored):
-		h.log.Info("delivery ignored", zap.String("source", name), zap.String("delivery_id", shown(ev.DeliveryID)), zap.String("reason", safetext.Line(ignored.Reason)))
-		return ignore(ev.DeliveryID, ignored.Reason, "")
+		h.log.Info("delivery ignored", zap.String("source", name), zap.String("delivery_id", shown(id)), zap.String("reason", safetext.Line(ignored.Reason)))
+		return ignore(id, ignored.Reason, "")
+	case errors.As(err, &unsure):
+		h.log.Warn("delivery cannot be judged now", zap.String("source", name), zap.String("remote", r.RemoteAddr), zap.String("reason", shown(err.Error())))
+		return unsureOf(err.Error())
+	case errors.As(err, &forbidden):
+		h.log.Warn("delivery refused", zap.String("source", name), zap.String("remote", r.RemoteAddr), zap.Int("status", http.StatusForbidden), zap.String("reason", safetext.Line(err.Error())))
+		return refuse(http.StatusForbidden, OutcomeForbidden, err.Error())
 	case errors.As(err, &unsigned):
 		h.log.Warn("delivery refused", zap.String("source", name), zap.String("remote", r.RemoteAddr), zap.Int("status", http.StatusUnauthorized), zap.String("reason", safetext.Line(err.Error())))
 		return refuse(http.StatusUnauthorized, OutcomeUnsigned, err.Error())
@@ -351,18 +389,33 @@ func (h *Handler) unopened(r *http.Request, name string, ev event.Event, err err
 	if errors.As(err, &mediaType) {
 		a = refuse(http.StatusUnsupportedMediaType, OutcomeMediaType, err.Error())
 	}
-	h.log.Warn("delivery refused", zap.String("source", name), zap.String("delivery_id", shown(ev.DeliveryID)), zap.Int("status", a.status), zap.String("reason", shown(err.Error())))
+	h.log.Warn("delivery refused", zap.String("source", name), zap.String("delivery_id", shown(id)), zap.Int("status", a.status), zap.String("reason", shown(err.Error())))
 	return a
 }
 
-// accept hands the event over and answers only then.
-func (h *Handler) accept(ctx context.Context, ev event.Event) answer {
+// acceptAll hands the events over, in their order, and answers only once all
+// are on disk.
+func (h *Handler) acceptAll(ctx context.Context, source string, evs []event.Event) answer {
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.AcceptTimeout)
 	defer cancel()
+	var receipts []event.Receipt
+	for i := range evs {
+		evs[i].Source = source
+		receipt, err := h.accept(ctx, evs[i])
+		if err != nil {
+			return unavailable(err)
+		}
+		receipts = append(receipts, receipt)
+	}
+	return accepted(joined(receipts))
+}
+
+// accept hands one event over.
+func (h *Handler) accept(ctx context.Context, ev event.Event) (event.Receipt, error) {
 	receipt, err := h.sink.Accept(ctx, ev)
 	if err != nil {
 		h.failures.Failed("accept", errors.New(shown(err.Error())), fields(&ev)...)
-		return unavailable(err)
+		return receipt, err
 	}
 	h.failures.Succeeded("accept")
 	if ev.CloneRefused != "" {
@@ -373,7 +426,7 @@ func (h *Handler) accept(ctx context.Context, ev event.Event) answer {
 		ce.Write(append(fields(&ev), zap.Int("commits", len(ev.Commits)), zap.Int("executions", len(receipt.Executions)), zap.Int("new", receipt.New),
 			zap.Bool("duplicate", receipt.Duplicate), zap.String("ignored", shown(receipt.Ignored)))...)
 	}
-	return accepted(receipt)
+	return receipt, nil
 }
 
 func fields(ev *event.Event) []zap.Field {

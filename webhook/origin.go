@@ -20,6 +20,8 @@ type Origin struct {
 	// Base is an http or https URL under which every repository is cloned by its
 	// full name: <Base>/<full name>.git. "" where there is none.
 	Base string
+	// Bare leaves the .git out, for a host that knows repositories without.
+	Bare bool
 	// Paths are the repositories on this machine by their full name, each an
 	// absolute path.
 	Paths map[string]string
@@ -29,23 +31,32 @@ type Origin struct {
 
 // From returns src with the clone URLs of its events decided by o.
 func From(src Source, o Origin) (Source, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if src == nil {
+		return nil, errors.New("no source")
+	}
+	return &placed{src, o}, nil
+}
+
+// check refuses an origin that nothing can be cloned from, and makes Base one
+// that URLs can be held against.
+func (o *Origin) check() error {
 	if o.Base != "" {
 		u, err := url.Parse(o.Base)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return nil, fmt.Errorf("clone_base: %q is no http or https URL without user and query", o.Base)
+			return fmt.Errorf("clone_base: %q is no http or https URL without user and query", o.Base)
 		}
 		u.Host, u.Path = strings.ToLower(u.Host), strings.TrimRight(u.Path, "/")
 		o.Base = u.String()
 	}
 	for name, path := range o.Paths {
 		if !filepath.IsAbs(path) {
-			return nil, fmt.Errorf("repositories: the path of %s is not absolute", name)
+			return fmt.Errorf("repositories: the path of %s is not absolute", name)
 		}
 	}
-	if src == nil {
-		return nil, errors.New("no source")
-	}
-	return &placed{src, o}, nil
+	return nil
 }
 
 // placed is a source with an origin.
@@ -54,18 +65,59 @@ type placed struct {
 	origin Origin
 }
 
-var _ Prechecker = (*placed)(nil)
+var (
+	_ Prechecker = (*placed)(nil)
+	_ Several    = (*placed)(nil)
+)
 
 // Precheck implements [Prechecker] where the source does.
 func (p *placed) Precheck(h http.Header) error { return precheck(p.Source, h) }
 
 // Decode implements [Source].
 func (p *placed) Decode(h http.Header, body []byte) (event.Event, error) {
-	ev, err := p.Source.Decode(h, body)
+	return Only(p.DecodeAll(h, body))
+}
+
+// DecodeAll implements [Several].
+func (p *placed) DecodeAll(h http.Header, body []byte) ([]event.Event, error) {
+	evs, err := DecodeAll(p.Source, h, body)
 	if err == nil {
-		ev.Repository.CloneURL, ev.CloneRefused = p.origin.place(ev.Repository.FullName, ev.Repository.CloneURL)
+		p.origin.placeAll(evs)
 	}
-	return ev, err
+	return evs, err
+}
+
+// DecoderFrom returns d with the clone URLs of its events decided by o, as
+// [From] does for a source.
+func DecoderFrom(d Decoder, o Origin) (Decoder, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if d == nil {
+		return nil, errors.New("no decoder")
+	}
+	return &placedDecoder{d, o}, nil
+}
+
+type placedDecoder struct {
+	Decoder
+	origin Origin
+}
+
+// DecodeMessage implements [Decoder].
+func (p *placedDecoder) DecodeMessage(message []byte) ([]event.Event, error) {
+	evs, err := p.Decoder.DecodeMessage(message)
+	if err == nil {
+		p.origin.placeAll(evs)
+	}
+	return evs, err
+}
+
+func (o *Origin) placeAll(evs []event.Event) {
+	for i := range evs {
+		r := &evs[i].Repository
+		r.CloneURL, evs[i].CloneRefused = o.place(r.FullName, r.CloneURL)
+	}
 }
 
 // place returns where the repository is cloned from, and why that is not what
@@ -76,7 +128,10 @@ func (o *Origin) place(name, said string) (place, refused string) {
 		return path, ""
 	}
 	if o.Base != "" {
-		place = o.Base + "/" + escapeName(name) + ".git"
+		place = o.Base + "/" + escapeName(name)
+		if !o.Bare {
+			place += ".git"
+		}
 		if said == "" || sameURL(said, place) {
 			return place, ""
 		}

@@ -65,31 +65,47 @@ type perRepository struct {
 	own    map[string]Source // by folded name
 }
 
-var _ Prechecker = (*perRepository)(nil)
+var (
+	_ Prechecker = (*perRepository)(nil)
+	_ Several    = (*perRepository)(nil)
+)
 
 // Precheck implements [Prechecker] where the source does.
 func (p *perRepository) Precheck(h http.Header) error { return precheck(p.Source, h) }
 
-// Decode implements [Source]. What asks for nothing and names no repository, such
-// as a ping, may be signed with any of the secrets.
+// Decode implements [Source].
 func (p *perRepository) Decode(h http.Header, body []byte) (event.Event, error) {
-	ev, err := p.Source.Decode(h, body)
-	name := ev.Repository.FullName
-	if err != nil && name == "" {
-		return ev, err
+	return Only(p.DecodeAll(h, body))
+}
+
+// DecodeAll implements [Several]. What asks for nothing and names no repository,
+// such as a ping, may be signed with any of the secrets.
+func (p *perRepository) DecodeAll(h http.Header, body []byte) ([]event.Event, error) {
+	evs, err := DecodeAll(p.Source, h, body)
+	for i := range evs {
+		name := evs[i].Repository.FullName
+		if err != nil && name == "" {
+			continue
+		}
+		if wrong := p.verify(name, h, body); wrong != nil {
+			return nil, unsignedError{wrong}
+		}
 	}
+	return evs, err
+}
+
+// verify holds the signature to the secrets of one repository.
+func (p *perRepository) verify(name string, h http.Header, body []byte) error {
 	of, found := p.own[foldName(name)]
 	if !found {
 		of = p.shared
 	}
 	if of == nil {
-		return event.Event{}, unsignedError{fmt.Errorf("%w: repository %s has no secret in Switchyard's configuration, and those of other repositories don't count for it", ErrSignatureMismatch, shown(name))}
+		return fmt.Errorf("%w: repository %s has no secret in Switchyard's configuration, and those of other repositories don't count for it", ErrSignatureMismatch, shown(name))
 	}
-	if wrong := of.Verify(h, body); wrong != nil {
-		if errors.Is(wrong, ErrSignatureMismatch) {
-			wrong = fmt.Errorf("%w: the secret is that of other repositories; set the webhook's secret at the git host to one that Switchyard's configuration has for %s", ErrSignatureMismatch, shown(name))
-		}
-		return event.Event{}, unsignedError{wrong}
+	wrong := of.Verify(h, body)
+	if errors.Is(wrong, ErrSignatureMismatch) {
+		return fmt.Errorf("%w: the secret is that of other repositories; set the webhook's secret at the git host to one that Switchyard's configuration has for %s", ErrSignatureMismatch, shown(name))
 	}
-	return ev, err
+	return wrong
 }

@@ -6,6 +6,7 @@ package webhook
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -17,14 +18,51 @@ import (
 // keeps no part of it.
 type Source interface {
 	// Verify authenticates the delivery over its raw body. It decodes nothing.
-	// Any error is answered 401 with its text, and leaves no trace but a log
-	// line and a count.
+	// An [*UnsureError] is answered 503 and a [*ForbiddenError] 403; any other
+	// 401 with its text, and leaves no trace but a log line and a count.
 	Verify(h http.Header, body []byte) error
 	// Decode turns a verified delivery into an event; Event.Source is set by
 	// the caller. An [*Ignored] error is answered 200 with its reason, beside
-	// an event of which at least DeliveryID is set; a [*MediaTypeError] 415;
-	// any other error 400. The texts of errors reach the caller.
+	// an event of which at least DeliveryID is set; a [*MediaTypeError] 415; an
+	// [*UnsureError] 503; any other error 400. The texts of errors reach the caller.
 	Decode(h http.Header, body []byte) (event.Event, error)
+}
+
+// Several is a [Source] one delivery of which may tell of several refs, each of
+// which is an event of its own. It is asked in the place of Decode.
+type Several interface {
+	// DecodeAll returns at least one event, each with a DeliveryID of its own
+	// that is the same whenever the delivery is sent again. Errors are those of
+	// Decode.
+	DecodeAll(h http.Header, body []byte) ([]event.Event, error)
+}
+
+// DecodeAll returns all events of a verified delivery.
+func DecodeAll(s Source, h http.Header, body []byte) ([]event.Event, error) {
+	if many, ok := s.(Several); ok {
+		return many.DecodeAll(h, body)
+	}
+	ev, err := s.Decode(h, body)
+	return []event.Event{ev}, err
+}
+
+// Only is what Decode returns of a source that is [Several].
+func Only(all []event.Event, err error) (event.Event, error) {
+	if len(all) > 1 && err == nil {
+		return event.Event{}, fmt.Errorf("the delivery tells of %d refs at once", len(all))
+	}
+	if len(all) == 0 {
+		return event.Event{}, err
+	}
+	return all[0], err
+}
+
+// Decoder turns a message that a door has taken out of its envelope into
+// events, at least one, each with a DeliveryID. Errors are those of
+// [Source.Decode]. It is safe for concurrent use, and keeps no part of the
+// message.
+type Decoder interface {
+	DecodeMessage(message []byte) ([]event.Event, error)
 }
 
 // Prechecker is a [Source] that can tell from the header alone that a delivery
@@ -56,6 +94,20 @@ type Sink interface {
 type Ignored struct{ Reason string }
 
 func (e *Ignored) Error() string { return "ignored: " + e.Reason }
+
+// ForbiddenError is the refusal of a sender who is known and not allowed. It is
+// answered 403 with its text.
+type ForbiddenError struct{ Reason string }
+
+func (e *ForbiddenError) Error() string { return e.Reason }
+
+// UnsureError says that a source cannot tell now whether a delivery is genuine,
+// or act on it, because something that it needs does not answer. It is answered
+// 503, so that the sender tries again.
+type UnsureError struct{ Err error }
+
+func (e *UnsureError) Error() string { return e.Err.Error() }
+func (e *UnsureError) Unwrap() error { return e.Err }
 
 // MediaTypeError is a body of a media type that the source never sends.
 type MediaTypeError struct {

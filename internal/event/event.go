@@ -43,7 +43,11 @@ type Event struct {
 	// is empty when the ref was created, After when it was deleted.
 	Before string `json:"before,omitempty"`
 	After  string `json:"after,omitempty"`
-	Forced bool   `json:"forced,omitempty"`
+	// BeforeUnknown says that a push has no Before because the host does not
+	// tell, and not because the ref was created. Where the journal knows the
+	// ref, the push is taken to lead on from there.
+	BeforeUnknown bool `json:"before_unknown,omitempty"`
+	Forced        bool `json:"forced,omitempty"`
 	// Commits lists what the event brought, oldest first. For a pull request
 	// it is the head commit alone, for a deletion the last commit of the ref.
 	Commits []Commit `json:"commits,omitempty"`
