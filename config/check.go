@@ -17,8 +17,9 @@ import (
 
 // The sources that there are adapters for.
 const (
-	providerGitHub = "github"
-	providerGit    = "git"
+	providerGitHub     = "github"
+	providerGit        = "git"
+	providerCodeCommit = "codecommit"
 )
 
 var (
@@ -40,6 +41,7 @@ func (d *decoder) checkAll(c *Config) {
 		c.Sources[name] = s
 	}
 	d.checkEngine(&c.Engine)
+	d.checkStatusEvents(c)
 	for _, name := range sorted(c.StateMachines) {
 		d.checkStateMachine(name, c.StateMachines[name], c)
 	}
@@ -85,12 +87,18 @@ func (d *decoder) checkSource(name string, s *Source) {
 	}
 	if s.Provider == "" && !d.unresolved[at+".provider"] {
 		switch name {
-		case providerGitHub, providerGit:
+		case providerGitHub, providerGit, providerCodeCommit:
 			s.Provider = name
 		default:
-			d.failValue(at, "provider is missing: the name %q is none; set provider: github or provider: git", name)
+			d.failValue(at, "provider is missing: the name %q is none; set provider: github, git or codecommit", name)
 		}
 	}
+	d.checkCloneBase(at, s)
+	if s.Provider == providerCodeCommit {
+		d.checkCodeCommit(at, s)
+		return
+	}
+	d.checkNotCodeCommit(at)
 	if !s.hasSecrets() && !d.offline && !d.failedUnder(at+".secrets") && !d.failedUnder(at+".repositories") {
 		d.failValue(at, "secrets is missing: without one no delivery could be verified")
 	}
@@ -98,10 +106,6 @@ func (d *decoder) checkSource(name string, s *Source) {
 		d.failValue(at, "token and app exclude each other; keep one")
 	}
 	d.checkURL(at+".base_url", s.BaseURL)
-	d.checkURL(at+".clone_base", s.CloneBase)
-	if strings.ContainsAny(s.CloneBase, "?#") && !d.unresolved[at+".clone_base"] {
-		d.failValue(at+".clone_base", "holds a ? or #; the repository's name is put behind it")
-	}
 	if s.Provider == providerGit {
 		for _, key := range []string{"token", "app", "base_url"} {
 			if d.has(at + "." + key) {
@@ -110,6 +114,13 @@ func (d *decoder) checkSource(name string, s *Source) {
 		}
 	}
 	d.checkRepositories(at+".repositories", s)
+}
+
+func (d *decoder) checkCloneBase(at string, s *Source) {
+	d.checkURL(at+".clone_base", s.CloneBase)
+	if strings.ContainsAny(s.CloneBase, "?#") && !d.unresolved[at+".clone_base"] {
+		d.failValue(at+".clone_base", "holds a ? or #; the repository's name is put behind it")
+	}
 }
 
 func (d *decoder) checkEngine(e *Engine) {

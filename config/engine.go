@@ -78,6 +78,8 @@ type AWS struct {
 	StartBurst int              `json:"start_burst,omitzero" jsonschema:"StartExecution calls that may be made at once, per region, before start_rate applies: the account's bucket size. Default: AWS's, 1300 in us-east-1, us-west-2 and eu-west-1, else 800." min:"1"`
 	StartRate  float64          `json:"start_rate,omitzero" jsonschema:"StartExecution calls per second, per region: the account's refill rate. Default: AWS's, 300 in us-east-1, us-west-2 and eu-west-1, else 150." min:"0.1"`
 	Regions    map[string]Quota `json:"regions,omitzero" jsonschema:"Quotas of single regions, by name, where they differ."`
+
+	StatusEvents *StatusEvents `json:"status_events,omitempty" jsonschema:"Where EventBridge's events about executions arrive, so that their end is known at once; what is lost is found by asking. The events that come through a codecommit source are taken too."`
 }
 
 // Quota is a region's token bucket for StartExecution.

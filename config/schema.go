@@ -39,7 +39,11 @@ func schema() (*jsonschema.Schema, error) {
 		return nil, err
 	}
 	finish(repository, reflect.TypeFor[repositorySettings](), reflect.Value{})
-	types[reflect.TypeFor[Repository]()] = &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string", MinLength: jsonschema.Ptr(1)}, repository}}
+	one := &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string", MinLength: jsonschema.Ptr(1)}, repository}}
+	types[reflect.TypeFor[Repositories]()] = &jsonschema.Schema{OneOf: []*jsonschema.Schema{
+		{Types: []string{"object", "null"}, AdditionalProperties: one},
+		{Type: "array", Items: &jsonschema.Schema{Type: "string", MinLength: jsonschema.Ptr(1)}},
+	}}
 	s, err := jsonschema.For[Config](&jsonschema.ForOptions{TypeSchemas: types})
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"switchyard/cmd/switchyard/internal/app"
 	"switchyard/config"
 	"switchyard/internal/event"
 	"switchyard/internal/safetext"
@@ -43,17 +44,19 @@ func (c *cli) explainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ex, err := explain(cfg, source, kind, body)
+			all, err := explain(cfg, source, kind, body)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			if why := ex.event.CloneRefused; why != "" {
-				fmt.Fprintf(c.stderr, "%s %s\n", c.errOut.warn("warning:"), safetext.Line(why))
+			for i := range all {
+				if why := all[i].event.CloneRefused; why != "" {
+					fmt.Fprintf(c.stderr, "%s %s\n", c.errOut.warn("warning:"), safetext.Line(why))
+				}
 			}
 			if asJSON {
-				return writeJSON(c.stdout, ex.report())
+				return writeJSON(c.stdout, reportOf(all))
 			}
-			return ex.show(c.out)
+			return showAll(all, c.out)
 		},
 	}
 	c.configFlag(cmd, &path)
@@ -92,27 +95,31 @@ type explanation struct {
 	router *router.Router
 }
 
-func explain(cfg *config.Config, source, kind string, body []byte) (explanation, error) {
+// explain has an explanation of each event that the delivery tells of.
+func explain(cfg *config.Config, source, kind string, body []byte) ([]explanation, error) {
 	ex := explanation{}
 	for i := range cfg.Routes {
 		ex.routes = append(ex.routes, cfg.Routes[i].Name)
 	}
 	r, err := router.New(cfg.RouterConfig())
 	if err != nil {
-		return ex, err
+		return nil, err
 	}
-	ev, err := decode(cfg, source, kind, body)
+	evs, err := decode(cfg, source, kind, body)
 	var ignored *webhook.Ignored
 	if errors.As(err, &ignored) {
 		ex.plan.Ignored = []event.Ignored{{Reason: ignored.Reason}}
-		return ex, nil
+		return []explanation{ex}, nil
 	}
 	if err != nil {
-		return ex, err
+		return nil, err
 	}
-	ev.Source = source
-	ex.event, ex.plan, ex.router = ev, r.Plan(ev), r
-	return ex, nil
+	all := make([]explanation, len(evs))
+	for i, ev := range evs {
+		ev.Source = source
+		all[i] = explanation{routes: ex.routes, event: ev, plan: r.Plan(ev), router: r}
+	}
+	return all, nil
 }
 
 // noSecret is a secret that signs nothing: Decode does not verify, but a source
@@ -120,7 +127,7 @@ func explain(cfg *config.Config, source, kind string, body []byte) (explanation,
 var noSecret = []string{"explain verifies nothing"}
 
 // decode reads the payload as the source would read a delivery of it.
-func decode(cfg *config.Config, source, kind string, body []byte) (event.Event, error) {
+func decode(cfg *config.Config, source, kind string, body []byte) ([]event.Event, error) {
 	provider := cfg.Sources[source].Provider
 	if provider == "" {
 		provider = source // a config without the source still has routes to ask
@@ -137,16 +144,22 @@ func decode(cfg *config.Config, source, kind string, body []byte) (event.Event, 
 	case "git":
 		h.Set(git.HeaderDelivery, "explain")
 		decoder, err = git.New(git.Config{Secrets: noSecret})
+	case "codecommit":
+		messages, err := app.CodeCommitDecoder(cfg, source, nil)
+		if err != nil {
+			return nil, err
+		}
+		return messages.DecodeMessage(body)
 	default:
-		return event.Event{}, usagef("sources has no %q; name one with --source", source)
+		return nil, usagef("sources has no %q; name one with --source", source)
 	}
 	if _, known := cfg.Sources[source]; err == nil && known {
 		decoder, err = webhook.From(decoder, cfg.Origin(source))
 	}
 	if err != nil {
-		return event.Event{}, err
+		return nil, err
 	}
-	return decoder.Decode(h, body)
+	return webhook.DecodeAll(decoder, h, body)
 }
 
 // explainReport is the documented shape of `explain --json`.
@@ -172,8 +185,15 @@ type explainIgnored struct {
 	Reason string `json:"reason"`
 }
 
-func (ex *explanation) report() explainReport {
+func reportOf(all []explanation) explainReport {
 	r := explainReport{Requests: []explainRequest{}, Ignored: []explainIgnored{}}
+	for i := range all {
+		all[i].report(&r)
+	}
+	return r
+}
+
+func (ex *explanation) report(r *explainReport) {
 	for i := range ex.plan.Requests {
 		q := &ex.plan.Requests[i]
 		r.Requests = append(r.Requests, explainRequest{
@@ -184,7 +204,21 @@ func (ex *explanation) report() explainReport {
 	for _, g := range ex.plan.Ignored {
 		r.Ignored = append(r.Ignored, explainIgnored{Route: g.Route, Reason: reasonOf(g)})
 	}
-	return r
+}
+
+// showAll writes the explanations one below the other.
+func showAll(all []explanation, o *output) error {
+	for i := range all {
+		if i > 0 {
+			if _, err := io.WriteString(o, "\n"); err != nil {
+				return err
+			}
+		}
+		if err := all[i].show(o); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reasonOf names the commit where a reason concerns one alone.
@@ -200,6 +234,9 @@ func (ex *explanation) show(o *output) error {
 	var b strings.Builder
 	if ex.event.Kind != "" {
 		fmt.Fprintln(&b, o.bold(ex.headline()))
+	}
+	if ex.event.Truncated {
+		fmt.Fprintln(&b, o.dim("the delivery does not list all commits of the push; serve asks the host for the others"))
 	}
 	label := "nothing to route:"
 	if slices.ContainsFunc(ex.plan.Ignored, func(g event.Ignored) bool { return g.Route != "" }) || len(ex.plan.Requests) > 0 {

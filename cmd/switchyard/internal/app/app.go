@@ -37,6 +37,10 @@ import (
 // grace is how long answers under way may take once the service stops.
 const grace = 10 * time.Second
 
+// hintTimeout is how long a status event waits while many are under way. EventBridge
+// gives up after 5 s.
+const hintTimeout = 3 * time.Second
+
 // App is one service. Reload may be called while it runs; nothing else is safe
 // for concurrent use.
 type App struct {
@@ -254,7 +258,7 @@ type faces struct {
 }
 
 func (a *App) newFaces(cfg *config.Config) (*faces, error) {
-	all, err := sources(cfg)
+	all, err := sources(cfg, a.hintNow)
 	if err != nil {
 		return nil, err
 	}
@@ -411,6 +415,13 @@ func shutdown(servers []*http.Server) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// hintNow hands on a status event that came in from outside, whose sender waits.
+func (a *App) hintNow(text []byte) {
+	ctx, cancel := context.WithTimeout(context.Background(), hintTimeout)
+	defer cancel()
+	a.hint(ctx)(text)
 }
 
 // hint hands the engine's status events to the dispatcher.

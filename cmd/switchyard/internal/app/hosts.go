@@ -65,7 +65,10 @@ func (h *hosts) Commit(ctx context.Context, source, repository, sha string) (eve
 
 // inaccessible stands for a host that cannot be asked, and says why.
 func inaccessible(source, provider string) dispatch.Host {
-	if provider == "github" {
+	switch provider {
+	case "codecommit":
+		return noHost{fmt.Errorf("%w: Switchyard does not call CodeCommit's API", dispatch.ErrCannotAsk)}
+	case "github":
 		return noHost{fmt.Errorf("%w: set sources.%s.token or .app, with the permission \"Contents: read\"", dispatch.ErrCannotAsk, source)}
 	}
 	return noHost{fmt.Errorf("%w: source %s has none; its hook tells of every commit", dispatch.ErrCannotAsk, source)}

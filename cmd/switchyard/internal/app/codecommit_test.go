@@ -1,0 +1,115 @@
+package app_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"switchyard/dispatch"
+)
+
+const codeCommitSettings = `
+server: {listen: "127.0.0.1:0"}
+data_dir: data
+sources:
+  codecommit:
+    region: us-east-2
+    account: "123456789012"
+    repositories: [app]
+    eventbridge: {api_keys: [the key of the test]}
+`
+
+// codeCommitEvent is a message of the decoder's tests.
+func codeCommitEvent(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "webhook", "codecommit", "testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// post is what an API destination does.
+func (s *service) post(t *testing.T, source, key string, body []byte) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.Addr().String()+"/webhooks/"+source, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json; charset=utf-8")
+	r.Header.Set("X-Api-Key", key)
+	return do(t, r)
+}
+
+func TestCodeCommitEventsStartExecutions(t *testing.T) {
+	s := startWith(t, t.TempDir(), codeCommitSettings+`
+engine: {embedded: {functions: {echo: {exec: [cat]}}}}
+state_machines: {test: {definition: test.asl.json}}
+routes: [{name: all, on: [push, pull_request], tags: ["**"], branches: ["**"], state_machine: test}]
+`, machine)
+	const key = "the key of the test"
+	if status, body := s.post(t, "codecommit", "another key", codeCommitEvent(t, "reference-updated.json")); status != http.StatusUnauthorized {
+		t.Errorf("%d %s", status, body)
+	}
+	for _, row := range []struct {
+		name        string
+		status, new int
+	}{
+		{"reference-updated.json", 202, 1}, {"reference-updated.json", 202, 0},
+		{"trigger-several-refs.json", 202, 2}, // a branch and a tag at the same commit are one
+		{"pr-created.json", 202, 1}, {"pr-approved.json", 200, 0}, {"trigger-test.json", 200, 0}, {"pr-comment.json", 200, 0},
+	} {
+		status, body := s.post(t, "codecommit", key, codeCommitEvent(t, row.name))
+		if status != row.status || status == 202 && !strings.Contains(body, fmt.Sprintf(`"new":%d`, row.new)) {
+			t.Errorf("%s: %d %s", row.name, status, body)
+		}
+	}
+	d, err := s.Dispatcher().Delivery(t.Context(), "codecommit:d9889834-9eb8-5fd3-b618-fb7e3ca40284")
+	if err != nil || d.Event.Repository.CloneURL != "https://git-codecommit.us-east-2.amazonaws.com/v1/repos/app" {
+		t.Errorf("%+v, %v", d.Event, err)
+	}
+	for i, ref := range []string{"refs/heads/multi-a", "refs/heads/multi-b", "refs/tags/multi-tag"} {
+		d, err := s.Dispatcher().Delivery(t.Context(), fmt.Sprintf("codecommit:e6b447da-fa1b-5264-8afb-673e7a1ee7a1.%d", i+1))
+		if err != nil || d.Event.Ref != ref {
+			t.Errorf("%s: %+v, %v", ref, d.Event, err)
+		}
+	}
+}
+
+// Asked, Step Functions would say that they run.
+func TestStatusEventsAreHints(t *testing.T) {
+	f := newStepFunctions(t)
+	text := fmt.Sprintf(awsSettings, secret, f.serve())
+	text = strings.Replace(text, "sources:\n", codeCommitSettings[strings.Index(codeCommitSettings, "sources:"):], 1)
+	text = strings.Replace(text, "{region: eu-west-1,", "{status_events: {eventbridge: {api_keys: [of states]}}, region: eu-west-1,", 1)
+	s := startWith(t, t.TempDir(), text, "")
+	s.deliver(t, "d1", push("main", "one", "two"))
+	running := s.are(t, dispatch.StateRunning, 2)
+	ended := func(x *dispatch.Execution) []byte {
+		return fmt.Appendf(nil, `{"version":"0","id":"e-%s","detail-type":"Step Functions Execution Status Change","source":"aws.states","account":"123456789012","region":"eu-west-1",`+
+			`"detail":{"executionArn":%q,"stateMachineArn":%q,"name":%q,"status":"SUCCEEDED","startDate":1795168800000,"stopDate":1795168801000,"input":null,"output":null}}`,
+			x.ID, x.ARN, awsMachine, x.ID)
+	}
+	if status, body := s.post(t, "eventbridge", "the key of the test", ended(&running[0])); status != http.StatusUnauthorized {
+		t.Errorf("with another door's key: %d %s", status, body)
+	}
+	if status, body := s.post(t, "eventbridge", "of states", codeCommitEvent(t, "reference-updated.json")); status != http.StatusOK || !strings.Contains(body, "provider codecommit") {
+		t.Errorf("a push at the door for status events: %d %s", status, body)
+	}
+	for i, door := range [][2]string{{"eventbridge", "of states"}, {"codecommit", "the key of the test"}} {
+		if status, body := s.post(t, door[0], door[1], ended(&running[i])); status != http.StatusOK || !strings.Contains(body, "taken as a hint") {
+			t.Errorf("%s: %d %s", door[0], status, body)
+		}
+		s.are(t, dispatch.StateSucceeded, i+1)
+	}
+	// One of an execution that nobody knows here, and one that is nonsense.
+	for _, text := range []string{strings.ReplaceAll(string(ended(&running[0])), running[0].ID, "unknown"), `{"id":"x","source":"aws.states","detail":7}`} {
+		if status, body := s.post(t, "eventbridge", "of states", []byte(text)); status != http.StatusOK {
+			t.Errorf("%d %s", status, body)
+		}
+	}
+}
