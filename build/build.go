@@ -59,6 +59,17 @@ func WithCredentials(f CredentialsFunc) Option {
 	return func(h *Handler) { h.credentials = f }
 }
 
+// ForkCommitFunc reports whether a commit of the repository at a clone URL is
+// known from forks alone. An error keeps the build waiting. It is safe for
+// concurrent use.
+type ForkCommitFunc func(ctx context.Context, cloneURL, commit string) (bool, error)
+
+// WithForkCommits tells commits of forks where the execution does not say that
+// it is about one, as of one that is started by hand.
+func WithForkCommits(f ForkCommitFunc) Option {
+	return func(h *Handler) { h.forkCommit = f }
+}
+
 // WithNow sets the clock for times that are recorded.
 func WithNow(now func() time.Time) Option {
 	return func(h *Handler) { h.now = now }
@@ -69,6 +80,7 @@ type Handler struct {
 	cfg         Config
 	log         *zap.Logger
 	credentials CredentialsFunc
+	forkCommit  ForkCommitFunc
 	now         func() time.Time
 
 	slots   *semaphore.Weighted
@@ -112,6 +124,7 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 		cfg:         cfg,
 		log:         log.Named("build"),
 		credentials: func(string) (string, string, bool) { return "", "", false },
+		forkCommit:  func(context.Context, string, string) (bool, error) { return false, nil },
 		now:         time.Now,
 		slots:       semaphore.NewWeighted(int64(cfg.MaxParallel)),
 		firstWait:   time.Second,
@@ -188,7 +201,7 @@ func (h *Handler) Run(ctx context.Context, t task.Task) (json.RawMessage, error)
 		}
 		return nil, &task.Error{Name: "States.Runtime", Cause: cause}
 	}
-	req, err := h.parseInput(t.Input)
+	req, err := h.parse(t, false)
 	if err != nil {
 		return nil, err
 	}

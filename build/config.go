@@ -91,6 +91,8 @@ type Project struct {
 	LFS bool
 	// Network is NetworkHost (default) or NetworkNone, which needs isolation.
 	Network string
+	// ForkNetwork is the same for commits from forks, NetworkNone by default.
+	ForkNetwork string
 }
 
 func (c *Config) fill() error {

@@ -43,8 +43,14 @@ type request struct {
 	artifacts  bool
 	submodules bool
 	lfs        bool
-	// network is the project's.
+	// network is the project's, for this build.
 	network string
+	// origin is where the execution comes from, and fork says that the commit is
+	// a stranger's.
+	origin origin
+	fork   bool
+	// forkNotes are lines for the log about a build of a fork.
+	forkNotes []string
 	// notes are lines for the log about what the input asks for in vain.
 	notes []string
 }
@@ -94,16 +100,24 @@ var ignoredFields = []string{
 // maxTimeout is CodeBuild's longest build, 36 hours.
 const maxTimeout = 36 * time.Hour
 
-func (h *Handler) parseInput(input json.RawMessage) (*request, error) {
+// parse reads what the task asks for. With fork, or where the task's origin is
+// one, only what a build of a fork gets is in it.
+func (h *Handler) parse(t task.Task, fork bool) (*request, error) {
 	var in startBuild
-	if err := json.Unmarshal(input, &in); err != nil {
+	if err := json.Unmarshal(t.Input, &in); err != nil {
 		return nil, invalid("the task's input is not a StartBuild request: %v", err)
 	}
 	if in.ProjectName == "" {
 		return nil, invalid("ProjectName is missing")
 	}
-	p, known := h.cfg.Projects[in.ProjectName]
+	whole, known := h.cfg.Projects[in.ProjectName]
+	from, p := readOrigin(t.Origin), whole
+	if fork = fork || from.Fork; fork {
+		p = whole.forForks()
+	}
 	r := &request{
+		origin:        from,
+		fork:          fork,
 		project:       in.ProjectName,
 		cloneURL:      p.CloneURL,
 		sourceVersion: in.SourceVersion,
@@ -113,7 +127,11 @@ func (h *Handler) parseInput(input json.RawMessage) (*request, error) {
 		submodules:    p.Submodules,
 		lfs:           p.LFS,
 		network:       p.Network,
-		notes:         fieldNotes(input),
+		notes:         fieldNotes(t.Input),
+	}
+	if fork {
+		r.noSecrets = "builds of commits from forks get no secrets"
+		r.noteFork(whole)
 	}
 	if in.SourceLocationOverride != "" {
 		r.cloneURL = in.SourceLocationOverride
@@ -194,7 +212,7 @@ func (h *Handler) setEnv(r *request, p Project, override []variable) error {
 		case plaintext:
 		case parameterStore, secretsManager:
 			_, _, err := store.find(v)
-			if err == nil || store.none != "" {
+			if err == nil {
 				break
 			}
 			if _, ok := p.Env[v.Name]; !ok {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -44,6 +45,9 @@ type bubblewrap struct {
 	program string
 	// mounts are bwrap's arguments for what all builds see.
 	mounts []string
+	// writable are the paths that all builds may change but those of forks,
+	// which have something of their own there.
+	writable []string
 	// hides are those that put something empty over what none may see.
 	hides []string
 	etc   *etcCopies
@@ -80,6 +84,10 @@ func newBubblewrap(log *zap.Logger, cfg *Config) (*bubblewrap, error) {
 			if err := b.hide(m, hidden); err != nil {
 				return nil, err
 			}
+		}
+		if m.how == "--bind" {
+			b.writable = append(b.writable, m.to)
+			continue
 		}
 		b.mounts = append(b.mounts, m.how, m.from, m.to)
 	}
@@ -201,6 +209,25 @@ type view struct {
 	// tmp is what the build has as /tmp, etc as /etc and passwd as /etc/passwd.
 	tmp, etc, passwd string
 	network          bool
+	// own, when not "", is what the build has in the place of the writable
+	// paths that others share.
+	own string
+}
+
+// makeOwn makes what a build that shares nothing has in the place of the
+// writable paths: as empty as they would be if they were new.
+func (b *bubblewrap) makeOwn(dir string) error {
+	for i, path := range b.writable {
+		own := filepath.Join(dir, strconv.Itoa(i))
+		if info, err := os.Stat(path); err == nil && !info.IsDir() {
+			if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(own, nil, 0o600)); err != nil {
+				return err
+			}
+		} else if err := os.MkdirAll(own, 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // shared is how much of memory a build may use as /dev/shm, in bytes.
@@ -223,6 +250,13 @@ func (b *bubblewrap) args(v view) []string {
 	}
 	args = append(args, "--ro-bind", v.etc, "/etc")
 	args = append(args, b.mounts...)
+	for i, path := range b.writable {
+		from := path
+		if v.own != "" {
+			from = filepath.Join(v.own, strconv.Itoa(i))
+		}
+		args = append(args, "--bind", from, path)
+	}
 	if v.passwd != "" {
 		args = append(args, "--ro-bind", v.passwd, "/etc/passwd")
 	}
@@ -329,6 +363,9 @@ func (c *Config) fillIsolation() error {
 		}
 	}
 	for name, p := range c.Projects {
+		if p.ForkNetwork != "" && p.ForkNetwork != NetworkHost && p.ForkNetwork != NetworkNone {
+			return fmt.Errorf("build: project %s: ForkNetwork is %q, must be host or none", name, p.ForkNetwork)
+		}
 		switch p.Network {
 		case "", NetworkHost:
 		case NetworkNone:

@@ -248,6 +248,12 @@ func (s *session) view() (view, error) {
 		passwd:  filepath.Join(s.dir, "passwd"),
 		network: s.req.network != NetworkNone,
 	}
+	if s.req.fork {
+		v.own = filepath.Join(s.dir, "own")
+		if err := s.h.bubblewrap.makeOwn(v.own); err != nil {
+			return view{}, err
+		}
+	}
 	if s.objects != "" {
 		v.read = append(v.read, s.objects)
 	}

@@ -134,6 +134,9 @@ func (s *secretStore) variables() []variable {
 // find gives the secret that a variable refers to, and the key of it when only
 // a part of a JSON text is meant. The error says what to configure.
 func (s *secretStore) find(v variable) (secret Secret, jsonKey string, err error) {
+	if s.none != "" {
+		return Secret{}, "", fmt.Errorf("%s, and %s asks for %s %s", s.none, v.Name, storeName(v.Type), v.Value)
+	}
 	if secret, ok := s.secrets[v.Value]; ok {
 		return secret, "", nil
 	}

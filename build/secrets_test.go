@@ -273,28 +273,19 @@ phases:
 func TestBuildWithoutSecretsGetsNone(t *testing.T) {
 	p := Project{CloneURL: "/r", Secrets: map[string]Secret{"every": {Value: "for-every-build", Variable: "EVERY"}, "named": {Value: "named-one"}}}
 	h := newHandler(t, Config{Projects: map[string]Project{"app": p}})
-	req := &request{project: "app", noSecrets: "why not"}
-	if err := h.setEnv(req, h.cfg.Projects["app"], []variable{{"IN", "named", secretsManager}}); err != nil {
-		t.Fatal(err)
+	req := &request{project: "app", noSecrets: "no reason"}
+	if err := h.setEnv(req, p, nil); err != nil || len(req.env) > 0 {
+		t.Errorf("%v, %v", req.env, err)
 	}
-	lf, err := h.logs.create(newTask(t, "t", input{}), 1<<20, h.now)
-	if err != nil {
-		t.Fatal(err)
+	// One that asks for some fails, and is not left to run without.
+	if err := h.setEnv(req, p, []variable{{"IN", "named", secretsManager}}); err == nil || !strings.Contains(err.Error(), "no reason, and IN asks for secrets-manager named") {
+		t.Error(err)
 	}
-	s := h.newSession(newTask(t, "t", input{}), req, lf, &buildResult{})
+	s := h.newSession(newTask(t, "t", input{}), req, nil, &buildResult{})
 	s.spec = &buildspec{secrets: []variable{{"SPEC", "named", secretsManager}, {"OTHER", "nowhere", parameterStore}}}
-	if err := s.setVariables(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if len(s.env.names) > 0 {
-		t.Errorf("it gets %v", s.env.list())
-	}
-	if err := lf.finish(); err != nil {
-		t.Fatal(err)
-	}
-	log, err := os.ReadFile(lf.path)
-	if err != nil || !strings.Contains(string(log), "SPEC is not set: why not") {
-		t.Errorf("log: %s, %v", log, err)
+	want := "no reason, and SPEC asks for secrets-manager named; no reason, and OTHER asks for parameter-store nowhere"
+	if err := s.setVariables(t.Context()); err == nil || err.Error() != want || len(s.env.names) > 0 {
+		t.Errorf("%v, it gets %v", err, s.env.list())
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -307,9 +308,7 @@ func (e *phaseError) Unwrap() error { return e.err }
 // download makes the work directory, checks the commit out and reads its
 // buildspec.
 func (s *session) download(ctx context.Context) error {
-	for _, n := range s.req.notes {
-		s.log.note("%s", n)
-	}
+	s.note(slices.Concat(s.req.forkNotes, s.req.notes))
 	if err := removeAll(s.dir); err != nil {
 		return err
 	}
@@ -325,6 +324,9 @@ func (s *session) download(ctx context.Context) error {
 	}
 	s.res.ResolvedSourceVersion = src.commit
 	s.objects = filepath.Join(src.mirror.dir, "objects")
+	if err := s.admit(ctx, src.commit); err != nil {
+		return err
+	}
 	if err := s.checkout(ctx, src, g); err != nil {
 		return fmt.Errorf("check out commit %s: %w", src.commit, err)
 	}
@@ -332,9 +334,7 @@ func (s *session) download(ctx context.Context) error {
 	if err := s.readSpec(); err != nil {
 		return &phaseError{code: "YAML_FILE_ERROR", err: err}
 	}
-	for _, n := range s.spec.notes {
-		s.log.note("%s", n)
-	}
+	s.note(s.spec.notes)
 	return s.prepare(ctx)
 }
 

@@ -65,7 +65,7 @@ func (s *session) setVariables(ctx context.Context) error {
 		if given[v.Name] || strings.HasPrefix(v.Name, "CODEBUILD_") {
 			continue
 		}
-		if v.Type != plaintext && store.none == "" {
+		if v.Type != plaintext {
 			if _, _, err := store.find(v); err != nil {
 				missing = append(missing, err)
 			}
@@ -84,9 +84,6 @@ func (s *session) setVariables(ctx context.Context) error {
 		switch {
 		case v.Type == plaintext && !secret:
 			s.env.set(v.Name, v.Value)
-			continue
-		case store.none != "":
-			s.log.note("%s is not set: %s", v.Name, store.none)
 			continue
 		case v.Type != plaintext:
 			var err error

@@ -182,6 +182,8 @@ type progress struct {
 	// Secrets are those that the build has been given. It is the same file
 	// system that its shells keep their variables on.
 	Secrets map[string]string
+	// Fork is whether the commit was found to be a fork's.
+	Fork bool
 }
 
 // lastPhase is the phase after which no command is left; "" when there are
@@ -199,7 +201,7 @@ func (b *buildspec) lastPhase() string {
 // record lets the next process take the build over should this one be killed
 // after the commands of the phase, the last, have ended.
 func (s *session) record(phase string) error {
-	return writeJSON(s.progress(), progress{Result: *s.res, Phase: phase, Failed: s.failed, Buildspec: s.specText, Secrets: s.secretValues})
+	return writeJSON(s.progress(), progress{Result: *s.res, Phase: phase, Failed: s.failed, Buildspec: s.specText, Secrets: s.secretValues, Fork: s.req.fork})
 }
 
 // progress is where the build can't write.
@@ -228,6 +230,11 @@ func (s *session) resume(ctx context.Context) (phase string, err error) {
 	var p progress
 	if err := json.Unmarshal(b, &p); err != nil {
 		return "", err
+	}
+	if p.Fork {
+		if err := s.asFork(); err != nil {
+			return "", err
+		}
 	}
 	if s.spec, err = parseBuildspec(s.specName(), []byte(p.Buildspec)); err != nil {
 		return "", err

@@ -29,12 +29,28 @@ func TestBuildsAreChecked(t *testing.T) {
 		"builds: {visible: [tools]}":                                `"tools" is not an absolute path`,
 		"builds: {writable: cache}":                                 `"cache" is not an absolute path`,
 		"builds: {processes: 0}":                                    "builds.processes",
+		"projects: {p: {fork_network: bridge}}":                     "host",
 		"projects: {p: {network: bridge}}":                          "host",
 		"builds: {isolation: none}, projects: {p: {network: none}}": "projects.p.network",
 		"builds: {disk: much}":                                      "builds.disk",
 	} {
 		if _, err := Parse("switchyard.yaml", []byte(minimal+"\nengine: {embedded: {"+more+"}}\n"), env()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", more, err)
+		}
+	}
+}
+
+// What a fork's builds go without is said wherever a request is explained.
+func TestForkBuilds(t *testing.T) {
+	for engine, want := range map[string]string{
+		"embedded": "without secrets, without network",
+		"{embedded: {projects: {a: {network: host}, b: {fork_network: none}}}}":             "without secrets, without network",
+		"{embedded: {projects: {c: {fork_network: host}, a: {fork_network: host}, b: {}}}}": "without secrets, without network but for a, c",
+		"{aws: {region: eu-west-1}}": "",
+	} {
+		c := parseText(t, minimal+"\nengine: "+engine+"\n")
+		if got := c.RouterConfig().ForkBuilds; got != want || c.ForkBuilds() != want {
+			t.Errorf("%s: %q, want %q", engine, got, want)
 		}
 	}
 }

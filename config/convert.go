@@ -18,7 +18,7 @@ import (
 
 // RouterConfig is what the router needs.
 func (c *Config) RouterConfig() router.Config {
-	cfg := router.Config{Components: make(map[string]router.Component, len(c.Components))}
+	cfg := router.Config{Components: make(map[string]router.Component, len(c.Components)), ForkBuilds: c.ForkBuilds()}
 	for name, comp := range c.Components {
 		cfg.Components[name] = router.Component{Paths: comp.Paths}
 	}
@@ -26,6 +26,24 @@ func (c *Config) RouterConfig() router.Config {
 		cfg.Routes = append(cfg.Routes, c.Routes[i].router())
 	}
 	return cfg
+}
+
+// ForkBuilds says for a person what builds of commits from forks go without,
+// "" where they are not built on this machine.
+func (c *Config) ForkBuilds() string {
+	if c.Engine.Embedded == nil {
+		return ""
+	}
+	var open []string
+	for _, name := range sorted(c.Engine.Embedded.Projects) {
+		if c.Engine.Embedded.Projects[name].ForkNetwork == "host" {
+			open = append(open, name)
+		}
+	}
+	if len(open) == 0 {
+		return "without secrets, without network"
+	}
+	return "without secrets, without network but for " + strings.Join(open, ", ")
 }
 
 func (r *Route) router() router.Route {

@@ -44,6 +44,7 @@ routes:
 `)
 	want := router.Config{
 		Components: map[string]router.Component{"api": {Paths: []string{"api/**"}}},
+		ForkBuilds: "without secrets, without network",
 		Routes: []router.Route{{
 			Name: "all", On: []string{"push", "pull_request"}, Sources: []string{"github"}, Repositories: []string{"acme/*"},
 			Branches: []string{"main"}, Tags: []string{"v*"}, BaseBranches: []string{"main"}, Authors: []string{"!bot", "**"}, Paths: []string{"src/**"},

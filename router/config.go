@@ -7,6 +7,9 @@ type Config struct {
 	// Components are what can be skipped, by name. The name becomes the input
 	// key skip_<name>: lower case, anything but letters and digits as _.
 	Components map[string]Component
+	// ForkBuilds is what the builds of a fork's commits go without, for the
+	// reason of its requests; "" says nothing of them.
+	ForkBuilds string
 }
 
 // Route says which events start which state machine, and with what input.

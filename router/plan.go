@@ -12,7 +12,7 @@ import (
 // route's commits oldest first, and a reason for everything that starts
 // nothing. The IDs in it are unique.
 func (r *Router) Plan(ev event.Event) event.Plan {
-	p := planning{ev: &ev, branch: ev.Branch(), tag: ev.Tag()}
+	p := planning{forkBuilds: r.forkBuilds, ev: &ev, branch: ev.Branch(), tag: ev.Tag()}
 	if !p.admit(r) {
 		return p.plan
 	}
@@ -39,6 +39,8 @@ type planning struct {
 	ending string
 	plan   event.Plan
 	buf    []byte
+	// forkBuilds is as in [Config].
+	forkBuilds string
 }
 
 func (p *planning) ignore(route, commit, reason string) {
@@ -166,6 +168,9 @@ func (p *planning) matches(rt *route) (why string, ok bool) {
 		if ev.Action == edited {
 			why += ", before into " + quote(ev.PullRequest.OldBase)
 		}
+		if ev.PullRequest.Fork {
+			why += ", from " + forkName(ev.PullRequest)
+		}
 	case ev.Kind == event.Delete && p.tag != "":
 		why = fmt.Sprintf("tag %s was deleted", quote(p.tag))
 	case ev.Kind == event.Delete:
@@ -177,6 +182,9 @@ func (p *planning) matches(rt *route) (why string, ok bool) {
 	}
 	if by != nil {
 		why += ", matching " + quote(by.text)
+	}
+	if ev.Kind == event.PullRequest && ev.PullRequest.Fork && p.forkBuilds != "" {
+		why += "; its builds run " + p.forkBuilds
 	}
 	return why, true
 }
@@ -251,10 +259,7 @@ func (p *planning) refusePull(rt *route) string {
 // rights in the repository can open a pull request with a label.
 func (p *planning) refuseFork(rt *route) string {
 	pr := p.ev.PullRequest
-	from := "a fork that is gone"
-	if pr.HeadRepo != "" {
-		from = "the fork " + quote(pr.HeadRepo)
-	}
+	from := forkName(pr)
 	is := func(label string) bool { return strings.EqualFold(label, rt.ForkLabel) }
 	switch {
 	case rt.Forks == "allow":
@@ -268,4 +273,12 @@ func (p *planning) refuseFork(rt *route) string {
 			pr.Number, from, quote(rt.ForkLabel))
 	}
 	return fmt.Sprintf("pull request #%d comes from %s; forks: labeled waits for the label %s", pr.Number, from, quote(rt.ForkLabel))
+}
+
+// forkName names the fork of a pull request.
+func forkName(pr *event.PullReq) string {
+	if pr.HeadRepo == "" {
+		return "a fork that is gone"
+	}
+	return "the fork " + quote(pr.HeadRepo)
 }

@@ -22,6 +22,8 @@ type Router struct {
 	warnings []string
 	// tags is true when a route has tags.
 	tags bool
+	// forkBuilds is as in [Config].
+	forkBuilds string
 }
 
 // route is one of the config's routes, compiled.
@@ -43,7 +45,7 @@ type route struct {
 func New(cfg Config) (*Router, error) {
 	var p problems
 	components := compileComponents(cfg.Components, &p)
-	r := &Router{}
+	r := &Router{forkBuilds: cfg.ForkBuilds}
 	first := map[string]int{}
 	for i, rc := range cfg.Routes {
 		p.path = fmt.Sprintf("routes[%d]", i)

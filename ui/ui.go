@@ -53,6 +53,7 @@ type Pages struct {
 	key        []byte
 	log        *zap.Logger
 	now        func() time.Time
+	forkBuilds string
 }
 
 // Option replaces what wiring or a test provides.
@@ -63,6 +64,9 @@ func WithLogger(l *zap.Logger) Option { return func(p *Pages) { p.log = l.Named(
 
 // WithLogs shows build logs; without it the page has none.
 func WithLogs(l Logs) Option { return func(p *Pages) { p.logs = l } }
+
+// WithForkBuilds says what builds of commits from forks go without.
+func WithForkBuilds(without string) Option { return func(p *Pages) { p.forkBuilds = without } }
 
 // WithClock replaces time.Now, for the duration of what still runs.
 func WithClock(now func() time.Time) Option { return func(p *Pages) { p.now = now } }
@@ -106,7 +110,9 @@ type view struct {
 	Status  string
 	Took    time.Duration
 	Running bool
-	Log     string
+	// ForkBuilds says of a fork's execution what its builds go without.
+	ForkBuilds string
+	Log        string
 	// LogCut is true when the log's beginning is left out.
 	LogCut bool
 }
@@ -153,6 +159,9 @@ func (p *Pages) view(ctx context.Context, id string) (view, error) {
 		return view{}, err
 	}
 	v := view{Execution: e, Status: dispatch.StatusOf(&e).Description, Running: !e.State.Finished()}
+	if e.HeadRepository != "" {
+		v.ForkBuilds = p.forkBuilds
+	}
 	switch {
 	case e.StartedAt.IsZero():
 	case e.StoppedAt.IsZero():

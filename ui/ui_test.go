@@ -80,6 +80,25 @@ func TestPageShowsHostileTextAsText(t *testing.T) {
 	}
 }
 
+func TestPageSaysWhatAForkGoesWithout(t *testing.T) {
+	for name, row := range map[string]struct {
+		head, without string
+		want, not     string
+	}{
+		"fork":       {"stranger/<b>", "without secrets", "stranger/&lt;b&gt;; its builds run without secrets", "<b>"},
+		"on AWS":     {"stranger/api", "", "stranger/api", "its builds run"},
+		"not a fork": {"", "without secrets", "acme/api", "its builds run"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := pages(t, journal{"x": {ID: "x", Repository: "acme/api", HeadRepository: row.head}}, ui.WithForkBuilds(row.without))
+			body := get(t, p, p.Link("x")).Body.String()
+			if !strings.Contains(body, row.want) || strings.Contains(body, row.not) {
+				t.Errorf("want %q and not %q in\n%s", row.want, row.not, body)
+			}
+		})
+	}
+}
+
 func TestPageNeedsItsOwnKey(t *testing.T) {
 	p := pages(t, journal{"x": {ID: "x"}, "y": {ID: "y"}})
 	otherKey, err := ui.New(journal{}, "https://yard.example", []byte("another key of 16 bytes"))

@@ -228,7 +228,7 @@ func (a *App) openFaces() error {
 	if err != nil {
 		return err
 	}
-	pageOpts := []ui.Option{ui.WithLogger(a.log)}
+	pageOpts := []ui.Option{ui.WithLogger(a.log), ui.WithForkBuilds(a.cfg.ForkBuilds())}
 	if a.embedded != nil {
 		pageOpts = append(pageOpts, ui.WithLogs(a.embedded.copyLog))
 	}

@@ -122,6 +122,7 @@ func taskHandlers(cfg *config.Config, local build.Config, programs string, token
 		return nil, nil, err
 	}
 	return builds, []engine.Option{
+		engine.WithOrigin(build.OriginOf),
 		engine.WithHandler(build.ResourceSync, builds),
 		engine.WithHandler(lambda.ResourceInvoke, lambdas),
 		engine.WithHandler("arn:*:lambda:*:function:*", lambdas),
