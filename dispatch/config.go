@@ -9,6 +9,8 @@ import (
 // Config is what an operator sets. Zero values take the defaults named here.
 type Config struct {
 	// MaxStarts is how many start calls may be under way at once: default 16.
+	// Those that have no answer after a second do not count, up to eight times
+	// as many.
 	MaxStarts int
 	// Quota says from which quota of the engine the starts of a state machine
 	// are taken. Nil means no limits. Safe for concurrent use.

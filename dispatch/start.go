@@ -78,14 +78,53 @@ type starter struct {
 	*Dispatcher
 	queues   []*quotaQueue // one for each quota, the empty ones too
 	queued   int           // in all of them
-	active   int
-	returned chan struct{}
+	// active are the starts under way, of which slow have taken longer than
+	// slowStart.
+	active, slow int
+	events       chan startEvent
 	// more is true when the journal may hold requests that are due and not in
 	// queue; otherwise the next falls due at nextDue, zero for none.
 	more    bool
 	nextDue time.Time
 	// paused is true while the engine throttles a quota.
 	paused bool
+}
+
+// slowStart is how long a start takes until another may be made in its place, and
+// slowShare times MaxStarts how many such there may be. An answer takes a tenth
+// of a second as a rule; one that never comes would hold its place for
+// CallTimeout, and a few dozen of these would hold up everybody.
+const (
+	slowStart = time.Second
+	slowShare = 8
+)
+
+// startEvent is what happens to a start under way.
+type startEvent int
+
+const (
+	returned startEvent = iota
+	turnedSlow
+	returnedSlow
+)
+
+// note counts an event.
+func (s *starter) note(e startEvent) {
+	switch e {
+	case turnedSlow:
+		s.slow++
+	case returnedSlow:
+		s.slow--
+		s.active--
+	default:
+		s.active--
+	}
+}
+
+// free is how many more starts may be made at once.
+func (s *starter) free() int {
+	most := s.config().MaxStarts
+	return most - (s.active - min(s.slow, slowShare*most))
 }
 
 // quotaQueue are the ready requests whose starts come out of one quota, in the
@@ -127,11 +166,11 @@ func (s *starter) next(waiting map[*quotaQueue]bool) *quotaQueue {
 // start starts ready requests in the order in which they fall due, a bounded
 // number at once, at the pace the engine allows.
 func (d *Dispatcher) start(ctx context.Context) {
-	s := &starter{Dispatcher: d, returned: make(chan struct{}), more: true}
+	s := &starter{Dispatcher: d, events: make(chan startEvent), more: true}
 	defer func() {
 		s.putBack()
-		for ; s.active > 0; s.active-- {
-			<-s.returned
+		for s.active > 0 {
+			s.note(<-s.events)
 		}
 	}()
 	timer := time.NewTimer(0)
@@ -165,8 +204,8 @@ func (d *Dispatcher) start(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-s.returned:
-			s.active--
+		case e := <-s.events:
+			s.note(e)
 		case <-d.startSoon:
 			idle.reset()
 			s.more = true
@@ -214,15 +253,14 @@ func (s *starter) putBack() {
 // except that nobody waits for another's quota. A positive result is how long
 // the next one waits for its own.
 func (s *starter) launch(ctx context.Context) (wait time.Duration) {
-	most := s.config().MaxStarts
-	if s.queued == 0 || s.active >= most {
+	if s.queued == 0 || s.free() <= 0 {
 		return 0
 	}
 	busy := s.yield.busy()
 	s.yield.do(ctx, func() {
 		launched := 0
 		waiting := map[*quotaQueue]bool{}
-		for s.active < most {
+		for s.free() > 0 {
 			q := s.next(waiting)
 			if q == nil {
 				break
@@ -270,10 +308,13 @@ func (s *starter) take(q *quotaQueue) {
 func (s *starter) settle(ctx context.Context, n int) {
 	timer := time.NewTimer(longestPause)
 	defer timer.Stop()
-	for ; n > 0; n-- {
+	for n > 0 {
 		select {
-		case <-s.returned:
-			s.active--
+		case e := <-s.events:
+			s.note(e)
+			if e != turnedSlow {
+				n--
+			}
 		case <-timer.C:
 			return
 		case <-ctx.Done():
@@ -284,12 +325,19 @@ func (s *starter) settle(ctx context.Context, n int) {
 
 // run starts one request, whatever happens.
 func (s *starter) run(ctx context.Context, x *Execution) {
+	told := make(chan struct{})
+	slow := time.AfterFunc(slowStart, func() { s.events <- turnedSlow; close(told) })
 	err := Guard(func() error { s.startOne(ctx, x); return nil })
 	if s.logFault(err, "start", zap.String("request_id", x.ID)) {
 		s.blocked.inconclusive(x.StateMachine) // in case it was a probe
 		s.results <- result{x: x, ended: faulted(x, err, s.now())}
 	}
-	s.returned <- struct{}{}
+	if slow.Stop() {
+		s.events <- returned
+		return
+	}
+	<-told
+	s.events <- returnedSlow
 }
 
 // startOne asks the engine for one execution and hands on what it said.

@@ -17,7 +17,7 @@ import (
 func TestStartsAreBoundedAndInOrder(t *testing.T) {
 	bubble(t, func(t *testing.T, path string) {
 		e := newEngine()
-		e.lag = time.Second
+		e.lag = 900 * time.Millisecond
 		s := run(t, path, e, oneRoute, dispatch.Config{MaxStarts: 3})
 		defer s.stop()
 		var shas []string
@@ -39,6 +39,44 @@ func TestStartsAreBoundedAndInOrder(t *testing.T) {
 		}
 		if len(order) != 20 || !slices.IsSorted(order) {
 			t.Errorf("order %v", order)
+		}
+	})
+}
+
+// Calls that get no answer must not hold up all others until they time out, nor
+// become more and more.
+func TestStartsWithoutAnAnswerHoldUpNobody(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		e := newEngine()
+		e.on = func(ctx context.Context, name string, call int) error {
+			if call == 1 && name < "c30" {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}
+		s := run(t, path, e, oneRoute, dispatch.Config{MaxStarts: 2, CallTimeout: 30 * time.Second})
+		defer s.stop()
+		var shas []string
+		for i := range 50 {
+			shas = append(shas, fmt.Sprintf("c%02d", i))
+		}
+		s.accept(push("d1", shas...))
+		time.Sleep(5 * time.Second)
+		e.mu.Lock()
+		if e.most > 2+8*2 {
+			t.Errorf("%d starts at once, want at most the 2, and 16 without an answer", e.most)
+		}
+		e.mu.Unlock()
+		s.want(map[string]dispatch.State{"c49-r": dispatch.StateReady, "c00-r": dispatch.StateReady})
+		time.Sleep(2 * time.Minute)
+		for _, sha := range shas {
+			if x := s.get(sha + "-r"); x.State != dispatch.StateRunning {
+				t.Errorf("%s is %s", sha, x.State)
+			}
+		}
+		if n := len(e.names()); n != 80 {
+			t.Errorf("%d calls, want one each and 30 more", n)
 		}
 	})
 }
