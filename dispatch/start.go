@@ -76,8 +76,8 @@ func (f *inFlight) snapshot() map[int64]struct{} {
 // starter is the state of the start loop; its goroutine owns it.
 type starter struct {
 	*Dispatcher
-	queues   []*quotaQueue // one for each quota, the empty ones too
-	queued   int           // in all of them
+	queues []*quotaQueue // one for each quota, the empty ones too
+	queued int           // in all of them
 	// active are the starts under way, of which slow have taken longer than
 	// slowStart.
 	active, slow int

@@ -162,7 +162,7 @@ func TestFanOutUsesTheQuotaAndStartsEachOnce(t *testing.T) {
 					}
 				}
 				fanOut(t, path, service, commits)
-						for name, n := range service.starts {
+				for name, n := range service.starts {
 					if n != 1 {
 						t.Errorf("%s was started %d times", name, n)
 					}
