@@ -36,7 +36,6 @@ import (
 
 	"switchyard/asl/task"
 	"switchyard/internal/fault"
-	"switchyard/internal/proc"
 )
 
 // The resources this package knows. Only the .sync form is run: the other
@@ -99,6 +98,10 @@ type Handler struct {
 	// swept is how many processes each build of an earlier run had left, by the
 	// name of its work directory.
 	swept map[string]int
+	// reaper ends builds when this process is killed, reapAfter later.
+	reaper        *reaper
+	reapAfter     time.Duration
+	reaperStarted func(pid int)
 
 	// firstWait is the wait after the first fault of the machine.
 	firstWait time.Duration
@@ -128,6 +131,7 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 		now:         time.Now,
 		slots:       semaphore.NewWeighted(int64(cfg.MaxParallel)),
 		firstWait:   time.Second,
+		reapAfter:   reapAfter,
 	}
 	h.logs = logs{root: filepath.Join(cfg.DataDir, "logs"), open: make(map[string]*logFile)}
 	for _, o := range opts {
@@ -147,7 +151,7 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("build data directory: %w", err)
 	}
-	lock, err := lockFile(filepath.Join(cfg.DataDir, "lock"))
+	lock, err := lockFile(filepath.Join(cfg.DataDir, lockName))
 	if err != nil {
 		return nil, err
 	}
@@ -160,27 +164,36 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 		lock.Close()
 		return nil, fmt.Errorf("clean up build data directory %s: %w", cfg.DataDir, err)
 	}
+	h.reaper = startReaper(h.log, orders{DataDir: cfg.DataDir, Wait: h.reapAfter, Grace: cfg.KillGrace}, h.reaperStarted)
 	return h, nil
 }
 
 // Close gives the data directory back. No Run may be under way.
 func (h *Handler) Close() error {
 	h.forgets.Wait()
+	h.reaper.close()
 	return h.lock.Close()
 }
 
 // recover undoes what a killed process left. The lock says that none of it is
 // in use.
 func (h *Handler) recover() error {
-	h.works.settle()
-	ended, err := proc.Sweep(h.cfg.DataDir, h.cfg.KillGrace)
+	ended, err := endLeftovers(h.cfg.DataDir, h.cfg.KillGrace)
 	if err != nil {
 		return err
 	}
-	for name, n := range ended {
-		h.log.Warn("ended processes of a build of an earlier run", zap.String("work", name), zap.Int("processes", n))
+	if h.swept, err = readReaped(h.cfg.DataDir); err != nil {
+		return err
 	}
-	h.swept = ended
+	if err := removeAll(filepath.Join(h.cfg.DataDir, reapedFile)); err != nil {
+		return err
+	}
+	for name, n := range ended {
+		h.swept[name] += n
+	}
+	for name, n := range h.swept {
+		h.log.Warn("processes of a build of an earlier run were ended", zap.String("work", name), zap.Int("processes", n))
+	}
 	if err := h.works.recover(); err != nil {
 		return err
 	}

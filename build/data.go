@@ -29,7 +29,10 @@ import (
 //	etc/           copies of what isolated builds see of /etc
 //	logs/          <execution>/<task>.log
 //	artifacts/     <execution>/<task>/…
+//	reaped.json    how many processes the reaper has ended, by work directory
 //	numbers.json   the last build number of each project
+
+const lockName = "lock"
 
 func lockFile(path string) (*os.File, error) {
 	f, err := filelock.Take(path)

@@ -152,6 +152,10 @@ func TestStoppedTaskEndsTheBuild(t *testing.T) {
 // TestMain is also the main of a second process, which runs a build until it
 // is killed.
 func TestMain(m *testing.M) {
+	if builds, err := strconv.Atoi(os.Getenv("BUILD_TEST_REAPED")); err == nil {
+		fmt.Println(reapedMain(os.Getenv("BUILD_TEST_DATA_DIR"), os.Getenv("BUILD_TEST_INPUT"), builds))
+		os.Exit(1)
+	}
 	if dataDir := os.Getenv("BUILD_TEST_DATA_DIR"); dataDir != "" {
 		fmt.Println(victim(dataDir, os.Getenv("BUILD_TEST_INPUT")))
 		os.Exit(1)

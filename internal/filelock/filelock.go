@@ -48,3 +48,14 @@ func Lock(f *os.File) error {
 		}
 	}
 }
+
+// Held reports whether a process holds the lock of the file at path. It makes no
+// file; one that is not there is held by nobody.
+func Held(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(tryLock(f), ErrHeld)
+}

@@ -54,6 +54,26 @@ func TestTakeWaitsForAHolderThatIsAboutToGo(t *testing.T) {
 	})
 }
 
+func TestHeldTellsAndTakesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	if filelock.Held(path) {
+		t.Error("a file that is not there is held")
+	}
+	for range 2 {
+		f, err := filelock.Take(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !filelock.Held(path) {
+			t.Error("the lock is not held")
+		}
+		f.Close()
+		if filelock.Held(path) {
+			t.Error("the lock is still held")
+		}
+	}
+}
+
 func TestTakeSaysWhatItCannotMake(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nowhere", "lock")
 	if _, err := filelock.Take(path); err == nil || !strings.Contains(err.Error(), path) {

@@ -188,6 +188,7 @@ func end(members func() []member, grace time.Duration) error {
 				continue
 			case !known:
 				m.signal(syscall.SIGTERM)
+				m.signal(syscall.SIGCONT) // one that is stopped would not hear of it
 			}
 			termed[m.pid] = m
 			m.release()
@@ -213,26 +214,46 @@ func (g *Group) Count() int {
 // their groups. Groups of living processes are let alone.
 func Sweep(owner string, grace time.Duration) (map[string]int, error) {
 	ended := make(map[string]int)
-	members := func(count bool) []member {
-		return scan(func(p process) bool {
-			by, name, ok := marked(p, owner)
-			if !ok || alive(by) {
-				return false
-			}
-			if count {
-				ended[name]++
-			}
-			return true
-		})
-	}
-	first := members(true)
+	first := leftBehind(owner, func(name string) { ended[name]++ })
 	for _, m := range first {
 		m.release()
 	}
 	if len(first) == 0 {
 		return nil, nil
 	}
-	return ended, end(func() []member { return members(false) }, grace)
+	return ended, end(func() []member { return leftBehind(owner, nil) }, grace)
+}
+
+// leftBehind are what Sweep ends. The name of each one's group is counted, if
+// anybody counts.
+func leftBehind(owner string, count func(name string)) []member {
+	return scan(func(p process) bool {
+		by, name, ok := marked(p, owner)
+		if !ok || alive(by) {
+			return false
+		}
+		if count != nil {
+			count(name)
+		}
+		return true
+	})
+}
+
+// Left is how many processes Sweep would end.
+func Left(owner string) int { return Stop(owner, func([]string) bool { return true }) }
+
+// Stop stops (SIGSTOP) what Sweep would end, except what except names by its
+// command line, and returns how many processes Sweep would end. What waits for
+// one of them to end can then be told from what does not.
+func Stop(owner string, except func(argv []string) bool) int {
+	left := leftBehind(owner, nil)
+	for _, m := range left {
+		if !except(m.argv()) {
+			m.signal(syscall.SIGSTOP)
+		}
+		m.release()
+	}
+	return len(left)
 }
 
 // Lives reports whether the process with that PID lives and belongs to a group

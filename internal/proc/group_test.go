@@ -118,3 +118,29 @@ func TestRunReturnsTheCause(t *testing.T) {
 		t.Errorf("Run after the end of ctx: %v", err)
 	}
 }
+
+func TestStopStopsWhatIsLeftButTheExcepted(t *testing.T) {
+	g := NewGroup(t.Name(), "", 100*time.Millisecond)
+	g.mark = fmt.Sprintf("%s.%d-1.1.one", ownerKey(t.Name()), os.Getpid())
+	stops, goes := start(t, g, `setsid sleep 300 >/dev/null & echo $!`), start(t, g, `setsid sleep 301 >/dev/null & echo $!`)
+	state := func(pid int) string { return readStat(pid)[0] }
+	until := func(is func() bool) {
+		for deadline := time.Now().Add(10 * time.Second); !is() && time.Now().Before(deadline); {
+			<-time.After(time.Millisecond)
+		}
+	}
+	until(func() bool { return (member{pid: goes}).argv()[0] == "sleep" })
+	if n := Left(t.Name()); n != 2 || state(stops) == "T" {
+		t.Errorf("%d processes are left, the first is %s", n, state(stops))
+	}
+	n := Stop(t.Name(), func(argv []string) bool { return argv[len(argv)-1] == "301" })
+	until(func() bool { return state(stops) == "T" })
+	if n != 2 || state(stops) != "T" || state(goes) == "T" {
+		t.Errorf("%d are left, in the states %s and %s", n, state(stops), state(goes))
+	}
+	// One that is stopped ends by SIGTERM too.
+	began := time.Now()
+	if n, err := Sweep(t.Name(), time.Minute); n["one"] != 2 || err != nil || running(stops) || running(goes) || time.Since(began) > 30*time.Second {
+		t.Errorf("Sweep ended %v, %v, after %v", n, err, time.Since(began))
+	}
+}

@@ -131,6 +131,15 @@ func (m member) signal(sig syscall.Signal) {
 	}
 }
 
+// argv is its command line, which it can change.
+func (m member) argv() []string {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(m.pid), "cmdline"))
+	if err != nil {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
+}
+
 // gone is true once nothing of it runs.
 func (m member) gone() bool {
 	p, ok := readProcess(m.pid)

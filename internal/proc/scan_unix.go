@@ -30,6 +30,8 @@ type member struct {
 
 func (m member) signal(sig syscall.Signal) { _ = syscall.Kill(-m.pid, sig) }
 
+func (m member) argv() []string { return nil }
+
 // gone leaves it to find to tell.
 func (m member) gone() bool { return true }
 
