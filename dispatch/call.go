@@ -36,6 +36,8 @@ func (d *Dispatcher) called(op string, err error, took time.Duration) {
 	var fault *PanicError
 	switch {
 	case err == nil:
+	case errors.As(err, new(*UnfinishedError)):
+		outcome = "unfinished"
 	case errors.As(err, &throttled):
 		outcome = "throttled"
 		d.stats.throttled.Add(1)

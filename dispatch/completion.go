@@ -265,6 +265,7 @@ const maxReason = 500
 func (d *Dispatcher) retryHost(p *DeferredDelivery, err error, cfg Config) (wait time.Duration, unknown string) {
 	var permanent *PermanentError
 	var throttled *ThrottledError
+	var unfinished *UnfinishedError
 	var fault *PanicError
 	switch {
 	case errors.As(err, &permanent) && p.Tries < surely:
@@ -273,7 +274,10 @@ func (d *Dispatcher) retryHost(p *DeferredDelivery, err error, cfg Config) (wait
 		return 0, clip(err.Error(), maxReason)
 	}
 	wait = backoff(cfg.RetryBase, cfg.RetryMax, p.Tries, d.jitter)
-	if errors.As(err, &throttled) {
+	switch {
+	case errors.As(err, &unfinished):
+		wait = cfg.RetryBase
+	case errors.As(err, &throttled):
 		wait = max(wait, throttled.After)
 	}
 	if d.due.now().Sub(p.Since) >= cfg.CompleteFor {

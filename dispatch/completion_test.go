@@ -384,6 +384,25 @@ func TestGivenUpPushStartsWhatItHas(t *testing.T) {
 	})
 }
 
+// A host that needs many calls for one answer, and gets on with each, is not
+// kept waiting as one that fails.
+func TestALongAnswerIsAskedForWithoutLongPauses(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		h := &host{commits: map[string][]event.Commit{"b": {told("a", "m", "x"), told("b", "m", "x")}}}
+		h.answer(func(_ context.Context, _ string, call int) error {
+			if call < 100 {
+				return &dispatch.UnfinishedError{Err: fmt.Errorf("%d commits so far", call)}
+			}
+			return nil
+		})
+		s := withHost(t, path, newEngine(), h)
+		defer s.stop()
+		s.accept(pushed("d1", "z", true, told("b", "m", "x")))
+		time.Sleep(2 * time.Minute)
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning, "b-r": dispatch.StateRunning})
+	})
+}
+
 // However many deliveries of a source whose host hangs are due, those of
 // others, which fell due later, are completed meanwhile.
 func TestHostThatHangsKeepsNoOtherSourceWaiting(t *testing.T) {

@@ -96,7 +96,7 @@ type Observer interface {
 	Delivered(outcome string, took time.Duration)
 	// Called is called after every call to the engine ("start", "describe" or
 	// "stop") or to a git host ("list commits" or "get commit"), with "ok",
-	// "throttled", "blocked", "permanent", "panic" or "error".
+	// "throttled", "blocked", "permanent", "unfinished", "panic" or "error".
 	Called(op, outcome string, took time.Duration)
 	// Started is called for every execution started, with the time since its
 	// delivery came.

@@ -46,6 +46,13 @@ type ThrottledError struct {
 func (e *ThrottledError) Error() string { return e.Err.Error() }
 func (e *ThrottledError) Unwrap() error { return e.Err }
 
+// UnfinishedError says that a host had not told all when the time of a call was
+// over, but that the next call goes on from there. It is made soon.
+type UnfinishedError struct{ Err error }
+
+func (e *UnfinishedError) Error() string { return e.Err.Error() }
+func (e *UnfinishedError) Unwrap() error { return e.Err }
+
 // UnavailableError says that a delivery could not be confirmed as durable now.
 // The caller answers 503, and the sender is to send it again.
 type UnavailableError struct {

@@ -13,8 +13,9 @@ import (
 // Errors: one that wraps [ErrCannotAsk] says that nobody can be asked; a
 // [*PermanentError] that the host will not tell, which is believed once it has
 // been asked a few times, since it may not know yet what it has just told of; a
-// [*ThrottledError] that the host asks for fewer calls; anything else is
-// retried with backoff.
+// [*ThrottledError] that the host asks for fewer calls; an [*UnfinishedError]
+// that the answer is a long one and the next call gets on with it; anything else
+// is retried with backoff.
 type Host interface {
 	// Commits returns all commits that a push brought to its ref, oldest
 	// first, with the host's word on message and author where it has one, and

@@ -168,6 +168,26 @@ func (r *Repo) resolve(specifier string) (string, error) {
 	return "", &FaultError{Code: "CommitDoesNotExistException"}
 }
 
+func (s *Server) getMergeCommit(in object) (any, error) {
+	r, err := s.repo(in)
+	if err != nil {
+		return nil, err
+	}
+	source, err := r.resolve(str(in, "sourceCommitSpecifier"))
+	if err != nil {
+		return nil, err
+	}
+	destination, err := r.resolve(str(in, "destinationCommitSpecifier"))
+	if err != nil {
+		return nil, err
+	}
+	out := object{"sourceCommitId": source, "destinationCommitId": destination}
+	if base, err := r.run("", "merge-base", source, destination); err == nil {
+		out["baseCommitId"] = strings.TrimSpace(base)
+	}
+	return out, nil
+}
+
 // getDifferences tells what git diff-tree does. Without a commit before it
 // tells of all files.
 func (s *Server) getDifferences(in object) (any, error) {

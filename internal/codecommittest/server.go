@@ -153,6 +153,7 @@ type object = map[string]any
 var operations = map[string]operation{
 	"GetRepository": (*Server).getRepository, "ListBranches": (*Server).listBranches, "GetBranch": (*Server).getBranch,
 	"GetCommit": (*Server).getCommit, "BatchGetCommits": (*Server).batchGetCommits, "GetDifferences": (*Server).getDifferences,
+	"GetMergeCommit": (*Server).getMergeCommit,
 	"GetPullRequest": (*Server).getPullRequest, "ListPullRequests": (*Server).listPullRequests,
 	"PostCommentForPullRequest": (*Server).postCommentForPullRequest, "GetCommentsForPullRequest": (*Server).getCommentsForPullRequest,
 	"PostCommentForComparedCommit": (*Server).postCommentForComparedCommit, "GetCommentsForComparedCommit": (*Server).getCommentsForComparedCommit,

@@ -59,6 +59,7 @@ type App struct {
 	tracer     *tracer
 	budget     *webhook.Budget // of all deliveries, also over a reload
 	hosts      hosts
+	codeCommit codeCommitAPI
 
 	callTimeout time.Duration // of each call to Step Functions; 0 for the default
 
@@ -96,6 +97,7 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 	}
 	a := &App{log: log, dir: cfg.Resolve(cfg.DataDir), cfg: cfg, metrics: newMetrics(log),
 		notReady: calmlog.New(log, "not ready", "ready again")}
+	a.hosts.codeCommit = &a.codeCommit
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())

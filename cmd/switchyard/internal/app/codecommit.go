@@ -1,10 +1,15 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
+
+	"golang.org/x/time/rate"
 
 	"switchyard/config"
+	githost "switchyard/githost/codecommit"
 	"switchyard/internal/event"
 	"switchyard/webhook"
 	"switchyard/webhook/codecommit"
@@ -67,4 +72,36 @@ func (d hinting) DecodeMessage(text []byte) ([]event.Event, error) {
 		return nil, fmt.Errorf("event: %w", err)
 	}
 	return told, &webhook.Ignored{Reason: "only events of Step Functions are taken here; those of CodeCommit go to a source with provider codecommit"}
+}
+
+// codeCommitAPI makes clients of CodeCommit's API. Those of one account and region
+// share a pace, whatever they ask for, and keep it when the config changes. It
+// is safe for concurrent use.
+type codeCommitAPI struct {
+	mu    sync.Mutex
+	paces map[[2]string]*rate.Limiter
+}
+
+// client returns a client for a source; nil if its provider is another.
+func (a *codeCommitAPI) client(cfg *config.Config, name string) (*githost.Client, error) {
+	settings, endpoint, ok := cfg.CodeCommitAccess(name)
+	if !ok {
+		return nil, nil
+	}
+	// Nothing is called: files and environment are read.
+	return githost.New(context.Background(), githost.Config{Source: name, Settings: settings, Endpoint: endpoint},
+		githost.WithPace(a.pace(settings.Region, cfg.Sources[name].Account)))
+}
+
+func (a *codeCommitAPI) pace(region, account string) *rate.Limiter {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := [2]string{region, account}
+	if a.paces[key] == nil {
+		if a.paces == nil {
+			a.paces = map[[2]string]*rate.Limiter{}
+		}
+		a.paces[key] = rate.NewLimiter(githost.DefaultRate, githost.DefaultBurst)
+	}
+	return a.paces[key]
 }

@@ -9,7 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"switchyard/dispatch"
+	"switchyard/internal/codecommittest"
 )
 
 const codeCommitSettings = `
@@ -22,6 +25,19 @@ sources:
     repositories: [app]
     eventbridge: {api_keys: [the key of the test]}
 `
+
+// codeCommitAPI is CodeCommit's API, whose credentials the environment has.
+func codeCommitAPI(t *testing.T) *codecommittest.Server {
+	t.Helper()
+	t.Setenv("AWS_ACCESS_KEY_ID", codecommittest.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", codecommittest.SecretKey)
+	t.Setenv("AWS_SESSION_TOKEN", "")
+	return codecommittest.New(t)
+}
+
+func codeCommitAt(api *codecommittest.Server) string {
+	return strings.Replace(codeCommitSettings, "region:", "endpoint: "+api.URL+"\n    region:", 1)
+}
 
 // codeCommitEvent is a message of the decoder's tests.
 func codeCommitEvent(t *testing.T, name string) []byte {
@@ -46,7 +62,11 @@ func (s *service) post(t *testing.T, source, key string, body []byte) (int, stri
 }
 
 func TestCodeCommitEventsStartExecutions(t *testing.T) {
-	s := startWith(t, t.TempDir(), codeCommitSettings+`
+	api := codeCommitAPI(t)
+	api.Intercept(func(codecommittest.Call) error {
+		return &codecommittest.FaultError{Code: "AccessDeniedException"} // what the events tell has to do
+	})
+	s := startWith(t, t.TempDir(), codeCommitAt(api)+`
 engine: {embedded: {functions: {echo: {exec: [cat]}}}}
 state_machines: {test: {definition: test.asl.json}}
 routes: [{name: all, on: [push, pull_request], tags: ["**"], branches: ["**"], state_machine: test}]
@@ -77,6 +97,67 @@ routes: [{name: all, on: [push, pull_request], tags: ["**"], branches: ["**"], s
 		if err != nil || d.Event.Ref != ref {
 			t.Errorf("%s: %+v, %v", ref, d.Event, err)
 		}
+	}
+}
+
+// referenceUpdated is the event of a push to the repository app.
+func referenceUpdated(id, branch, before, after string) []byte {
+	return fmt.Appendf(nil, `{"version":"0","id":%q,"detail-type":"CodeCommit Repository State Change","source":"aws.codecommit","account":"123456789012","region":"us-east-2",
+		"detail":{"event":"referenceUpdated","repositoryName":"app","referenceType":"branch","referenceName":%q,"referenceFullName":"refs/heads/%[2]s","commitId":%q,"oldCommitId":%q}}`, id, branch, after, before)
+}
+
+// An event names the tip of a branch, and every commit below it runs, in git's
+// order, also where the API cannot be asked until after a restart.
+func TestEachCommitOfACodeCommitPushRuns(t *testing.T) {
+	api := codeCommitAPI(t)
+	repo := codecommittest.NewRepo(t, "app")
+	api.Add(repo)
+	before := repo.Commit("main", "base", map[string]string{"docs/a": "1"})
+	repo.Commit("main", "one", map[string]string{"src/a": "1"})
+	repo.Commit("topic", "side", map[string]string{"src/b": "1"}, before)
+	side := repo.Commit("topic", "documentation", map[string]string{"docs/a": "2"})
+	two := repo.Commit("main", "two", map[string]string{"src/a": "2"})
+	repo.Commit("main", "merge", map[string]string{"src/b": "1"}, two, side)
+	after := repo.Commit("main", "three", map[string]string{"src/a": "", "src/c": "2"})
+
+	settings := codeCommitAt(api) + `
+state_machines: {test: {definition: test.asl.json}}
+routes: [{name: all, branches: [main], paths: ["src/**"], state_machine: test}]
+`
+	dir := t.TempDir()
+	api.Intercept(func(codecommittest.Call) error {
+		return &codecommittest.FaultError{Code: "InternalFailure", Status: 500}
+	})
+	s := startWith(t, dir, settings, instant)
+	if status, body := s.post(t, "codecommit", "the key of the test", referenceUpdated("d1", "main", before, after)); status != http.StatusAccepted {
+		t.Fatalf("%d %s", status, body)
+	}
+	s.stop()
+
+	failing := 0
+	api.Intercept(func(c codecommittest.Call) error {
+		if failing++; failing == 4 || failing == 9 {
+			return &codecommittest.FaultError{Code: "ThrottlingException", XML: failing == 9}
+		}
+		return nil
+	})
+	s = startWith(t, dir, settings, instant)
+	ran := s.settled(t, 5)
+	var got []string
+	for i := len(ran) - 1; i >= 0; i-- { // the newest is first
+		got = append(got, ran[i].SHA)
+	}
+	var want []string
+	for sha := range strings.FieldsSeq(repo.Git("rev-list", "--topo-order", "--reverse", after, "^"+before)) {
+		if sha != side {
+			want = append(want, sha)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if failing < 9 {
+		t.Errorf("only %d calls were made", failing)
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 
 // hosts asks the git host of each source. A reload replaces what it knows.
 type hosts struct {
-	bySource atomic.Pointer[map[string]dispatch.Host]
+	bySource   atomic.Pointer[map[string]dispatch.Host]
+	codeCommit *codeCommitAPI
 }
 
 var (
@@ -26,16 +27,21 @@ var (
 func (h *hosts) prepare(cfg *config.Config) (apply func(), err error) {
 	all := map[string]dispatch.Host{}
 	for name, s := range cfg.Sources {
-		c, ok := cfg.GitHubHost(name)
-		if !ok {
-			all[name] = inaccessible(name, s.Provider)
-			continue
-		}
-		if all[name], err = githost.New(c); err != nil {
+		if all[name], err = h.host(cfg, name, &s); err != nil {
 			return nil, fmt.Errorf("sources.%s: %w", name, err)
 		}
 	}
 	return func() { h.bySource.Store(&all) }, nil
+}
+
+func (h *hosts) host(cfg *config.Config, name string, s *config.Source) (dispatch.Host, error) {
+	if s.Provider == "codecommit" {
+		return h.codeCommit.client(cfg, name)
+	}
+	if c, ok := cfg.GitHubHost(name); ok {
+		return githost.New(c)
+	}
+	return inaccessible(name, s.Provider), nil
 }
 
 func (h *hosts) of(source string) dispatch.Host {
@@ -65,10 +71,7 @@ func (h *hosts) Commit(ctx context.Context, source, repository, sha string) (eve
 
 // inaccessible stands for a host that cannot be asked, and says why.
 func inaccessible(source, provider string) dispatch.Host {
-	switch provider {
-	case "codecommit":
-		return noHost{fmt.Errorf("%w: Switchyard does not call CodeCommit's API", dispatch.ErrCannotAsk)}
-	case "github":
+	if provider == "github" {
 		return noHost{fmt.Errorf("%w: set sources.%s.token or .app, with the permission \"Contents: read\"", dispatch.ErrCannotAsk, source)}
 	}
 	return noHost{fmt.Errorf("%w: source %s has none; its hook tells of every commit", dispatch.ErrCannotAsk, source)}
