@@ -3,12 +3,14 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
 	"switchyard/internal/awsaccess"
 	"switchyard/webhook/codecommit"
 	"switchyard/webhook/eventbridge"
+	"switchyard/webhook/sns"
 )
 
 // EventBridge is a door that API destinations post events to.
@@ -16,6 +18,12 @@ type EventBridge struct {
 	APIKeys Secrets `json:"api_keys,omitzero" jsonschema:"API keys that the connection of an API destination may present. Several while one is rotated out."`
 	Header  string  `json:"header,omitzero" jsonschema:"Name of the API key's header, as the connection has it. Default: X-Api-Key."`
 	Basic   []Login `json:"basic,omitzero" jsonschema:"User names and passwords, for connections with Basic authorisation."`
+}
+
+// SNS is a door for topics that are subscribed over HTTPS.
+type SNS struct {
+	Topics Strings  `json:"topics" jsonschema:"ARNs of the topics whose messages are taken and whose subscriptions are confirmed."`
+	MaxAge Duration `json:"max_age,omitzero" jsonschema:"How old a message may be. Default: 1h, for which SNS tries again at most."`
 }
 
 // Login is a user name and password.
@@ -59,7 +67,7 @@ func (r *Repositories) decodeNode(d *decoder, n ast.Node, path string) {
 var (
 	gitKeys        = []string{"secrets"}
 	gitHubKeys     = []string{"token", "app", "base_url"}
-	codeCommitKeys = []string{"region", "account", "profile", "role", "external_id", "fips", "endpoint", "eventbridge"}
+	codeCommitKeys = []string{"region", "account", "profile", "role", "external_id", "fips", "endpoint", "eventbridge", "sns"}
 )
 
 // checkCodeCommit checks a source with provider codecommit.
@@ -89,10 +97,11 @@ func (d *decoder) checkCodeCommit(at string, s *Source) {
 	}
 	d.checkRole(at, s.Role, s.ExternalID)
 	d.checkURL(at+".endpoint", s.Endpoint)
-	if s.EventBridge == nil && !d.failedUnder(at) {
-		d.failValue(at, "has no door through which events could come; set eventbridge")
+	if s.EventBridge == nil && s.SNS == nil && !d.failedUnder(at) {
+		d.failValue(at, "has no door through which events could come; set eventbridge or sns")
 	}
 	d.checkEventBridge(at+".eventbridge", s.EventBridge)
+	d.checkSNS(at+".sns", s.SNS)
 }
 
 // checkNotCodeCommit refuses what only a codecommit source has.
@@ -117,6 +126,20 @@ func (d *decoder) checkEventBridge(at string, e *EventBridge) {
 			d.failValue(at+".header", "is of api_keys, and there are none")
 		case !eventbridge.ValidHeader(e.Header):
 			d.failValue(at+".header", "%q cannot hold an API key; take X-Api-Key or a name of your own", e.Header)
+		}
+	}
+}
+
+func (d *decoder) checkSNS(at string, s *SNS) {
+	if s == nil {
+		return
+	}
+	if len(s.Topics) == 0 && d.has(at+".topics") && !d.failedUnder(at+".topics") {
+		d.failValue(at+".topics", "is empty: list the ARN of at least one topic")
+	}
+	for i, topic := range s.Topics {
+		if at := d.item(at+".topics", i); !sns.ValidTopic(topic) && !d.unresolved[at] {
+			d.failValue(at, "%q is not the ARN of a topic, such as arn:aws:sns:eu-west-1:123456789012:switchyard", topic)
 		}
 	}
 }
@@ -151,6 +174,11 @@ func (c *Config) CodeCommitAccess(source string) (access awsaccess.Settings, end
 	return awsaccess.Settings{
 		Region: s.Region, Profile: s.Profile, Role: s.Role, ExternalID: s.ExternalID, FIPS: s.FIPS,
 	}, s.Endpoint, s.Provider == providerCodeCommit
+}
+
+// Door is what is needed to take what SNS posts.
+func (s *SNS) Door() sns.Config {
+	return sns.Config{Topics: s.Topics, MaxAge: time.Duration(s.MaxAge)}
 }
 
 // Door is what is needed to take what API destinations post.

@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -10,6 +11,7 @@ import (
 	"switchyard/webhook"
 	"switchyard/webhook/codecommit"
 	"switchyard/webhook/eventbridge"
+	"switchyard/webhook/sns"
 )
 
 const codeCommitSource = `
@@ -23,6 +25,7 @@ sources:
     external_id: e
     endpoint: https://vpce.example.com
     eventbridge: {api_keys: [old, new], header: X-Key, basic: [{username: ada, password: pass}]}
+    sns: {topics: "arn:aws:sns:eu-west-1:012345678901:switchyard", max_age: 2h}
 `
 
 func TestCodeCommitSource(t *testing.T) {
@@ -38,6 +41,9 @@ func TestCodeCommitSource(t *testing.T) {
 	}
 	door := c.Sources["codecommit"].EventBridge.Door()
 	if diff := cmp.Diff(eventbridge.Config{Header: "X-Key", APIKeys: []string{"old", "new"}, Basic: []eventbridge.Login{{Username: "ada", Password: "pass"}}}, door); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(sns.Config{Topics: []string{"arn:aws:sns:eu-west-1:012345678901:switchyard"}, MaxAge: 2 * time.Hour}, c.Sources["codecommit"].SNS.Door()); diff != "" {
 		t.Error(diff)
 	}
 	o := c.Origin("codecommit")
@@ -67,7 +73,10 @@ func TestCodeCommitSourceIsChecked(t *testing.T) {
 		"a repository's own": {change("[api, web]", "{api: {secrets: x}}"), "6:25: sources.codecommit.repositories.api: a codecommit source's repositories have nothing of their own; list their names"},
 		"secrets":            {change("profile: ci", "secrets: x"), "7:14: sources.codecommit.secrets: a codecommit source has none"},
 		"a token":            {change("profile: ci", "token: x"), "7:12: sources.codecommit.token: a codecommit source has none"},
-		"no door":            {change("eventbridge:", "#"), "sources.codecommit: has no door through which events could come"},
+		"no topics":          {change(`topics: "arn:aws:sns:eu-west-1:012345678901:switchyard", `, ""), "12:10: sources.codecommit.sns: topics is missing"},
+		"empty topics":       {change(`topics: "arn:aws:sns:eu-west-1:012345678901:switchyard", `, "topics: [], "), "sources.codecommit.sns.topics: is empty"},
+		"a topic's name":     {change(`"arn:aws:sns:eu-west-1:012345678901:switchyard"`, "switchyard"), `12:19: sources.codecommit.sns.topics: "switchyard" is not the ARN of a topic`},
+		"no door":            {codeCommitSource[:strings.Index(codeCommitSource, "    eventbridge:")], "sources.codecommit: has no door through which events could come"},
 		"an empty door":      {change("{api_keys: [old, new], header: X-Key, basic: [{username: ada, password: pass}]}", "{}"), "11:18: sources.codecommit.eventbridge: api_keys is missing, and so is basic"},
 		"no role":            {change("role: arn:aws:iam::012345678901:role/switchyard", ""), "sources.codecommit.external_id: is for a role"},
 		"a header":           {change("X-Key", "Authorization"), `sources.codecommit.eventbridge.header: "Authorization" cannot hold an API key`},

@@ -78,6 +78,7 @@ type Source struct {
 	FIPS        bool         `json:"fips,omitzero" jsonschema:"For codecommit: call the endpoints that are validated by FIPS 140. Default: false."`
 	Endpoint    string       `json:"endpoint,omitzero" jsonschema:"For codecommit: URL of its API instead of the service's own, such as a VPC endpoint."`
 	EventBridge *EventBridge `json:"eventbridge,omitempty" jsonschema:"For codecommit: events that API destinations of EventBridge post."`
+	SNS         *SNS         `json:"sns,omitempty" jsonschema:"For codecommit: messages of SNS topics that are subscribed over HTTPS."`
 }
 
 // App is a GitHub App's identity.

@@ -21,6 +21,7 @@ import (
 	"switchyard/webhook"
 	"switchyard/webhook/git"
 	"switchyard/webhook/github"
+	"switchyard/webhook/sns"
 )
 
 func (c *cli) explainCommand() *cobra.Command {
@@ -146,6 +147,9 @@ func decode(cfg *config.Config, source, kind string, body []byte) ([]event.Event
 		decoder, err = git.New(git.Config{Secrets: noSecret})
 	case "codecommit":
 		messages, err := app.CodeCommitDecoder(cfg, source, nil)
+		if err == nil {
+			messages, err = sns.Unwrap(messages)
+		}
 		if err != nil {
 			return nil, err
 		}

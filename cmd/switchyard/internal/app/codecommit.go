@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"sync"
 
 	"golang.org/x/time/rate"
@@ -14,6 +15,7 @@ import (
 	"switchyard/webhook"
 	"switchyard/webhook/codecommit"
 	"switchyard/webhook/eventbridge"
+	"switchyard/webhook/sns"
 )
 
 // codeCommitSource builds what answers at a codecommit source's path.
@@ -22,7 +24,81 @@ func codeCommitSource(cfg *config.Config, name string, s *config.Source, hint fu
 	if err != nil {
 		return nil, err
 	}
-	return eventbridge.New(decoder, s.EventBridge.Door())
+	var d doors
+	if s.SNS != nil {
+		if d.sns, err = sns.New(decoder, s.SNS.Door()); err != nil {
+			return nil, err
+		}
+	}
+	if s.EventBridge != nil {
+		if d.eventBridge, err = eventbridge.New(decoder, s.EventBridge.Door()); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// doors are those of a codecommit source that are at its path; nil where it has
+// none. A delivery is SNS's if its header says so, and must be proved to be.
+type doors struct {
+	sns         *sns.Source
+	eventBridge *eventbridge.Source
+}
+
+var (
+	_ webhook.Prechecker = doors{}
+	_ webhook.Several    = doors{}
+)
+
+type door interface {
+	webhook.Source
+	webhook.Prechecker
+	webhook.Several
+}
+
+func (d doors) of(h http.Header) (door, error) {
+	fromSNS := h.Get(sns.HeaderType) != ""
+	switch {
+	case fromSNS && d.sns != nil:
+		return d.sns, nil
+	case fromSNS:
+		return nil, fmt.Errorf("%w: messages of SNS are not taken here; list the topic under this source's sns.topics", webhook.ErrSignatureMissing)
+	case d.eventBridge != nil:
+		return d.eventBridge, nil
+	}
+	return nil, fmt.Errorf("%w: header %s is not there, and nothing but messages of SNS is taken here", webhook.ErrSignatureMissing, sns.HeaderType)
+}
+
+// Precheck implements [webhook.Prechecker].
+func (d doors) Precheck(h http.Header) error {
+	of, err := d.of(h)
+	if err != nil {
+		return err
+	}
+	return of.Precheck(h)
+}
+
+// Verify implements [webhook.Source].
+func (d doors) Verify(h http.Header, body []byte) error {
+	of, err := d.of(h)
+	if err != nil {
+		return err
+	}
+	return of.Verify(h, body)
+}
+
+// Decode implements [webhook.Source].
+func (d doors) Decode(h http.Header, body []byte) (event.Event, error) {
+	return webhook.Only(d.DecodeAll(h, body))
+}
+
+// DecodeAll implements [webhook.Several].
+func (d doors) DecodeAll(h http.Header, body []byte) ([]event.Event, error) {
+	of, err := d.of(h)
+	if err != nil {
+		return nil, err
+	}
+	return of.DecodeAll(h, body)
 }
 
 // CodeCommitDecoder builds what reads the events of a codecommit source, through
