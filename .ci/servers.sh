@@ -10,6 +10,8 @@ export MOTO_SERVER="$bin/moto/bin/moto_server"
 # moto brings botocore, and with it the services' models.
 for SWITCHYARD_BOTOCORE_DATA in "$bin"/moto/lib/python3*/site-packages/botocore/data; do :; done
 export SWITCHYARD_BOTOCORE_DATA
+[ -x "$bin/ministack/bin/hypercorn" ] || python_env "$bin/ministack" ministack
+export MINISTACK_HYPERCORN="$bin/ministack/bin/hypercorn"
 # Debian 12's awscli (2.9) has no commands for aliases of state machines yet.
 [ -x "$bin/awscli/bin/aws" ] || python_env "$bin/awscli" awscli
 export SWITCHYARD_AWS_CLI="$bin/awscli/bin/aws"

@@ -15,8 +15,9 @@ type machine struct {
 	// version or alias is no part of it.
 	executions string
 	// account is as accountOf has it.
-	region, account string
-	api             API
+	account string
+	place   Place
+	api     API
 }
 
 // parseMachine reads arn:<partition>:states:<region>:<account>:stateMachine:<name>
@@ -45,7 +46,7 @@ func parseMachine(s string) (machine, error) {
 		return machine{}, errors.New("the ARN needs a region and an account: " + s)
 	}
 	a.Resource = "execution:" + name + ":"
-	return machine{arn: s, executions: a.String(), region: a.Region, account: accountOf(a)}, nil
+	return machine{arn: s, executions: a.String(), account: accountOf(a), place: Place{Region: a.Region}}, nil
 }
 
 func (m machine) execution(name string) string { return m.executions + name }

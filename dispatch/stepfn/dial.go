@@ -35,24 +35,29 @@ type Place struct {
 // Dialer returns the API of a place. It does not call it.
 type Dialer func(Place) (API, error)
 
+// Load returns the settings for calls of any service about what is in a place.
+// It reads files and environment, and calls nobody.
+func (a Access) Load(ctx context.Context, p Place) (aws.Config, error) {
+	settings := a.Settings
+	settings.Region = p.Region
+	if p.Role != "" {
+		settings.Role, settings.ExternalID = p.Role, p.ExternalID
+	}
+	return awsaccess.Load(ctx, settings)
+}
+
 // Dial returns a Dialer of clients that make one attempt for each call. It
 // reads files and environment, and does not call Step Functions.
 func Dial(ctx context.Context, access Access) (Dialer, error) {
-	first, err := awsaccess.Load(ctx, access.Settings)
-	if err != nil {
+	if _, err := awsaccess.Load(ctx, access.Settings); err != nil {
 		return nil, err
 	}
 	return func(p Place) (API, error) {
-		loaded := first.Copy()
-		if p.Role != "" {
-			settings := access.Settings
-			settings.Role, settings.ExternalID = p.Role, p.ExternalID
-			if loaded, err = awsaccess.Load(ctx, settings); err != nil {
-				return nil, err
-			}
+		loaded, err := access.Load(ctx, p)
+		if err != nil {
+			return nil, err
 		}
 		return sfn.NewFromConfig(loaded, func(o *sfn.Options) {
-			o.Region = p.Region
 			if access.Endpoint != "" {
 				o.BaseEndpoint = &access.Endpoint
 			}

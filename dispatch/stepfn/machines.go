@@ -12,10 +12,10 @@ type machines struct {
 	byName map[string]machine
 	// apis has the API of each place.
 	apis map[Place]API
-	// owner is the API with which a state machine's executions are asked for,
-	// by the state machine's own ARN, and neighbour that of any state machine
-	// in an account and region, for executions of one that is not known.
-	owner, neighbour map[string]API
+	// owner is the place of a state machine's executions, by their ARNs up to the
+	// name, and neighbour that of any state machine in an account and region,
+	// for executions of one that is not known.
+	owner, neighbour map[string]Place
 }
 
 // PrepareStateMachines checks what a changed config names as state machines, and
@@ -26,7 +26,7 @@ type machines struct {
 func (c *Client) PrepareStateMachines(configured map[string]Machine) (apply func(), err error) {
 	next := &machines{
 		byName: make(map[string]machine, len(configured)), apis: map[Place]API{},
-		owner: map[string]API{}, neighbour: map[string]API{},
+		owner: map[string]Place{}, neighbour: map[string]Place{},
 	}
 	before := c.known.Load()
 	if before == nil {
@@ -37,14 +37,14 @@ func (c *Client) PrepareStateMachines(configured map[string]Machine) (apply func
 		if err != nil {
 			return nil, fmt.Errorf("state_machines.%s.arn: %w", name, err)
 		}
-		place := Place{Region: m.region, Role: given.Role, ExternalID: given.ExternalID}
-		if m.api = next.apis[place]; m.api == nil {
-			if m.api = before.apis[place]; m.api == nil {
-				if m.api, err = c.dial(place); err != nil {
+		m.place.Role, m.place.ExternalID = given.Role, given.ExternalID
+		if m.api = next.apis[m.place]; m.api == nil {
+			if m.api = before.apis[m.place]; m.api == nil {
+				if m.api, err = c.dial(m.place); err != nil {
 					return nil, fmt.Errorf("state_machines.%s: %w", name, err)
 				}
 			}
-			next.apis[place] = m.api
+			next.apis[m.place] = m.api
 		}
 		next.byName[name] = m
 	}
@@ -57,28 +57,40 @@ func (c *Client) PrepareStateMachines(configured map[string]Machine) (apply func
 			}
 		}
 		for _, m := range next.byName {
-			next.owner[m.executions] = m.api
-			next.neighbour[m.account] = m.api
+			next.apis[m.place] = m.api
+			next.owner[m.executions] = m.place
+			next.neighbour[m.account] = m.place
 		}
 		c.known.Store(next)
 	}, nil
 }
 
-// at is the API that is asked for an execution.
-func (c *Client) at(executionARN string) (API, error) {
+// PlaceOf is the place in which an execution's state machine is.
+func (c *Client) PlaceOf(executionARN string) (Place, error) {
 	known := c.known.Load()
-	prefix := executionARN[:strings.LastIndexByte(executionARN, ':')+1]
-	if api := known.owner[prefix]; api != nil {
-		return api, nil
+	if place, ok := known.owner[executionARN[:strings.LastIndexByte(executionARN, ':')+1]]; ok {
+		return place, nil
 	}
 	a, err := arn.Parse(executionARN)
 	if err != nil {
-		return nil, fmt.Errorf("%q is not the ARN of an execution", executionARN)
+		return Place{}, fmt.Errorf("%q is not the ARN of an execution", executionARN)
 	}
-	if api := known.neighbour[accountOf(a)]; api != nil {
+	if place, ok := known.neighbour[accountOf(a)]; ok {
+		return place, nil
+	}
+	return Place{Region: a.Region}, nil
+}
+
+// at is the API that is asked for an execution.
+func (c *Client) at(executionARN string) (API, error) {
+	place, err := c.PlaceOf(executionARN)
+	if err != nil {
+		return nil, err
+	}
+	if api := c.known.Load().apis[place]; api != nil {
 		return api, nil
 	}
-	return c.dial(Place{Region: a.Region})
+	return c.dial(place)
 }
 
 // accountOf names an account in a region.

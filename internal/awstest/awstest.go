@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package awstest gives tests an AWS that we did not write, and keeps the
 // machine's own AWS settings out of them.
 package awstest
@@ -10,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -37,51 +40,71 @@ func Isolate(t testing.TB) {
 // fails where SWITCHYARD_REQUIRE_SERVERS=1 is set.
 func Moto(t testing.TB) string {
 	t.Helper()
-	program := os.Getenv("MOTO_SERVER")
-	if program == "" {
-		program = "moto_server"
+	return serve(t, "moto_server", "MOTO_SERVER", "pip install 'moto[server]'", "-H", "127.0.0.1", "-p", "0")
+}
+
+// Ministack starts ministack for the test, on the loopback only, and returns its
+// URL. MINISTACK_HYPERCORN names the hypercorn of the Python environment that has
+// it, else that is looked up in PATH; without it the test is skipped, or fails
+// where SWITCHYARD_REQUIRE_SERVERS=1 is set.
+func Ministack(t testing.TB) string {
+	t.Helper()
+	return serve(t, "hypercorn", "MINISTACK_HYPERCORN", "pip install ministack", "ministack.app:app", "-b", "127.0.0.1:0")
+}
+
+// serve starts a program and returns the URL at which it says that it runs.
+func serve(t testing.TB, program, variable, install string, args ...string) string {
+	t.Helper()
+	if named := os.Getenv(variable); named != "" {
+		program = named
 	}
 	path, err := exec.LookPath(program)
 	if err != nil {
-		const help = "moto_server is not installed: pip install 'moto[server]', or set MOTO_SERVER to its path"
+		help := program + " is not installed: " + install + ", or set " + variable + " to its path"
 		if os.Getenv("SWITCHYARD_REQUIRE_SERVERS") == "1" {
 			t.Fatal(help)
 		}
 		t.Skip(help)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", "0")
+	cmd := exec.CommandContext(context.Background(), path, args...)
 	cmd.Env = append(os.Environ(), "PYTHONUNBUFFERED=1")
-	cmd.WaitDelay = 5 * time.Second
-	stderr, err := cmd.StderrPipe()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Dir = t.TempDir()
+	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	cmd.Stdout, cmd.Stderr = in, in
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	in.Close()
 	found, drained := make(chan string, 1), make(chan struct{})
 	go func() {
 		defer close(drained)
 		running := regexp.MustCompile(`Running on (http://127\.0\.0\.1:\d+)`)
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
 			if m := running.FindStringSubmatch(lines.Text()); m != nil {
-				found <- m[1]
+				select {
+				case found <- m[1]:
+				default: // it says so twice
+				}
 			}
 		}
 	}()
 	t.Cleanup(func() {
-		cancel()
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // its workers too
 		<-drained
-		_ = cmd.Wait() // it was killed
+		_ = cmd.Wait()
+		out.Close()
 	})
 	select {
 	case url := <-found:
 		return url
 	case <-drained:
-		t.Fatal("moto_server ended before it listened")
+		t.Fatalf("%s ended before it listened", program)
 	case <-time.After(time.Minute):
-		t.Fatal("moto_server did not listen within a minute")
+		t.Fatalf("%s did not listen within a minute", program)
 	}
 	return ""
 }

@@ -50,7 +50,8 @@ type App struct {
 	metrics *metrics
 	closers
 
-	embedded   *Embedded // nil with AWS
+	embedded   *Embedded  // nil with AWS
+	cloudLogs  *cloudLogs // nil with the embedded engine
 	engine     *stepfn.Client
 	journal    *journal.SQLite
 	dispatcher *dispatch.Dispatcher
@@ -231,7 +232,10 @@ func (a *App) openFaces() error {
 		return err
 	}
 	pageOpts := []ui.Option{ui.WithLogger(a.log), ui.WithForkBuilds(a.cfg.ForkBuilds())}
-	if a.embedded != nil {
+	if access, ok := a.cfg.AWSAccess(); ok {
+		a.cloudLogs = newCloudLogs(access, a.engine, a.dispatcher)
+		pageOpts = append(pageOpts, ui.WithLogs(a.cloudLogs.tail))
+	} else {
 		pageOpts = append(pageOpts, ui.WithLogs(a.embedded.copyLog))
 	}
 	if a.pages, err = ui.New(a.dispatcher, baseURL(a.cfg, a.public.Addr()), []byte(key), pageOpts...); err != nil {
@@ -281,10 +285,13 @@ func (a *App) newFaces(cfg *config.Config) (*faces, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := []api.Option{api.WithLogger(a.log)}
+	var follow api.Follower
 	if a.embedded != nil {
-		opts = append(opts, api.WithLogs(a.embedded.followLog))
+		follow = a.embedded.followLog
+	} else {
+		follow = a.cloudLogs.follow
 	}
+	opts := []api.Option{api.WithLogger(a.log), api.WithLogs(follow)}
 	calls, err := api.New(a.dispatcher, starter(slices.Sorted(maps.Keys(cfg.StateMachines))), api.Config{Tokens: tokens}, opts...)
 	if err != nil {
 		return nil, err
