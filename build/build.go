@@ -59,7 +59,7 @@ func WithCredentials(f CredentialsFunc) Option {
 }
 
 // ForkCommitFunc reports whether a commit of the repository at a clone URL is
-// known from forks alone. An error keeps the build waiting. It is safe for
+// known from forks alone. The URL has no password. An error keeps the build waiting. It is safe for
 // concurrent use.
 type ForkCommitFunc func(ctx context.Context, cloneURL, commit string) (bool, error)
 

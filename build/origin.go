@@ -130,9 +130,9 @@ func (s *session) note(lines []string) {
 
 // admit holds the build against what is known of its commit, before anything of
 // that is used. A fork's is built in isolation or not at all.
-func (s *session) admit(ctx context.Context, commit string) error {
+func (s *session) admit(ctx context.Context, from *remote, commit string) error {
 	if !s.req.fork {
-		fork, err := s.h.forkCommit(ctx, s.req.cloneURL, commit)
+		fork, err := s.h.forkCommit(ctx, from.url, commit)
 		if err != nil {
 			return &fault.Error{Err: fmt.Errorf("whether commit %s comes from a fork can't be found out: %w", commit, err)}
 		}

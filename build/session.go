@@ -324,7 +324,7 @@ func (s *session) download(ctx context.Context) error {
 	}
 	s.res.ResolvedSourceVersion = src.commit
 	s.objects = filepath.Join(src.mirror.dir, "objects")
-	if err := s.admit(ctx, src.commit); err != nil {
+	if err := s.admit(ctx, g.auth, src.commit); err != nil {
 		return err
 	}
 	if err := s.checkout(ctx, src, g); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -167,6 +168,7 @@ func (d *Dispatcher) expansion(ctx context.Context, p *PendingDelivery, r *rules
 	if ev.Kind == event.Push || p.Completed {
 		e.Learned = known.learn(&ev)
 	}
+	e.Commits, e.Fork = commitsOf(&ev), ev.PullRequest != nil && ev.PullRequest.Fork
 	fill := func() error {
 		return d.persist(ctx, "read what is known of commits", func() error { return known.fill(ctx, &ev) })
 	}
@@ -191,6 +193,23 @@ func (d *Dispatcher) expansion(ctx context.Context, p *PendingDelivery, r *rules
 	e.plan(plan, r)
 	e.Ignored = append(e.Ignored, d.completer.unknown(p, &ev, &plan)...)
 	return e, nil
+}
+
+// commitsOf are the IDs of the commits that an event is about, and that a ref is
+// at after it or was before its end.
+func commitsOf(ev *event.Event) []string {
+	ids := make([]string, 0, len(ev.Commits)+1)
+	for i := range ev.Commits {
+		ids = append(ids, ev.Commits[i].SHA)
+	}
+	last := ev.After
+	if ev.Kind == event.Delete {
+		last = ev.Before
+	}
+	if last != "" && !slices.Contains(ids, last) {
+		ids = append(ids, last)
+	}
+	return ids
 }
 
 // plan enters what routing makes of the delivery.

@@ -150,6 +150,8 @@ type Reader interface {
 	// KnownCommits returns what deliveries said of these commits of a
 	// repository, by SHA, as far as it is known.
 	KnownCommits(ctx context.Context, source, repository string, shas []string) (map[string]event.Commit, error)
+	// Holders returns the repositories whose events were about a commit.
+	Holders(ctx context.Context, sha string) ([]Holder, error)
 	// Tip returns the commit at which the last push that was expanded left a
 	// ref, "" when that is not known or the ref was deleted.
 	Tip(ctx context.Context, source, repository, ref string) (sha string, err error)
@@ -161,6 +163,13 @@ type Reader interface {
 	// Unfinished counts the requests of each unfinished state, the deliveries
 	// still to be expanded or set aside, and the statuses still to be posted.
 	Unfinished(ctx context.Context) (Depth, error)
+}
+
+// Holder is a repository that a commit belongs to, or was offered to.
+type Holder struct {
+	Source, Repository string
+	// Own is false when only pull requests from forks have brought the commit.
+	Own bool
 }
 
 // Depth is how much work lies in the journal.
@@ -258,8 +267,13 @@ type Expansion struct {
 	// Learned is what the delivery says of commits of a repository.
 	Source, Repository string
 	Learned            []event.Commit
-	Deferral           *Deferral
-	At                 time.Time
+	// Commits are the IDs of those that the delivery is about. Fork says that
+	// they are a fork's, offered in a pull request; otherwise they are in the
+	// repository itself. What is said later adds to that.
+	Commits  []string
+	Fork     bool
+	Deferral *Deferral
+	At       time.Time
 }
 
 // NewRequest is a request to be recorded.

@@ -120,6 +120,18 @@ func (o *Origin) placeAll(evs []event.Event) {
 	}
 }
 
+// Is reports whether a repository of the source is cloned from cloneURL.
+func (o Origin) Is(cloneURL, repository string) bool {
+	if o.check() != nil {
+		return false
+	}
+	if path, local := o.Paths[repository]; local && samePath(cloneURL, path) {
+		return true
+	}
+	place, _ := o.place(repository, "")
+	return place != "" && sameURL(cloneURL, place)
+}
+
 // place returns where the repository is cloned from, and why that is not what
 // was said, if it is not.
 func (o *Origin) place(name, said string) (place, refused string) {

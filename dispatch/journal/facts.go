@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"switchyard/dispatch"
 	"switchyard/internal/event"
 )
 
@@ -11,9 +12,10 @@ import (
 // a larger one are not remembered: routes are held against all paths or none.
 const maxPaths = 64 << 10
 
-// remember keeps what a delivery says of commits. What is known stays: a commit
-// never changes, only how much of it was told.
+// remember keeps what a delivery says of commits, and whose they are. What is
+// known stays: a commit never changes, only how much of it was told.
 func (x *expanding) remember() error {
+	told := make(map[string]bool, len(x.Learned))
 	for i := range x.Learned {
 		c := &x.Learned[i]
 		var paths any
@@ -29,13 +31,28 @@ func (x *expanding) remember() error {
 		if paths == nil && !c.KnowsMessage() {
 			continue
 		}
-		_, err := x.c.exec(`INSERT INTO commits (source, repository, sha, message, message_known, author, author_email, url, paths, known_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sha, repository, source) DO UPDATE SET
+		told[c.SHA] = true
+		_, err := x.c.exec(`INSERT INTO commits (source, repository, sha, message, message_known, author, author_email, url, paths, known_at, own, fork)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sha, repository, source) DO UPDATE SET
 				message = iif(message_known, message, excluded.message), message_known = max(message_known, excluded.message_known),
 				author = iif(author = '', excluded.author, author), author_email = iif(author_email = '', excluded.author_email, author_email),
-				url = iif(url = '', excluded.url, url), paths = coalesce(paths, excluded.paths)
-			WHERE message_known < excluded.message_known OR paths IS NULL AND excluded.paths IS NOT NULL`,
-			x.Source, x.Repository, c.SHA, c.Message, c.KnowsMessage(), c.Author, c.AuthorEmail, c.URL, paths, millis(x.At))
+				url = iif(url = '', excluded.url, url), paths = coalesce(paths, excluded.paths),
+				own = max(own, excluded.own), fork = max(fork, excluded.fork)
+			WHERE message_known < excluded.message_known OR paths IS NULL AND excluded.paths IS NOT NULL OR own < excluded.own OR fork < excluded.fork`,
+			x.Source, x.Repository, c.SHA, c.Message, c.KnowsMessage(), c.Author, c.AuthorEmail, c.URL, paths, millis(x.At), !x.Fork, x.Fork)
+		if err != nil {
+			return err
+		}
+	}
+	for _, sha := range x.Commits {
+		if told[sha] {
+			continue
+		}
+		_, err := x.c.exec(`INSERT INTO commits (source, repository, sha, message, message_known, author, author_email, url, known_at, own, fork)
+			VALUES (?, ?, ?, '', 0, '', '', '', ?, ?, ?) ON CONFLICT (sha, repository, source) DO UPDATE SET
+				own = max(own, excluded.own), fork = max(fork, excluded.fork)
+			WHERE own < excluded.own OR fork < excluded.fork`,
+			x.Source, x.Repository, sha, millis(x.At), !x.Fork, x.Fork)
 		if err != nil {
 			return err
 		}
@@ -52,7 +69,7 @@ func size(paths []string) (n int) {
 }
 
 const commitsQuery = `SELECT sha, message, message_known, author, author_email, url, paths FROM json_each(?1) w
-	JOIN commits ON sha = w.value AND repository = ?2 AND source = ?3`
+	JOIN commits ON sha = w.value AND repository = ?2 AND source = ?3 WHERE message_known OR paths IS NOT NULL`
 
 // KnownCommits implements [dispatch.Reader].
 func (j *SQLite) KnownCommits(ctx context.Context, source, repository string, shas []string) (map[string]event.Commit, error) {
@@ -76,6 +93,20 @@ func (j *SQLite) KnownCommits(ctx context.Context, source, repository string, sh
 		return nil
 	}, commitsQuery, string(wanted), repository, source)
 	return known, err
+}
+
+const holdersQuery = `SELECT source, repository, own FROM commits WHERE sha = ? AND (own OR fork)`
+
+// Holders implements [dispatch.Reader].
+func (j *SQLite) Holders(ctx context.Context, sha string) ([]dispatch.Holder, error) {
+	var holders []dispatch.Holder
+	err := j.read(ctx, func(s scan) error {
+		var h dispatch.Holder
+		err := s(&h.Source, &h.Repository, &h.Own)
+		holders = append(holders, h)
+		return err
+	}, holdersQuery, sha)
+	return holders, err
 }
 
 // facts removes what was learned of commits and refs before the given

@@ -61,6 +61,13 @@ func TestFirstSchemaIsBroughtUpToDate(t *testing.T) {
 	if d := cmp.Diff(map[string]string{"refs/heads/main": "a2", "refs/heads/gone": ""}, tips); d != "" {
 		t.Errorf("tips (-want +got):\n%s", d)
 	}
+	// The commits of forks are known as such from the requests.
+	for sha, want := range map[string][]dispatch.Holder{"sha1": nil, "sha3": {{Source: "github", Repository: "acme/api"}}, "sha4": nil} {
+		got, err := j.Holders(t.Context(), sha)
+		if d := cmp.Diff(want, got); d != "" || err != nil {
+			t.Errorf("holders of %s (-want +got):\n%s%v", sha, d, err)
+		}
+	}
 	pending, err := j.Pending(t.Context(), 10)
 	if err != nil || len(pending) != 1 || pending[0].Seq != 8 {
 		t.Errorf("pending %+v, %v", pending, err)
@@ -94,8 +101,8 @@ func writeFirstSchema(t *testing.T, path string, deliveries ...delivery) {
 	request := func(id driver.Value, attempt int64, d delivery) {
 		must(c.exec(`INSERT INTO requests (id, base, attempt, delivery, route, state_machine, environment, source, repository, ref, kind, pull_request,
 				sha, title, author, reason, cancel_superseded, reports, state, due_at, created_at)
-			VALUES (?, 'r' || ?, ?, ?, 'branches', 'deploy', '', 'github', 'acme/api', ?, ?, 0, 'sha', '', '', '', 1, 0, 'ready', 1, 1)`,
-			id, d.seq, attempt, d.seq, d.ref, d.kind))
+			VALUES (?, 'r' || ?, ?, ?, 'branches', 'deploy', '', 'github', 'acme/api', ?, ?, 0, 'sha' || ?, '', '', '', 1, 0, 'ready', 1, 1)`,
+			id, d.seq, attempt, d.seq, d.ref, d.kind, d.seq))
 	}
 	for i, d := range deliveries {
 		must(c.exec(`INSERT INTO deliveries VALUES (?, 'github', 'd' || ?, ?, 'acme/api', ?, 1, 1, '', ?)`, d.seq, d.seq, d.kind, d.ref, []byte(d.event)))

@@ -27,6 +27,7 @@ func moves(t *testing.T, j *SQLite) (repeats int) {
 			Delivery: seqs[id], Lane: "main", Source: "github", Repository: "acme/api", At: now,
 			Move:    &dispatch.Move{Source: "github", Repository: "acme/api", Ref: "refs/heads/main", Before: before, After: after},
 			Learned: []event.Commit{{SHA: after, Message: "of " + after, Paths: []string{"x"}, PathsKnown: true}},
+			Commits: []string{after, before},
 			Requests: []dispatch.NewRequest{{Request: event.Request{ID: "new-" + after, Former: &event.FormerIdentity{ID: "old-" + after}, Route: "r", Source: "github",
 				Repository: "acme/api", Ref: "refs/heads/main", Kind: event.Push, Commit: event.Commit{SHA: after}, Input: []byte("{}"), Revisit: true, CancelSuperseded: true},
 				State: dispatch.StateReady, DueAt: now}},

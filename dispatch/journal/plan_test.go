@@ -74,6 +74,7 @@ func TestReadsNeverScan(t *testing.T) {
 		"former":       formerQuery,
 		"held many":    heldManyQuery,
 		"commits":      commitsQuery,
+		"holders":      holdersQuery,
 		"deferred":     deferredQuery,
 		"next of them": nextDeferredQuery,
 		"names":        requestIDsQuery,

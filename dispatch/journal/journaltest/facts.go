@@ -59,6 +59,56 @@ func commitFacts(t *testing.T, f *fixture) {
 	f.diff("after pruning", map[string]event.Commit{"fresh": {SHA: "fresh", Message: "m", MessageKnown: true}}, f.known("github", "acme/api", "a", "b", "c", "fresh"))
 }
 
+// commitHolders tells the commits of a repository from those that forks offer it.
+func commitHolders(t *testing.T, f *fixture) {
+	said := func(repository string, fork bool, learned []event.Commit, commits ...string) {
+		t.Helper()
+		f.count++
+		seq := f.deliver("holders-" + string(rune('a'+f.count)))
+		_, err := f.j.Expand(t.Context(), []dispatch.Expansion{{
+			Delivery: seq, Source: "github", Repository: repository, Commits: commits, Fork: fork, Learned: learned, At: f.now,
+		}})
+		f.must(err)
+	}
+	want := func(name, sha string, want ...dispatch.Holder) {
+		t.Helper()
+		got, err := f.j.Holders(t.Context(), sha)
+		f.must(err)
+		f.diff(name, want, got)
+	}
+	fork, own := dispatch.Holder{Source: "github", Repository: "acme/api"}, dispatch.Holder{Source: "github", Repository: "acme/api", Own: true}
+	want("unknown", "a")
+	said("acme/api", true, nil, "a", "b")
+	want("offered", "a", fork)
+	said("acme/api", true, []event.Commit{{SHA: "a", Message: "m", MessageKnown: true}}, "a")
+	want("offered, and its message known", "a", fork)
+	said("acme/api", false, []event.Commit{{SHA: "a", Message: "m", MessageKnown: true, PathsKnown: true}}, "a", "c")
+	want("pushed later", "a", own)
+	want("pushed without a word of it", "c", own)
+	said("acme/api", true, nil, "a", "c")
+	want("offered after it was pushed", "a", own)
+	want("offered after it was pushed without a word", "c", own)
+	want("still offered alone", "b", fork)
+	said("stranger/api", false, nil, "b")
+	got, err := f.j.Holders(t.Context(), "b")
+	f.must(err)
+	f.diff("repositories", 2, len(got))
+	for _, h := range got {
+		f.diff("own of "+h.Repository, h.Repository == "stranger/api", h.Own)
+	}
+	f.diff("facts", 0, len(f.known("github", "acme/api", "b", "c")))
+	said("acme/api", false, nil, "b")
+	said("acme/api", false, nil, "b")
+	// A delivery that is set aside tells of its commits all the same.
+	seq := f.deliver("aside")
+	_, err = f.j.Expand(t.Context(), []dispatch.Expansion{{
+		Delivery: seq, Source: "github", Repository: "acme/api", Commits: []string{"d"}, Fork: true, At: f.now,
+		Deferral: &dispatch.Deferral{DueAt: f.now, Reason: "the host's word"},
+	}})
+	f.must(err)
+	want("of a delivery that is set aside", "d", fork)
+}
+
 // onLane expands a delivery of a lane, deferred or not.
 func (f *fixture) onLane(seq int64, lane string, deferred bool, requests ...dispatch.NewRequest) []string {
 	f.t.Helper()

@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Journal) {
 		{"DeletedAndPushedAgain", recreated},
 		{"ClosedAndReopened", reopened},
 		{"CommitsAreRemembered", commitFacts},
+		{"CommitsHaveHolders", commitHolders},
 		{"DeliveriesAreSetAside", setAside},
 		{"ALaneKeepsItsOrder", laneKeepsOrder},
 		{"DueIsFirstInFirstOut", dueOrder},

@@ -120,6 +120,9 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 		return nil, err
 	}
 	a.onStop("journal", a.journal.Close)
+	if a.embedded != nil {
+		a.embedded.forks.use(a.journal.Holders)
+	}
 	if err := a.joinFiles(); err != nil {
 		return nil, err
 	}

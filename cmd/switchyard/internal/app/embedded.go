@@ -36,8 +36,9 @@ type Embedded struct {
 	engine *engine.Engine
 	builds *build.Handler
 	store  *store.SQLite
-	// credentials are replaced by a reload.
+	// credentials and forks are replaced by a reload.
 	credentials *credentials
+	forks       *forkCommits
 
 	closers
 	log *zap.Logger
@@ -59,7 +60,7 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 			err = errors.Join(err, undo.close(log))
 		}
 	}()
-	tokens := newCredentials(cfg)
+	tokens, forks := newCredentials(cfg), newForkCommits(cfg)
 	if err := datadir.Make(filepath.Join(dir, "builds")); err != nil {
 		return nil, err
 	}
@@ -69,7 +70,7 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	}
 	local := buildConfig(cfg, filepath.Join(dir, "builds"))
 	local.Hidden = append(local.Hidden, dir)
-	builds, options, err := taskHandlers(cfg, local, filepath.Join(dir, "programs"), tokens, log)
+	builds, options, err := taskHandlers(cfg, local, filepath.Join(dir, "programs"), log, build.WithCredentials(tokens.find), build.WithForkCommits(forks.known))
 	if err != nil {
 		return nil, err
 	}
@@ -107,17 +108,17 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	if err != nil {
 		return nil, err
 	}
-	return &Embedded{API: server, engine: e, builds: builds, store: s, credentials: tokens, closers: undo, log: log}, nil
+	return &Embedded{API: server, engine: e, builds: builds, store: s, credentials: tokens, forks: forks, closers: undo, log: log}, nil
 }
 
 // taskHandlers are what runs Task states on this machine. What belongs to
 // programs that run is in the folder programs; "" keeps nothing of them.
-func taskHandlers(cfg *config.Config, local build.Config, programs string, tokens *credentials, log *zap.Logger) (*build.Handler, []engine.Option, error) {
+func taskHandlers(cfg *config.Config, local build.Config, programs string, log *zap.Logger, opts ...build.Option) (*build.Handler, []engine.Option, error) {
 	lambdas, err := functions(cfg, programs, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	builds, err := build.New(log, local, build.WithCredentials(tokens.find))
+	builds, err := build.New(log, local, opts...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -138,7 +139,7 @@ func TaskHandlers(cfg *config.Config, dir string, log *zap.Logger) (options []en
 	}
 	local := buildConfig(cfg, dir)
 	local.Patience = time.Minute // somebody waits for the end
-	builds, options, err := taskHandlers(cfg, local, "", newCredentials(cfg), log)
+	builds, options, err := taskHandlers(cfg, local, "", log, build.WithCredentials(newCredentials(cfg).find))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -16,6 +16,9 @@ func (a *App) Credentials(cloneURL string) (user, password string, ok bool) {
 	return a.embedded.credentials.find(cloneURL)
 }
 
+// Page is the address of an execution's page.
+func (a *App) Page(execution string) string { return a.pages.Link(execution) }
+
 // Revisions are the engine's state machines, each with its revision and its
 // definition.
 func (a *App) Revisions(ctx context.Context) (map[string]string, error) {

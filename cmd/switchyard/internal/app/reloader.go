@@ -94,7 +94,8 @@ func (a *App) parts() []part {
 			if err := refuseForks(cfg, a.embedded.builds.Exposed()); err != nil {
 				return nil, err
 			}
-			return a.embedded.credentials.prepare(cfg), nil
+			tokens, forks := a.embedded.credentials.prepare(cfg), a.embedded.forks.prepare(cfg)
+			return func() { tokens(); forks() }, nil
 		}},
 		{"webhooks and API", func(cfg *config.Config) (func(), error) {
 			f, err := a.newFaces(cfg)
