@@ -260,7 +260,7 @@ func (h *Handler) Run(ctx context.Context, t task.Task) (json.RawMessage, error)
 		}
 		lf.note("%s; the build is tried again in %v (attempt %d, for at most %v)", f.describe(), wait, try+1, h.cfg.Patience)
 		h.log.Warn("build waits for the machine or its repository", zap.String("execution", t.ExecutionName),
-			zap.String("task_id", t.ID), zap.Int("try", try), zap.Duration("wait", wait), zap.Error(f.fault))
+			zap.String("task_id", t.ID), zap.Int("try", try), zap.Duration("wait", wait), zap.String("error", lf.maskText(f.fault.Error())))
 		if err := fault.Sleep(ctx, wait); err != nil {
 			lf.note("build stopped: %v", err)
 			return nil, err

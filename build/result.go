@@ -247,4 +247,27 @@ func (b *buildResult) showAsSecret(v variable) {
 	}
 }
 
+// mask takes secrets out of all that a build, its buildspec or its input can
+// have put into the result.
+func (b *buildResult) mask(mask func(string) string) {
+	texts := []*string{&b.SourceVersion, &b.Source.Location, &b.Source.Buildspec, &b.Artifacts.Location}
+	for i := range b.SecondaryArtifacts {
+		texts = append(texts, &b.SecondaryArtifacts[i].ArtifactIdentifier, &b.SecondaryArtifacts[i].Location)
+	}
+	for i := range b.Phases {
+		for j := range b.Phases[i].Contexts {
+			texts = append(texts, &b.Phases[i].Contexts[j].Message)
+		}
+	}
+	for i := range b.ExportedEnvironmentVariables {
+		texts = append(texts, &b.ExportedEnvironmentVariables[i].Value)
+	}
+	for i := range b.Environment.EnvironmentVariables {
+		texts = append(texts, &b.Environment.EnvironmentVariables[i].Value)
+	}
+	for _, text := range texts {
+		*text = mask(*text)
+	}
+}
+
 func millis(t time.Time) int64 { return t.UnixMilli() }

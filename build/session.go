@@ -97,6 +97,7 @@ func (h *Handler) run(ctx context.Context, t task.Task, req *request, lf *logFil
 		}
 	}
 	res.end(h.now())
+	res.mask(lf.maskText)
 	out, err := s.outcome(ctx, log)
 	var failure *task.Error
 	if err == nil || errors.As(err, &failure) {
@@ -256,7 +257,7 @@ func (s *session) phase(ctx context.Context, name string, run func(context.Conte
 			s.fault = f
 			p.PhaseStatus, code, message = statusFault, codeFault, f.Error()
 		}
-		message = s.log.maskText(strings.ToValidUTF8(message, "\uFFFD"))
+		message = strings.ToValidUTF8(s.log.maskText(message), "\uFFFD")
 		p.Contexts = []phaseContext{{StatusCode: code, Message: message}}
 		if s.res.BuildStatus == statusSucceeded {
 			s.res.BuildStatus = p.PhaseStatus

@@ -134,7 +134,7 @@ func (s *session) runCommands(ctx context.Context, commands []string, last bool)
 			return cause
 		}
 		if err != nil {
-			c := commands[min(at, until-1)]
+			c := s.log.maskText(commands[min(at, until-1)]) // before it is cut
 			if len(c) > 1000 {
 				c = c[:1000] + "…"
 			}

@@ -94,6 +94,9 @@ func (s *session) setVariables(ctx context.Context) error {
 			s.res.showAsSecret(from)
 		}
 		s.log.hide(v.Value)
+		if len(v.Value) < MinMasked {
+			s.log.note("%s is not masked in this log: a secret of fewer than %d bytes is not", v.Name, MinMasked)
+		}
 		s.secretNames = append(s.secretNames, v.Name)
 		s.env.set(v.Name, v.Value)
 	}
