@@ -51,6 +51,7 @@ func (d *decoder) checkAll(c *Config) {
 		}
 	}
 	d.checkRoutes(c)
+	d.checkComments(c)
 	d.checkBuilds(c)
 	d.checkBuildSecrets(c)
 	if c.DataDir == "" {

@@ -67,7 +67,7 @@ func (r *Repositories) decodeNode(d *decoder, n ast.Node, path string) {
 var (
 	gitKeys        = []string{"secrets"}
 	gitHubKeys     = []string{"token", "app", "base_url"}
-	codeCommitKeys = []string{"region", "account", "profile", "role", "external_id", "fips", "endpoint", "eventbridge", "sns"}
+	codeCommitKeys = []string{"region", "account", "profile", "role", "external_id", "fips", "endpoint", "eventbridge", "sns", "comments", "approve"}
 )
 
 // checkCodeCommit checks a source with provider codecommit.

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"switchyard/dispatch/status"
+	statuscodecommit "switchyard/dispatch/status/codecommit"
 	"switchyard/internal/awsaccess"
 	"switchyard/webhook"
 	"switchyard/webhook/codecommit"
@@ -56,6 +58,25 @@ func TestCodeCommitSource(t *testing.T) {
 	}
 }
 
+func TestCodeCommitComments(t *testing.T) {
+	c := parseText(t, strings.Replace(codeCommitSource, "profile: ci", "comments: [pull_requests, commits]\n    approve: [build]", 1)+route)
+	got, ok := c.CodeCommitStatus("codecommit")
+	want := statuscodecommit.Config{PullRequests: true, Commits: true, Approve: []string{"switchyard/build"}, Limits: status.Limits{PerMinute: 80, PerHour: 500, Concurrent: 4}}
+	if diff := cmp.Diff(want, got); diff != "" || !ok || !c.DispatchConfig().Statuses("codecommit") {
+		t.Errorf("%v %s", ok, diff)
+	}
+	c = parseText(t, codeCommitSource)
+	if _, ok := c.CodeCommitStatus("codecommit"); ok || c.DispatchConfig().Statuses("codecommit") {
+		t.Error("comments are written that nobody asked for")
+	}
+}
+
+const route = `
+state_machines: {m: {arn: "arn:aws:states:eu-west-1:012345678901:stateMachine:m"}}
+engine: {aws: {region: eu-west-1}}
+routes: [{name: build, state_machine: m}]
+`
+
 func TestCodeCommitSourceIsChecked(t *testing.T) {
 	change := func(old, new string) string {
 		changed := strings.Replace(codeCommitSource, old, new, 1)
@@ -80,6 +101,10 @@ func TestCodeCommitSourceIsChecked(t *testing.T) {
 		"an empty door":      {change("{api_keys: [old, new], header: X-Key, basic: [{username: ada, password: pass}]}", "{}"), "11:18: sources.codecommit.eventbridge: api_keys is missing, and so is basic"},
 		"no role":            {change("role: arn:aws:iam::012345678901:role/switchyard", ""), "sources.codecommit.external_id: is for a role"},
 		"a header":           {change("X-Key", "Authorization"), `sources.codecommit.eventbridge.header: "Authorization" cannot hold an API key`},
+		"approve alone":      {change("profile: ci", "approve: [build]") + route, "7:14: sources.codecommit.approve: needs comments: [pull_requests]"},
+		"comments nowhere":   {change("profile: ci", "comments: [pull_requests, statuses]"), `7:31: sources.codecommit.comments[1]: unknown value "statuses"`},
+		"no such route":      {change("profile: ci", "comments: pull_requests\n    approve: [build, tests]") + route, `8:22: sources.codecommit.approve[1]: routes has no "tests"`},
+		"no such one route":  {change("profile: ci", "comments: pull_requests\n    approve: tests") + route, `sources.codecommit.approve`},
 		"another provider":   {"sources: {github: {secrets: x, region: eu-west-1}}\n", "1:40: sources.github.region: only a source with provider: codecommit has it"},
 		"github by a list":   {"sources: {github: {secrets: x, repositories: [acme/api]}}\n", `1:47: sources.github.repositories["acme/api"]: secrets is missing`},
 		"a status door's path": {strings.Replace(codeCommitSource, "  codecommit:", "  eventbridge: {provider: github, secrets: x}\n  codecommit:", 1) +

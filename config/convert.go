@@ -104,7 +104,7 @@ func (c *Config) GitNotes(source string) (cfg gitnotes.Config, ok bool) {
 }
 
 // DispatchConfig is what the dispatcher needs. Commits of a source get statuses
-// when it has a token, an app or repositories on this machine.
+// when it has a token, an app, repositories on this machine or comments.
 func (c *Config) DispatchConfig() dispatch.Config {
 	cfg := dispatch.Config{
 		MaxStarts:        c.Limits.Starts,
@@ -114,7 +114,8 @@ func (c *Config) DispatchConfig() dispatch.Config {
 		Statuses: func(source string) bool {
 			_, github := c.GitHubStatus(source)
 			_, notes := c.GitNotes(source)
-			return github || notes
+			_, comments := c.CodeCommitStatus(source)
+			return github || notes || comments
 		},
 	}
 	if c.Engine.AWS != nil {

@@ -60,6 +60,10 @@ func WithPace(l *rate.Limiter) Option { return func(c *Client) { c.pace = l } }
 // region.
 func WithAPI(api *codecommit.Client) Option { return func(c *Client) { c.api = api } }
 
+// WithFirstWait replaces how long is waited before a call is made again, on
+// average: half a second, and then twice as long each time.
+func WithFirstWait(d time.Duration) Option { return func(c *Client) { c.firstWait = d } }
+
 // WithClock replaces time.Now for what the client remembers.
 func WithClock(now func() time.Time) Option { return func(c *Client) { c.now = now } }
 

@@ -32,11 +32,10 @@ func newHost(t *testing.T, cfg Config) *host {
 func connect(t *testing.T, server *codecommittest.Server, cfg Config) *Client {
 	t.Helper()
 	cfg.Source, cfg.Region = "codecommit", codecommittest.Region
-	c, err := New(t.Context(), cfg, WithAPI(server.Client()), WithPace(rate.NewLimiter(rate.Inf, 1)))
+	c, err := New(t.Context(), cfg, WithAPI(server.Client()), WithPace(rate.NewLimiter(rate.Inf, 1)), WithFirstWait(time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.firstWait = time.Millisecond
 	return c
 }
 

@@ -56,6 +56,7 @@ type Server struct {
 	repos map[string]*Repo
 	calls []Call
 	fault func(Call) error
+	lost  func(Call) bool
 	// bucket bounds the calls, if set.
 	bucket *rate.Limiter
 	pulls  []*pullRequest
@@ -117,6 +118,15 @@ func (s *Server) Intercept(f func(Call) error) {
 	s.fault = f
 }
 
+// Lose has each answer that is a success looked at before it is sent. Where f is
+// true the connection ends instead: the call has done its work, and the caller
+// does not know. Nil ends that.
+func (s *Server) Lose(f func(Call) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost = f
+}
+
 // Throttle bounds the calls per second, with some at once after a pause.
 func (s *Server) Throttle(perSecond float64, burst int) {
 	s.mu.Lock()
@@ -173,13 +183,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if !ok || r.Header.Get("Content-Type") != "application/x-amz-json-1.1" {
 		s.t.Errorf("a call with X-Amz-Target %q and Content-Type %q", r.Header.Get("X-Amz-Target"), r.Header.Get("Content-Type"))
 	}
-	out, err := s.answer(r, Call{name, string(body)})
+	c := Call{name, string(body)}
+	out, err := s.answer(r, c)
 	var fault *FaultError
 	switch {
 	case errors.As(err, &fault):
 		s.fail(w, name, fault)
 		return
-	case err != nil:
+	case err != nil || s.loses(c):
 		panic(http.ErrAbortHandler)
 	}
 	var text []byte
@@ -195,6 +206,13 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if _, err := w.Write(text); err != nil && r.Context().Err() == nil {
 		s.t.Logf("answer %s: %v", name, err)
 	}
+}
+
+func (s *Server) loses(c Call) bool {
+	s.mu.Lock()
+	lost := s.lost
+	s.mu.Unlock()
+	return lost != nil && lost(c)
 }
 
 // answer serves a call, one at a time.

@@ -244,7 +244,7 @@ func (a *App) openFaces() error {
 	if a.pages, err = ui.New(a.dispatcher, baseURL(a.cfg, a.public.Addr()), []byte(key), pageOpts...); err != nil {
 		return err
 	}
-	posters, err := posters(a.cfg)
+	posters, err := posters(a.cfg, &a.codeCommit)
 	if err != nil {
 		return err
 	}

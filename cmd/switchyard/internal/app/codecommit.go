@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"switchyard/config"
+	statuscodecommit "switchyard/dispatch/status/codecommit"
 	githost "switchyard/githost/codecommit"
 	"switchyard/internal/event"
 	"switchyard/webhook"
@@ -167,6 +168,15 @@ func (a *codeCommitAPI) client(cfg *config.Config, name string) (*githost.Client
 	// Nothing is called: files and environment are read.
 	return githost.New(context.Background(), githost.Config{Source: name, Settings: settings, Endpoint: endpoint},
 		githost.WithPace(a.pace(settings.Region, cfg.Sources[name].Account)))
+}
+
+// poster returns what comments on executions at a source.
+func (a *codeCommitAPI) poster(cfg *config.Config, name string, c statuscodecommit.Config) (*statuscodecommit.Poster, error) {
+	host, err := a.client(cfg, name)
+	if err != nil {
+		return nil, err
+	}
+	return statuscodecommit.New(host, c)
 }
 
 func (a *codeCommitAPI) pace(region, account string) *rate.Limiter {

@@ -56,7 +56,7 @@ func newSource(cfg *config.Config, name string, s *config.Source, hint func(text
 
 // posters builds what tells each source about its commits. A source that
 // nobody is configured to tell has a nil one, which takes its statuses as told.
-func posters(cfg *config.Config) (map[string]status.Poster, error) {
+func posters(cfg *config.Config, codeCommit *codeCommitAPI) (map[string]status.Poster, error) {
 	all := map[string]status.Poster{dispatch.ManualSource: nil}
 	for name := range cfg.Sources {
 		all[name] = nil
@@ -69,6 +69,13 @@ func posters(cfg *config.Config) (map[string]status.Poster, error) {
 		}
 		if c, ok := cfg.GitNotes(name); ok {
 			p, err := gitnotes.New(c)
+			if err != nil {
+				return nil, fmt.Errorf("sources.%s: %w", name, err)
+			}
+			all[name] = p
+		}
+		if c, ok := cfg.CodeCommitStatus(name); ok {
+			p, err := codeCommit.poster(cfg, name, c)
 			if err != nil {
 				return nil, fmt.Errorf("sources.%s: %w", name, err)
 			}
