@@ -35,6 +35,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"switchyard/asl/task"
+	"switchyard/internal/cgroup"
 	"switchyard/internal/fault"
 )
 
@@ -94,7 +95,10 @@ type Handler struct {
 	// bubblewrap is nil when builds run without isolation; exposed says why.
 	bubblewrap *bubblewrap
 	exposed    string
-	started    time.Time
+	// groups is nil where builds can have no cgroups; see LimitedBy.
+	groups    *cgroup.Tree
+	limitedBy string
+	started   time.Time
 	// swept is how many processes each build of an earlier run had left, by the
 	// name of its work directory.
 	swept map[string]int
@@ -172,7 +176,11 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 func (h *Handler) Close() error {
 	h.forgets.Wait()
 	h.reaper.close()
-	return h.lock.Close()
+	var err error
+	if h.groups != nil {
+		err = h.groups.Close()
+	}
+	return errors.Join(err, h.lock.Close())
 }
 
 // recover undoes what a killed process left. The lock says that none of it is
@@ -194,6 +202,7 @@ func (h *Handler) recover() error {
 	for name, n := range h.swept {
 		h.log.Warn("processes of a build of an earlier run were ended", zap.String("work", name), zap.Int("processes", n))
 	}
+	h.openGroups() // what got away from that is ended with its group
 	if err := h.works.recover(); err != nil {
 		return err
 	}

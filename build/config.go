@@ -64,8 +64,10 @@ type Config struct {
 	// MaxDisk bounds what the files of one running build may take, in bytes.
 	// Default: 10 GiB.
 	MaxDisk int64
-	// MaxProcesses and MaxOpenFiles bound an isolated build and each of its
-	// processes. Default: 4096 and 65536.
+	// MaxMemory bounds the memory of one build, in bytes; 0: no limit.
+	MaxMemory int64
+	// MaxProcesses bounds the processes and threads of a build, and MaxOpenFiles the
+	// open files of each of its processes. Default: 4096 and 65536.
 	MaxProcesses, MaxOpenFiles int
 }
 

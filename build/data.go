@@ -30,6 +30,7 @@ import (
 //	logs/          <execution>/<task>.log
 //	artifacts/     <execution>/<task>/…
 //	reaped.json    how many processes the reaper has ended, by work directory
+//	cgroups        where the cgroups of builds are
 //	numbers.json   the last build number of each project
 
 const lockName = "lock"

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -21,21 +21,23 @@ func (e *limitError) Error() string { return e.text }
 // codeLimit is the status code of the phase in which that happened.
 const codeLimit = "RESOURCE_LIMIT_EXCEEDED"
 
-// watchEvery is how often a build is looked at; processes that root owns, which
-// the kernel does not count for us, more often.
+// How often a build is looked at. What the kernel counts for us only has to be
+// asked; what it does not is counted as it is seen.
 const (
-	watchEvery          = 2 * time.Second
-	watchProcessesEvery = 100 * time.Millisecond
+	watchEvery     = 250 * time.Millisecond
+	countEvery     = 100 * time.Millisecond
+	watchDiskEvery = 2 * time.Second
 )
 
-// watch ends the build's context, with a [*limitError], when its files or
+// sandboxTasks are the processes of a sandbox itself.
+const sandboxTasks = 2
+
+// watch ends the build's context, with a [*limitError], when its memory, files or
 // processes become too many. It returns when ctx ends.
-func (s *session) watch(ctx context.Context, exceed context.CancelCauseFunc) {
-	cfg := s.h.cfg
+func (s *session) watch(ctx context.Context) {
 	every := watchEvery
-	countsProcesses := s.h.bubblewrap != nil && os.Geteuid() == 0
-	if countsProcesses {
-		every = watchProcessesEvery
+	if s.cgroup == nil {
+		every = countEvery
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -46,22 +48,57 @@ func (s *session) watch(ctx context.Context, exceed context.CancelCauseFunc) {
 			return
 		case <-tick.C:
 		}
-		if countsProcesses {
-			// The two of the sandbox itself are not the build's.
-			if n := s.group.Count() - 2; n > cfg.MaxProcesses {
-				exceed(&limitError{fmt.Sprintf("the build has more than the %d processes it may have (engine.embedded.builds.processes)", cfg.MaxProcesses)})
-				return
-			}
-		}
-		if time.Since(measured) < watchEvery {
+		s.checkProcesses(false)
+		if time.Since(measured) < watchDiskEvery {
 			continue
 		}
-		if used := s.diskUsed(); used > cfg.MaxDisk {
-			exceed(&limitError{fmt.Sprintf("the build's files take more than the %d MB they may take (engine.embedded.builds.disk)", cfg.MaxDisk>>20)})
-			return
+		if used := s.diskUsed(); used > s.h.cfg.MaxDisk {
+			s.exceed(s.h.cfg.diskLimit())
 		}
 		measured = time.Now()
 	}
+}
+
+// checkProcesses ends the build's context when its processes take too much memory
+// or are too many. It is also asked when a command has ended, which may be because
+// the kernel has ended it; one that failed may have been refused the next process.
+func (s *session) checkProcesses(failed bool) {
+	cfg := &s.h.cfg
+	var memory, tasks bool
+	if s.cgroup != nil {
+		memory, tasks = s.cgroup.MemoryExceeded(), s.cgroup.TasksExceeded()
+	} else if s.launched.Load() {
+		u := s.group.Usage()
+		if s.h.bubblewrap != nil {
+			u.Tasks -= sandboxTasks
+		}
+		tasks = u.Tasks > cfg.MaxProcesses || failed && u.Tasks == cfg.MaxProcesses
+		// Twice, since processes that share memory may come and go in between.
+		memory = cfg.MaxMemory > 0 && u.RSS > cfg.MaxMemory && s.group.PSS() > cfg.MaxMemory && s.group.PSS() > cfg.MaxMemory
+	}
+	switch {
+	case memory:
+		s.exceed(&limitError{fmt.Sprintf("the build took more than the %s of memory it may take (engine.embedded.builds.memory)", sizeText(cfg.MaxMemory))})
+	case tasks:
+		s.exceed(&limitError{fmt.Sprintf("the build had more than the %d processes and threads it may have (engine.embedded.builds.processes)", cfg.MaxProcesses)})
+	}
+}
+
+func (c *Config) diskLimit() *limitError {
+	return &limitError{fmt.Sprintf("the build's files take more than the %s they may take (engine.embedded.builds.disk)", sizeText(c.MaxDisk))}
+}
+
+// sizeText writes a size as the config does where that is exact.
+func sizeText(n int64) string {
+	for _, u := range []struct {
+		name  string
+		bytes int64
+	}{{"GB", 1 << 30}, {"MB", 1 << 20}, {"KB", 1 << 10}} {
+		if n >= u.bytes && n%u.bytes == 0 {
+			return strconv.FormatInt(n/u.bytes, 10) + " " + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10) + " bytes"
 }
 
 // diskUsed is what the build's directory takes on the disk, in bytes.

@@ -178,6 +178,21 @@ func victim(dataDir, input string) error {
 	return err
 }
 
+// startVictim runs the build in a process of its own.
+func startVictim(t *testing.T, dataDir, isolation string, in input) *exec.Cmd {
+	t.Helper()
+	text, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "BUILD_TEST_DATA_DIR="+dataDir, "BUILD_TEST_INPUT="+string(text), "BUILD_TEST_ISOLATION="+isolation)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
 func victimTask(input string) task.Task {
 	return task.Task{
 		ID: "t", Resource: ResourceSync, Input: json.RawMessage(input), ExecutionName: "run-1", Heartbeat: func() {},

@@ -40,10 +40,7 @@ type sandbox struct {
 // end and said so, the warden follows and everything in the namespaces with it:
 // a build that is cut off in between would have had its effect, and run again.
 const warden = `exec 5<&-
-ulimit -c 0
 ulimit -u "$2" 2>/dev/null || ulimit -p "$2" 2>/dev/null
-ulimit -n "$3" 2>/dev/null
-ulimit -f "$4" 2>/dev/null
 echo ready >&4
 while IFS= read -r environment <&3; do
 	if [ "$environment" = end ]; then
@@ -71,11 +68,16 @@ func (e exitError) ExitCode() int { return int(e) }
 
 // runScript runs a script of ours with the build's shell and returns its end:
 // nil, an error with an ExitCode, the cause of ctx, or a fault of the machine.
-func (s *session) runScript(ctx context.Context, script string, emptyEnvironment bool) error {
+func (s *session) runScript(ctx context.Context, script string, emptyEnvironment bool) (err error) {
+	defer func() {
+		if err != nil || s.cgroup != nil {
+			s.checkProcesses(err != nil)
+		}
+	}()
 	if s.h.bubblewrap != nil {
 		return s.runIsolated(ctx, script, emptyEnvironment)
 	}
-	argv := s.nicely(s.shell, script)
+	argv := s.launch(s.shell, script)
 	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // the group ends it with ctx, children too
 	cmd.Dir = s.src
 	cmd.Stdout, cmd.Stderr = s.out.w, s.out.w
@@ -87,13 +89,6 @@ func (s *session) runScript(ctx context.Context, script string, emptyEnvironment
 		cmd.Env = s.env.list()
 	}
 	return s.group.Run(ctx, cmd)
-}
-
-func (s *session) nicely(argv ...string) []string {
-	if n := s.h.cfg.Nice; n > 0 {
-		return append([]string{"nice", "-n", strconv.Itoa(n)}, argv...)
-	}
-	return argv
 }
 
 func (s *session) runIsolated(ctx context.Context, script string, emptyEnvironment bool) error {
@@ -164,9 +159,8 @@ func (s *session) openSandbox(ctx context.Context) error {
 		}
 		return &fault.Error{Err: err}
 	}
-	cfg := s.h.cfg
-	argv := s.nicely(s.h.bubblewrap.program, "--args", "5", "/bin/sh", "-c", warden, "sh", s.shell,
-		strconv.Itoa(cfg.MaxProcesses), strconv.Itoa(cfg.MaxOpenFiles), strconv.FormatInt(cfg.MaxDisk/512, 10))
+	argv := s.launch(s.h.bubblewrap.program, "--args", "5", "/bin/sh", "-c", warden, "sh", s.shell,
+		strconv.Itoa(s.h.cfg.MaxProcesses+sandboxTasks))
 	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // the group ends it with ctx
 	// The build's variables are for the build: bwrap itself must not be told
 	// what to preload by them. They are no arguments either, which others see.

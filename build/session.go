@@ -13,11 +13,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
 	"switchyard/asl/task"
+	"switchyard/internal/cgroup"
 	"switchyard/internal/fault"
 	"switchyard/internal/proc"
 )
@@ -50,6 +52,12 @@ type session struct {
 	box *sandbox
 	// etc is what the sandbox has as /etc.
 	etc *etcCopy
+	// cgroup is nil where there is none: then the build is watched.
+	cgroup *cgroup.Group
+	// launched is true once the build itself, not git for it, has run something.
+	launched atomic.Bool
+	// exceed ends the build's context when it takes more than it may.
+	exceed context.CancelCauseFunc
 	// objects is the mirror's, which the checkout borrows.
 	objects string
 	// steps counts the shells that were started, for the names of scripts.
@@ -81,10 +89,11 @@ func (h *Handler) run(ctx context.Context, t task.Task, req *request, lf *logFil
 	for retries := 0; ; retries++ {
 		res.Phases = []phaseResult{{PhaseType: "QUEUED", PhaseStatus: statusSucceeded, StartTime: res.StartTime, EndTime: millis(h.now())}}
 		s = h.newSession(t, req, lf, res)
-		s.adopt = adopt && retries == 0
+		s.adopt, s.exceed = adopt && retries == 0, exceed
+		s.openGroup()
 		watched := make(chan struct{})
 		watching, stopWatching := context.WithCancel(ctx)
-		go func() { defer close(watched); s.watch(watching, exceed) }()
+		go func() { defer close(watched); s.watch(watching) }()
 		again, err := s.attempt(ctx, retries)
 		stopWatching()
 		<-watched
@@ -164,10 +173,10 @@ func (s *session) attempt(ctx context.Context, retries int) (again bool, err err
 	if s.out, err = newOutput(s.log); err != nil {
 		s.fault = &fault.Error{Err: err}
 		s.res.fail("SUBMITTED", err)
-		return false, nil
+		return false, s.closeGroup()
 	}
 	defer func() {
-		err = errors.Join(err, s.end(), s.out.close())
+		err = errors.Join(err, s.end(), s.closeGroup(), s.out.close())
 	}()
 
 	ended := "" // the phase whose commands, the last, an earlier process ran

@@ -150,7 +150,8 @@ func (s *session) runCommands(ctx context.Context, commands []string, last bool)
 // It stays the command's: most likely it needed the memory, and would again.
 func explain(err error, memoryKills int) error {
 	var exit interface{ ExitCode() int }
-	if memoryKills <= 0 || !errors.As(err, &exit) || exit.ExitCode() != 128+int(syscall.SIGKILL) && exit.ExitCode() != -1 {
+	killed := errors.Is(err, errSandboxGone) || errors.As(err, &exit) && (exit.ExitCode() == 128+int(syscall.SIGKILL) || exit.ExitCode() == -1)
+	if memoryKills <= 0 || !killed {
 		return err
 	}
 	return fmt.Errorf("%w (the machine had no memory left and killed %d processes meanwhile)", err, memoryKills)

@@ -32,6 +32,8 @@ func TestBuildsAreChecked(t *testing.T) {
 		"projects: {p: {fork_network: bridge}}":                     "host",
 		"projects: {p: {network: bridge}}":                          "host",
 		"builds: {isolation: none}, projects: {p: {network: none}}": "projects.p.network",
+		"builds: {memory: 8MB}":                                     "builds.memory: 8MB is not enough",
+		"builds: {memory: lots}":                                    "builds.memory",
 		"builds: {disk: much}":                                      "builds.disk",
 	} {
 		if _, err := Parse("switchyard.yaml", []byte(minimal+"\nengine: {embedded: {"+more+"}}\n"), env()); err == nil || !strings.Contains(err.Error(), want) {

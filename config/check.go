@@ -165,6 +165,9 @@ func (d *decoder) checkRole(at, role, externalID string) {
 	}
 }
 
+// leastBuildMemory is what a shell, git and the sandbox around them need.
+const leastBuildMemory = 32 << 20
+
 // checkBuilds holds what is asked of builds against their isolation.
 func (d *decoder) checkBuilds(c *Config) {
 	if c.Engine.Embedded == nil {
@@ -172,6 +175,9 @@ func (d *decoder) checkBuilds(c *Config) {
 	}
 	const at = "engine.embedded.builds"
 	b := c.Engine.Embedded.Builds
+	if b.Memory > 0 && b.Memory < leastBuildMemory {
+		d.failValue(at+".memory", "%s is not enough for a build to begin; set 32MB or more", b.Memory)
+	}
 	for key, paths := range map[string][]string{"visible": b.Visible, "writable": b.Writable} {
 		for i, path := range paths {
 			at := d.item(at+"."+key, i)

@@ -44,8 +44,9 @@ type Builds struct {
 	Visible   Strings `json:"visible,omitzero" jsonschema:"Absolute paths that isolated builds see beside the system's programs, read-only, such as the folder of a toolchain."`
 	Writable  Strings `json:"writable,omitzero" jsonschema:"Absolute paths that all isolated builds share and may change, such as a download cache. What one build puts there, all later ones use."`
 	Disk      Size    `json:"disk,omitzero" jsonschema:"How much disk the files of one running build may take; above it the build is ended. Default: 10GB."`
-	Processes int     `json:"processes,omitzero" jsonschema:"How many processes an isolated build may have at once. Default: 4096." min:"1"`
-	OpenFiles int     `json:"open_files,omitzero" jsonschema:"How many files each process of an isolated build may have open. Default: 65536." min:"16"`
+	Memory    Size    `json:"memory,omitzero" jsonschema:"How much memory all processes of one build may take together; above it the build is ended. Default: half of this machine's, or of what the service's container or unit may take."`
+	Processes int     `json:"processes,omitzero" jsonschema:"How many processes and threads one build may have at once; above it the build is ended. Default: 4096." min:"1"`
+	OpenFiles int     `json:"open_files,omitzero" jsonschema:"How many files each process of a build may have open. Default: 65536." min:"16"`
 }
 
 // Project is a local build.

@@ -200,13 +200,33 @@ func end(members func() []member, grace time.Duration) error {
 	}
 }
 
-// Count is how many processes the group has now.
-func (g *Group) Count() int {
-	members := find(g)
-	for _, m := range members {
-		m.release()
+// Usage is what the programs of a group take.
+type Usage struct {
+	// Tasks are processes and threads.
+	Tasks int
+	// RSS is the resident memory of the processes, in bytes. What several share
+	// counts for each of them: [Group.PSS] is exact, and slow.
+	RSS int64
+}
+
+// Usage looks at the group now. Elsewhere than on Linux it sees nothing.
+func (g *Group) Usage() Usage {
+	var u Usage
+	for _, p := range g.processes() {
+		u.Tasks += p.threads
+		u.RSS += p.rss
 	}
-	return len(members)
+	return u
+}
+
+// PSS is the memory of the group's processes, in bytes, where of what n processes
+// share each has an nth.
+func (g *Group) PSS() int64 {
+	var sum int64
+	for _, p := range g.processes() {
+		sum += p.pss()
+	}
+	return sum
 }
 
 // Sweep ends what the groups of the same owner left behind in processes that

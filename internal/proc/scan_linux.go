@@ -19,6 +19,8 @@ type process struct {
 	// started is in clock ticks since boot; with the PID it identifies a
 	// process as long as the machine runs.
 	started string
+	threads int
+	rss     int64 // bytes
 }
 
 // mark is the process's NAME=value for the mark, "" when it has none or is
@@ -90,7 +92,29 @@ func readProcess(pid int) (process, bool) {
 	}
 	ppid, _ := strconv.Atoi(f[1])
 	session, _ := strconv.Atoi(f[3])
-	return process{pid: pid, ppid: ppid, session: session, started: f[19]}, true
+	p := process{pid: pid, ppid: ppid, session: session, started: f[19]}
+	p.threads, _ = strconv.Atoi(f[17])
+	if len(f) > 21 {
+		pages, _ := strconv.ParseInt(f[21], 10, 64)
+		p.rss = pages * int64(os.Getpagesize())
+	}
+	return p, true
+}
+
+// pss is the process's memory without what is others' of the memory it shares, in
+// bytes. Where the kernel does not tell it is all of it.
+func (p process) pss() int64 {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.pid), "smaps_rollup"))
+	if err != nil {
+		return p.rss
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "Pss:" {
+			kilobytes, _ := strconv.ParseInt(f[1], 10, 64)
+			return kilobytes << 10
+		}
+	}
+	return p.rss
 }
 
 var supervisor = sync.OnceValue(func() string {
@@ -148,26 +172,44 @@ func (m member) gone() bool {
 
 func (m member) release() { _ = m.handle.Release() }
 
-// find lists what belongs to g: sessions of its leaders, bearers of its mark.
-func find(g *Group) []member {
-	g.mu.Lock()
-	leaders := make(map[int]bool, len(g.leaders))
-	for pid, running := range g.leaders {
-		leaders[pid] = running
+// processes lists what belongs to g.
+func (g *Group) processes() []process {
+	belongs := g.belongs()
+	if belongs == nil {
+		return nil
 	}
-	wardens, since := maps.Clone(g.wardens), g.since
+	return descend(belongs)
+}
+
+// belongs tells what belongs to g: sessions of its leaders, bearers of its mark. It
+// is nil while there can be nothing.
+func (g *Group) belongs() func(process) bool {
+	g.mu.Lock()
+	leaders, since := maps.Clone(g.leaders), g.since
 	g.mu.Unlock()
 	if len(leaders) == 0 {
 		return nil
 	}
 	want := markVar + "=" + g.mark
-	members := scan(func(p process) bool {
+	return func(p process) bool {
 		if _, ok := leaders[p.session]; ok {
 			return true
 		}
 		// An environment takes much longer to read than all the rest.
 		return p.birth() >= since && p.mark() == want
-	})
+	}
+}
+
+// find lists what belongs to g, to be ended.
+func find(g *Group) []member {
+	belongs := g.belongs()
+	if belongs == nil {
+		return nil
+	}
+	members := scan(belongs)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	leaders, wardens := g.leaders, g.wardens
 	for i := range members {
 		m := &members[i]
 		m.reap = !leaders[m.pid]
@@ -176,8 +218,26 @@ func find(g *Group) []member {
 	return members
 }
 
-// scan lists the processes that belong and all that descend from them.
+// scan lists the processes that belong and all that descend from them, to be ended.
 func scan(belongs func(process) bool) []member {
+	var found []member
+	for _, p := range descend(belongs) {
+		h, err := os.FindProcess(p.pid)
+		if err != nil {
+			continue
+		}
+		// The handle is on whoever has the PID now: it must be the same.
+		if now, ok := readProcess(p.pid); !ok || now.started != p.started {
+			_ = h.Release()
+			continue
+		}
+		found = append(found, member{pid: p.pid, ppid: p.ppid, started: p.started, handle: h})
+	}
+	return found
+}
+
+// descend lists the processes that belong and all that descend from them.
+func descend(belongs func(process) bool) []process {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil
@@ -202,7 +262,7 @@ func scan(belongs func(process) bool) []member {
 			queue = append(queue, p)
 		}
 	}
-	var found []member
+	var found []process
 	seen := make(map[int]bool)
 	for len(queue) > 0 {
 		p := queue[0]
@@ -212,16 +272,7 @@ func scan(belongs func(process) bool) []member {
 		}
 		seen[p.pid] = true
 		queue = append(queue, children[p.pid]...)
-		h, err := os.FindProcess(p.pid)
-		if err != nil {
-			continue
-		}
-		// The handle is on whoever has the PID now: it must be the same.
-		if now, ok := readProcess(p.pid); !ok || now.started != p.started {
-			_ = h.Release()
-			continue
-		}
-		found = append(found, member{pid: p.pid, ppid: p.ppid, started: p.started, handle: h})
+		found = append(found, p)
 	}
 	return found
 }

@@ -8,13 +8,20 @@ import (
 	"syscall"
 )
 
-type process struct{}
+type process struct {
+	threads int
+	rss     int64
+}
 
 type birth struct{}
 
 func birthOf(int) birth { return birth{} }
 
 func (process) mark() string { return "" }
+
+func (process) pss() int64 { return 0 }
+
+func (g *Group) processes() []process { return nil }
 
 func supervisor() string { return strconv.Itoa(os.Getpid()) }
 

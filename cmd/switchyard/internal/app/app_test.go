@@ -298,7 +298,7 @@ func TestFacesOfTheService(t *testing.T) {
 	e := s.settled(t, 1)[0]
 	for path, want := range map[string]string{
 		"/healthz":               "ok",
-		"/readyz":                "ready",
+		"/readyz":                "ready\nbuilds: memory and processes are limited by ",
 		"/":                      "/webhooks/",
 		"/metrics":               `switchyard_deliveries_total{outcome="accepted",source="github"} 1`,
 		"/executions/" + e.ID:    "no such page",

@@ -49,7 +49,8 @@ func (a *App) health(ctx context.Context) error {
 }
 
 // readyz answers 200 while the service runs and can write what it is told, and
-// says why it is not ready otherwise.
+// says why it is not ready otherwise. What else an operator may want to know of a
+// service that is ready follows in lines of its own.
 func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
@@ -65,4 +66,7 @@ func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 	a.notReady.Succeeded("readyz")
 	fmt.Fprintln(w, "ready")
+	if a.embedded != nil {
+		fmt.Fprintln(w, "builds: memory and processes are limited by "+a.embedded.builds.LimitedBy())
+	}
 }

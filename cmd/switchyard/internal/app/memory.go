@@ -58,6 +58,34 @@ func cgroupLimit(root fs.FS) (limit int64, ok bool) {
 	return limit, limit < math.MaxInt64/2
 }
 
+// buildMemory is what one build may take where the config does not say: half of
+// the machine's memory, or of what the cgroup allows. A share for each of the
+// builds that may run at once would be too little for one alone: on 8 GB with 4
+// CPUs less than 2 GB, where a compiler or a bundler wants 3. It is 0, no limit,
+// where the machine does not tell.
+func buildMemory(root fs.FS) int64 {
+	text, err := fs.ReadFile(root, "proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) < 2 || f[0] != "MemTotal:" {
+			continue
+		}
+		kilobytes, err := strconv.ParseInt(f[1], 10, 64)
+		if err != nil {
+			return 0
+		}
+		total := kilobytes << 10
+		if limit, ok := cgroupLimit(root); ok {
+			total = min(total, limit)
+		}
+		return total / 2
+	}
+	return 0
+}
+
 // leastLimit looks into the cgroup and all above it. In a container the path
 // may be the host's while what is mounted begins at the container's own: then
 // only the mount's root is there.

@@ -37,6 +37,26 @@ func TestCgroupLimit(t *testing.T) {
 	}
 }
 
+func TestBuildMemoryIsHalfOfWhatThereIs(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	const meminfo = "MemTotal:        8000000 kB\nMemFree:          1000 kB\n"
+	for name, row := range map[string]struct {
+		files fstest.MapFS
+		want  int64
+	}{
+		"a machine":   {fstest.MapFS{"proc/meminfo": file(meminfo)}, 4000000 << 10},
+		"a container": {fstest.MapFS{"proc/meminfo": file(meminfo), "proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("2147483648\n")}, 1 << 30},
+		"more than there is": {fstest.MapFS{"proc/meminfo": file(meminfo), "proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("99999999999\n")},
+			4000000 << 10},
+		"not Linux": {fstest.MapFS{}, 0},
+		"nonsense":  {fstest.MapFS{"proc/meminfo": file("MemTotal:\nMemTotal: x kB\n")}, 0},
+	} {
+		if got := buildMemory(row.files); got != row.want {
+			t.Errorf("%s: %d, want %d", name, got, row.want)
+		}
+	}
+}
+
 func TestBodyBudget(t *testing.T) {
 	const mb = 1 << 20
 	for name, row := range map[string]struct{ limit, body, want int64 }{

@@ -1,8 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -47,6 +49,7 @@ func buildConfig(cfg *config.Config, dir string) build.Config {
 	}
 	b := cfg.Engine.Embedded.Builds
 	c.Isolation, c.Visible, c.Writable, c.MaxDisk = b.Isolation, b.Visible, b.Writable, int64(b.Disk)
+	c.MaxMemory = cmp.Or(int64(b.Memory), buildMemory(os.DirFS("/")))
 	c.MaxProcesses, c.MaxOpenFiles = b.Processes, b.OpenFiles
 	for _, file := range slices.Concat(cfg.Files(), cfg.BuildSecretFiles()) {
 		if path, err := filepath.Abs(file); err == nil {
