@@ -46,17 +46,33 @@ const (
 	resourceAsync = "arn:aws:states:::codebuild:startBuild"
 )
 
-// CredentialsFunc gives user and password for a clone URL that has neither.
-// It is called once for each fetch, so that short-lived tokens are fresh.
-type CredentialsFunc func(cloneURL string) (user, password string, ok bool)
+// Access says what builds may reach beside what everybody can. It is safe for
+// concurrent use.
+type Access interface {
+	// Configured reports whether a source of the config has the repository: at a
+	// path of this machine, or below the URL that its repositories are cloned
+	// from.
+	Configured(cloneURL string) bool
+	// Credentials gives what the host of f wants to see, if builds of the
+	// execution may have it. It is called once for each fetch, so that
+	// short-lived tokens are fresh. An error that can pass is a [*fault.Error].
+	Credentials(ctx context.Context, f Fetch) (Credentials, error)
+}
+
+// noAccess is that of builds that nobody gives any.
+type noAccess struct{}
+
+func (noAccess) Configured(string) bool { return false }
+
+func (noAccess) Credentials(context.Context, Fetch) (Credentials, error) { return Credentials{}, nil }
 
 // Option replaces what wiring or a test provides.
 type Option func(*Handler)
 
-// WithCredentials sets where credentials come from. They reach git through
-// its environment, never a command line or a file, and never a build.
-func WithCredentials(f CredentialsFunc) Option {
-	return func(h *Handler) { h.credentials = f }
+// WithAccess sets what builds may reach. Credentials get to git through its
+// environment, never a command line or a file, and never to a build.
+func WithAccess(a Access) Option {
+	return func(h *Handler) { h.access = a }
 }
 
 // ForkCommitFunc reports whether a commit of the repository at a clone URL is
@@ -77,11 +93,11 @@ func WithNow(now func() time.Time) Option {
 
 // Handler runs builds. It is safe for concurrent use.
 type Handler struct {
-	cfg         Config
-	log         *zap.Logger
-	credentials CredentialsFunc
-	forkCommit  ForkCommitFunc
-	now         func() time.Time
+	cfg        Config
+	log        *zap.Logger
+	access     Access
+	forkCommit ForkCommitFunc
+	now        func() time.Time
 
 	slots   *semaphore.Weighted
 	waiting atomic.Int64
@@ -128,14 +144,14 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 		return nil, err
 	}
 	h := &Handler{
-		cfg:         cfg,
-		log:         log.Named("build"),
-		credentials: func(string) (string, string, bool) { return "", "", false },
-		forkCommit:  func(context.Context, string, string) (bool, error) { return false, nil },
-		now:         time.Now,
-		slots:       semaphore.NewWeighted(int64(cfg.MaxParallel)),
-		firstWait:   time.Second,
-		reapAfter:   reapAfter,
+		cfg:        cfg,
+		log:        log.Named("build"),
+		access:     noAccess{},
+		forkCommit: func(context.Context, string, string) (bool, error) { return false, nil },
+		now:        time.Now,
+		slots:      semaphore.NewWeighted(int64(cfg.MaxParallel)),
+		firstWait:  time.Second,
+		reapAfter:  reapAfter,
 	}
 	h.logs = logs{root: filepath.Join(cfg.DataDir, "logs"), open: make(map[string]*logFile)}
 	for _, o := range opts {

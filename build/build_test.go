@@ -101,7 +101,7 @@ func newHandler(t testing.TB, cfg Config, opts ...Option) *Handler {
 		cfg.KillGrace = 300 * time.Millisecond
 	}
 	isolated(t, &cfg)
-	h, err := New(zap.NewNop(), cfg, opts...)
+	h, err := New(zap.NewNop(), cfg, append([]Option{WithAccess(anything{})}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,6 +113,11 @@ func newHandler(t testing.TB, cfg Config, opts ...Option) *Handler {
 	})
 	return h
 }
+
+// anything is a config whose sources have all repositories, and no tokens.
+type anything struct{ noAccess }
+
+func (anything) Configured(string) bool { return true }
 
 type input map[string]any
 
@@ -327,7 +332,7 @@ func TestInputIsRefused(t *testing.T) {
 		{"option as URL", input{"SourceLocationOverride": "--upload-pack=touch pwned"}, errInvalidInput, "begins with -"},
 		{"transport helper", input{"SourceLocationOverride": "ext::sh -c touch%20pwned"}, errInvalidInput, "neither a URL"},
 		{"transport helper as URL", input{"SourceLocationOverride": "ext::sh://x"}, errInvalidInput, "neither a URL"},
-		{"scheme", input{"SourceLocationOverride": "http://example.com/a.git"}, errInvalidInput, `scheme "http"`},
+		{"scheme", input{"SourceLocationOverride": "git://example.com/a.git"}, errInvalidInput, `scheme "git"`},
 		{"host is an option", input{"SourceLocationOverride": "ssh://-oProxyCommand=x/a.git"}, errInvalidInput, "no valid host"},
 		{"relative path", input{"SourceLocationOverride": "../other.git"}, errInvalidInput, "neither a URL"},
 		{"line break in URL", input{"SourceLocationOverride": "https://example.com/\nx"}, errInvalidInput, "control character"},

@@ -15,8 +15,7 @@ import (
 // It is not a linked worktree of the mirror (git worktree add): those share
 // refs and configuration, so that two builds that both run "git tag v1" or
 // "git checkout -b release" would fail each other.
-func (s *source) checkout(ctx context.Context, g git, r *request, dir string) error {
-	rm := *g.auth
+func (s *source) checkout(ctx context.Context, g git, dir string) error {
 	if _, err := g.output(ctx, "", "init", "--quiet", "--template=", "--object-format="+s.format, dir); err != nil {
 		return err
 	}
@@ -36,7 +35,7 @@ func (s *source) checkout(ctx context.Context, g git, r *request, dir string) er
 	if err := os.WriteFile(filepath.Join(dir, ".git", "packed-refs"), []byte(refs), 0o644); err != nil {
 		return err
 	}
-	if _, err := g.output(ctx, dir, "remote", "add", "--", "origin", rm.url); err != nil {
+	if _, err := g.output(ctx, dir, "remote", "add", "--", "origin", g.remote.url); err != nil {
 		return err
 	}
 	if err := s.verify(ctx, g, s.mirror.dir); err != nil {
@@ -44,11 +43,6 @@ func (s *source) checkout(ctx context.Context, g git, r *request, dir string) er
 	}
 	if _, err := g.output(ctx, dir, "checkout", "--quiet", "--force", "--detach", s.commit, "--"); err != nil {
 		return err
-	}
-	if r.submodules {
-		if _, err := g.output(ctx, dir, "submodule", "update", "--quiet", "--init", "--recursive"); err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -35,9 +35,6 @@ type Config struct {
 	// Shell runs commands where the buildspec names no shell: "sh" (default)
 	// or "bash".
 	Shell string
-	// AllowedCloneSchemes are the schemes a clone URL may have. An absolute
-	// path counts as file, host:path as ssh. Default: https, ssh, file.
-	AllowedCloneSchemes []string
 	// InheritEnv names variables of this process that builds get too.
 	// Default: PATH, LANG, LC_ALL, TZ.
 	InheritEnv []string
@@ -86,11 +83,10 @@ type Project struct {
 	Secrets map[string]Secret
 	// Timeout is 0 for Config.DefaultTimeout.
 	Timeout time.Duration
-	// Submodules checks out submodules too, from allowed schemes only.
-	Submodules bool
-	// LFS lets git's filters fetch large files. The user's git configuration
-	// must have git-lfs installed.
-	LFS bool
+	// Submodules are the clone URLs of the repositories that a commit may have
+	// as submodules, and theirs; * in one stands for any name. Without any,
+	// submodules are not checked out.
+	Submodules []string
 	// Network is NetworkHost (default) or NetworkNone, which needs isolation.
 	Network string
 	// ForkNetwork is the same for commits from forks, NetworkNone by default.
@@ -120,9 +116,6 @@ func (c *Config) fill() error {
 	}
 	if c.Shell == "" {
 		c.Shell = "sh"
-	}
-	if c.AllowedCloneSchemes == nil {
-		c.AllowedCloneSchemes = []string{"https", "ssh", "file"}
 	}
 	if c.InheritEnv == nil {
 		c.InheritEnv = []string{"PATH", "LANG", "LC_ALL", "TZ"}
@@ -160,8 +153,13 @@ func (c *Config) fill() error {
 			return fmt.Errorf("build: project %s: Timeout must not be negative", name)
 		}
 		if p.CloneURL != "" {
-			if _, err := parseRemote(p.CloneURL, c.AllowedCloneSchemes); err != nil {
+			if _, err := parseRemote(p.CloneURL); err != nil {
 				return fmt.Errorf("build: project %s: %w", name, err)
+			}
+		}
+		for _, s := range p.Submodules {
+			if err := CheckSubmodule(s); err != nil {
+				return fmt.Errorf("build: project %s: submodules: %w", name, err)
 			}
 		}
 		for k, v := range p.Env {

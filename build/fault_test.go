@@ -33,7 +33,7 @@ func watched(t *testing.T, cfg Config) (*Handler, *observer.ObservedLogs) {
 		cfg.DataDir = t.TempDir()
 	}
 	isolated(t, &cfg)
-	h, err := New(zap.New(core), cfg)
+	h, err := New(zap.New(core), cfg, WithAccess(anything{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestRepositoryThatIsAwayIsWaitedFor(t *testing.T) {
 	t.Run("nobody listens", func(t *testing.T) {
 		r := newRepo(t)
 		commit := r.spec(trueSpec)
-		h, logs := watched(t, Config{AllowedCloneSchemes: []string{"http"}})
+		h, logs := watched(t, Config{})
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -177,7 +177,7 @@ func TestRepositoryThatIsAwayIsWaitedFor(t *testing.T) {
 	t.Run("host answers 503 and 502", func(t *testing.T) {
 		r := newRepo(t)
 		commit := r.spec(trueSpec)
-		h, _ := watched(t, Config{AllowedCloneSchemes: []string{"http"}})
+		h, _ := watched(t, Config{})
 		backend := gitBackend(t, r)
 		var calls atomic.Int32
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -193,7 +193,7 @@ func TestRepositoryThatIsAwayIsWaitedFor(t *testing.T) {
 	t.Run("host hangs up in the middle", func(t *testing.T) {
 		r := newRepo(t)
 		commit := r.spec(trueSpec)
-		h, _ := watched(t, Config{AllowedCloneSchemes: []string{"http"}})
+		h, _ := watched(t, Config{})
 		backend := gitBackend(t, r)
 		var calls atomic.Int32
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -247,10 +247,10 @@ func wantSuccess(t *testing.T, h *Handler, done <-chan outcome, words ...string)
 func TestFaultThatLastsHasItsOwnName(t *testing.T) {
 	r := newRepo(t)
 	commit := r.spec(trueSpec)
-	h, _ := watched(t, Config{AllowedCloneSchemes: []string{"http"}, Patience: 100 * time.Millisecond})
+	h, _ := watched(t, Config{Patience: 100 * time.Millisecond})
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
 	defer srv.Close()
-	b := run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": srv.URL}))
+	b := run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": srv.URL + "/app.git"}))
 	if b.err == nil || b.err.Name != task.MachineFault || b.result.BuildStatus != statusFault {
 		t.Fatalf("%v %s", b.err, b.result.BuildStatus)
 	}
@@ -270,7 +270,7 @@ func TestFaultThatLastsHasItsOwnName(t *testing.T) {
 }
 
 func TestStopEndsTheWaiting(t *testing.T) {
-	h, logs := watched(t, Config{AllowedCloneSchemes: []string{"http"}})
+	h, logs := watched(t, Config{})
 	h.firstWait = time.Hour
 	done := begin(t, h, newTask(t, "t", input{"SourceLocationOverride": "http://127.0.0.1:1/app.git"}))
 	_ = done

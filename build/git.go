@@ -7,96 +7,41 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"switchyard/internal/proc"
 )
 
-// remote is a clone URL that was found safe to give to git.
-type remote struct {
-	// url has no user name and password, except the user of ssh.
-	url            string
-	scheme         string
-	user, password string
-	// host is scheme://host[:port] for http and https, else "".
-	host string
-}
-
-// scpLike is user@host:path, ssh's short form. The path must not begin with
-// a second colon, which would name a transport helper.
-var scpLike = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@-]*:[^:]`)
-
-// parseRemote refuses URLs that git would take for an option, a transport
-// helper (ext::) or a path relative to wherever it runs.
-func parseRemote(raw string, schemes []string) (remote, error) {
-	for _, r := range raw {
-		if r < ' ' || r == 0x7f {
-			return remote{}, fmt.Errorf("clone URL %q has a control character", raw)
-		}
-	}
-	rm := remote{url: raw}
-	u, err := url.Parse(raw)
-	switch {
-	case raw == "":
-		return remote{}, errors.New("clone URL is empty")
-	case raw[0] == '-':
-		return remote{}, fmt.Errorf("clone URL %q begins with -", raw)
-	case filepath.IsAbs(raw):
-		rm.scheme = "file"
-	case hasScheme(raw):
-		if err != nil {
-			// The text may hold a password: it is not repeated.
-			return remote{}, errors.New("clone URL is not a valid URL")
-		}
-		rm.scheme = strings.ToLower(u.Scheme)
-		if u.Scheme != "file" && (u.Host == "" || u.Host[0] == '-') {
-			return remote{}, fmt.Errorf("clone URL %s has no valid host", u.Redacted())
-		}
-		if rm.scheme == "http" || rm.scheme == "https" {
-			rm.host = rm.scheme + "://" + u.Host
-			if u.User != nil {
-				rm.user = u.User.Username()
-				rm.password, _ = u.User.Password()
-				u.User = nil
-				rm.url = u.String()
-			}
-		}
-	case scpLike.MatchString(raw):
-		rm.scheme = "ssh"
-	default:
-		return remote{}, fmt.Errorf("clone URL %q is neither a URL, host:path nor an absolute path", raw)
-	}
-	if !slices.Contains(schemes, rm.scheme) {
-		return remote{}, fmt.Errorf("clone URL has scheme %q; builds may clone from %s only", rm.scheme, strings.Join(schemes, ", "))
-	}
-	return rm, nil
-}
-
 // gitEnv are the variables of this process that git needs to reach a host.
 // They reach git only, never a build.
 var gitEnv = []string{
-	"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME",
+	"PATH", "USER", "LOGNAME", "TMPDIR", "SSH_AUTH_SOCK",
 	"http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
-	"SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH",
 }
 
-// gitConfig keeps a repository from running anything on our side, whatever
-// the user's own configuration says. The user's configuration is still read:
-// it has the proxies, certificates and safe directories of this machine.
+// gitConfig is all the configuration that git has, beside that of the repository
+// it works on, which we write. The machine's and the user's are not read: what
+// is in them (filters, line endings, hooks, other addresses for hosts) would
+// decide what a commit is.
 var gitConfig = []string{
 	"core.hooksPath=/dev/null",
 	"core.fsmonitor=false",
 	"core.askPass=",
-	"protocol.ext.allow=never",
+	"core.attributesFile=/dev/null",
+	"core.excludesFile=/dev/null",
+	"credential.helper=",
+	"credential.useHttpPath=true",
+	"http.followRedirects=initial",
 	"submodule.recurse=false",
 	"fetch.recurseSubmodules=false",
 	"advice.detachedHead=false",
+	// The data folder may belong to another user, as in a container.
+	"safe.directory=*",
 	// A host that sends nothing for a minute is away.
 	"http.lowSpeedLimit=1",
 	"http.lowSpeedTime=60",
@@ -116,54 +61,52 @@ func durableConfig(version string) []string {
 	return []string{"core.fsyncObjectFiles=true"}
 }
 
-// credentialHelper is constant; the secrets are in its environment.
-const credentialHelper = `!f() { test "$1" = get && printf 'username=%s\npassword=%s\n' "$SWITCHYARD_GIT_USER" "$SWITCHYARD_GIT_PASSWORD"; }; f`
+// credentialHelper is constant; the secrets are in its environment. It answers
+// for the one repository that they are for: git asks with the address that it
+// has come to, which may be another.
+const credentialHelper = `!f() { test "$1" = get || return 0; p= h= r=; while IFS= read -r l; do case "$l" in ` +
+	`"protocol=$SWITCHYARD_GIT_PROTOCOL") p=1;; "host=$SWITCHYARD_GIT_HOST") h=1;; "path=$SWITCHYARD_GIT_PATH") r=1;; esac; done; ` +
+	`test "$p$h$r" = 111 && printf 'username=%s\npassword=%s\n' "$SWITCHYARD_GIT_USER" "$SWITCHYARD_GIT_PASSWORD"; }; f`
 
 // git is how git is run for one build or fetch.
 type git struct {
-	group   *proc.Group
-	schemes []string
-	// lfs lets the large file filter download.
-	lfs bool
+	group *proc.Group
 	// durable are the settings for commands that write to a mirror.
 	durable []string
-	// auth is nil for commands that do not leave the machine.
-	auth *remote
+	// remote is the repository that commands may talk to, with its credentials;
+	// nil for commands that do not leave the machine.
+	remote *remote
 }
 
 // output runs git and returns its standard output; errors carry what it wrote
 // to standard error. The arguments must not hold untrusted text where git
 // could read an option.
 func (g git) output(ctx context.Context, dir string, args ...string) (string, error) {
-	conf := gitConfig
-	var env environment
-	env.inherit(gitEnv)
-	env.set("LC_ALL", "C")
-	env.set("GIT_CONFIG_NOSYSTEM", "1")
-	env.set("GIT_TERMINAL_PROMPT", "0")
-	env.set("GIT_ALLOW_PROTOCOL", strings.Join(g.schemes, ":"))
-	env.set("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15 -oServerAliveCountMax=4")
-	env.set("GIT_OPTIONAL_LOCKS", "0")
-	if dir != "" {
-		// A repository that is damaged must not be looked for further up.
-		env.set("GIT_CEILING_DIRECTORIES", filepath.Dir(dir))
-	}
-	if !g.lfs {
-		env.set("GIT_LFS_SKIP_SMUDGE", "1")
-	}
-	if g.auth != nil && g.auth.password != "" && g.auth.host != "" {
-		env.set("SWITCHYARD_GIT_USER", g.auth.user)
-		env.set("SWITCHYARD_GIT_PASSWORD", g.auth.password)
-		// Bound to the host, so that a redirect elsewhere gets nothing.
-		conf = append(conf[:len(conf):len(conf)],
-			"credential.helper=", "credential."+g.auth.host+".helper="+credentialHelper)
-	}
-	if args[0] == "submodule" {
-		// The commit says where from, and must not name what is on this machine.
-		env.set("GIT_ALLOW_PROTOCOL", strings.Join(slices.DeleteFunc(slices.Clone(g.schemes), func(s string) bool { return s == "file" }), ":"))
+	conf := slices.Clone(gitConfig)
+	env := gitEnvironment(dir)
+	if g.remote != nil && slices.Contains(remoteCommands, args[0]) {
+		rm := g.remote
+		// No redirect leads to another way of transport.
+		env.set("GIT_ALLOW_PROTOCOL", rm.scheme)
+		if rm.password != "" && rm.host != "" {
+			env.set("SWITCHYARD_GIT_PROTOCOL", rm.scheme)
+			env.set("SWITCHYARD_GIT_HOST", rm.host)
+			env.set("SWITCHYARD_GIT_PATH", rm.path)
+			env.set("SWITCHYARD_GIT_USER", rm.user)
+			env.set("SWITCHYARD_GIT_PASSWORD", rm.password)
+			// curl would send them along to another path of the host.
+			conf = append(conf, "http.followRedirects=false", "credential.helper="+credentialHelper)
+		}
+		if rm.scheme == "file" {
+			remove, err := trustOwner(&env)
+			if err != nil {
+				return "", err
+			}
+			defer remove()
+		}
 	}
 	if args[0] == "fetch" {
-		conf = slices.Concat(conf, g.durable)
+		conf = append(conf, g.durable...)
 	}
 	var full []string
 	for _, c := range conf {
@@ -174,6 +117,46 @@ func (g git) output(ctx context.Context, dir string, args ...string) (string, er
 		return "", g.failure(ctx, args[0], stderr, err)
 	}
 	return stdout, nil
+}
+
+// gitEnvironment is what git runs with, on the repository at dir or none.
+func gitEnvironment(dir string) environment {
+	var env environment
+	env.inherit(gitEnv)
+	for _, v := range []nameValue{
+		{"LC_ALL", "C"},
+		// curl looks for passwords there (.netrc), git for attributes.
+		{"HOME", "/nonexistent"},
+		{"GIT_CONFIG_NOSYSTEM", "1"}, {"GIT_CONFIG_GLOBAL", "/dev/null"}, {"GIT_ATTR_NOSYSTEM", "1"},
+		{"GIT_ALLOW_PROTOCOL", "none"},
+		{"GIT_TERMINAL_PROMPT", "0"},
+		{"GIT_OPTIONAL_LOCKS", "0"},
+		{"GIT_NO_REPLACE_OBJECTS", "1"}, {"GIT_GRAFT_FILE", "/nonexistent"}, {"GIT_NO_LAZY_FETCH", "1"},
+		{"GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15 -oServerAliveCountMax=4"},
+	} {
+		env.set(v.Name, v.Value)
+	}
+	if dir != "" {
+		// A repository that is damaged must not be looked for further up.
+		env.set("GIT_CEILING_DIRECTORIES", filepath.Dir(dir))
+	}
+	return env
+}
+
+// trustOwner lets git read a repository of this machine that belongs to another
+// user. The config names it; git's other half, which serves it, takes that from
+// a file only.
+func trustOwner(env *environment) (remove func(), err error) {
+	f, err := os.CreateTemp("", "switchyard-git-")
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.WriteString("[safe]\n\tdirectory = *\n")
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, errors.Join(err, os.Remove(f.Name()))
+	}
+	env.set("GIT_CONFIG_GLOBAL", f.Name())
+	return func() { _ = os.Remove(f.Name()) }, nil
 }
 
 func (g git) run(ctx context.Context, dir string, args, env []string) (stdout, stderr string, err error) {
@@ -216,8 +199,8 @@ func (g git) failure(ctx context.Context, command, stderr string, err error) err
 		return fmt.Errorf("git %s: %w", command, err)
 	}
 	text := strings.TrimSpace(stderr)
-	if g.auth != nil && g.auth.password != "" {
-		text = strings.ReplaceAll(text, g.auth.password, masked)
+	if g.remote != nil && g.remote.password != "" {
+		text = strings.ReplaceAll(text, g.remote.password, masked)
 	}
 	if len(text) > 2000 {
 		text = "…" + text[len(text)-2000:]
@@ -226,10 +209,4 @@ func (g git) failure(ctx context.Context, command, stderr string, err error) err
 		text = err.Error()
 	}
 	return judge(&gitError{command: command, text: text})
-}
-
-// hasScheme tells scheme://host from host:path, which may hold :// too.
-func hasScheme(raw string) bool {
-	scheme, _, ok := strings.Cut(raw, "://")
-	return ok && !strings.Contains(scheme, ":")
 }

@@ -3,12 +3,14 @@
 package build
 
 import (
+	"context"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -52,21 +54,14 @@ func TestCredentialsReachGitOnly(t *testing.T) {
 	r := newRepo(t)
 	commit := r.spec("version: 0.2\nphases: {build: {commands: [env, cat .git/config, 'cat /proc/self/cmdline | tr \"\\0\" \" \"']}}\n")
 	url := gitServer(t, r, password)
-	var mu sync.Mutex
-	var asked []string
-	credentials := func(u string) (string, string, bool) {
-		mu.Lock()
-		defer mu.Unlock()
-		asked = append(asked, u)
-		return "git", password, true
-	}
-	h := newHandler(t, Config{AllowedCloneSchemes: []string{"http"}}, WithCredentials(credentials))
+	access := &tokens{password: password}
+	h := newHandler(t, Config{}, WithAccess(access))
 	b := run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": url}))
 	if b.err != nil {
 		t.Fatalf("%s\n%s", b.messages(), b.log)
 	}
-	if len(asked) != 1 || asked[0] != url {
-		t.Errorf("credentials were asked for %v", asked)
+	if want := []Fetch{{URL: url}}; !slices.Equal(access.asked, want) {
+		t.Errorf("credentials were asked for %v, want %v", access.asked, want)
 	}
 	b.wantLog(t, "url = "+url)
 	for _, word := range []string{password, masked} {
@@ -78,8 +73,8 @@ func TestCredentialsReachGitOnly(t *testing.T) {
 
 	// In the URL itself, as some configurations have it.
 	withUser := strings.Replace(url, "http://", "http://git:"+"secret-in-url"+"@", 1)
-	h = newHandler(t, Config{AllowedCloneSchemes: []string{"http"}})
-	b = run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": withUser}))
+	h = newHandler(t, Config{Projects: map[string]Project{"app": {CloneURL: withUser}}})
+	b = run(t, h, newTask(t, "t", input{"SourceVersion": commit}))
 	if b.err == nil || strings.Contains(b.err.Cause, "secret-in-url") {
 		t.Errorf("wrong password: %v", b.err)
 	}
@@ -90,6 +85,23 @@ func TestCredentialsReachGitOnly(t *testing.T) {
 	if b.err == nil || !strings.Contains(b.messages(), "could not read Username") {
 		t.Errorf("without credentials: %s", b.messages())
 	}
+}
+
+// tokens is a config whose sources have all repositories and one token, and notes
+// what it is asked for.
+type tokens struct {
+	anything
+	password string
+
+	mu    sync.Mutex
+	asked []Fetch
+}
+
+func (a *tokens) Credentials(_ context.Context, f Fetch) (Credentials, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked = append(a.asked, f)
+	return Credentials{User: "git", Password: a.password}, nil
 }
 
 // wantNowhere fails if a file below dir holds the text.
@@ -213,7 +225,6 @@ func TestRepositoryRunsNothingOnOurSide(t *testing.T) {
 		".gitattributes":      "* filter=evil\n*.bin filter=lfs diff=lfs merge=lfs\n",
 		".githooks/a":         hook,
 		"hooks/post-checkout": hook,
-		"big.bin":             "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
 		".gitmodules":         "[submodule \"x\"]\n\tpath = x\n\turl = ext::sh -c touch% " + pwned + "\n",
 	})
 	r.git(r.work, "update-index", "--add", "--cacheinfo", "160000,"+commit+",x")
@@ -234,45 +245,8 @@ func TestRepositoryRunsNothingOnOurSide(t *testing.T) {
 	if b := run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": r.bare})); b.err != nil {
 		t.Errorf("%s\n%s", b.messages(), b.log)
 	}
-	// Submodules that are asked for still come from allowed schemes only.
-	h = newHandler(t, Config{Projects: map[string]Project{"app": {CloneURL: r.bare, Submodules: true}}})
-	if b := run(t, h, newTask(t, "t", input{"SourceVersion": commit})); b.err == nil || !strings.Contains(b.messages(), "transport 'ext' not allowed") {
-		t.Errorf("submodule by ext: %v %s", b.err, b.messages())
-	}
-	// And never from files of this machine, which the commit's author can't read.
-	private := newRepo(t)
-	private.commit(map[string]string{"secret": "top-secret\n"})
-	private.push()
-	r.commit(map[string]string{".gitmodules": "[submodule \"x\"]\n\tpath = x\n\turl = file://" + private.bare + "\n"})
-	r.git(r.work, "update-index", "--add", "--cacheinfo", "160000,"+private.git(private.work, "rev-parse", "HEAD")+",x")
-	r.git(r.work, "commit", "--quiet", "--message", "submodule of this machine")
-	commit = r.git(r.work, "rev-parse", "HEAD")
-	r.push()
-	if b := run(t, h, newTask(t, "file", input{"SourceVersion": commit})); b.err == nil || !strings.Contains(b.messages(), "transport 'file' not allowed") {
-		t.Errorf("submodule by file: %v %s", b.err, b.messages())
-	}
 	if _, err := os.Stat(pwned); err == nil {
 		t.Error("something of the repository was executed")
-	}
-}
-
-func TestParseRemote(t *testing.T) {
-	all := []string{"https", "http", "ssh", "file", "git"}
-	for raw, want := range map[string]remote{
-		"https://example.com/a.git":          {url: "https://example.com/a.git", scheme: "https", host: "https://example.com"},
-		"https://u:p%40@example.com:8/a.git": {url: "https://example.com:8/a.git", scheme: "https", host: "https://example.com:8", user: "u", password: "p@"},
-		"git@example.com:acme/a.git":         {url: "git@example.com:acme/a.git", scheme: "ssh"},
-		"ssh://git@example.com:22/a.git":     {url: "ssh://git@example.com:22/a.git", scheme: "ssh"},
-		"/srv/git/a.git":                     {url: "/srv/git/a.git", scheme: "file"},
-		"file:///srv/git/a.git":              {url: "file:///srv/git/a.git", scheme: "file"},
-	} {
-		got, err := parseRemote(raw, all)
-		if err != nil || got != want {
-			t.Errorf("%s: %+v, %v", raw, got, err)
-		}
-	}
-	if got := redact("https://u:p@example.com/a"); got != "https://example.com/a" {
-		t.Errorf("redacted to %s", got)
 	}
 }
 

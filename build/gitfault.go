@@ -56,7 +56,7 @@ func anyOf(words []string, text string) bool {
 }
 
 // remoteCommands are those that talk to a host.
-var remoteCommands = []string{"ls-remote", "fetch", "submodule"}
+var remoteCommands = []string{"ls-remote", "fetch"}
 
 // judge says whether an error of git is the machine's, or of a repository that
 // is away, and not the commit's.

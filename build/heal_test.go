@@ -197,7 +197,7 @@ func TestMirrorsHeal(t *testing.T) {
 }
 
 func open(dir string) (*Handler, error) {
-	return New(zap.NewNop(), Config{DataDir: dir, KillGrace: 300 * time.Millisecond})
+	return New(zap.NewNop(), Config{DataDir: dir, KillGrace: 300 * time.Millisecond}, WithAccess(anything{}))
 }
 
 // Builds that find the same damage fetch the mirror anew once.
@@ -241,7 +241,7 @@ func TestHealthyMirrorsStay(t *testing.T) {
 		t.Errorf("renewed %d times", n)
 	}
 	s := &source{mirror: h.mirrors.get(r.bare, "sha1"), commit: commit, format: "sha1"}
-	g := h.newGit(proc.NewGroup("test", "", time.Second), &request{})
+	g := git{group: proc.NewGroup("test", "", time.Second)}
 	failure := &gitError{command: "checkout", text: "error: some words that nobody knows"}
 	if healed, err := s.heal(context.Background(), g, failure, 0, func(string, ...any) {}); healed || err != nil {
 		t.Errorf("healed %v, %v", healed, err)

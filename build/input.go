@@ -27,6 +27,7 @@ const (
 type request struct {
 	project       string
 	cloneURL      string
+	remote        remote
 	sourceVersion string
 	version       version
 	// buildspec is a path in the repository, or YAML when inline is true.
@@ -39,10 +40,10 @@ type request struct {
 	stored []variable
 	// noSecrets says why this build gets no secrets; "" when it gets those of
 	// its project. See [Handler.secretsOf].
-	noSecrets  string
-	artifacts  bool
-	submodules bool
-	lfs        bool
+	noSecrets string
+	artifacts bool
+	// submodules are the project's.
+	submodules []string
 	// network is the project's, for this build.
 	network string
 	// origin is where the execution comes from, and fork says that the commit is
@@ -125,7 +126,6 @@ func (h *Handler) parse(t task.Task, fork bool) (*request, error) {
 		timeout:       p.Timeout,
 		artifacts:     true,
 		submodules:    p.Submodules,
-		lfs:           p.LFS,
 		network:       p.Network,
 		notes:         fieldNotes(t.Input),
 	}
@@ -143,7 +143,7 @@ func (h *Handler) parse(t task.Task, fork bool) (*request, error) {
 		}
 		return nil, invalid("project %q has no clone URL and the input has no SourceLocationOverride", in.ProjectName)
 	}
-	if _, err := parseRemote(r.cloneURL, h.cfg.AllowedCloneSchemes); err != nil {
+	if err := h.setRemote(r, in.SourceLocationOverride != ""); err != nil {
 		return nil, invalid("%v", err)
 	}
 	switch in.SourceTypeOverride {
@@ -173,6 +173,18 @@ func (h *Handler) parse(t task.Task, fork bool) (*request, error) {
 		r.note("ArtifactsOverride: artifacts are kept in the data directory, not in %s", in.ArtifactsOverride.Type)
 	}
 	return r, h.setEnv(r, p, in.EnvironmentVariablesOverride)
+}
+
+// setRemote checks where the build is to fetch from. overridden says that this
+// is not the project's own.
+func (h *Handler) setRemote(r *request, overridden bool) (err error) {
+	if r.remote, err = parseRemote(r.cloneURL); err != nil {
+		return err
+	}
+	if overridden && r.remote.user != "" {
+		return fmt.Errorf("clone URL %s comes with a user or password, which it may not outside the config; a source has a token, and a project's repository may have them", redact(r.cloneURL))
+	}
+	return h.permit(r.remote, h.named(r.remote, nil))
 }
 
 func (r *request) note(format string, args ...any) {

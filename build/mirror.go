@@ -18,7 +18,6 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/internal/fault"
-	"switchyard/internal/proc"
 )
 
 // mirrors keeps one bare repository per clone URL. Builds borrow its objects
@@ -87,28 +86,31 @@ func (s *source) String() string {
 	return s.commit
 }
 
-// fetch brings the request's commit into its mirror, if it isn't there.
+// fetch brings a commit of a repository into its mirror, if it isn't there.
 // The git it returns has the remote's credentials.
-func (h *Handler) fetch(ctx context.Context, r *request, g git, log *logFile) (*source, git, error) {
-	rm, err := parseRemote(r.cloneURL, h.cfg.AllowedCloneSchemes)
-	if err != nil {
-		return nil, g, err
-	}
+func (s *session) fetch(ctx context.Context, g git, rm remote, v version, named bool) (*source, git, error) {
+	h := s.h
 	if rm.password == "" && rm.host != "" {
-		if user, password, ok := h.credentials(rm.url); ok {
-			rm.user, rm.password = user, password
+		c, err := h.access.Credentials(ctx, Fetch{URL: rm.url, Source: s.req.origin.Source, Repository: s.req.origin.Repository, Named: named})
+		if err != nil {
+			return nil, g, fmt.Errorf("get a token: %w", err)
 		}
+		if c.Note != "" {
+			s.log.note("%s", c.Note)
+		}
+		rm.user, rm.password = c.User, c.Password
 	}
-	log.hide(rm.password)
-	g.auth = &rm
-	s := &source{commit: r.version.commit, ref: r.version.ref, format: formatOf(r.version.commit)}
-	if s.commit == "" {
-		if s.commit, s.short, s.format, err = resolve(ctx, g, rm, r.version.ref); err != nil {
+	s.log.hide(rm.password)
+	g.remote = &rm
+	src := &source{commit: v.commit, ref: v.ref, format: formatOf(v.commit)}
+	if src.commit == "" {
+		var err error
+		if src.commit, src.short, src.format, err = resolve(ctx, g, rm, v.ref); err != nil {
 			return nil, g, err
 		}
 	}
-	s.mirror = h.mirrors.get(rm.url, s.format)
-	return s, g, s.ensure(ctx, g, log.note)
+	src.mirror = h.mirrors.get(rm.url, src.format)
+	return src, g, src.ensure(ctx, g, s.log.note)
 }
 
 // ensure makes the mirror hold the commit.
@@ -186,7 +188,7 @@ func (s *source) download(ctx context.Context, g git, dir string, note func(stri
 			args = append(args, "--prune")
 		}
 		begin := time.Now()
-		_, err := g.output(ctx, dir, append(append(args, "--", g.auth.url), a.refspecs...)...)
+		_, err := g.output(ctx, dir, append(append(args, "--", g.remote.url), a.refspecs...)...)
 		if err == nil {
 			err = syncDirs(dir, begin)
 		}
@@ -269,9 +271,4 @@ func (m *mirror) place(dir string) error {
 		return err
 	}
 	return syncDir(filepath.Dir(m.dir))
-}
-
-// newGit is git for one build.
-func (h *Handler) newGit(group *proc.Group, r *request) git {
-	return git{group: group, schemes: h.cfg.AllowedCloneSchemes, lfs: r.lfs, durable: h.durable}
 }

@@ -15,6 +15,10 @@ import (
 // that the outermost execution was started for, and whose it is. It is the
 // service's word, not the state machine's. Empty fields are not known.
 type origin struct {
+	// Source is the name of the source in the config.
+	Source         string `json:"source,omitempty"`
+	Repository     string `json:"repository,omitempty"`
+	Event          string `json:"event,omitempty"`
 	Commit         string `json:"commit,omitempty"`
 	CloneURL       string `json:"clone_url,omitempty"`
 	Ref            string `json:"ref,omitempty"`
@@ -39,6 +43,9 @@ func OriginOf(input []byte) json.RawMessage {
 		return nil
 	}
 	var source struct {
+		Provider       string          `json:"provider"`
+		Repository     string          `json:"repository"`
+		Event          string          `json:"event"`
 		CloneURL       string          `json:"clone_url"`
 		Ref            string          `json:"ref"`
 		PullRequest    int             `json:"pull_request"`
@@ -47,6 +54,7 @@ func OriginOf(input []byte) json.RawMessage {
 	}
 	err := json.Unmarshal(in.Source, &source)
 	o := origin{
+		Source: source.Provider, Repository: source.Repository, Event: source.Event,
 		CloneURL: source.CloneURL, Ref: source.Ref, PullRequest: source.PullRequest, HeadRepository: source.HeadRepository,
 		Fork: err != nil || source.Fork != nil && !isNull(source.Fork) && string(source.Fork) != "false",
 	}
@@ -89,7 +97,7 @@ func (o origin) String() string {
 // may be secret, and nothing that git fetches with this machine's access from
 // where the commit says.
 func (p Project) forForks() Project {
-	p.Env, p.Submodules, p.LFS = nil, false, false
+	p.Env, p.Submodules = nil, nil
 	if p.Network = p.ForkNetwork; p.Network == "" {
 		p.Network = NetworkNone
 	}
@@ -103,8 +111,8 @@ func (r *request) noteFork(whole Project) {
 		without = "network, " + without
 	}
 	r.forkNotes = append(r.forkNotes, fmt.Sprintf("the commit comes from %s: this build runs without %s, and shares no files with others", r.origin, without))
-	if whole.Submodules || whole.LFS {
-		r.forkNotes = append(r.forkNotes, "builds of commits from forks get no submodules and no large files of git-lfs")
+	if len(whole.Submodules) > 0 {
+		r.forkNotes = append(r.forkNotes, "builds of commits from forks get no submodules")
 	}
 }
 

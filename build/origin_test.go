@@ -26,7 +26,7 @@ func forkTask(t testing.TB, id string, in input) task.Task {
 
 func TestOriginOfExecutionInputs(t *testing.T) {
 	for input, want := range map[string]string{
-		`{"commit":{"sha":"abc"},"source":{"clone_url":"u","ref":"refs/heads/x","event":"push"}}`:   `{"commit":"abc","clone_url":"u","ref":"refs/heads/x"}`,
+		`{"commit":{"sha":"abc"},"source":{"clone_url":"u","ref":"refs/heads/x","event":"push"}}`:   `{"event":"push","commit":"abc","clone_url":"u","ref":"refs/heads/x"}`,
 		`{"source":{"ref":"refs/heads/x","pull_request":12,"fork":true,"head_repository":"s/app"}}`: `{"ref":"refs/heads/x","pull_request":12,"fork":true,"head_repository":"s/app"}`,
 		`{"source":{"fork":false,"ref":"r"}}`:                                                       `{"ref":"r"}`,
 		`{"source":{"fork":null}}`:                                                                  `{}`,
@@ -92,10 +92,10 @@ func TestBuildOfAForkGetsNothingOfTheProject(t *testing.T) {
 	commit := r.spec(forkSpec)
 	url := gitServer(t, r, password)
 	h := newHandler(t, Config{
-		AllowedCloneSchemes: []string{"http"}, Writable: []string{cache},
+		Writable: []string{cache},
 		Projects: map[string]Project{"app": {CloneURL: url, Env: map[string]string{"TOKEN": secret},
 			Secrets: map[string]Secret{"store": {Value: "hunter2-in-the-store", Variable: "STORED"}}}},
-	}, WithCredentials(func(string) (string, string, bool) { return "git", password, true }))
+	}, WithAccess(&tokens{password: password}))
 	vars := []variable{
 		{Name: "CACHE", Value: cache}, {Name: "SERVER", Value: strings.Split(url, "/")[2]},
 		{Name: "PORT", Value: listens(t)},

@@ -248,9 +248,7 @@ func (s *session) view() (view, error) {
 			return view{}, err
 		}
 	}
-	if s.objects != "" {
-		v.read = append(v.read, s.objects)
-	}
+	v.read = append(v.read, s.objects...)
 	if _, ok := s.env.values["HOME"]; !ok {
 		home = "/"
 	}

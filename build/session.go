@@ -58,11 +58,13 @@ type session struct {
 	launched atomic.Bool
 	// exceed ends the build's context when it takes more than it may.
 	exceed context.CancelCauseFunc
-	// objects is the mirror's, which the checkout borrows.
-	objects string
+	// objects are those of the mirrors, which the checkouts borrow.
+	objects []string
 	// steps counts the shells that were started, for the names of scripts.
-	steps  int
-	failed bool
+	steps int
+	// submodules counts those that were checked out.
+	submodules int
+	failed     bool
 	// adopt is true when an earlier process ran all of the commands.
 	adopt bool
 	// fault is what the machine did to the build; nothing runs after it.
@@ -327,20 +329,25 @@ func (s *session) download(ctx context.Context) error {
 			return err
 		}
 	}
-	g := s.h.newGit(s.group, s.req)
-	src, g, err := s.h.fetch(ctx, s.req, g, s.log)
+	named := s.h.named(s.req.remote, nil)
+	src, g, err := s.fetch(ctx, git{group: s.group, durable: s.h.durable}, s.req.remote, s.req.version, named)
 	if err != nil {
 		return fmt.Errorf("%s: %w", redact(s.req.cloneURL), err)
 	}
 	s.res.ResolvedSourceVersion = src.commit
-	s.objects = filepath.Join(src.mirror.dir, "objects")
-	if err := s.admit(ctx, g.auth, src.commit); err != nil {
+	if err := s.admit(ctx, g.remote, src.commit); err != nil {
 		return err
 	}
-	if err := s.checkout(ctx, src, g); err != nil {
+	s.objects = nil
+	if err := s.checkout(ctx, src, g, s.src); err != nil {
 		return fmt.Errorf("check out commit %s: %w", src.commit, err)
 	}
 	s.log.note("checked out commit %s of %s", src.commit, redact(s.req.cloneURL))
+	if len(s.req.submodules) > 0 {
+		if err := s.checkoutSubmodules(ctx, src, g, s.src, 1); err != nil {
+			return fmt.Errorf("check out commit %s: %w", src.commit, err)
+		}
+	}
 	if err := s.readSpec(); err != nil {
 		return &phaseError{code: "YAML_FILE_ERROR", err: err}
 	}
@@ -348,10 +355,11 @@ func (s *session) download(ctx context.Context) error {
 	return s.prepare(ctx)
 }
 
-// checkout checks the commit out, once more if the mirror had to be healed.
-func (s *session) checkout(ctx context.Context, src *source, g git) error {
+// checkout checks a commit out at dir, once more if the mirror had to be healed.
+func (s *session) checkout(ctx context.Context, src *source, g git, dir string) error {
+	s.objects = append(s.objects, filepath.Join(src.mirror.dir, "objects"))
 	seen := src.mirror.renewals.Load()
-	err := src.checkout(ctx, g, s.req, s.src)
+	err := src.checkout(ctx, g, dir)
 	if err == nil {
 		return nil
 	}
@@ -362,13 +370,13 @@ func (s *session) checkout(ctx context.Context, src *source, g git) error {
 	if healErr != nil {
 		return healErr
 	}
-	if err := removeAll(s.src); err != nil {
+	if err := removeAll(dir); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.src, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return src.checkout(ctx, g, s.req, s.src)
+	return src.checkout(ctx, g, dir)
 }
 
 func (s *session) specName() string {

@@ -100,11 +100,8 @@ func (g git) objects(ctx context.Context, dir string, ids []string, use func(kin
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("git", "-c", "core.hooksPath=/dev/null", "cat-file", "--batch", "--buffer") //nolint:noctx // the group ends it with ctx
-	var env environment
-	env.inherit(gitEnv)
-	env.set("LC_ALL", "C")
-	env.set("GIT_CONFIG_NOSYSTEM", "1")
+	cmd := exec.Command("git", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*", "cat-file", "--batch", "--buffer") //nolint:noctx // the group ends it with ctx
+	env := gitEnvironment(dir)
 	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout = dir, env.list(), list, w
 	ended := make(chan error, 1)
 	go func() {

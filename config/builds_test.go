@@ -34,6 +34,10 @@ func TestBuildsAreChecked(t *testing.T) {
 		"builds: {isolation: none}, projects: {p: {network: none}}": "projects.p.network",
 		"builds: {memory: 8MB}":                                     "builds.memory: 8MB is not enough",
 		"builds: {memory: lots}":                                    "builds.memory",
+		"projects: {p: {repository: ../api.git}}":                   "projects.p.repository",
+		"projects: {p: {repository: \"ext::sh -c id\"}}":            "projects.p.repository",
+		"projects: {p: {submodules: [lib]}}":                        "projects.p.submodules",
+		"projects: {p: {submodules: [\"https://*/lib\"]}}":          "the name of the host",
 		"builds: {disk: much}":                                      "builds.disk",
 	} {
 		if _, err := Parse("switchyard.yaml", []byte(minimal+"\nengine: {embedded: {"+more+"}}\n"), env()); err == nil || !strings.Contains(err.Error(), want) {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"switchyard/build"
 	"switchyard/dispatch"
 	"switchyard/router"
 )
@@ -183,6 +184,21 @@ func (d *decoder) checkBuilds(c *Config) {
 			at := d.item(at+"."+key, i)
 			if !filepath.IsAbs(path) && !d.unresolved[at] {
 				d.failValue(at, "%q is not an absolute path", path)
+			}
+		}
+	}
+	for _, name := range sorted(c.Engine.Embedded.Projects) {
+		p, at := c.Engine.Embedded.Projects[name], join("engine.embedded.projects", name)
+		if p.Repository != "" && !d.unresolved[at+".repository"] {
+			if err := build.CheckCloneURL(p.Repository); err != nil {
+				d.failValue(at+".repository", "%v", err)
+			}
+		}
+		for i, s := range p.Submodules {
+			if at := d.item(at+".submodules", i); !d.unresolved[at] {
+				if err := build.CheckSubmodule(s); err != nil {
+					d.failValue(at, "%v", err)
+				}
 			}
 		}
 	}

@@ -56,6 +56,7 @@ type Project struct {
 	Timeout     Duration               `json:"timeout,omitzero" jsonschema:"How long one build may take. Default: 60m."`
 	Environment map[string]string      `json:"environment,omitzero" jsonschema:"Environment variables of the build."`
 	Secrets     map[string]BuildSecret `json:"secrets,omitzero" jsonschema:"Secrets of the project's builds, by the name that a buildspec's secrets-manager or parameter-store refers to."`
+	Submodules  Strings                `json:"submodules,omitzero" jsonschema:"Clone URLs of the repositories that a commit may have as submodules, and those theirs; * stands for any name: https://github.com/acme/*. They are fetched with their source's token. Left out, submodules are not checked out."`
 	Network     string                 `json:"network,omitzero" jsonschema:"Whether builds use the network as this machine does (host) or have none, not even this machine's loopback (none, which needs isolation). Default: host." enum:"host,none"`
 	ForkNetwork string                 `json:"fork_network,omitzero" jsonschema:"The same for commits from forks, which get no secrets and nothing of environment either. Default: none." enum:"host,none"`
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"switchyard/internal/cloneurl"
 	"switchyard/internal/event"
 	"switchyard/internal/safetext"
 )
@@ -129,7 +130,7 @@ func (o Origin) Is(cloneURL, repository string) bool {
 		return true
 	}
 	place, _ := o.place(repository, "")
-	return place != "" && sameURL(cloneURL, place)
+	return place != "" && cloneurl.Same(cloneURL, place)
 }
 
 // place returns where the repository is cloned from, and why that is not what
@@ -144,7 +145,7 @@ func (o *Origin) place(name, said string) (place, refused string) {
 		if !o.Bare {
 			place += ".git"
 		}
-		if said == "" || sameURL(said, place) {
+		if said == "" || cloneurl.Same(said, place) {
 			return place, ""
 		}
 		return place, fmt.Sprintf("the delivery says that %s is cloned from %s, which is not used: builds clone it from %s; if it is elsewhere, set %s.clone_base",
@@ -174,27 +175,6 @@ func escapeName(name string) string {
 func samePath(said, path string) bool {
 	said = strings.TrimPrefix(said, "file://")
 	return filepath.IsAbs(said) && filepath.Clean(said) == filepath.Clean(path)
-}
-
-// sameURL reports whether said is the URL want, apart from what makes no
-// difference: capitals of scheme and host, the scheme's own port, a slash or
-// ".git" at the end.
-func sameURL(said, want string) bool {
-	a, err := url.Parse(said)
-	if err != nil || a.User != nil || a.Opaque != "" || a.RawQuery != "" || a.ForceQuery || a.Fragment != "" {
-		return false
-	}
-	b, err := url.Parse(want)
-	return err == nil && a.Scheme == b.Scheme && plainHost(a) == plainHost(b) && plainPath(a) == plainPath(b)
-}
-
-func plainHost(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	return strings.TrimSuffix(host, map[string]string{"http": ":80", "https": ":443"}[u.Scheme])
-}
-
-func plainPath(u *url.URL) string {
-	return strings.TrimSuffix(strings.TrimSuffix(u.EscapedPath(), "/"), ".git")
 }
 
 // shownURL is a URL without the user and password that it may hold.

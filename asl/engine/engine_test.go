@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -70,27 +68,6 @@ func TestTaskGetsEffectiveInputAndGivesResult(t *testing.T) {
 	}, engine.WithHandler("arn:aws:lambda:*", handlerFunc(func(_ context.Context, t task.Task) (json.RawMessage, error) {
 		got = t
 		return json.RawMessage(`{"n": 3}`), nil
-	})))
-}
-
-// What a task is told of its execution is what that was started with, also after
-// states that replace their input, and in a Map.
-func TestTaskSeesTheExecutionsInput(t *testing.T) {
-	var mu sync.Mutex
-	var inputs []string
-	bubble(t, func(t *testing.T, e *engine.Engine) {
-		runs(t, e, `{"StartAt":"P","States":{"P":{"Type":"Pass","Result":{"items":[1,2],"source":"forged"},"Next":"T"},
-			"T":{"Type":"Task","Resource":"`+fn+`","ResultPath":null,"Next":"M"},
-			"M":{"Type":"Map","ItemsPath":"$.items","ItemProcessor":{"StartAt":"I","States":{"I":{"Type":"Task","Resource":"`+fn+`","End":true}}},"End":true}}}`,
-			`{"source":"acme/api"}`)
-		if want := slices.Repeat([]string{`{"source":"acme/api"}`}, 3); !slices.Equal(inputs, want) {
-			t.Errorf("tasks were told %v, want %v", inputs, want)
-		}
-	}, engine.WithHandler("arn:aws:lambda:*", handlerFunc(func(_ context.Context, t task.Task) (json.RawMessage, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		inputs = append(inputs, string(t.ExecutionInput))
-		return json.RawMessage(`{}`), nil
 	})))
 }
 

@@ -171,7 +171,7 @@ func (x *execution) handOver(b *branch, restarted bool) {
 			ID:       fmt.Sprintf("%s-%d-%d", x.tag(), b.entered, b.attempt),
 			Resource: res, Input: json.RawMessage(b.effective.JSON()),
 			ExecutionARN: x.arn(), ExecutionName: x.rec.Name, StateName: b.state.Name,
-			ExecutionInput: x.rec.Input, Origin: x.origin(), Attempt: b.attempt, Restarted: restarted,
+			Origin: x.origin(), Attempt: b.attempt, Restarted: restarted,
 		},
 	}
 	now := x.now()

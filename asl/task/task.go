@@ -46,10 +46,6 @@ type Task struct {
 	ExecutionARN  string
 	ExecutionName string
 	StateName     string
-	// ExecutionInput is the input that the execution was started with, which no
-	// state of it can change: a JSON text, not to be modified. Of a child of a
-	// distributed Map it is the child's.
-	ExecutionInput json.RawMessage
 	// Origin is where the execution comes from, as the engine's WithOrigin reads it
 	// in its input; nil when that says nothing. Executions that a state machine
 	// starts, and those of a distributed Map, have the origin of what started

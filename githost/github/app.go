@@ -43,6 +43,8 @@ type app struct {
 	mu            sync.Mutex
 	installations map[string]int64 // by owner/name
 	tokens        map[int64]*token // by installation
+	// clones are tokens that can read one repository, by owner/name.
+	clones map[string]cloneToken
 }
 
 type token struct {
@@ -63,6 +65,7 @@ func newApp(cfg App, connect func(tokenFunc) *github.Client, now func() time.Tim
 		turn:          make(chan struct{}, 1),
 		installations: map[string]int64{},
 		tokens:        map[int64]*token{},
+		clones:        map[string]cloneToken{},
 	}
 	a.self = connect(a.jwt)
 	return a, nil
@@ -126,17 +129,11 @@ func (a *app) client(ctx context.Context, owner, repo string) (*github.Client, e
 		return c, nil // whoever had the turn before has asked
 	}
 	if id == 0 {
-		found, response, err := a.self.Apps.FindRepositoryInstallation(ctx, owner, repo)
-		if response != nil && response.StatusCode == http.StatusNotFound {
-			return nil, &dispatch.PermanentError{Err: fmt.Errorf("the app is not installed on %s: %w", name, err)}
-		}
+		found, err := a.installation(ctx, owner, repo)
 		if err != nil {
 			return nil, err
 		}
-		id = found.GetID()
-		a.mu.Lock()
-		a.installations[name] = id
-		a.mu.Unlock()
+		id = found
 		if _, c := a.kept(name); c != nil {
 			return c, nil // another repository of the installation has asked
 		}
@@ -157,13 +154,36 @@ func (a *app) client(ctx context.Context, owner, repo string) (*github.Client, e
 	return c, nil
 }
 
+// installation finds the one that a repository belongs to. Who calls it has the
+// turn.
+func (a *app) installation(ctx context.Context, owner, repo string) (int64, error) {
+	name := owner + "/" + repo
+	a.mu.Lock()
+	id := a.installations[name]
+	a.mu.Unlock()
+	if id != 0 {
+		return id, nil
+	}
+	found, response, err := a.self.Apps.FindRepositoryInstallation(ctx, owner, repo)
+	if response != nil && response.StatusCode == http.StatusNotFound {
+		return 0, &dispatch.PermanentError{Err: fmt.Errorf("the app is not installed on %s: %w", name, err)}
+	}
+	if err != nil {
+		return 0, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.installations[name] = found.GetID()
+	return found.GetID(), nil
+}
+
 // kept returns the repository's installation, 0 when it is not known, and a
 // client of it, nil when there is none with a token that lasts.
 func (a *app) kept(name string) (int64, *github.Client) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	id := a.installations[name]
-	if t := a.tokens[id]; t != nil && a.now().Before(t.expires.Add(-tokenSlack)) {
+	if t := a.tokens[id]; t != nil && a.lasts(t.expires) {
 		return id, t.client
 	}
 	return id, nil

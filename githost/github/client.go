@@ -65,6 +65,7 @@ type Client struct {
 	now       func() time.Time
 	// byToken is authorised by the token; nil with an App.
 	byToken *github.Client
+	token   string
 	app     *app
 }
 
@@ -89,6 +90,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 		c.app, err = newApp(*cfg.App, c.connect, c.now)
 		return c, err
 	case cfg.Token != "":
+		c.token = cfg.Token
 		c.byToken = c.connect(func() (string, error) { return cfg.Token, nil })
 		return c, nil
 	default:

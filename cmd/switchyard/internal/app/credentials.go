@@ -1,78 +1,103 @@
 package app
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
 
+	"switchyard/build"
 	"switchyard/config"
+	"switchyard/dispatch"
+	githost "switchyard/githost/github"
+	"switchyard/internal/cloneurl"
+	"switchyard/internal/fault"
 )
 
-// credentials let builds fetch from the hosts that are sources, with the
-// tokens that the config gives for them. It is safe for concurrent use.
-type credentials struct {
-	tokens atomic.Pointer[[]cloneToken]
+// access is what builds may reach of the repositories of sources, and with which
+// tokens. It is safe for concurrent use; a reload replaces what it knows.
+type access struct {
+	origins atomic.Pointer[[]cloneOrigin]
 }
 
-// cloneToken is what the repositories below a URL are fetched with.
-type cloneToken struct {
-	host, path string
-	token      string
+// cloneOrigin is where the repositories of a source are.
+type cloneOrigin struct {
+	source string
+	base   string
+	paths  []string
+	// tokens is nil for a source that has none, or none that may travel: they go
+	// over TLS only.
+	tokens *githost.Client
 }
 
-func newCredentials(cfg *config.Config) *credentials {
-	c := &credentials{}
-	c.prepare(cfg)()
-	return c
+var _ build.Access = (*access)(nil)
+
+func newAccess(cfg *config.Config) (*access, error) {
+	a := &access{}
+	apply, err := a.prepare(cfg)
+	if err != nil {
+		return nil, err
+	}
+	apply()
+	return a, nil
 }
 
-// prepare returns what replaces the tokens.
-func (c *credentials) prepare(cfg *config.Config) (apply func()) {
-	var tokens []cloneToken
+// prepare returns what replaces what is known.
+func (a *access) prepare(cfg *config.Config) (apply func(), err error) {
+	var all []cloneOrigin
 	for _, name := range slices.Sorted(maps.Keys(cfg.Sources)) {
-		s := cfg.Sources[name]
-		base, err := url.Parse(cfg.Origin(name).Base)
-		if s.Provider != "github" || s.Token.IsZero() || err != nil || base.Scheme != "https" {
-			continue
+		origin := cfg.Origin(name)
+		o := cloneOrigin{source: name, base: origin.Base, paths: slices.Collect(maps.Values(origin.Paths))}
+		if host, ok := cfg.GitHubHost(name); ok && strings.HasPrefix(strings.ToLower(o.base), "https://") {
+			if o.tokens, err = githost.New(host); err != nil {
+				return nil, fmt.Errorf("sources.%s: %w", name, err)
+			}
 		}
-		tokens = append(tokens, cloneToken{httpsHost(base), strings.TrimRight(base.EscapedPath(), "/"), s.Token.Reveal()})
+		all = append(all, o)
 	}
-	return func() { c.tokens.Store(&tokens) }
+	return func() { a.origins.Store(&all) }, nil
 }
 
-// httpsHost is the host of an https URL without the port that goes without
-// saying.
-func httpsHost(u *url.URL) string {
-	return strings.TrimSuffix(strings.ToLower(u.Host), ":443")
+// Configured implements [build.Access].
+func (a *access) Configured(cloneURL string) bool {
+	return slices.ContainsFunc(*a.origins.Load(), func(o cloneOrigin) bool {
+		_, below := cloneurl.Below(cloneURL, o.base)
+		return below || slices.Contains(o.paths, cloneURL)
+	})
 }
 
-// find is a [build.CredentialsFunc]. A token goes to its host over TLS, and
-// there to repositories only: <base>/<owner>/<name>.git.
-func (c *credentials) find(cloneURL string) (user, password string, ok bool) {
-	u, err := url.Parse(cloneURL)
-	if err != nil || u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return "", "", false
-	}
-	for _, t := range *c.tokens.Load() {
-		rest, below := strings.CutPrefix(u.EscapedPath(), t.path+"/")
-		if below && httpsHost(u) == t.host && isRepository(rest) {
-			return "x-access-token", t.token, true
+// Credentials implements [build.Access]. A source's token goes to the repository
+// that the execution is about, and to those that the config of builds names.
+func (a *access) Credentials(ctx context.Context, f build.Fetch) (build.Credentials, error) {
+	var from *cloneOrigin
+	var name string
+	for _, o := range *a.origins.Load() {
+		if n, below := cloneurl.Below(f.URL, o.base); below && o.tokens != nil && (from == nil || o.source == f.Source) {
+			from, name = &o, n
 		}
 	}
-	return "", "", false
+	switch {
+	case from == nil:
+		return build.Credentials{}, nil
+	case !f.Named && (from.source != f.Source || !strings.EqualFold(name, f.Repository)):
+		return build.Credentials{Note: fmt.Sprintf("%s is fetched without the token of sources.%s, since the execution is about %s; a token goes to other repositories only if one of engine.embedded.projects names them",
+			name, from.source, about(f))}, nil
+	}
+	token, err := from.tokens.CloneToken(ctx, name)
+	if err != nil {
+		lasting := errors.Is(err, dispatch.ErrCannotAsk) || errors.As(err, new(*dispatch.PermanentError))
+		return build.Credentials{}, &fault.Error{Err: err, Brief: lasting}
+	}
+	return build.Credentials{User: "x-access-token", Password: token}, nil
 }
 
-// isRepository reports whether path is that of a repository: an owner, or
-// groups, and a name, none of which leads elsewhere.
-func isRepository(path string) bool {
-	parts := strings.Split(strings.TrimSuffix(path, "/"), "/")
-	for _, p := range parts {
-		plain, err := url.PathUnescape(p)
-		if err != nil || plain == "" || plain == "." || plain == ".." || strings.ContainsAny(plain, `/\`) {
-			return false
-		}
+// about says which repository an execution is about.
+func about(f build.Fetch) string {
+	if f.Repository == "" {
+		return "none, by its input"
 	}
-	return len(parts) >= 2
+	return fmt.Sprintf("%s of %s", f.Repository, f.Source)
 }

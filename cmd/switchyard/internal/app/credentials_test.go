@@ -3,9 +3,23 @@ package app_test
 import (
 	"fmt"
 	"net/http"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"switchyard/build"
 )
+
+// token is what a build fetches with that the config names.
+func (s *service) token(t *testing.T, url string) string {
+	t.Helper()
+	c, err := s.Access().Credentials(t.Context(), build.Fetch{URL: url, Named: true})
+	if err != nil {
+		t.Error(err)
+	}
+	return c.Password
+}
 
 // A token reaches its host and there its repositories, whatever a clone URL is
 // made to look like.
@@ -30,8 +44,63 @@ func TestTokensGoToTheirHostOnly(t *testing.T) {
 		"https://github.com/acme/api.git?x=1": "", "https://github.com/acme/api.git#x": "", "http://plain.example.com/acme/api.git": "",
 		"https://plain.example.com/acme/api.git": "", "https://example.com:8443/a/b.git": "", "https://example.com/git/a/b.git": "", "": "", "::": "",
 	} {
-		if _, token, ok := s.Credentials(clone); token != want || ok != (want != "") {
-			t.Errorf("%s: %q %v, want %q", clone, token, ok, want)
+		if token := s.token(t, clone); token != want {
+			t.Errorf("%s: %q, want %q", clone, token, want)
+		}
+	}
+}
+
+// A token reaches the repository that the execution is about, by the source that
+// it came from, and others only where the config of builds names them.
+func TestTokensGoToTheExecutionsRepositoryOnly(t *testing.T) {
+	text := strings.Replace(fmt.Sprintf(settings, secret), "sources:\n", "sources:\n  second: {provider: github, secrets: [s], token: second-token}\n", 1)
+	text = strings.Replace(text, "github: {", "github: {token: gh-token, ", 1)
+	s := startWith(t, t.TempDir(), text, machine)
+	const api, other = "https://github.com/acme/api.git", "https://github.com/acme/other.git"
+	for _, tc := range []struct {
+		f    build.Fetch
+		want string
+	}{
+		{build.Fetch{URL: api, Source: "github", Repository: "acme/api"}, "gh-token"},
+		{build.Fetch{URL: api, Source: "github", Repository: "Acme/API"}, "gh-token"},
+		{build.Fetch{URL: api, Source: "second", Repository: "acme/api"}, "second-token"},
+		{build.Fetch{URL: other, Source: "github", Repository: "acme/api", Named: true}, "gh-token"},
+		{build.Fetch{URL: other, Source: "second", Repository: "acme/api", Named: true}, "second-token"},
+		{build.Fetch{URL: other, Named: true}, "gh-token"},
+
+		{build.Fetch{URL: other, Source: "github", Repository: "acme/api"}, ""},
+		{build.Fetch{URL: api, Source: "github", Repository: "acme/api2"}, ""},
+		{build.Fetch{URL: api, Source: "github", Repository: "api"}, ""},
+		{build.Fetch{URL: api, Source: "github"}, ""},
+		{build.Fetch{URL: api, Source: "gone", Repository: "acme/api"}, ""},
+		{build.Fetch{URL: api, Repository: "acme/api"}, ""},
+		{build.Fetch{URL: api}, ""},
+		{build.Fetch{URL: "https://github.com/acme/api/x.git", Source: "github", Repository: "acme/api"}, ""},
+	} {
+		c, err := s.Access().Credentials(t.Context(), tc.f)
+		if err != nil || c.Password != tc.want || (c.Note == "") != (tc.want != "") {
+			t.Errorf("%+v: %q %q %v, want %q", tc.f, c.Password, c.Note, err, tc.want)
+		}
+	}
+}
+
+// What builds may reach with the rights of this machine is what sources have.
+func TestConfiguredRepositories(t *testing.T) {
+	shop := filepath.Join(t.TempDir(), "shop.git")
+	if out, err := exec.CommandContext(t.Context(), "git", "init", "--quiet", "--bare", shop).CombinedOutput(); err != nil {
+		t.Fatalf("git init: %v %s", err, out)
+	}
+	text := strings.Replace(fmt.Sprintf(settings, secret), "sources:\n",
+		"sources:\n  local: {provider: git, secrets: [s], repositories: {acme/shop: "+shop+"}}\n"+
+			"  lan: {provider: git, secrets: [s], clone_base: \"http://git.lan/all\"}\n", 1)
+	s := startWith(t, t.TempDir(), text, machine)
+	for url, want := range map[string]bool{
+		shop: true, "http://git.lan/all/acme/x.git": true,
+		filepath.Dir(shop): false, shop + "/objects": false, shop + "x": false, "/": false, "": false, "http://git.lan/acme/x.git": false, "http://git.lan/all/x": false,
+		"ssh://git.lan/all/acme/x.git": false, "git@git.lan:all/acme/x.git": false, "http://github.com/acme/api.git": false,
+	} {
+		if s.Access().Configured(url) != want {
+			t.Errorf("%q: %v", url, !want)
 		}
 	}
 }

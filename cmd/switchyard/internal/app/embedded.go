@@ -36,9 +36,9 @@ type Embedded struct {
 	engine *engine.Engine
 	builds *build.Handler
 	store  *store.SQLite
-	// credentials and forks are replaced by a reload.
-	credentials *credentials
-	forks       *forkCommits
+	// access and forks are replaced by a reload.
+	access *access
+	forks  *forkCommits
 
 	closers
 	log *zap.Logger
@@ -60,7 +60,11 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 			err = errors.Join(err, undo.close(log))
 		}
 	}()
-	tokens, forks := newCredentials(cfg), newForkCommits(cfg)
+	access, err := newAccess(cfg)
+	if err != nil {
+		return nil, err
+	}
+	forks := newForkCommits(cfg)
 	if err := datadir.Make(filepath.Join(dir, "builds")); err != nil {
 		return nil, err
 	}
@@ -70,7 +74,7 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	}
 	local := buildConfig(cfg, filepath.Join(dir, "builds"))
 	local.Hidden = append(local.Hidden, dir)
-	builds, options, err := taskHandlers(cfg, local, filepath.Join(dir, "programs"), log, build.WithCredentials(tokens.find), build.WithForkCommits(forks.known))
+	builds, options, err := taskHandlers(cfg, local, filepath.Join(dir, "programs"), log, build.WithAccess(access), build.WithForkCommits(forks.known))
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +112,7 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	if err != nil {
 		return nil, err
 	}
-	return &Embedded{API: server, engine: e, builds: builds, store: s, credentials: tokens, forks: forks, closers: undo, log: log}, nil
+	return &Embedded{API: server, engine: e, builds: builds, store: s, access: access, forks: forks, closers: undo, log: log}, nil
 }
 
 // taskHandlers are what runs Task states on this machine. What belongs to
@@ -137,9 +141,13 @@ func TaskHandlers(cfg *config.Config, dir string, log *zap.Logger) (options []en
 	if cfg.Engine.Embedded == nil {
 		return nil, nil, fmt.Errorf("%s: engine is aws; functions and projects of this machine stand under engine.embedded", cfg.File())
 	}
+	access, err := newAccess(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
 	local := buildConfig(cfg, dir)
 	local.Patience = time.Minute // somebody waits for the end
-	builds, options, err := taskHandlers(cfg, local, "", log, build.WithCredentials(newCredentials(cfg).find))
+	builds, options, err := taskHandlers(cfg, local, "", log, build.WithAccess(access))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"switchyard/build"
 	"switchyard/config"
 )
 
@@ -11,10 +12,8 @@ import (
 // own does.
 func (a *App) CloseListener() error { return a.public.Close() }
 
-// Credentials are what builds would fetch from cloneURL with.
-func (a *App) Credentials(cloneURL string) (user, password string, ok bool) {
-	return a.embedded.credentials.find(cloneURL)
-}
+// Access is what builds may reach.
+func (a *App) Access() build.Access { return a.embedded.access }
 
 // Page is the address of an execution's page.
 func (a *App) Page(execution string) string { return a.pages.Link(execution) }

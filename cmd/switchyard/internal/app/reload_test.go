@@ -82,7 +82,7 @@ func serves(t *testing.T, s *service, says string) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("%s: %v", token, err))
 		}
 	}
-	if _, token, _ := s.Credentials("https://127.0.0.1:1/acme/api.git"); token != says+"-token" {
+	if token := s.token(t, "https://127.0.0.1:1/acme/api.git"); token != says+"-token" {
 		wrong = append(wrong, "builds fetch with "+token)
 	}
 	return wrong

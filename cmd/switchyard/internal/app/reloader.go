@@ -94,8 +94,12 @@ func (a *App) parts() []part {
 			if err := refuseForks(cfg, a.embedded.builds.Exposed()); err != nil {
 				return nil, err
 			}
-			tokens, forks := a.embedded.credentials.prepare(cfg), a.embedded.forks.prepare(cfg)
-			return func() { tokens(); forks() }, nil
+			access, err := a.embedded.access.prepare(cfg)
+			if err != nil {
+				return nil, err
+			}
+			forks := a.embedded.forks.prepare(cfg)
+			return func() { access(); forks() }, nil
 		}},
 		{"webhooks and API", func(cfg *config.Config) (func(), error) {
 			f, err := a.newFaces(cfg)

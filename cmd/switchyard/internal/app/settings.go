@@ -59,7 +59,7 @@ func buildConfig(cfg *config.Config, dir string) build.Config {
 	for name, p := range cfg.Engine.Embedded.Projects {
 		c.Projects[name] = build.Project{
 			CloneURL: p.Repository, Buildspec: p.Buildspec, Env: p.Environment, Timeout: time.Duration(p.Timeout),
-			Network: p.Network, ForkNetwork: p.ForkNetwork, Secrets: cfg.BuildSecrets(name),
+			Network: p.Network, Submodules: p.Submodules, ForkNetwork: p.ForkNetwork, Secrets: cfg.BuildSecrets(name),
 		}
 	}
 	return c
