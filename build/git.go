@@ -112,7 +112,12 @@ func (g git) output(ctx context.Context, dir string, args ...string) (string, er
 	for _, c := range conf {
 		full = append(full, "-c", c)
 	}
-	stdout, stderr, err := g.run(ctx, dir, append(full, args...), env.list())
+	program := []string{"git"}
+	if args[0] == "checkout" {
+		// What modes files have is not to depend on how the service is started.
+		program = []string{"/bin/sh", "-c", `umask 022 && exec git "$@"`, "git"}
+	}
+	stdout, stderr, err := g.run(ctx, dir, slices.Concat(program, full, args), env.list())
 	if err != nil {
 		return "", g.failure(ctx, args[0], stderr, err)
 	}
@@ -171,7 +176,7 @@ func (g git) run(ctx context.Context, dir string, args, env []string) (stdout, s
 			return "", "", err
 		}
 	}
-	cmd := exec.Command("git", args...) //nolint:noctx // the group ends it with ctx, children too
+	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // the group ends it with ctx, children too
 	cmd.Dir, cmd.Env = dir, env
 	cmd.Stdout, cmd.Stderr = files[0], files[1]
 	runErr := g.group.Run(ctx, cmd)

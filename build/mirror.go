@@ -116,6 +116,9 @@ func (s *session) fetch(ctx context.Context, g git, rm remote, v version, named 
 // ensure makes the mirror hold the commit.
 func (s *source) ensure(ctx context.Context, g git, note func(string, ...any)) error {
 	m := s.mirror
+	if err := m.reset(s.format); err != nil {
+		return err
+	}
 	// What a short ID means now may have changed since the last fetch.
 	if s.short == "" && s.find(ctx, g, m.dir) == nil {
 		return nil
@@ -263,6 +266,46 @@ func (m *mirror) init(ctx context.Context, g git, dir, format string) error {
 	}
 	_, err := g.output(ctx, "", "init", "--quiet", "--bare", "--template=", "--object-format="+format, dir)
 	return err
+}
+
+// foreign is what has no place in a mirror and would change what git does with
+// it: programs that git runs, other objects, other histories.
+var foreign = []string{
+	"hooks", "commondir", "config.worktree", "worktrees", "shallow", "info/grafts", "info/attributes", "refs/replace",
+	"objects/info/alternates", "objects/info/http-alternates",
+}
+
+// reset makes the configuration of a mirror what it was made with, and takes out
+// what is foreign. A build without isolation can write to mirrors.
+func (m *mirror) reset(format string) error {
+	if info, err := os.Stat(m.dir); err != nil || !info.IsDir() {
+		return nil //nolint:nilerr // there is none yet, or something else that is set aside
+	}
+	for _, name := range foreign {
+		if err := os.RemoveAll(filepath.Join(m.dir, name)); err != nil {
+			return err
+		}
+	}
+	config, version, extensions := filepath.Join(m.dir, "config"), 0, ""
+	if format != "sha1" {
+		version, extensions = 1, "[extensions]\n\tobjectformat = "+format+"\n"
+	}
+	want := fmt.Sprintf("[core]\n\trepositoryformatversion = %d\n\tfilemode = true\n\tbare = true\n%s", version, extensions)
+	if is, err := os.ReadFile(config); err == nil && string(is) == want {
+		return nil
+	}
+	f, err := os.CreateTemp(m.dir, "config-")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(want)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), config)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
 
 // place gives a repository the mirror's name.
