@@ -259,3 +259,12 @@ func skipOnLaptop(t *testing.T, format string, args ...any) {
 	}
 	t.Skipf(format, args...)
 }
+
+// What should have been a URL may hold a password, and its error is shown.
+func TestBadCloneURLsAreNotRepeatedWhole(t *testing.T) {
+	for _, raw := range []string{"https//user:hunter2@host/x", "user:hunter2@host@x/\n", "https://user:hunter2@host/\x01", "https://user:hunter2@/x", "https://user:hunter2@ho st/%zz"} {
+		if _, err := parseRemote(raw); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: %v", raw, err)
+		}
+	}
+}

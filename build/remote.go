@@ -41,7 +41,7 @@ func parseRemote(raw string) (remote, error) {
 	case raw == "":
 		return remote{}, errors.New("clone URL is empty")
 	case hasControl(raw):
-		return remote{}, fmt.Errorf("clone URL %q has a control character", redact(raw))
+		return remote{}, fmt.Errorf("clone URL %q has a control character", withoutUser(raw))
 	case raw[0] == '-':
 		return remote{}, fmt.Errorf("clone URL %q begins with -", raw)
 	case filepath.IsAbs(raw):
@@ -54,7 +54,7 @@ func parseRemote(raw string) (remote, error) {
 		}
 		return remote{url: raw, scheme: "ssh"}, nil
 	}
-	return remote{}, fmt.Errorf("clone URL %q is neither a URL, host:path nor an absolute path", raw)
+	return remote{}, fmt.Errorf("clone URL %q is neither a URL, host:path nor an absolute path", withoutUser(raw))
 }
 
 // CheckCloneURL refuses what no build can fetch from.
@@ -197,4 +197,13 @@ func (h *Handler) permit(rm remote, named bool) error {
 		"http": "builds fetch without TLS",
 	}[rm.scheme]
 	return fmt.Errorf("clone URL %s: %s only where the config names it: as the repository of a project under engine.embedded.projects or, but for SSH, of a source", redact(rm.url), what)
+}
+
+// withoutUser is a text that should have been a URL, without what may be a
+// password in it.
+func withoutUser(text string) string {
+	if at := strings.LastIndexByte(text, '@'); at >= 0 {
+		return "…" + text[at:]
+	}
+	return text
 }

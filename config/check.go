@@ -295,7 +295,7 @@ func (d *decoder) failRouter(problem error) {
 	for at != "" && !d.has(at) {
 		at = at[:max(0, strings.LastIndexAny(at, ".["))]
 	}
-	d.fail(d.place(at), "", "%s", problem.Error())
+	d.fail(d.place(at), "", "%s", d.asWritten(at, problem.Error()))
 }
 
 func (d *decoder) checkRouteSources(at string, sources []string, c *Config) {
@@ -340,6 +340,9 @@ func (d *decoder) checkURL(at, text string) {
 	}
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		if strings.Contains(text, "@") {
+			text = "…" + text[strings.LastIndexByte(text, '@'):] // it may have a password
+		}
 		d.failValue(at, "%q is not an http or https URL", text)
 		return
 	}

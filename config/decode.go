@@ -36,6 +36,10 @@ type decoder struct {
 	// unresolved holds the paths of values whose reference is not set, when
 	// offline; checks on their content make no sense.
 	unresolved map[string]bool
+	// expanded are the texts with references that were filled in, by path, and
+	// written what stands in the file: errors show that. What a variable holds may
+	// be a secret that was put in the wrong place.
+	expanded, written map[string]string
 	// variables are those that are named, and whether a secret does.
 	variables map[string]bool
 	read      *files
@@ -48,6 +52,7 @@ func newDecoder(name string, read *files, env Env, offline bool) *decoder {
 	return &decoder{
 		name: name, read: read, env: env, offline: offline,
 		anchors: map[string]ast.Node{}, places: map[string]*token.Position{}, unresolved: map[string]bool{}, variables: map[string]bool{},
+		expanded: map[string]string{}, written: map[string]string{},
 	}
 }
 

@@ -21,7 +21,9 @@ const (
 
 var (
 	reference = regexp.MustCompile(`\$\{[^{}\n]*\}`)
-	unhide    = strings.NewReplacer(hiddenOpen, "{", hiddenClose, "}")
+	// quotedText is what the parser repeats of the file, which has secrets.
+	quotedText = regexp.MustCompile(":? *(\".{3,}\"|'.{3,}'|`.{3,}`)")
+	unhide     = strings.NewReplacer(hiddenOpen, "{", hiddenClose, "}")
 )
 
 func hide(data []byte) []byte {
@@ -54,9 +56,9 @@ func (d *decoder) parse(data []byte) ast.Node {
 	if err != nil {
 		var at yaml.Error
 		if errors.As(err, &at) && at.GetToken() != nil {
-			d.fail(at.GetToken().Position, "", "no valid YAML: %s", unhide.Replace(at.GetMessage()))
+			d.fail(at.GetToken().Position, "", "no valid YAML: %s", quotedText.ReplaceAllString(unhide.Replace(at.GetMessage()), ""))
 		} else {
-			d.fail(nil, "", "no valid YAML: %v", err)
+			d.fail(nil, "", "no valid YAML")
 		}
 		return nil
 	}

@@ -11,11 +11,20 @@ import (
 
 // fail records an error at a place in the file; nil means the whole file.
 func (d *decoder) fail(at *token.Position, path, format string, args ...any) {
-	e := &Error{File: d.name, Path: path, Message: fmt.Sprintf(format, args...)}
+	e := &Error{File: d.name, Path: path, Message: d.asWritten(path, fmt.Sprintf(format, args...))}
 	if at != nil {
 		e.Line, e.Column = at.Line, at.Column
 	}
 	d.failed = append(d.failed, e)
+}
+
+// asWritten is a message about the value of path with the value's references as
+// they stand in the file.
+func (d *decoder) asWritten(path, message string) string {
+	if whole, ok := d.expanded[path]; ok {
+		return strings.ReplaceAll(message, strconv.Quote(whole), strconv.Quote(d.written[path]))
+	}
+	return message
 }
 
 // failValue records an error at the value of path, or, where the file has

@@ -18,10 +18,14 @@ var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 func (d *decoder) expand(text, path, otherwise string, secret bool) (string, bool) {
 	var b strings.Builder
 	ok := true
+	written := text
 	for {
 		before, rest, found := strings.Cut(text, "${")
 		if !found {
 			b.WriteString(text)
+			if whole := b.String(); whole != written {
+				d.expanded[path], d.written[path] = whole, written
+			}
 			return b.String(), ok
 		}
 		if plain, escaped := strings.CutSuffix(before, "$"); escaped {

@@ -36,8 +36,11 @@ type Config struct {
 
 // Endpoint is a function behind a URL. It is safe for concurrent use.
 type Endpoint struct {
-	cfg    Config
-	url    *url.URL
+	cfg Config
+	url *url.URL
+	// host is the URL without path and query, which may be secret: that of an
+	// incoming webhook is. Errors, which everybody sees, have this.
+	host   string
 	client nethttp.Client
 }
 
@@ -53,15 +56,15 @@ func New(cfg Config) (*Endpoint, error) {
 		return nil, errors.New("http: URL must be http:// or https:// with a host")
 	}
 	if u.User != nil {
-		return nil, fmt.Errorf("http %s: put credentials in Headers, not in the URL", u.Redacted())
+		return nil, fmt.Errorf("http %s://%s: put credentials in Headers, not in the URL", u.Scheme, u.Host)
 	}
 	if cfg.Timeout < 0 {
-		return nil, fmt.Errorf("http %s: Timeout must not be negative", u)
+		return nil, fmt.Errorf("http %s://%s: Timeout must not be negative", u.Scheme, u.Host)
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 15 * time.Minute
 	}
-	e := &Endpoint{cfg: cfg, url: u}
+	e := &Endpoint{cfg: cfg, url: u, host: u.Scheme + "://" + u.Host}
 	e.client.CheckRedirect = func(req *nethttp.Request, via []*nethttp.Request) error {
 		// The headers may hold a secret that is for this host alone.
 		if req.URL.Host != u.Host || req.URL.Scheme != u.Scheme {
@@ -95,7 +98,7 @@ func (e *Endpoint) call(ctx context.Context, t task.Task, payload json.RawMessag
 	defer cancel()
 	req, err := nethttp.NewRequestWithContext(timed, nethttp.MethodPost, e.url.String(), bytes.NewReader(payload))
 	if err != nil {
-		return nil, fmt.Errorf("call %s: %w", e.url, err)
+		return nil, fmt.Errorf("call %s: %w", e.host, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
@@ -122,15 +125,19 @@ func (e *Endpoint) call(ctx context.Context, t task.Task, payload json.RawMessag
 
 // unreachable words the failure of a call that got no answer.
 func (e *Endpoint) unreachable(ctx, timed context.Context, err error) error {
+	var whole *url.Error
+	if errors.As(err, &whole) {
+		err = whole.Err // without the URL
+	}
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case isDial(err) && fault.Of(err) != nil:
-		return fmt.Errorf("call %s: %w", e.url, err) // no call was made: this machine could not
+		return fmt.Errorf("call %s: %w", e.host, err) // no call was made: this machine could not
 	case timed.Err() != nil:
 		return lambda.NewError(lambda.TypeTimedOut, fmt.Sprintf("Task timed out after %.2f seconds", e.cfg.Timeout.Seconds()))
 	}
-	return lambda.NewError(lambda.TypeUnavailable, err.Error())
+	return lambda.NewError(lambda.TypeUnavailable, fmt.Sprintf("call %s: %v", e.host, err))
 }
 
 func isDial(err error) bool {
@@ -143,7 +150,7 @@ func (e *Endpoint) refused(resp *nethttp.Response, body []byte) error {
 	if reported := lambda.Reported(body); reported != nil {
 		return reported
 	}
-	message := fmt.Sprintf("%s answered %s", e.url, resp.Status)
+	message := fmt.Sprintf("%s answered %s", e.host, resp.Status)
 	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if text := strings.TrimSpace(string(body)); err == nil && text != "" && (kind == "text/plain" || kind == "application/json") {
 		message += ": " + strings.ToValidUTF8(text[:min(len(text), 2000)], "\uFFFD")

@@ -165,3 +165,35 @@ func TestNoDescriptorsLeftIsWaitedFor(t *testing.T) {
 		t.Errorf("got %s, %v after %d calls", out, err, calls.Load())
 	}
 }
+
+// The URL of an incoming webhook is its secret, and errors are shown on pages.
+func TestErrorsDoNotShowTheURL(t *testing.T) {
+	srv := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		if r.URL.Query().Get("go") != "" {
+			nethttp.Redirect(w, r, "/services/hunter2/again?token=hunter3", nethttp.StatusFound)
+			return
+		}
+		w.WriteHeader(nethttp.StatusTeapot)
+	}))
+	invoke := func(query string) error {
+		t.Helper()
+		e, err := http.New(http.Config{URL: srv.URL + "/services/hunter2?token=hunter3" + query})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = e.Invoke(t.Context(), aTask, nil)
+		return err
+	}
+	errs := []error{invoke(""), invoke("&go=1")}
+	srv.Close()
+	errs = append(errs, invoke(""))
+	for _, cfg := range []http.Config{{URL: "https://user:hunter2@host/hunter3"}, {URL: "https://host/hunter2", Timeout: -1}, {URL: "gopher://host/hunter2"}, {URL: "https://host/%zzhunter2"}} {
+		_, err := http.New(cfg)
+		errs = append(errs, err)
+	}
+	for i, err := range errs {
+		if err == nil || strings.Contains(err.Error(), "hunter") || i < 3 && !strings.Contains(err.Error(), srv.URL) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+}
