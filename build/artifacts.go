@@ -18,12 +18,11 @@ import (
 	"switchyard/internal/fault"
 )
 
-// maxArtifactFiles bounds the files that one build keeps.
-const maxArtifactFiles = 100_000
-
 // keeper copies files of a build into the artifact directory. Both sides are
 // confined: no link, name or pattern leads out of the source directory or
 // into another place than the build's own.
+//
+// What it copies is beside the artifacts, in partial/, until it is whole.
 type keeper struct {
 	s    *session
 	src  *os.Root
@@ -32,34 +31,75 @@ type keeper struct {
 	left int
 	// vars are the variables as the last phase left them.
 	vars map[string]string
+	// final is where what is in dst will be.
+	final string
 }
 
+// partialDir is where the artifacts of a build are until they are whole.
+const partialDir = "partial"
+
 // keepArtifacts keeps what artifacts, secondary-artifacts and reports name.
+// Artifacts are kept all or none; reports also without them.
 func (s *session) keepArtifacts(ctx context.Context) error {
-	dir := filepath.Join(s.h.cfg.DataDir, "artifacts", pathName(s.t.ExecutionName), pathName(s.t.ID))
-	if err := removeAll(dir); err != nil {
+	final := filepath.Join(s.h.cfg.DataDir, "artifacts", pathName(s.t.ExecutionName), pathName(s.t.ID))
+	if err := removeAll(final); err != nil {
 		return err
 	}
 	wanted := s.req.artifacts && (s.spec.artifacts != nil || s.spec.secondary != nil)
 	if !wanted && s.spec.reports == nil {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	partial := filepath.Join(s.h.cfg.DataDir, partialDir, workName(s.t))
+	if err := removeAll(partial); err != nil {
 		return err
 	}
-	k := &keeper{s: s, room: s.h.cfg.MaxArtifactBytes, left: maxArtifactFiles, vars: s.savedVariables()}
+	if err := os.MkdirAll(partial, 0o700); err != nil {
+		return err
+	}
+	k := &keeper{s: s, room: s.h.cfg.MaxArtifactBytes, left: s.h.cfg.MaxArtifactFiles, vars: s.savedVariables(), final: final}
+	err := k.keepAll(ctx, wanted)
+	if err != nil {
+		s.res.Artifacts, s.res.SecondaryArtifacts = artifactResult{}, []artifactResult{}
+	}
+	return errors.Join(err, removeAll(partial))
+}
+
+// keepAll copies everything, and puts it to where it belongs.
+func (k *keeper) keepAll(ctx context.Context, wanted bool) error {
+	s := k.s
+	partial := filepath.Join(s.h.cfg.DataDir, partialDir, workName(s.t))
 	var err error
 	if k.src, err = os.OpenRoot(s.src); err != nil {
 		return err
 	}
 	defer k.src.Close()
-	if k.dst, err = os.OpenRoot(dir); err != nil {
+	if k.dst, err = os.OpenRoot(partial); err != nil {
 		return err
 	}
 	defer k.dst.Close()
+	if err := k.reports(ctx); err != nil {
+		return err
+	}
+	var keepErr error
+	if wanted {
+		if keepErr = k.artifacts(ctx); keepErr != nil {
+			if err := errors.Join(k.dst.RemoveAll("artifacts"), k.dst.RemoveAll("secondary")); err != nil {
+				return errors.Join(keepErr, err)
+			}
+		}
+	}
+	if entries, err := fs.ReadDir(k.dst.FS(), "."); err != nil || len(entries) == 0 {
+		return errors.Join(keepErr, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(k.final), 0o700); err != nil {
+		return errors.Join(keepErr, err)
+	}
+	return errors.Join(keepErr, os.Rename(partial, k.final))
+}
 
-	var errs []error
-	for _, r := range s.spec.reports {
+// reports keeps the reports. The error is a fault of the machine.
+func (k *keeper) reports(ctx context.Context) error {
+	for _, r := range k.s.spec.reports {
 		// A report group may be an ARN or have slashes.
 		group := strings.Map(func(c rune) rune {
 			if c == '/' || c == ':' {
@@ -73,28 +113,34 @@ func (s *session) keepArtifacts(ctx context.Context) error {
 		}
 		if err != nil {
 			// As in CodeBuild, a report that is missing does not fail a build.
-			s.log.note("report %s: %v", r.id, err)
+			k.s.log.note("report %s: %v", r.id, err)
+			if err := k.dst.RemoveAll(path.Join("reports", group)); err != nil {
+				return err
+			}
 			continue
 		}
-		s.log.note("report %s: kept %d files", r.id, n)
-		s.res.ReportArns = append(s.res.ReportArns, strings.Replace(s.res.Arn, ":build/", ":report/"+group+"/", 1))
+		k.s.log.note("report %s: kept %d files", r.id, n)
+		k.s.res.ReportArns = append(k.s.res.ReportArns, strings.Replace(k.s.res.Arn, ":build/", ":report/"+group+"/", 1))
 	}
-	if wanted && s.spec.artifacts != nil {
-		loc, err := k.artifact(ctx, *s.spec.artifacts, "artifacts")
-		s.res.Artifacts = artifactResult{Location: loc}
+	return nil
+}
+
+func (k *keeper) artifacts(ctx context.Context) error {
+	var errs []error
+	if a := k.s.spec.artifacts; a != nil {
+		loc, err := k.artifact(ctx, *a, "artifacts")
+		k.s.res.Artifacts = artifactResult{Location: loc}
 		errs = append(errs, err)
 	}
-	if wanted {
-		for _, a := range s.spec.secondary {
-			loc, err := k.artifact(ctx, a, path.Join("secondary", pathName(a.id)))
-			s.res.SecondaryArtifacts = append(s.res.SecondaryArtifacts, artifactResult{ArtifactIdentifier: a.id, Location: loc})
-			errs = append(errs, err)
-		}
+	for _, a := range k.s.spec.secondary {
+		loc, err := k.artifact(ctx, a, path.Join("secondary", pathName(a.id)))
+		k.s.res.SecondaryArtifacts = append(k.s.res.SecondaryArtifacts, artifactResult{ArtifactIdentifier: a.id, Location: loc})
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// artifact keeps one artifact below dir and returns where it is.
+// artifact keeps one artifact below dir and returns where it will be.
 func (k *keeper) artifact(ctx context.Context, a artifactSpec, dir string) (location string, err error) {
 	if a.name != "" {
 		name, err := k.s.expand(ctx, a.name)
@@ -110,7 +156,7 @@ func (k *keeper) artifact(ctx context.Context, a artifactSpec, dir string) (loca
 	if err != nil {
 		return "", err
 	}
-	location = filepath.Join(k.dst.Name(), dir)
+	location = filepath.Join(k.final, dir)
 	k.s.log.note("kept %d files in %s", n, location)
 	return location, nil
 }
@@ -156,7 +202,7 @@ func (k *keeper) keep(ctx context.Context, a artifactSpec, dir string) (int, err
 				to = path.Base(rel)
 			}
 			to = path.Join(dir, to)
-			ok, err := k.copy(name, to)
+			ok, err := k.copy(ctx, name, to)
 			if ok {
 				kept[to] = true
 			}
@@ -228,29 +274,33 @@ func (k *keeper) bases(base string) ([]string, error) {
 	return dirs, nil
 }
 
-// copy keeps one file. What is no file, or leads out of the source directory,
-// is left out with a note.
-func (k *keeper) copy(from, to string) (bool, error) {
-	// Without O_NONBLOCK the open of a named pipe would wait for a writer.
-	in, err := k.src.OpenFile(from, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if fault.Of(err) != nil {
-		return false, err
+// copy keeps one file. What is no file of the build, or leads out of the source
+// directory, is left out with a note. The build may still run something that
+// changes files meanwhile: what is looked at decides what is opened, and what was
+// opened decides what is copied.
+func (k *keeper) copy(ctx context.Context, from, to string) (bool, error) {
+	info, err := k.src.Stat(from)
+	if err == nil {
+		err = mayKeep(info)
 	}
 	if err != nil {
-		k.s.log.note("%s is not kept: %v", from, err)
-		return false, nil
+		return k.leaveOut(from, err)
+	}
+	// Without O_NONBLOCK the open of a named pipe would wait for a writer.
+	in, err := k.src.OpenFile(from, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return k.leaveOut(from, err)
 	}
 	defer in.Close()
-	info, err := in.Stat()
+	if info, err = in.Stat(); err == nil {
+		err = mayKeep(info)
+	}
 	if err != nil {
-		return false, err
+		return k.leaveOut(from, err)
 	}
-	if !info.Mode().IsRegular() {
-		k.s.log.note("%s is not kept: not a regular file", from)
-		return false, nil
-	}
+	cfg := &k.s.h.cfg
 	if k.left--; k.left < 0 {
-		return false, fmt.Errorf("more than %d files", maxArtifactFiles)
+		return false, &limitError{fmt.Sprintf("the build's artifacts are more than the %d files they may be (engine.embedded.builds.artifact_files)", cfg.MaxArtifactFiles)}
 	}
 	if err := k.dst.MkdirAll(path.Dir(to), 0o700); err != nil {
 		return false, err
@@ -259,12 +309,64 @@ func (k *keeper) copy(from, to string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	n, err := io.Copy(out, io.LimitReader(in, k.room+1))
+	n, err := k.fill(ctx, out, in)
 	k.room -= n
 	if k.room < 0 {
-		err = errors.Join(err, fmt.Errorf("the build's artifacts are larger than the limit of %d bytes", k.s.h.cfg.MaxArtifactBytes))
+		err = errors.Join(err, &limitError{fmt.Sprintf("the build's artifacts are larger than the %s they may take (engine.embedded.builds.artifacts)", sizeText(cfg.MaxArtifactBytes))})
 	}
 	return err == nil, errors.Join(err, out.Close())
+}
+
+// copyAtOnce is how much is copied before ctx is looked at again, in bytes.
+const copyAtOnce = 8 << 20
+
+// fill copies at most one byte more than there is room for.
+func (k *keeper) fill(ctx context.Context, out io.Writer, in io.Reader) (n int64, err error) {
+	for n <= k.room {
+		if err := context.Cause(ctx); err != nil {
+			return n, err
+		}
+		part, err := io.CopyN(out, in, min(copyAtOnce, k.room+1-n))
+		n += part
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (k *keeper) leaveOut(name string, err error) (bool, error) {
+	if fault.Of(err) != nil {
+		return false, err
+	}
+	k.s.log.note("%s is not kept: %v", name, err)
+	return false, nil
+}
+
+// mayKeep says why something in the source directory is no artifact.
+func mayKeep(info fs.FileInfo) error {
+	switch mode := info.Mode(); {
+	case mode.IsRegular():
+	case mode.IsDir():
+		return errors.New("it is a link to a directory")
+	case mode&fs.ModeNamedPipe != 0:
+		return errors.New("it is a named pipe, not a file")
+	case mode&fs.ModeSocket != 0:
+		return errors.New("it is a socket, not a file")
+	case mode&fs.ModeDevice != 0:
+		return errors.New("it is a device, not a file")
+	default:
+		return errors.New("not a regular file")
+	}
+	// A second name of somebody else's file: without isolation a build may be able
+	// to make one of what it can't read itself.
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink > 1 && int(st.Uid) != os.Geteuid() {
+		return errors.New("it is a hard link to a file of another user")
+	}
+	return nil
 }
 
 // expand evaluates an artifact's name, which CodeBuild lets use the shell:

@@ -219,6 +219,9 @@ func (h *Handler) recover() error {
 		h.log.Warn("processes of a build of an earlier run were ended", zap.String("work", name), zap.Int("processes", n))
 	}
 	h.openGroups() // what got away from that is ended with its group
+	if err := removeAll(filepath.Join(h.cfg.DataDir, partialDir)); err != nil {
+		return err
+	}
 	if err := h.works.recover(); err != nil {
 		return err
 	}

@@ -46,8 +46,10 @@ type Config struct {
 	// MaxLogBytes bounds a log; what follows is dropped and the log says so.
 	// Default: 64 MiB.
 	MaxLogBytes int64
-	// MaxArtifactBytes bounds what one build keeps. Default: 1 GiB.
+	// MaxArtifactBytes and MaxArtifactFiles bound what one build keeps. Default:
+	// 1 GiB and 100,000.
 	MaxArtifactBytes int64
+	MaxArtifactFiles int
 
 	// Isolation is IsolationAuto (default), IsolationBubblewrap, which is an
 	// error of New where it does not work, or IsolationNone.
@@ -129,10 +131,13 @@ func (c *Config) fill() error {
 	if c.MaxArtifactBytes == 0 {
 		c.MaxArtifactBytes = 1 << 30
 	}
+	if c.MaxArtifactFiles == 0 {
+		c.MaxArtifactFiles = 100_000
+	}
 	switch {
 	case c.MaxParallel < 0:
 		return fmt.Errorf("build: MaxParallel is %d, must be at least 1", c.MaxParallel)
-	case c.Patience < 0 || c.DefaultTimeout < 0 || c.KillGrace < 0 || c.MaxLogBytes < 0 || c.MaxArtifactBytes < 0:
+	case c.Patience < 0 || c.DefaultTimeout < 0 || c.KillGrace < 0 || c.MaxLogBytes < 0 || c.MaxArtifactBytes < 0 || c.MaxArtifactFiles < 0:
 		return errors.New("build: times and sizes must not be negative")
 	case c.Nice < 0 || c.Nice > 19:
 		return fmt.Errorf("build: Nice is %d, must be 0 to 19", c.Nice)

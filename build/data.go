@@ -28,7 +28,8 @@ import (
 //	work.boot      since which boot of the machine work/ is written
 //	etc/           copies of what isolated builds see of /etc
 //	logs/          <execution>/<task>.log
-//	artifacts/     <execution>/<task>/…
+//	artifacts/     <execution>/<task>/…, whole
+//	partial/       artifacts that are being copied
 //	reaped.json    how many processes the reaper has ended, by work directory
 //	cgroups        where the cgroups of builds are
 //	numbers.json   the last build number of each project

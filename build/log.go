@@ -47,7 +47,7 @@ func (l *logs) create(t task.Task, limit int64, now func() time.Time) (*logFile,
 		},
 	}
 	if info, err := os.Stat(path); err == nil {
-		lf.size = info.Size()
+		lf.size, lf.began = info.Size(), info.Size()
 		lf.limit += lf.size
 	}
 	l.open[path] = lf
@@ -92,6 +92,7 @@ type logFile struct {
 	f       *os.File
 	size    int64
 	limit   int64
+	began   int64 // the size that it had already
 	dropped bool
 	// lineOpen is true when the last byte written is not a line break.
 	lineOpen bool
@@ -138,7 +139,7 @@ func (l *logFile) output(p []byte) {
 	if room := l.limit - l.size; int64(len(p)) > room {
 		l.append(p[:room])
 		l.dropped = true
-		l.line(fmt.Sprintf("the log is larger than its limit of %d bytes; the rest of the output is not kept", l.limit))
+		l.line(fmt.Sprintf("the log is larger than the %s it may take (engine.embedded.builds.log); the rest of the output is not kept", sizeText(l.limit-l.began)))
 		return
 	}
 	l.append(p)

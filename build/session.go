@@ -65,6 +65,8 @@ type session struct {
 	// submodules counts those that were checked out.
 	submodules int
 	failed     bool
+	// overLimit is true when what the build left is more than it may leave.
+	overLimit bool
 	// adopt is true when an earlier process ran all of the commands.
 	adopt bool
 	// fault is what the machine did to the build; nothing runs after it.
@@ -150,7 +152,7 @@ func (s *session) outcome(ctx context.Context, log *zap.Logger) (json.RawMessage
 	}
 	s.log.note("build %s", s.res.BuildStatus)
 	log.Info("build ended", zap.String("status", s.res.BuildStatus))
-	if exceeded(ctx) != nil {
+	if exceeded(ctx) != nil || s.overLimit {
 		return s.res.failure(errLimit)
 	}
 	return s.res.output()
@@ -264,6 +266,8 @@ func (s *session) phase(ctx context.Context, name string, run func(context.Conte
 			message = fmt.Sprintf("Build has timed out after %v.", s.req.timeout)
 		} else if limit := exceeded(ctx); limit != nil {
 			code, message = codeLimit, limit.Error()
+		} else if errors.As(err, new(*limitError)) {
+			code, s.overLimit = codeLimit, true
 		} else if f := s.faultOf(err); ctx.Err() == nil && f != nil {
 			s.fault = f
 			p.PhaseStatus, code, message = statusFault, codeFault, f.Error()

@@ -38,6 +38,9 @@ func TestBuildsAreChecked(t *testing.T) {
 		"projects: {p: {repository: \"ext::sh -c id\"}}":            "projects.p.repository",
 		"projects: {p: {submodules: [lib]}}":                        "projects.p.submodules",
 		"projects: {p: {submodules: [\"https://*/lib\"]}}":          "the name of the host",
+		"builds: {artifacts: -1GB}":                                 "builds.artifacts",
+		"builds: {artifact_files: 0}":                               "builds.artifact_files",
+		"builds: {log: 1}, projects: {p: {timeout: never}}":         "projects.p.timeout",
 		"builds: {disk: much}":                                      "builds.disk",
 	} {
 		if _, err := Parse("switchyard.yaml", []byte(minimal+"\nengine: {embedded: {"+more+"}}\n"), env()); err == nil || !strings.Contains(err.Error(), want) {
