@@ -36,9 +36,9 @@ func address(text string) (plain string, ok bool) {
 }
 
 // Below returns the full name of the repository that a URL names below a base,
-// an http or https URL: <base>/<owner>/<name>, with or without ".git". ok is
-// false of any other, and of one that has fewer than two elements or one that
-// could lead elsewhere.
+// an http or https URL: <base>/<full name>, with or without ".git". ok is false
+// of any other, and of one that has an element that could lead elsewhere. Of how
+// many elements a full name is depends on the host.
 func Below(text, base string) (name string, ok bool) {
 	plain, ok := Plain(text)
 	if !ok {
@@ -59,5 +59,5 @@ func Below(text, base string) (name string, ok bool) {
 		}
 		parts[i] = p
 	}
-	return strings.Join(parts, "/"), len(parts) >= 2
+	return strings.Join(parts, "/"), true
 }

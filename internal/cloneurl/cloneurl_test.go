@@ -30,7 +30,7 @@ func TestBelow(t *testing.T) {
 		{"https://h/a%20b/c.git", "https://h", "a b/c"},
 		{"https://h/all.git/a/b.git", "https://h/all.git/", "a/b"},
 		{"https://h/gitx/a/b.git", "https://h/git", ""}, {"https://h/a/b.git", "https://h/git", ""},
-		{"https://h/acme", "https://h", ""}, {"https://h/", "https://h", ""}, {"https://h", "https://h", ""},
+		{"https://h/acme.git", "https://h", "acme"}, {"https://h/", "https://h", ""}, {"https://h", "https://h", ""},
 		{"https://h/a/../b", "https://h", ""}, {"https://h/a/%2e%2e", "https://h", ""}, {"https://h/a%2Fb/c", "https://h", ""},
 		{"https://h/a%5Cb/c", "https://h", ""}, {"https://h/a//b", "https://h", ""}, {"http://h/a/b", "https://h", ""},
 		{"https://u@h/a/b", "https://h", ""}, {"https://h/a/b?c", "https://h", ""}, {"/a/b", "https://h", ""}, {"https://h/a/b", "", ""},

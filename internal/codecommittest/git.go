@@ -22,6 +22,7 @@ func (s *Server) serveGit(w http.ResponseWriter, r *http.Request) {
 	repo := s.repos[r.PathValue("name")]
 	s.mu.Unlock()
 	user, password, ok := r.BasicAuth()
+	user, _, _ = strings.Cut(user, "%") // a session token may follow
 	switch {
 	case !ok:
 		w.Header().Set("WWW-Authenticate", `Basic realm="CodeCommit"`)

@@ -4,11 +4,13 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"switchyard/internal/awssign"
 )
 
 const (
-	algorithm  = "AWS4-HMAC-SHA256"
-	terminator = "aws4_request"
+	algorithm  = awssign.Algorithm
+	terminator = awssign.Terminator
 	dateFormat = "20060102"
 	timeFormat = "20060102T150405Z"
 

@@ -9,7 +9,6 @@
 package sigv4
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -19,6 +18,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"switchyard/internal/awssign"
 )
 
 // Skew is how far the time of a request may be from ours, as at AWS.
@@ -194,18 +195,5 @@ func (s *signature) checkTime(now time.Time) error {
 
 // sign is the signature that the request should have, in hex.
 func (s *signature) sign(secret, canonical string) string {
-	sum := sha256.Sum256([]byte(canonical))
-	key := []byte("AWS4" + secret)
-	for _, part := range []string{s.date, s.region, s.service, terminator} {
-		key = mac(key, part)
-	}
-	scope := strings.Join([]string{s.date, s.region, s.service, terminator}, "/")
-	text := strings.Join([]string{algorithm, s.time.Format(timeFormat), scope, hex.EncodeToString(sum[:])}, "\n")
-	return hex.EncodeToString(mac(key, text))
-}
-
-func mac(key []byte, text string) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte(text))
-	return h.Sum(nil)
+	return awssign.Scope{Time: s.time.Format(timeFormat), Region: s.region, Service: s.service}.Sign(secret, canonical)
 }

@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"switchyard/build"
 	"switchyard/dispatch"
 	"switchyard/internal/codecommittest"
 )
@@ -185,6 +187,44 @@ routes: [{name: all, on: [pull_request], state_machine: test}]
 		on, of := api.Comments(pull), api.CommitComments(head)
 		return len(on) == 1 && len(of) == 1 && strings.Contains(on[0], "succeeded on") && strings.Contains(of[0], "succeeded on")
 	})
+}
+
+// What signs in to a CodeCommit repository is made for it alone.
+func TestCodeCommitRepositoriesHavePasswordsOfTheirOwn(t *testing.T) {
+	s := startWith(t, t.TempDir(), codeCommitAt(codeCommitAPI(t))+`
+state_machines: {test: {definition: test.asl.json}}
+routes: [{name: all, state_machine: test}]
+`, instant)
+	const base = "https://git-codecommit.us-east-2.amazonaws.com/v1/repos/"
+	signatures := map[string]bool{}
+	for clone, want := range map[string]bool{
+		base + "app": true, base + "other.one": true, "https://GIT-codecommit.us-east-2.amazonaws.com:443/v1/repos/app": true,
+		base: false, base + ".": false, base + "..": false, base + "app/x": false, base + "a%2Fb": false, base + "app?x": false, base + "app#x": false,
+		strings.Replace(base, "https", "http", 1) + "app": false, strings.Replace(base, "us-east-2", "us-east-1", 1) + "app": false,
+		strings.Replace(base, "https://", "https://ada@", 1) + "app": false, strings.Replace(base, ".com/", ".com:8443/", 1) + "app": false,
+		"https://git-codecommit.us-east-2.amazonaws.com.evil/v1/repos/app": false, "https://git-codecommit.us-east-2.amazonaws.com/v2/repos/app": false,
+	} {
+		c, err := s.Access().Credentials(t.Context(), build.Fetch{URL: clone, Named: true})
+		ok := c.Password != ""
+		if err != nil || ok != want || ok && (c.User != codecommittest.AccessKey || !regexp.MustCompile(`^\d{8}T\d{6}Z[0-9a-f]{64}$`).MatchString(c.Password)) {
+			t.Errorf("%s: %q %q %v", clone, c.User, c.Password, err)
+		}
+		if s.Access().Configured(clone) != want {
+			t.Errorf("%s is configured: %v", clone, !want)
+		}
+		if ok {
+			signatures[strings.SplitN(c.Password, "Z", 2)[1]] = true
+		}
+	}
+	if len(signatures) != 3 {
+		t.Errorf("%d signatures of 3 URLs", len(signatures))
+	}
+	for name, want := range map[string]bool{"app": true, "App": false, "other": false, "": false} {
+		c, err := s.Access().Credentials(t.Context(), build.Fetch{URL: base + "app", Source: "codecommit", Repository: name})
+		if err != nil || (c.Password != "") != want || (c.Note == "") != want {
+			t.Errorf("for an execution about %q: %+v, %v", name, c, err)
+		}
+	}
 }
 
 // Asked, Step Functions would say that they run.

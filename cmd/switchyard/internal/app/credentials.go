@@ -28,9 +28,23 @@ type cloneOrigin struct {
 	source string
 	base   string
 	paths  []string
-	// tokens is nil for a source that has none, or none that may travel: they go
-	// over TLS only.
-	tokens *githost.Client
+	// bare is true for a host whose repositories have no owners, and whose names
+	// differ by capitals.
+	bare bool
+	// credentials are what a repository is fetched with, by its URL and full
+	// name; nil for a source that has none, or none that may travel: they go over
+	// TLS only.
+	credentials func(ctx context.Context, cloneURL, name string) (build.Credentials, error)
+}
+
+// below returns the full name of the repository that a URL names there.
+func (o *cloneOrigin) below(cloneURL string) (name string, ok bool) {
+	name, ok = cloneurl.Below(cloneURL, o.base)
+	return name, ok && strings.Contains(name, "/") != o.bare
+}
+
+func (o *cloneOrigin) same(name, other string) bool {
+	return name == other || !o.bare && strings.EqualFold(name, other)
 }
 
 var _ build.Access = (*access)(nil)
@@ -50,9 +64,9 @@ func (a *access) prepare(cfg *config.Config) (apply func(), err error) {
 	var all []cloneOrigin
 	for _, name := range slices.Sorted(maps.Keys(cfg.Sources)) {
 		origin := cfg.Origin(name)
-		o := cloneOrigin{source: name, base: origin.Base, paths: slices.Collect(maps.Values(origin.Paths))}
-		if host, ok := cfg.GitHubHost(name); ok && strings.HasPrefix(strings.ToLower(o.base), "https://") {
-			if o.tokens, err = githost.New(host); err != nil {
+		o := cloneOrigin{source: name, base: origin.Base, bare: origin.Bare, paths: slices.Collect(maps.Values(origin.Paths))}
+		if strings.HasPrefix(strings.ToLower(o.base), "https://") {
+			if o.credentials, err = cloneCredentials(cfg, name); err != nil {
 				return nil, fmt.Errorf("sources.%s: %w", name, err)
 			}
 		}
@@ -61,10 +75,37 @@ func (a *access) prepare(cfg *config.Config) (apply func(), err error) {
 	return func() { a.origins.Store(&all) }, nil
 }
 
+// cloneCredentials makes what asks for the credentials of a source's
+// repositories; nil where it has none.
+func cloneCredentials(cfg *config.Config, source string) (func(ctx context.Context, cloneURL, name string) (build.Credentials, error), error) {
+	if cfg.Sources[source].Provider == "codecommit" {
+		host, err := new(codeCommitAPI).client(cfg, source)
+		if err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context, cloneURL, _ string) (build.Credentials, error) {
+			user, password, err := host.CloneCredentials(ctx, cloneURL)
+			return build.Credentials{User: user, Password: password}, err
+		}, nil
+	}
+	c, ok := cfg.GitHubHost(source)
+	if !ok {
+		return nil, nil
+	}
+	host, err := githost.New(c)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, _, name string) (build.Credentials, error) {
+		token, err := host.CloneToken(ctx, name)
+		return build.Credentials{User: "x-access-token", Password: token}, err
+	}, nil
+}
+
 // Configured implements [build.Access].
 func (a *access) Configured(cloneURL string) bool {
 	return slices.ContainsFunc(*a.origins.Load(), func(o cloneOrigin) bool {
-		_, below := cloneurl.Below(cloneURL, o.base)
+		_, below := o.below(cloneURL)
 		return below || slices.Contains(o.paths, cloneURL)
 	})
 }
@@ -75,23 +116,23 @@ func (a *access) Credentials(ctx context.Context, f build.Fetch) (build.Credenti
 	var from *cloneOrigin
 	var name string
 	for _, o := range *a.origins.Load() {
-		if n, below := cloneurl.Below(f.URL, o.base); below && o.tokens != nil && (from == nil || o.source == f.Source) {
+		if n, below := o.below(f.URL); below && o.credentials != nil && (from == nil || o.source == f.Source) {
 			from, name = &o, n
 		}
 	}
 	switch {
 	case from == nil:
 		return build.Credentials{}, nil
-	case !f.Named && (from.source != f.Source || !strings.EqualFold(name, f.Repository)):
-		return build.Credentials{Note: fmt.Sprintf("%s is fetched without the token of sources.%s, since the execution is about %s; a token goes to other repositories only if one of engine.embedded.projects names them",
+	case !f.Named && (from.source != f.Source || !from.same(name, f.Repository)):
+		return build.Credentials{Note: fmt.Sprintf("%s is fetched without the credentials of sources.%s, since the execution is about %s; they go to other repositories only if one of engine.embedded.projects names them",
 			name, from.source, about(f))}, nil
 	}
-	token, err := from.tokens.CloneToken(ctx, name)
+	c, err := from.credentials(ctx, f.URL, name)
 	if err != nil {
 		lasting := errors.Is(err, dispatch.ErrCannotAsk) || errors.As(err, new(*dispatch.PermanentError))
 		return build.Credentials{}, &fault.Error{Err: err, Brief: lasting}
 	}
-	return build.Credentials{User: "x-access-token", Password: token}, nil
+	return c, nil
 }
 
 // about says which repository an execution is about.
