@@ -76,8 +76,8 @@ func WithAccess(a Access) Option {
 }
 
 // ForkCommitFunc reports whether a commit of the repository at a clone URL is
-// known from forks alone. The URL has no password. An error keeps the build waiting. It is safe for
-// concurrent use.
+// known from forks alone. The URL has no password. An error keeps the build
+// waiting. It is safe for concurrent use.
 type ForkCommitFunc func(ctx context.Context, cloneURL, commit string) (bool, error)
 
 // WithForkCommits tells commits of forks where the execution does not say that
@@ -106,6 +106,7 @@ type Handler struct {
 	logs    logs
 	lock    *os.File
 	works   works
+	caches  caches
 	secrets secretReader
 	forgets sync.WaitGroup
 	// bubblewrap is nil when builds run without isolation; exposed says why.
@@ -163,6 +164,7 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 	}
 	h.durable = durableConfig(string(version))
 	h.mirrors = mirrors{root: filepath.Join(cfg.DataDir, "mirrors"), h: h, byName: make(map[string]*mirror)}
+	h.caches = caches{root: filepath.Join(cfg.DataDir, "cache"), limit: cfg.MaxCache, log: h.log, now: h.now}
 	h.works = works{root: filepath.Join(cfg.DataDir, "work"), unclaimed: make(map[string]bool)}
 	h.secrets.h = h
 	h.started = h.now()
@@ -223,6 +225,9 @@ func (h *Handler) recover() error {
 		return err
 	}
 	if err := h.works.recover(); err != nil {
+		return err
+	}
+	if err := h.caches.recover(); err != nil {
 		return err
 	}
 	return h.mirrors.recover()

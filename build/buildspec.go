@@ -37,6 +37,7 @@ type buildspec struct {
 	artifacts *artifactSpec
 	secondary []artifactSpec
 	reports   []artifactSpec
+	cache     *cacheSpec // nil for none
 	notes     []string
 }
 
@@ -145,7 +146,7 @@ func (s *buildspec) read(root node) error {
 		case "run-as":
 			f.value.notef("ignored: a local build runs as the user of Switchyard")
 		case "cache":
-			f.value.notef("ignored: a local build has no cache")
+			err = s.readCache(f.value)
 		case "proxy":
 			f.value.notef("ignored: a local build has no proxy of its own")
 		case "batch":
@@ -316,6 +317,35 @@ func (s *buildspec) readArtifacts(n node) error {
 	}
 	if len(a.files) > 0 {
 		s.artifacts = &a
+	}
+	return nil
+}
+
+func (s *buildspec) readCache(n node) error {
+	fields, err := n.given()
+	if err != nil {
+		return err
+	}
+	var c cacheSpec
+	for _, f := range fields {
+		switch f.key {
+		case "paths":
+			c.paths, err = f.value.texts()
+		case "action":
+			if c.action, err = f.value.text(); err == nil && c.action != "restore" && c.action != "save" {
+				err = f.value.errorf("%q is neither restore nor save", c.action)
+			}
+		case "key", "fallback-keys":
+			f.value.notef("ignored: a local build has one cache for each branch, the newest")
+		default:
+			f.value.unknown("paths, action, key, fallback-keys")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(c.paths) > 0 {
+		s.cache = &c
 	}
 	return nil
 }

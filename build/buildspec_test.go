@@ -86,6 +86,7 @@ cache: {paths: [/root/.m2]}
 		},
 		artifacts: &artifactSpec{name: "n-$(date +%F)", files: []string{"a", "b/**/*"}, exclude: []string{"b/c"}, base: "out", discardPaths: true},
 		secondary: []artifactSpec{{id: "second", files: []string{"x"}}},
+		cache:     &cacheSpec{paths: []string{"/root/.m2"}},
 		reports:   []artifactSpec{{id: "unit", files: []string{"**/*.xml"}, base: "out"}},
 		notes: []string{
 			"buildspec.yml:2: run-as: ignored: a local build runs as the user of Switchyard",
@@ -93,10 +94,9 @@ cache: {paths: [/root/.m2]}
 			"buildspec.yml:17: proxy: ignored: a local build has no proxy of its own",
 			"buildspec.yml:21: phases/install/runtime-versions: ignored: a local build uses what this machine has",
 			"buildspec.yml:28: phases/build/run-as: ignored: a local build runs as the user of Switchyard",
-			"buildspec.yml:53: cache: ignored: a local build has no cache",
 		},
 	}
-	if diff := cmp.Diff(want, s, cmp.AllowUnexported(buildspec{}, phaseSpec{}, artifactSpec{}, onFailure{})); diff != "" {
+	if diff := cmp.Diff(want, s, cmp.AllowUnexported(buildspec{}, phaseSpec{}, artifactSpec{}, onFailure{}, cacheSpec{})); diff != "" {
 		t.Error(diff)
 	}
 }

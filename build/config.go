@@ -63,6 +63,9 @@ type Config struct {
 	// MaxDisk bounds what the files of one running build may take, in bytes.
 	// Default: 10 GiB.
 	MaxDisk int64
+	// MaxCache bounds what all builds keep for later ones, in bytes; what was not
+	// used for the longest time goes first. Default: 5 GiB.
+	MaxCache int64
 	// MaxMemory bounds the memory of one build, in bytes; 0: no limit.
 	MaxMemory int64
 	// MaxProcesses bounds the processes and threads of a build, and MaxOpenFiles the

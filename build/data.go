@@ -27,6 +27,7 @@ import (
 //	               ones until their results are stored
 //	work.boot      since which boot of the machine work/ is written
 //	etc/           copies of what isolated builds see of /etc
+//	cache/         <key>.<number>/, what buildspecs keep for later builds
 //	logs/          <execution>/<task>.log
 //	artifacts/     <execution>/<task>/…, whole
 //	partial/       artifacts that are being copied

@@ -48,6 +48,9 @@ type session struct {
 	// secretValues are what secrets were when the build began, by reference.
 	secretValues map[string]string
 	out          *output
+	// scope is whose caches the build uses, of the repository at cacheURL.
+	scope    cacheScope
+	cacheURL string
 	// box is there once a command has run, where builds are isolated.
 	box *sandbox
 	// etc is what the sandbox has as /etc.
@@ -108,6 +111,9 @@ func (h *Handler) run(ctx context.Context, t task.Task, req *request, lf *logFil
 		if !again {
 			break
 		}
+	}
+	if res.BuildStatus == statusSucceeded && ctx.Err() == nil && s.fault == nil {
+		s.saveCache(ctx)
 	}
 	res.end(h.now())
 	res.mask(lf.maskText)
@@ -356,6 +362,9 @@ func (s *session) download(ctx context.Context) error {
 		return &phaseError{code: "YAML_FILE_ERROR", err: err}
 	}
 	s.note(s.spec.notes)
+	if err := s.restoreCache(ctx, src, g); err != nil {
+		return fmt.Errorf("restore the cache: %w", err)
+	}
 	return s.prepare(ctx)
 }
 

@@ -184,6 +184,9 @@ type progress struct {
 	Secrets map[string]string
 	// Fork is whether the commit was found to be a fork's.
 	Fork bool
+	// Cache is whose caches it uses, of the repository at CacheURL.
+	Cache    cacheScope
+	CacheURL string
 }
 
 // lastPhase is the phase after which no command is left; "" when there are
@@ -201,7 +204,8 @@ func (b *buildspec) lastPhase() string {
 // record lets the next process take the build over should this one be killed
 // after the commands of the phase, the last, have ended.
 func (s *session) record(phase string) error {
-	return writeJSON(s.progress(), progress{Result: *s.res, Phase: phase, Failed: s.failed, Buildspec: s.specText, Secrets: s.secretValues, Fork: s.req.fork})
+	return writeJSON(s.progress(), progress{Result: *s.res, Phase: phase, Failed: s.failed, Buildspec: s.specText, Secrets: s.secretValues, Fork: s.req.fork,
+		Cache: s.scope, CacheURL: s.cacheURL})
 }
 
 // progress is where the build can't write.
@@ -231,6 +235,7 @@ func (s *session) resume(ctx context.Context) (phase string, err error) {
 	if err := json.Unmarshal(b, &p); err != nil {
 		return "", err
 	}
+	s.scope, s.cacheURL = p.Cache, p.CacheURL
 	if p.Fork {
 		if err := s.asFork(); err != nil {
 			return "", err

@@ -32,6 +32,7 @@ func TestBuildsAreChecked(t *testing.T) {
 		"projects: {p: {fork_network: bridge}}":                     "host",
 		"projects: {p: {network: bridge}}":                          "host",
 		"builds: {isolation: none}, projects: {p: {network: none}}": "projects.p.network",
+		"builds: {cache: much}":                                     "builds.cache",
 		"builds: {memory: 8MB}":                                     "builds.memory: 8MB is not enough",
 		"builds: {memory: lots}":                                    "builds.memory",
 		"projects: {p: {repository: ../api.git}}":                   "projects.p.repository",

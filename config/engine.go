@@ -43,6 +43,7 @@ type Builds struct {
 	Isolation     string  `json:"isolation,omitzero" jsonschema:"Whether builds run in namespaces of their own: bubblewrap (refuses to start where it does not work), auto (bubblewrap where it works, else none with a warning) or none. Default: auto." enum:"auto,bubblewrap,none"`
 	Visible       Strings `json:"visible,omitzero" jsonschema:"Absolute paths that isolated builds see beside the system's programs, read-only, such as the folder of a toolchain."`
 	Writable      Strings `json:"writable,omitzero" jsonschema:"Absolute paths that all isolated builds share and may change, such as a download cache. What one build puts there, all later ones use."`
+	Cache         Size    `json:"cache,omitzero" jsonschema:"How much disk the caches of all builds may take, see cache in a buildspec. What was not used for the longest time goes first. Default: 5GB."`
 	Disk          Size    `json:"disk,omitzero" jsonschema:"How much disk the files of one running build may take; above it the build is ended. Default: 10GB."`
 	Memory        Size    `json:"memory,omitzero" jsonschema:"How much memory all processes of one build may take together; above it the build is ended. Default: half of this machine's, or of what the service's container or unit may take."`
 	Processes     int     `json:"processes,omitzero" jsonschema:"How many processes and threads one build may have at once; above it the build is ended. Default: 4096." min:"1"`

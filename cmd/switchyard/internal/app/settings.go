@@ -50,6 +50,7 @@ func buildConfig(cfg *config.Config, dir string) build.Config {
 	b := cfg.Engine.Embedded.Builds
 	c.Isolation, c.Visible, c.Writable, c.MaxDisk = b.Isolation, b.Visible, b.Writable, int64(b.Disk)
 	c.MaxMemory = cmp.Or(int64(b.Memory), buildMemory(os.DirFS("/")))
+	c.MaxCache = int64(b.Cache)
 	c.MaxProcesses, c.MaxOpenFiles = b.Processes, b.OpenFiles
 	c.MaxArtifactBytes, c.MaxArtifactFiles, c.MaxLogBytes = int64(b.Artifacts), b.ArtifactFiles, int64(b.Log)
 	for _, file := range slices.Concat(cfg.Files(), cfg.BuildSecretFiles()) {
