@@ -38,6 +38,9 @@ type Config struct {
 	// InheritEnv names variables of this process that builds get too.
 	// Default: PATH, LANG, LC_ALL, TZ.
 	InheritEnv []string
+	// Region is what builds have as AWS_REGION and AWS_DEFAULT_REGION, unless
+	// their project or input says another; "" sets neither.
+	Region string
 	// Nice is added to the niceness of builds, 0 to 19.
 	Nice int
 	// KeepLogs is for how long logs and artifacts of ended builds are kept.

@@ -111,7 +111,7 @@ func (h *Handler) newResult(t task.Task, req *request, queued time.Time) *buildR
 			StreamName: t.ID,
 		},
 	}
-	res.identify(t, req.project)
+	res.identify(t, req.project, h.cfg.Region)
 	return res
 }
 
@@ -226,13 +226,17 @@ func (b *buildResult) marshal() (json.RawMessage, error) {
 }
 
 // identify sets ID and ARN. They are functions of the task, so that a build
-// that is run again after a crash keeps them.
-func (b *buildResult) identify(t task.Task, project string) {
+// that is run again after a crash keeps them. The engine's own region stands in
+// the ARN where builds have none.
+func (b *buildResult) identify(t task.Task, project, inRegion string) {
 	sum := sha256.Sum256([]byte(t.ExecutionARN + "\n" + t.ID))
 	b.ID = fmt.Sprintf("%s:%x-%x-%x-%x-%x", project, sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 	region, account := "local", "000000000000"
 	if f := strings.Split(t.ExecutionARN, ":"); len(f) > 4 && f[3] != "" && f[4] != "" {
 		region, account = f[3], f[4]
+	}
+	if inRegion != "" {
+		region = inRegion
 	}
 	b.Arn = fmt.Sprintf("arn:aws:codebuild:%s:%s:build/%s", region, account, b.ID)
 }

@@ -365,7 +365,11 @@ func (s *session) download(ctx context.Context) error {
 	if err := s.restoreCache(ctx, src, g); err != nil {
 		return fmt.Errorf("restore the cache: %w", err)
 	}
-	return s.prepare(ctx)
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	s.noteUnset()
+	return nil
 }
 
 // checkout checks a commit out at dir, once more if the mirror had to be healed.

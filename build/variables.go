@@ -6,7 +6,6 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -28,23 +27,15 @@ func (s *session) prepare(ctx context.Context) error {
 	}
 	e.set("TMPDIR", filepath.Join(s.dir, "tmp"))
 	e.set("CI", "true")
+	if region := s.h.cfg.Region; region != "" {
+		for _, name := range regionVariables {
+			e.set(name, region)
+		}
+	}
 	if err := s.setVariables(ctx); err != nil {
 		return err
 	}
-	for _, v := range []nameValue{
-		{"PWD", s.src},
-		{"CODEBUILD_BUILD_ID", s.res.ID},
-		{"CODEBUILD_BUILD_ARN", s.res.Arn},
-		{"CODEBUILD_BUILD_NUMBER", strconv.FormatInt(s.res.BuildNumber, 10)},
-		{"CODEBUILD_INITIATOR", s.res.Initiator},
-		{"CODEBUILD_LOG_PATH", s.res.Logs.StreamName},
-		{"CODEBUILD_SOURCE_VERSION", s.req.sourceVersion},
-		{"CODEBUILD_RESOLVED_SOURCE_VERSION", s.res.ResolvedSourceVersion},
-		{"CODEBUILD_SOURCE_REPO_URL", redact(s.req.cloneURL)},
-		{"CODEBUILD_SRC_DIR", s.src},
-		{"CODEBUILD_START_TIME", strconv.FormatInt(s.res.StartTime, 10)},
-		{"SWITCHYARD_EXECUTION", s.t.ExecutionName},
-	} {
+	for _, v := range append(s.codebuildVariables(), nameValue{"PWD", s.src}, nameValue{"SWITCHYARD_EXECUTION", s.t.ExecutionName}) {
 		e.set(v.Name, v.Value)
 	}
 	return nil

@@ -42,6 +42,7 @@ func TestBuildsAreChecked(t *testing.T) {
 		"builds: {artifacts: -1GB}":                                 "builds.artifacts",
 		"builds: {artifact_files: 0}":                               "builds.artifact_files",
 		"builds: {log: 1}, projects: {p: {timeout: never}}":         "projects.p.timeout",
+		"builds: {region: Ireland}":                                 "eu-west-1",
 		"builds: {disk: much}":                                      "builds.disk",
 	} {
 		if _, err := Parse("switchyard.yaml", []byte(minimal+"\nengine: {embedded: {"+more+"}}\n"), env()); err == nil || !strings.Contains(err.Error(), want) {

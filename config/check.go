@@ -187,6 +187,9 @@ func (d *decoder) checkBuilds(c *Config) {
 			}
 		}
 	}
+	if b.Region != "" && !regionName.MatchString(b.Region) && !d.unresolved[at+".region"] {
+		d.failValue(at+".region", "%q is not the name of a region, such as eu-west-1", b.Region)
+	}
 	for _, name := range sorted(c.Engine.Embedded.Projects) {
 		p, at := c.Engine.Embedded.Projects[name], join("engine.embedded.projects", name)
 		if p.Repository != "" && !d.unresolved[at+".repository"] {

@@ -44,6 +44,7 @@ type Builds struct {
 	Visible       Strings `json:"visible,omitzero" jsonschema:"Absolute paths that isolated builds see beside the system's programs, read-only, such as the folder of a toolchain."`
 	Writable      Strings `json:"writable,omitzero" jsonschema:"Absolute paths that all isolated builds share and may change, such as a download cache. What one build puts there, all later ones use."`
 	Cache         Size    `json:"cache,omitzero" jsonschema:"How much disk the caches of all builds may take, see cache in a buildspec. What was not used for the longest time goes first. Default: 5GB."`
+	Region        string  `json:"region,omitzero" jsonschema:"AWS region of local builds: their AWS_REGION and AWS_DEFAULT_REGION, and the one in the ARN of a build. Left out, the variables are not set."`
 	Disk          Size    `json:"disk,omitzero" jsonschema:"How much disk the files of one running build may take; above it the build is ended. Default: 10GB."`
 	Memory        Size    `json:"memory,omitzero" jsonschema:"How much memory all processes of one build may take together; above it the build is ended. Default: half of this machine's, or of what the service's container or unit may take."`
 	Processes     int     `json:"processes,omitzero" jsonschema:"How many processes and threads one build may have at once; above it the build is ended. Default: 4096." min:"1"`
