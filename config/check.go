@@ -43,6 +43,7 @@ func (d *decoder) checkAll(c *Config) {
 	}
 	d.checkEngine(&c.Engine)
 	d.checkStatusEvents(c)
+	d.checkQueues(c)
 	for _, name := range sorted(c.StateMachines) {
 		d.checkStateMachine(name, c.StateMachines[name], c)
 	}

@@ -11,6 +11,7 @@ import (
 	"switchyard/webhook/codecommit"
 	"switchyard/webhook/eventbridge"
 	"switchyard/webhook/sns"
+	"switchyard/webhook/sqs"
 )
 
 // EventBridge is a door that API destinations post events to.
@@ -26,6 +27,13 @@ type SNS struct {
 	MaxAge Duration `json:"max_age,omitzero" jsonschema:"How old a message may be. Default: 1h, for which SNS tries again at most."`
 }
 
+// SQS is a door that asks a queue for messages.
+type SQS struct {
+	Queue      string   `json:"queue" jsonschema:"URL of the queue, of a region or a VPC endpoint."`
+	Receivers  int      `json:"receivers,omitzero" jsonschema:"How many ask for messages at once, ten each. Default: 2." min:"1"`
+	Visibility Duration `json:"visibility,omitzero" jsonschema:"For how long a message that is being worked on is hidden from others; it is extended while the work takes longer. After a crash it comes again that much later. 1s to 12h. Default: 1m."`
+}
+
 // Login is a user name and password.
 type Login struct {
 	Username string `json:"username" jsonschema:"User name, without a colon."`
@@ -35,10 +43,11 @@ type Login struct {
 // StatusEvents is where Step Functions' events about executions arrive.
 type StatusEvents struct {
 	EventBridge *EventBridge `json:"eventbridge,omitempty" jsonschema:"API destinations post to /webhooks/eventbridge."`
+	SQS         *SQS         `json:"sqs,omitempty" jsonschema:"A queue is asked for them, with the credentials of engine.aws."`
 }
 
-// StatusEventsSource is the name below /webhooks/ to which Step Functions'
-// events are posted that come through no source.
+// StatusEventsSource is the name of the source of Step Functions' events that
+// come through no other, in its path below /webhooks/ and in metrics.
 const StatusEventsSource = "eventbridge"
 
 // Repositories are those of a source, by full name. In the file it is a mapping
@@ -67,7 +76,7 @@ func (r *Repositories) decodeNode(d *decoder, n ast.Node, path string) {
 var (
 	gitKeys        = []string{"secrets"}
 	gitHubKeys     = []string{"token", "app", "base_url"}
-	codeCommitKeys = []string{"region", "account", "profile", "role", "external_id", "fips", "endpoint", "eventbridge", "sns", "comments", "approve"}
+	codeCommitKeys = []string{"region", "account", "profile", "role", "external_id", "fips", "endpoint", "eventbridge", "sns", "sqs", "comments", "approve"}
 )
 
 // checkCodeCommit checks a source with provider codecommit.
@@ -97,11 +106,12 @@ func (d *decoder) checkCodeCommit(at string, s *Source) {
 	}
 	d.checkRole(at, s.Role, s.ExternalID)
 	d.checkURL(at+".endpoint", s.Endpoint)
-	if s.EventBridge == nil && s.SNS == nil && !d.failedUnder(at) {
-		d.failValue(at, "has no door through which events could come; set eventbridge or sns")
+	if s.EventBridge == nil && s.SNS == nil && s.SQS == nil && !d.failedUnder(at) {
+		d.failValue(at, "has no door through which events could come; set sqs, eventbridge or sns")
 	}
 	d.checkEventBridge(at+".eventbridge", s.EventBridge)
 	d.checkSNS(at+".sns", s.SNS)
+	d.checkSQS(at+".sqs", s.SQS)
 }
 
 // checkNotCodeCommit refuses what only a codecommit source has.
@@ -144,6 +154,36 @@ func (d *decoder) checkSNS(at string, s *SNS) {
 	}
 }
 
+func (d *decoder) checkSQS(at string, s *SQS) {
+	if s == nil || d.failedUnder(at) {
+		return
+	}
+	if err := sqs.CheckQueue(s.Queue); err != nil && !d.unresolved[at+".queue"] {
+		d.failValue(at+".queue", "%v", err)
+	}
+	if v := time.Duration(s.Visibility); d.has(at+".visibility") && !d.unresolved[at+".visibility"] && (v < time.Second || v > 12*time.Hour) {
+		d.failValue(at+".visibility", "must be from 1s to 12h")
+	}
+}
+
+// checkQueues refuses a queue that two would take messages from: each would
+// delete what is the other's.
+func (d *decoder) checkQueues(c *Config) {
+	first := map[string]string{}
+	for _, q := range c.Queues() {
+		at := q.Key + ".queue"
+		switch other, twice := first[q.Config.Queue]; {
+		case d.unresolved[at]:
+		case twice && q.StatusEvents:
+			d.failValue(at, "is %s.queue too, through which events about executions are taken anyway; leave it out here", other)
+		case twice:
+			d.failValue(at, "is %s.queue too, and each would take the other's messages; give each source a queue of its own", other)
+		default:
+			first[q.Config.Queue] = q.Key
+		}
+	}
+}
+
 // checkStatusEvents checks where Step Functions' events arrive.
 func (d *decoder) checkStatusEvents(c *Config) {
 	if c.Engine.AWS == nil || c.Engine.AWS.StatusEvents == nil {
@@ -151,10 +191,11 @@ func (d *decoder) checkStatusEvents(c *Config) {
 	}
 	const at = "engine.aws.status_events"
 	e := c.Engine.AWS.StatusEvents
-	if e.EventBridge == nil && !d.failedUnder(at) {
-		d.failValue(at, "eventbridge is missing")
+	if e.EventBridge == nil && e.SQS == nil && !d.failedUnder(at) {
+		d.failValue(at, "is empty; set sqs or eventbridge")
 	}
 	d.checkEventBridge(at+".eventbridge", e.EventBridge)
+	d.checkSQS(at+".sqs", e.SQS)
 	if _, taken := c.Sources[StatusEventsSource]; taken && e.EventBridge != nil {
 		d.failValue(at+".eventbridge", "its path /webhooks/%s is that of a source; give sources.%s another name", StatusEventsSource, StatusEventsSource)
 	}
@@ -174,6 +215,38 @@ func (c *Config) CodeCommitAccess(source string) (access awsaccess.Settings, end
 	return awsaccess.Settings{
 		Region: s.Region, Profile: s.Profile, Role: s.Role, ExternalID: s.ExternalID, FIPS: s.FIPS,
 	}, s.Endpoint, s.Provider == providerCodeCommit
+}
+
+// Queue is a queue that is asked for messages.
+type Queue struct {
+	// Key is where it stands in the config, and Source whose messages it holds.
+	Key, Source string
+	// StatusEvents says that nothing but events about executions is expected.
+	StatusEvents bool
+	Access       awsaccess.Settings
+	Config       sqs.Config
+}
+
+// Queues are those of all sources, and that of status events.
+func (c *Config) Queues() []Queue {
+	var all []Queue
+	for _, name := range sorted(c.Sources) {
+		if s := c.Sources[name]; s.SQS != nil {
+			access, _, _ := c.CodeCommitAccess(name)
+			all = append(all, Queue{Key: join("sources", name) + ".sqs", Source: name, Access: access, Config: s.SQS.Door()})
+		}
+	}
+	if a := c.Engine.AWS; a != nil && a.StatusEvents != nil && a.StatusEvents.SQS != nil {
+		access, _ := c.AWSAccess()
+		access.MaxConnections = 0
+		all = append(all, Queue{Key: "engine.aws.status_events.sqs", Source: StatusEventsSource, StatusEvents: true, Access: access.Settings, Config: a.StatusEvents.SQS.Door()})
+	}
+	return all
+}
+
+// Door is what is needed to ask the queue.
+func (s *SQS) Door() sqs.Config {
+	return sqs.Config{Queue: s.Queue, Receivers: s.Receivers, Visibility: time.Duration(s.Visibility)}
 }
 
 // Door is what is needed to take what SNS posts.

@@ -14,6 +14,7 @@ import (
 	"switchyard/webhook/codecommit"
 	"switchyard/webhook/eventbridge"
 	"switchyard/webhook/sns"
+	"switchyard/webhook/sqs"
 )
 
 const codeCommitSource = `
@@ -28,6 +29,7 @@ sources:
     endpoint: https://vpce.example.com
     eventbridge: {api_keys: [old, new], header: X-Key, basic: [{username: ada, password: pass}]}
     sns: {topics: "arn:aws:sns:eu-west-1:012345678901:switchyard", max_age: 2h}
+    sqs: {queue: "https://sqs.eu-west-1.amazonaws.com/012345678901/switchyard", receivers: 4, visibility: 5m}
 `
 
 func TestCodeCommitSource(t *testing.T) {
@@ -46,6 +48,14 @@ func TestCodeCommitSource(t *testing.T) {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(sns.Config{Topics: []string{"arn:aws:sns:eu-west-1:012345678901:switchyard"}, MaxAge: 2 * time.Hour}, c.Sources["codecommit"].SNS.Door()); diff != "" {
+		t.Error(diff)
+	}
+	c = parseText(t, codeCommitSource+`engine: {aws: {profile: p, status_events: {sqs: {queue: "https://sqs.eu-west-1.amazonaws.com/012345678901/states"}}}}`+"\n")
+	queues := []Queue{
+		{Key: "sources.codecommit.sqs", Source: "codecommit", Access: want, Config: sqs.Config{Queue: "https://sqs.eu-west-1.amazonaws.com/012345678901/switchyard", Receivers: 4, Visibility: 5 * time.Minute}},
+		{Key: "engine.aws.status_events.sqs", Source: "eventbridge", StatusEvents: true, Access: awsaccess.Settings{Profile: "p"}, Config: sqs.Config{Queue: "https://sqs.eu-west-1.amazonaws.com/012345678901/states"}},
+	}
+	if diff := cmp.Diff(queues, c.Queues()); diff != "" {
 		t.Error(diff)
 	}
 	o := c.Origin("codecommit")
@@ -97,6 +107,12 @@ func TestCodeCommitSourceIsChecked(t *testing.T) {
 		"no topics":          {change(`topics: "arn:aws:sns:eu-west-1:012345678901:switchyard", `, ""), "12:10: sources.codecommit.sns: topics is missing"},
 		"empty topics":       {change(`topics: "arn:aws:sns:eu-west-1:012345678901:switchyard", `, "topics: [], "), "sources.codecommit.sns.topics: is empty"},
 		"a topic's name":     {change(`"arn:aws:sns:eu-west-1:012345678901:switchyard"`, "switchyard"), `12:19: sources.codecommit.sns.topics: "switchyard" is not the ARN of a topic`},
+		"no queue":           {change(`queue: "https://sqs.eu-west-1.amazonaws.com/012345678901/switchyard", `, ""), "13:10: sources.codecommit.sqs: queue is missing"},
+		"a queue's name":     {change(`"https://sqs.eu-west-1.amazonaws.com/012345678901/switchyard"`, "switchyard"), `13:18: sources.codecommit.sqs.queue: "switchyard" is not a queue's URL`},
+		"a long visibility":  {change("5m", "1d"), "sources.codecommit.sqs.visibility: must be from 1s to 12h"},
+		"no receivers":       {change("receivers: 4", "receivers: 0"), "sources.codecommit.sqs.receivers: must be at least 1"},
+		"one queue for two":  {codeCommitSource + `  other: {provider: codecommit, region: eu-west-1, account: "210987654321", sqs: {queue: "https://sqs.eu-west-1.amazonaws.com/012345678901/switchyard"}}` + "\n", "sources.other.sqs.queue: is sources.codecommit.sqs.queue too"},
+		"a queue for both":   {codeCommitSource + `engine: {aws: {status_events: {sqs: {queue: "https://sqs.eu-west-1.amazonaws.com/012345678901/switchyard"}}}}` + "\n", "engine.aws.status_events.sqs.queue: is sources.codecommit.sqs.queue too, through which events about executions are taken anyway"},
 		"no door":            {codeCommitSource[:strings.Index(codeCommitSource, "    eventbridge:")], "sources.codecommit: has no door through which events could come"},
 		"an empty door":      {change("{api_keys: [old, new], header: X-Key, basic: [{username: ada, password: pass}]}", "{}"), "11:18: sources.codecommit.eventbridge: api_keys is missing, and so is basic"},
 		"no role":            {change("role: arn:aws:iam::012345678901:role/switchyard", ""), "sources.codecommit.external_id: is for a role"},
@@ -110,7 +126,7 @@ func TestCodeCommitSourceIsChecked(t *testing.T) {
 		"a status door's path": {strings.Replace(codeCommitSource, "  codecommit:", "  eventbridge: {provider: github, secrets: x}\n  codecommit:", 1) +
 			"engine: {aws: {status_events: {eventbridge: {api_keys: k}}}}\n", "is that of a source; give sources.eventbridge another name"},
 		"a status door without a key": {"engine: {aws: {status_events: {eventbridge: {}}}}\n", "1:45: engine.aws.status_events.eventbridge: api_keys is missing"},
-		"an empty status door":        {"engine: {aws: {status_events: {}}}\n", "1:31: engine.aws.status_events: eventbridge is missing"},
+		"an empty status door":        {"engine: {aws: {status_events: {}}}\n", "1:31: engine.aws.status_events: is empty; set sqs or eventbridge"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse("switchyard.yaml", []byte(row.text), env())

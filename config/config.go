@@ -79,6 +79,7 @@ type Source struct {
 	Endpoint    string       `json:"endpoint,omitzero" jsonschema:"For codecommit: URL of its API instead of the service's own, such as a VPC endpoint."`
 	EventBridge *EventBridge `json:"eventbridge,omitempty" jsonschema:"For codecommit: events that API destinations of EventBridge post."`
 	SNS         *SNS         `json:"sns,omitempty" jsonschema:"For codecommit: messages of SNS topics that are subscribed over HTTPS."`
+	SQS         *SQS         `json:"sqs,omitempty" jsonschema:"For codecommit: a queue that is asked for messages."`
 	Comments    Strings      `json:"comments,omitzero" jsonschema:"For codecommit, which has no commit statuses: where results are written as comments. pull_requests: on those whose head the commit is. commits: on every commit. Default: nowhere." enum:"pull_requests,commits"`
 	Approve     Strings      `json:"approve,omitzero" jsonschema:"For codecommit: names of routes; a pull request is approved once all of them have succeeded on its head, and the approval is taken back when one fails. Needs comments on pull_requests."`
 }

@@ -60,6 +60,7 @@ type App struct {
 	tracer     *tracer
 	budget     *webhook.Budget // of all deliveries, also over a reload
 	hosts      hosts
+	queues     queues
 	codeCommit codeCommitAPI
 
 	callTimeout time.Duration // of each call to Step Functions; 0 for the default
@@ -257,6 +258,11 @@ func (a *App) openFaces() error {
 		return err
 	}
 	a.faces.Store(f)
+	polled, err := a.queues.prepare(a, a.cfg)
+	if err != nil {
+		return err
+	}
+	polled()
 	return nil
 }
 
@@ -400,9 +406,12 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	g.Go(func() error {
 		defer stopWork()
+		a.queues.start(gctx)
 		<-gctx.Done()
 		a.ready.Store(false)
-		return shutdown(servers)
+		err := shutdown(servers)
+		a.queues.wait()
+		return err
 	})
 	g.Go(func() error {
 		newHookCatchUp(a.reloader.current, a.log).Run(gctx)

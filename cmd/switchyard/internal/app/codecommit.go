@@ -19,11 +19,15 @@ import (
 	"switchyard/webhook/sns"
 )
 
-// codeCommitSource builds what answers at a codecommit source's path.
+// codeCommitSource builds what answers at a codecommit source's path; nil where
+// all it has is a queue.
 func codeCommitSource(cfg *config.Config, name string, s *config.Source, hint func(text []byte)) (webhook.Source, error) {
 	decoder, err := CodeCommitDecoder(cfg, name, hint)
 	if err != nil {
 		return nil, err
+	}
+	if s.SNS == nil && s.EventBridge == nil {
+		return nil, nil
 	}
 	var d doors
 	if s.SNS != nil {

@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"switchyard/build"
-	"switchyard/dispatch"
 	"switchyard/internal/codecommittest"
 )
 
@@ -223,40 +222,6 @@ routes: [{name: all, state_machine: test}]
 		c, err := s.Access().Credentials(t.Context(), build.Fetch{URL: base + "app", Source: "codecommit", Repository: name})
 		if err != nil || (c.Password != "") != want || (c.Note == "") != want {
 			t.Errorf("for an execution about %q: %+v, %v", name, c, err)
-		}
-	}
-}
-
-// Asked, Step Functions would say that they run.
-func TestStatusEventsAreHints(t *testing.T) {
-	f := newStepFunctions(t)
-	text := fmt.Sprintf(awsSettings, secret, f.serve())
-	text = strings.Replace(text, "sources:\n", codeCommitSettings[strings.Index(codeCommitSettings, "sources:"):], 1)
-	text = strings.Replace(text, "{region: eu-west-1,", "{status_events: {eventbridge: {api_keys: [of states]}}, region: eu-west-1,", 1)
-	s := startWith(t, t.TempDir(), text, "")
-	s.deliver(t, "d1", push("main", "one", "two"))
-	running := s.are(t, dispatch.StateRunning, 2)
-	ended := func(x *dispatch.Execution) []byte {
-		return fmt.Appendf(nil, `{"version":"0","id":"e-%s","detail-type":"Step Functions Execution Status Change","source":"aws.states","account":"123456789012","region":"eu-west-1",`+
-			`"detail":{"executionArn":%q,"stateMachineArn":%q,"name":%q,"status":"SUCCEEDED","startDate":1795168800000,"stopDate":1795168801000,"input":null,"output":null}}`,
-			x.ID, x.ARN, awsMachine, x.ID)
-	}
-	if status, body := s.post(t, "eventbridge", "the key of the test", ended(&running[0])); status != http.StatusUnauthorized {
-		t.Errorf("with another door's key: %d %s", status, body)
-	}
-	if status, body := s.post(t, "eventbridge", "of states", codeCommitEvent(t, "reference-updated.json")); status != http.StatusOK || !strings.Contains(body, "provider codecommit") {
-		t.Errorf("a push at the door for status events: %d %s", status, body)
-	}
-	for i, door := range [][2]string{{"eventbridge", "of states"}, {"codecommit", "the key of the test"}} {
-		if status, body := s.post(t, door[0], door[1], ended(&running[i])); status != http.StatusOK || !strings.Contains(body, "taken as a hint") {
-			t.Errorf("%s: %d %s", door[0], status, body)
-		}
-		s.are(t, dispatch.StateSucceeded, i+1)
-	}
-	// One of an execution that nobody knows here, and one that is nonsense.
-	for _, text := range []string{strings.ReplaceAll(string(ended(&running[0])), running[0].ID, "unknown"), `{"id":"x","source":"aws.states","detail":7}`} {
-		if status, body := s.post(t, "eventbridge", "of states", []byte(text)); status != http.StatusOK {
-			t.Errorf("%d %s", status, body)
 		}
 	}
 }

@@ -105,6 +105,7 @@ func (a *App) parts() []part {
 			f, err := a.newFaces(cfg)
 			return func() { a.faces.Store(f) }, err
 		}},
+		{"queues", func(cfg *config.Config) (func(), error) { return a.queues.prepare(a, cfg) }},
 	}
 }
 

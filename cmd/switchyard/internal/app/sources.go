@@ -23,7 +23,9 @@ func sources(cfg *config.Config, hint func(text []byte)) (map[string]webhook.Sou
 		if err != nil {
 			return nil, fmt.Errorf("sources.%s: %w", name, err)
 		}
-		all[name] = source
+		if source != nil {
+			all[name] = source
+		}
 	}
 	if aws := cfg.Engine.AWS; aws != nil && aws.StatusEvents != nil && aws.StatusEvents.EventBridge != nil {
 		source, err := eventbridge.New(hinting{hint: hint}, aws.StatusEvents.EventBridge.Door())
@@ -35,6 +37,7 @@ func sources(cfg *config.Config, hint func(text []byte)) (map[string]webhook.Sou
 	return all, nil
 }
 
+// newSource is nil for a source that is not called, but asks.
 func newSource(cfg *config.Config, name string, s *config.Source, hint func(text []byte)) (webhook.Source, error) {
 	if s.Provider == "codecommit" {
 		return codeCommitSource(cfg, name, s, hint)
