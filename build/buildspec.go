@@ -335,8 +335,12 @@ func (s *buildspec) readCache(n node) error {
 			if c.action, err = f.value.text(); err == nil && c.action != "restore" && c.action != "save" {
 				err = f.value.errorf("%q is neither restore nor save", c.action)
 			}
-		case "key", "fallback-keys":
-			f.value.notef("ignored: a local build has one cache for each branch, the newest")
+		case "key":
+			c.key, err = f.value.text()
+		case "fallback-keys":
+			if c.fallbacks, err = f.value.texts(); err == nil && len(c.fallbacks) > maxFallbackKeys {
+				err = f.value.errorf("there are %d, and at most %d are allowed", len(c.fallbacks), maxFallbackKeys)
+			}
 		default:
 			f.value.unknown("paths, action, key, fallback-keys")
 		}
@@ -344,8 +348,13 @@ func (s *buildspec) readCache(n node) error {
 			return err
 		}
 	}
+	if c.key == "" {
+		c.fallbacks = nil // as in CodeBuild
+	}
 	if len(c.paths) > 0 {
 		s.cache = &c
+	} else if len(fields) > 0 {
+		n.notef("ignored without paths")
 	}
 	return nil
 }

@@ -106,6 +106,8 @@ func TestParseBuildspecErrors(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"empty", "", "buildspec.yml: is empty"},
 		{"not YAML", "version: 0.2\nphases: [\n", "buildspec.yml:2: "},
+		{"cache action", "version: 0.2\ncache:\n  action: both\n  paths: [a]\n" + phases, `buildspec.yml:3: cache/action: "both" is neither restore nor save`},
+		{"fallback keys", "version: 0.2\ncache: {key: k, fallback-keys: [a, b, c, d, e, f], paths: [a]}\n" + phases, "buildspec.yml:2: cache/fallback-keys: there are 6, and at most 5"},
 		{"tab", "version: 0.2\nphases:\n\tbuild:\n", "buildspec.yml:3: "},
 		{"a list", "- a\n", "buildspec.yml:1: must be a mapping"},
 		{"only comments", "# version: 0.2\n", "buildspec.yml: is empty"},
@@ -179,6 +181,7 @@ func TestParseBuildspecIsTolerant(t *testing.T) {
 		{"key twice", "version: 0.2\nphases: {build: {commands: [b]}}\n" + phases, "buildspec.yml:3: phases: is there twice; the last one counts"},
 		{"empty command", "version: 0.2\nphases:\n  build:\n    commands:\n      - a\n      - # - b\n", "phases/build/commands/2: is empty, passed over"},
 		{"one command as a text", "version: 0.2\nphases: {build: {commands: a}}\n", ""},
+		{"cache without paths", "version: 0.2\ncache: {key: k}\n" + phases, "buildspec.yml:2: cache: ignored without paths"},
 		{"keys without a value", "version: 0.2\nenv:\ncache:\nartifacts:\nreports:\nphases: {build: {commands: [a], finally: , on-failure: }}\n", ""},
 		{"name of a variable", "version: 0.2\nenv: {variables: {A-B: c}}\n" + phases, "env/variables/A-B: is not a name"},
 		{"exported name", "version: 0.2\nenv: {exported-variables: ['x; touch pwned']}\n" + phases, `"x; touch pwned" is not the name of a variable`},

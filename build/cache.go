@@ -42,6 +42,8 @@ type savedCache struct {
 	key  string
 	used time.Time
 
+	// Group is whose it is, and Key what the buildspec calls it, "" for nothing.
+	Group, Key                 string
 	Project, Repository, Scope string
 	Bytes                      int64
 	Files                      int
@@ -53,10 +55,37 @@ const (
 	cacheBlock = 4096
 )
 
-// cacheKey names the cache of a project's builds of a repository in a scope.
-func cacheKey(project, repository, scope string) string {
-	sum := sha256.Sum256([]byte(project + "\x00" + repository + "\x00" + scope))
+// cacheGroup names the caches of a project's builds of a repository in a scope.
+func cacheGroup(project, repository, scope string) string {
+	return shortHash(project + "\x00" + repository + "\x00" + scope)
+}
+
+func shortHash(text string) string {
+	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:16])
+}
+
+// wantedCache is a cache that a build looks for: one with this key or, with
+// prefix, the last used whose key begins like that.
+type wantedCache struct {
+	group, key string
+	prefix     bool
+}
+
+// id is what the cache is kept under.
+func (w wantedCache) id() string { return shortHash(w.group + "\x00" + w.key) }
+
+// find gives a cache, nil when there is none. Who calls it holds the lock.
+func (c *caches) find(w wantedCache) (found *savedCache) {
+	if !w.prefix {
+		return c.byKey[w.id()]
+	}
+	for _, s := range c.byKey {
+		if s.Group == w.group && s.Key != "" && strings.HasPrefix(s.Key, w.key) && (found == nil || s.used.After(found.used)) {
+			found = s
+		}
+	}
+	return found
 }
 
 // recover finds what earlier processes have saved and removes what they did not
@@ -109,11 +138,11 @@ func (s *savedCache) read() error {
 
 // take gives the first of the caches that there is, to be copied until release
 // is called.
-func (c *caches) take(keys ...string) (s *savedCache, release func()) {
+func (c *caches) take(wanted ...wantedCache) (s *savedCache, release func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, key := range keys {
-		if s := c.byKey[key]; s != nil {
+	for _, w := range wanted {
+		if s := c.find(w); s != nil {
 			s.used = c.now()
 			// Only the order of eviction hangs on that.
 			_ = os.Chtimes(filepath.Join(s.dir, aboutFile), s.used, s.used)
@@ -124,10 +153,10 @@ func (c *caches) take(keys ...string) (s *savedCache, release func()) {
 	return nil, func() {}
 }
 
-func (c *caches) has(key string) bool {
+func (c *caches) has(w wantedCache) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.byKey[key] != nil
+	return c.find(w) != nil
 }
 
 func (c *caches) release(s *savedCache) {

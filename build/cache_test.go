@@ -3,6 +3,7 @@
 package build
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -122,7 +123,8 @@ func TestCacheHoldsWhatItIsToHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newRepo(t)
-	r.commit(map[string]string{"kept/of-the-commit": "from the commit\n"})
+	r.commit(map[string]string{"kept/of-the-commit": "from the commit\n", "x": "y"})
+	sum := fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "x\x00%x\n", sha256.Sum256([]byte("y")))))
 	commit := r.spec(`version: 0.2
 cache:
   key: k-$(codebuild-hash-files x)
@@ -152,7 +154,7 @@ phases:
 		return b
 	}
 	build("one").wantLog(t, "cache: /etc/passwd is outside", "cache: ../x is outside", "/secret is outside", "cache: a[ is not a valid pattern",
-		"cache/key: ignored", "cache: saved")
+		`of branch main with the key "k-`+sum)
 	b := build("two")
 	b.wantLog(t, "\nfrom the commit\n", "had -rwxr-xr-x 1 build", " 2001 run", "had l", " link -> run", "had dr-xr-xr-x", " ro\n", " f\n")
 	for _, bad := range []string{"hunter2", "\nHAD GIT", "\nGOT OUT", "had p", "changed"} {
@@ -160,7 +162,7 @@ phases:
 			t.Errorf("the next build has %q:\n%s", bad, b.log)
 		}
 	}
-	saved := h.caches.byKey[cacheKey("app", r.bare, "branch main")]
+	saved := h.caches.byKey[wantedCache{group: cacheGroup("app", r.bare, "branch main"), key: "k-" + sum}.id()]
 	for name, want := range map[string]bool{"src/kept/run": true, "src/.git": false, "home/.a/x/b/f": true, "home/.a/y": false, "src/kept/pipe": false, "src/buildspec.yml": true} {
 		if _, err := os.Lstat(filepath.Join(saved.dir, name)); (err == nil) != want {
 			t.Errorf("%s: %v, want %v", name, err, want)
@@ -191,10 +193,13 @@ func TestCacheActions(t *testing.T) {
 	}
 }
 
+func wantedIn(scope string) wantedCache { return wantedCache{group: cacheGroup("p", "r", scope)} }
+
 // saveFor saves a cache of some bytes in a scope.
 func saveFor(t *testing.T, c *caches, scope string, bytes int64) *savedCache {
 	t.Helper()
-	s := &savedCache{key: cacheKey("p", "r", scope), Project: "p", Scope: scope, Bytes: bytes, Files: 1}
+	w := wantedIn(scope)
+	s := &savedCache{key: w.id(), Group: w.group, Project: "p", Scope: scope, Bytes: bytes, Files: 1}
 	if err := c.fill(s); err != nil {
 		t.Fatal(err)
 	}
@@ -232,13 +237,13 @@ func TestCachesUnusedForLongestGoFirst(t *testing.T) {
 	for _, scope := range []string{"a", "b", "c"} {
 		saveFor(t, c, scope, 30)
 	}
-	_, release := c.take(cacheKey("p", "r", "none"), cacheKey("p", "r", "a"))
+	_, release := c.take(wantedIn("none"), wantedIn("a"))
 	saveFor(t, c, "d", 30)
 	if got := scopes(c); !slices.Equal(got, []string{"a", "c", "d"}) {
 		t.Errorf("there are %v", got)
 	}
 	// The use counts after a restart too, and one that is copied stays until then.
-	a := c.byKey[cacheKey("p", "r", "a")]
+	a := c.byKey[wantedIn("a").id()]
 	saveFor(t, c, "e", 95)
 	if _, err := os.Stat(a.dir); err != nil || !slices.Equal(scopes(c), []string{"e"}) {
 		t.Errorf("%v, %v", scopes(c), err)
@@ -248,7 +253,7 @@ func TestCachesUnusedForLongestGoFirst(t *testing.T) {
 		t.Error("a cache that was evicted is still there")
 	}
 	saveFor(t, c, "f", 3)
-	c.take(cacheKey("p", "r", "e"))
+	c.take(wantedIn("e"))
 	c = newCaches(t, root, 97, clock)
 	if got := scopes(c); !slices.Equal(got, []string{"e"}) {
 		t.Errorf("after a restart with a smaller limit there are %v", got)
@@ -260,7 +265,7 @@ func TestCachesUnusedForLongestGoFirst(t *testing.T) {
 func TestCacheIsReplacedAsAWhole(t *testing.T) {
 	c := newCaches(t, t.TempDir(), 1<<20, time.Now)
 	one := saveFor(t, c, "main", 1)
-	got, release := c.take(one.key)
+	got, release := c.take(wantedIn("main"))
 	two := saveFor(t, c, "main", 1)
 	if _, err := os.Stat(filepath.Join(got.dir, "file")); got != one || err != nil {
 		t.Errorf("the one that is copied: %v", err)
@@ -269,7 +274,7 @@ func TestCacheIsReplacedAsAWhole(t *testing.T) {
 	if _, err := os.Stat(one.dir); err == nil {
 		t.Error("the one before is still there")
 	}
-	if got, release := c.take(one.key); got != two {
+	if got, release := c.take(wantedIn("main")); got != two {
 		t.Errorf("got %v", got)
 	} else {
 		release()
@@ -322,6 +327,7 @@ func TestCacheIsSavedAfterARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.specText, s.cacheURL, s.scope = trueSpec, "/r", cacheScope{Read: []string{"branch b", "branch main"}, Write: "branch b"}
+	s.cacheKey, s.cacheHit = "k", true
 	if err := s.record("BUILD"); err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +335,43 @@ func TestCacheIsSavedAfterARestart(t *testing.T) {
 	if _, err := next.resume(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if next.scope.Write != "branch b" || next.cacheURL != "/r" || next.cacheKey(next.scope.Write) != s.cacheKey(s.scope.Write) {
+	if next.scope.Write != "branch b" || next.cacheURL != "/r" || next.cacheKey != "k" || !next.cacheHit || next.cacheGroup(next.scope.Write) != s.cacheGroup(s.scope.Write) {
 		t.Errorf("%+v of %s", next.scope, next.cacheURL)
+	}
+}
+
+// A key names one of several caches, which stays as it is; where there is none
+// with it, one whose key begins like a fallback does.
+func TestCacheKeys(t *testing.T) {
+	needBubblewrap(t)
+	r := newRepo(t)
+	h := newHandler(t, Config{Projects: map[string]Project{"app": {CloneURL: r.bare}}})
+	spec := func(key, lock string) string {
+		r.commit(map[string]string{"a/lock": lock, "b/lock": lock})
+		return r.spec("version: 0.2\nenv: {variables: {V: '1'}}\ncache:\n  key: " + key + "\n  fallback-keys: ['w$V-', 'v$V-']\n  paths: [x]\nphases: {build: {commands: ['echo \"found <$(cat x/by)>\"; mkdir -p x; echo \"$NAME\" > x/by']}}\n")
+	}
+	const main = `{"ref":"refs/heads/main"}`
+	const hashed = `'v$V-$(codebuild-hash-files "**/lock")'`
+	for _, c := range []struct{ name, key, lock, ref, want, log string }{
+		{"one", hashed, "1", main, "", `with the key "v1-`},
+		{"two", hashed, "1", main, "one", "cache: nothing is saved: the one with the key"},
+		{"three", hashed, "2", main, "one", `saved 1 files`},
+		{"four", hashed, "1", main, "one", "stays as it is"},
+		{"five", hashed, "2", main, "three", "stays as it is"},
+		{"six", hashed, "3", `{"ref":"refs/heads/main","fork":true,"pull_request":7}`, "", "of pull request 7"},
+		{"seven", "plain", "3", main, "five-or-four", `with the key "plain"`},
+		{"eight", "plain", "4", main, "seven", "stays as it is"},
+		{"nine", "$(exit 3)", "4", main, "", "it is empty"},
+		{"ten", `'$(codebuild-hash-files none/*)'`, "4", main, "", "there is none for this build: the key"},
+		{"eleven", "$(head -c 600 /dev/zero | tr '\\0' k)", "4", main, "", "more than 512 bytes"},
+	} {
+		commit := spec(c.key, c.lock)
+		tk := newTask(t, c.name, input{"SourceVersion": commit, "EnvironmentVariablesOverride": []variable{{Name: "NAME", Value: c.name}}})
+		tk.Origin = OriginOf([]byte(`{"source":` + c.ref + `}`))
+		b := run(t, h, tk)
+		found := strings.Contains(b.log, "\nfound <"+c.want+">\n") || c.want == "five-or-four" && (strings.Contains(b.log, "\nfound <one>\n") || strings.Contains(b.log, "\nfound <three>\n"))
+		if b.err != nil || !found || !strings.Contains(b.log, c.log) {
+			t.Errorf("%s: want <%s> and %q: %v\n%s", c.name, c.want, c.log, b.err, b.log)
+		}
 	}
 }

@@ -4,12 +4,17 @@ package build
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +28,17 @@ type cacheSpec struct {
 	paths []string
 	// action is "" for both, restore or save.
 	action string
+	// key names one of several caches of a branch, which is not changed once it
+	// is there; fallbacks are beginnings of keys that do as well. "" is none.
+	key       string
+	fallbacks []string
 }
+
+// The limits of CodeBuild for fallback keys, and ours for the length of one.
+const (
+	maxFallbackKeys = 5
+	maxCacheKey     = 512
+)
 
 // cachePlace is what a path of a buildspec's cache means: a pattern below the
 // checkout or the home directory.
@@ -74,22 +89,37 @@ func (s *session) restoreCache(ctx context.Context, src *source, g git) error {
 	}
 	begin := time.Now()
 	s.cacheURL = g.remote.url
+	fallbacks, err := s.evaluateKeys(ctx)
+	if fault.Of(err) != nil || ctx.Err() != nil {
+		return err
+	}
+	if err != nil {
+		s.log.note("cache: there is none for this build: %v", err)
+		return nil
+	}
 	s.scope = s.cacheScope(ctx, src, g)
+	var wanted []wantedCache
+	for _, scope := range s.scope.Read {
+		wanted = append(wanted, wantedCache{group: s.cacheGroup(scope), key: s.cacheKey})
+	}
+	// What has the very key is not saved again.
+	s.cacheHit = s.cacheKey != "" && slices.ContainsFunc(wanted, s.h.caches.has)
 	if spec.action == "save" {
 		return nil
 	}
-	keys := make([]string, len(s.scope.Read))
-	for i, scope := range s.scope.Read {
-		keys[i] = s.cacheKey(scope)
+	for _, key := range fallbacks {
+		for _, scope := range s.scope.Read {
+			wanted = append(wanted, wantedCache{group: s.cacheGroup(scope), key: key, prefix: true})
+		}
 	}
-	saved, release := s.h.caches.take(keys...)
+	saved, release := s.h.caches.take(wanted...)
 	defer release()
 	if saved == nil {
 		s.log.note("cache: there is none %s", s.scope.describe())
 		return nil
 	}
 	c := treeCopy{room: s.h.cfg.MaxDisk, left: maxCacheFiles}
-	err := s.eachCacheRoot(func(name string, build *os.Root) error {
+	err = s.eachCacheRoot(func(name string, build *os.Root) error {
 		from, err := os.OpenRoot(filepath.Join(saved.dir, name))
 		if err != nil {
 			return err
@@ -104,10 +134,90 @@ func (s *session) restoreCache(ctx context.Context, src *source, g git) error {
 	case err != nil:
 		s.log.note("cache: %s is not whole: %v", saved.Scope, err)
 	}
-	s.log.note("cache: restored %s in %v", cacheText(c.bytes, c.files, saved.Scope), time.Since(begin).Round(time.Millisecond))
+	s.log.note("cache: restored %s in %v", cacheText(c.bytes, c.files, saved), time.Since(begin).Round(time.Millisecond))
 	s.h.log.Info("build cache restored", zap.String("execution", s.t.ExecutionName), zap.String("task_id", s.t.ID), zap.String("project", s.req.project),
 		zap.String("scope", saved.Scope), zap.Int64("bytes", c.bytes), zap.Duration("took", time.Since(begin)))
 	return nil
+}
+
+// hashFiles is the program of CodeBuild that keys are made with.
+var hashFiles = regexp.MustCompile("\\$\\(\\s*codebuild-hash-files\\s+([^()$`]*)\\)")
+
+// evaluateKeys works out the buildspec's keys, which may use the shell as an
+// artifact's name does, and codebuild-hash-files.
+func (s *session) evaluateKeys(ctx context.Context) (fallbacks []string, err error) {
+	spec := s.spec.cache
+	for i, text := range append([]string{spec.key}, spec.fallbacks...) {
+		key := hashFiles.ReplaceAllStringFunc(text, func(call string) string {
+			var sum string
+			if sum, err = s.hashOf(ctx, strings.Fields(hashFiles.FindStringSubmatch(call)[1])); err != nil {
+				return ""
+			}
+			return sum
+		})
+		if err == nil {
+			key, err = s.expand(ctx, key)
+		}
+		switch {
+		case err != nil:
+		case len(key) > maxCacheKey:
+			err = fmt.Errorf("it has more than %d bytes", maxCacheKey)
+		case key == "" && text != "":
+			err = errors.New("it is empty")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the key %q: %w", text, err)
+		}
+		if i == 0 {
+			s.cacheKey = key
+		} else {
+			fallbacks = append(fallbacks, key)
+		}
+	}
+	return fallbacks, nil
+}
+
+// hashOf is the SHA-256 of the names and contents of the files of the checkout
+// that match the patterns.
+func (s *session) hashOf(ctx context.Context, patterns []string) (string, error) {
+	root, err := os.OpenRoot(s.src)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	var match []pattern
+	for _, p := range patterns {
+		match = append(match, compilePattern(path.Clean(strings.Trim(p, `'"`))))
+	}
+	h, n := sha256.New(), 0
+	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case d.IsDir() && name == ".git":
+			return fs.SkipDir
+		case !d.Type().IsRegular() || !slices.ContainsFunc(match, func(p pattern) bool { return p.match(name) }):
+			return nil
+		}
+		f, err := root.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		content := sha256.New()
+		if _, err := io.Copy(content, f); err != nil {
+			return err
+		}
+		n++
+		fmt.Fprintf(h, "%s\x00%x\n", name, content.Sum(nil))
+		return nil
+	})
+	if err == nil && n == 0 {
+		err = fmt.Errorf("codebuild-hash-files: no file matches %s", strings.Join(patterns, " "))
+	}
+	return hex.EncodeToString(h.Sum(nil)), err
 }
 
 // describe names what was looked for.
@@ -152,8 +262,13 @@ func (s *session) saveCache(ctx context.Context) {
 		s.log.note("cache: nothing is saved: the commit is not known to be on a branch of the repository")
 		return
 	}
+	if s.cacheHit {
+		s.log.note("cache: nothing is saved: the one with the key %q stays as it is", s.cacheKey)
+		return
+	}
 	begin := time.Now()
-	saved := &savedCache{key: s.cacheKey(s.scope.Write), Project: s.req.project, Repository: redact(s.cacheURL), Scope: s.scope.Write}
+	group := s.cacheGroup(s.scope.Write)
+	saved := &savedCache{key: wantedCache{group: group, key: s.cacheKey}.id(), Group: group, Key: s.cacheKey, Project: s.req.project, Repository: redact(s.cacheURL), Scope: s.scope.Write}
 	err := s.h.caches.fill(saved)
 	if err == nil {
 		err = s.fillCache(ctx, saved)
@@ -168,7 +283,7 @@ func (s *session) saveCache(ctx context.Context) {
 		s.log.note("cache: nothing is saved: %v", errors.Join(err, removeAll(saved.dir+newSuffix)))
 		return
 	}
-	s.log.note("cache: saved %s in %v", cacheText(saved.Bytes, saved.Files, saved.Scope), time.Since(begin).Round(time.Millisecond))
+	s.log.note("cache: saved %s in %v", cacheText(saved.Bytes, saved.Files, saved), time.Since(begin).Round(time.Millisecond))
 	s.h.log.Info("build cache saved", zap.String("execution", s.t.ExecutionName), zap.String("task_id", s.t.ID), zap.String("project", s.req.project),
 		zap.String("scope", saved.Scope), zap.Int64("bytes", saved.Bytes), zap.Duration("took", time.Since(begin)))
 }

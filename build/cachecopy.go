@@ -116,7 +116,7 @@ func (c *treeCopy) file(name string, info fs.FileInfo) error {
 		return c.skipped(err)
 	}
 	defer in.Close()
-	if now, err := in.Stat(); err != nil || !now.Mode().IsRegular() {
+	if now, err := in.Stat(); err != nil || mayKeep(now) != nil {
 		return nil //nolint:nilerr // something else took its place
 	}
 	out, err := c.to.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)

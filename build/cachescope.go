@@ -43,7 +43,7 @@ func (s *session) cacheScope(ctx context.Context, src *source, g git) cacheScope
 	if branch != "" && src.onBranch(ctx, g, "refs/heads/"+branch) {
 		scope.Write = branchScope(branch)
 		scope.Read = append(scope.Read, scope.Write)
-		if s.h.caches.has(s.cacheKey(scope.Write)) {
+		if s.h.caches.has(wantedCache{group: s.cacheGroup(scope.Write), key: s.cacheKey}) {
 			return scope
 		}
 	}
@@ -97,11 +97,15 @@ func remoteHead(ctx context.Context, g git, branch string) (standard, tip string
 	return standard, tip, nil
 }
 
-func (s *session) cacheKey(scope string) string {
-	return cacheKey(s.req.project, s.cacheURL, scope)
+func (s *session) cacheGroup(scope string) string {
+	return cacheGroup(s.req.project, s.cacheURL, scope)
 }
 
 // cacheText is how much was copied, for a person.
-func cacheText(bytes int64, files int, scope string) string {
-	return fmt.Sprintf("%d files, %.1f MB, of %s", files, float64(bytes)/1e6, scope)
+func cacheText(bytes int64, files int, of *savedCache) string {
+	text := fmt.Sprintf("%d files, %.1f MB, of %s", files, float64(bytes)/1e6, of.Scope)
+	if of.Key != "" {
+		text += fmt.Sprintf(" with the key %q", of.Key)
+	}
+	return text
 }

@@ -51,6 +51,9 @@ type session struct {
 	// scope is whose caches the build uses, of the repository at cacheURL.
 	scope    cacheScope
 	cacheURL string
+	// cacheKey is the buildspec's, and cacheHit says that there is one with it.
+	cacheKey string
+	cacheHit bool
 	// box is there once a command has run, where builds are isolated.
 	box *sandbox
 	// etc is what the sandbox has as /etc.
@@ -362,13 +365,13 @@ func (s *session) download(ctx context.Context) error {
 		return &phaseError{code: "YAML_FILE_ERROR", err: err}
 	}
 	s.note(s.spec.notes)
-	if err := s.restoreCache(ctx, src, g); err != nil {
-		return fmt.Errorf("restore the cache: %w", err)
-	}
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
 	s.noteUnset()
+	if err := s.restoreCache(ctx, src, g); err != nil {
+		return fmt.Errorf("restore the cache: %w", err)
+	}
 	return nil
 }
 

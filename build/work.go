@@ -187,6 +187,8 @@ type progress struct {
 	// Cache is whose caches it uses, of the repository at CacheURL.
 	Cache    cacheScope
 	CacheURL string
+	CacheKey string
+	CacheHit bool
 }
 
 // lastPhase is the phase after which no command is left; "" when there are
@@ -205,7 +207,7 @@ func (b *buildspec) lastPhase() string {
 // after the commands of the phase, the last, have ended.
 func (s *session) record(phase string) error {
 	return writeJSON(s.progress(), progress{Result: *s.res, Phase: phase, Failed: s.failed, Buildspec: s.specText, Secrets: s.secretValues, Fork: s.req.fork,
-		Cache: s.scope, CacheURL: s.cacheURL})
+		Cache: s.scope, CacheURL: s.cacheURL, CacheKey: s.cacheKey, CacheHit: s.cacheHit})
 }
 
 // progress is where the build can't write.
@@ -235,7 +237,7 @@ func (s *session) resume(ctx context.Context) (phase string, err error) {
 	if err := json.Unmarshal(b, &p); err != nil {
 		return "", err
 	}
-	s.scope, s.cacheURL = p.Cache, p.CacheURL
+	s.scope, s.cacheURL, s.cacheKey, s.cacheHit = p.Cache, p.CacheURL, p.CacheKey, p.CacheHit
 	if p.Fork {
 		if err := s.asFork(); err != nil {
 			return "", err
