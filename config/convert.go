@@ -117,6 +117,10 @@ func (c *Config) DispatchConfig() dispatch.Config {
 			_, comments := c.CodeCommitStatus(source)
 			return github || notes || comments
 		},
+		Retell: func(source string) bool {
+			comments, _ := c.CodeCommitStatus(source)
+			return comments.PullRequests
+		},
 	}
 	if c.Engine.AWS != nil {
 		cfg.Quota = c.quotas()

@@ -45,6 +45,10 @@ type Config struct {
 	// Statuses says whether commits of a source get statuses. Nil means none.
 	// Safe for concurrent use.
 	Statuses func(source string) bool
+	// Retell says whether statuses of a source are shown on pull requests and not
+	// on commits, so that one that is opened has to be told of what its head is
+	// known for. Nil means that they are on commits. Safe for concurrent use.
+	Retell func(source string) bool
 }
 
 // DefaultRetention is how long finished work is kept when nothing is set.
@@ -69,6 +73,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Statuses == nil {
 		c.Statuses = func(string) bool { return false }
+	}
+	if c.Retell == nil {
+		c.Retell = func(string) bool { return false }
 	}
 	positive := func(name string, ok bool) error {
 		if ok {

@@ -191,8 +191,19 @@ func (d *Dispatcher) expansion(ctx context.Context, p *PendingDelivery, r *rules
 		}
 	}
 	e.plan(plan, r)
+	if opened(&ev) && r.cfg.Retell(ev.Source) {
+		for i := range e.Requests {
+			e.Requests[i].Retell = true
+		}
+	}
 	e.Ignored = append(e.Ignored, d.completer.unknown(p, &ev, &plan)...)
 	return e, nil
+}
+
+// opened reports whether a pull request has just appeared, whose head may have
+// been built before.
+func opened(ev *event.Event) bool {
+	return ev.Kind == event.PullRequest && (ev.Action == "opened" || ev.Action == "reopened")
 }
 
 // commitsOf are the IDs of the commits that an event is about, and that a ref is

@@ -287,6 +287,10 @@ type NewRequest struct {
 	// this request, now or later: a StatusChange that comes with one of the
 	// other records applies only to requests that came with one.
 	Status *StatusChange
+	// Retell wants the status of a request that exists already once more, as it
+	// is by now, if that came with one: a pull request has been opened that shows
+	// it.
+	Retell bool
 }
 
 // Superseding is how a newer request ends an older one in its lane, where the

@@ -155,7 +155,23 @@ func (x *expanding) exists(r *dispatch.NewRequest, found *held) error {
 	case leave: // the plain reason will do
 	}
 	x.ignored = append(x.ignored[:len(x.ignored):len(x.ignored)], why(r.Route, r.Commit.SHA, found.id, found.deliveryID))
+	if r.Retell {
+		return x.retell(found)
+	}
 	return nil
+}
+
+// retell wants the status of the newest attempt at a request once more.
+func (x *expanding) retell(found *held) error {
+	seq, _, err := lastAttempt(x.c.ask, found)
+	if err != nil {
+		return err
+	}
+	var is dispatch.Execution
+	if err := x.c.ask(func(s scan) (err error) { is, err = scanExecution(s); return err }, executionQuery+`WHERE r.seq = ?`, seq); err != nil {
+		return err
+	}
+	return wantStatus(x.c, seq, dispatch.StatusOf(&is), x.At)
 }
 
 // asked reports whether this delivery made the request that was found, or an

@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Journal) {
 		{"RedriveOnlyTheDead", redrive},
 		{"RerunCountsAttempts", rerun},
 		{"StatusesCoalesce", statusesCoalesce},
+		{"StatusesAreToldAgainOnPullRequests", statusesAreToldAgain},
 		{"StatusesNewestFirst", statusesNewestFirst},
 		{"StatusesOfProgress", statusesOfProgress},
 		{"StatusesOnlyWhereWanted", statusesOnlyWhereWanted},

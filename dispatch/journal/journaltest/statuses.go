@@ -129,6 +129,40 @@ func statusesOfProgress(t *testing.T, f *fixture) {
 	f.diff("ended", []string{"x: succeeded"}, next(0))
 }
 
+// statusesAreToldAgain asks for what exists, as the event of a pull request does
+// that was opened after its head was built.
+func statusesAreToldAgain(t *testing.T, f *fixture) {
+	next := func() []string {
+		statuses, err := f.j.NextStatuses(t.Context(), dispatch.StatusQuery{Source: "github", Now: f.now.Add(time.Minute), Limit: 10})
+		f.must(err)
+		var said []string
+		for _, s := range statuses {
+			said = append(said, s.Execution+" "+string(s.State))
+			f.must(f.j.StatusPosted(t.Context(), s))
+		}
+		return said
+	}
+	retold := func(id string, opts ...option) dispatch.NewRequest {
+		r := f.request(id, opts...)
+		r.Retell = true
+		return r
+	}
+	f.push(f.request("ended", reporting), f.request("queued", reporting), f.request("silent"))
+	f.finish("ended", dispatch.StateFailed)
+	f.finish("silent", dispatch.StateFailed)
+	next()
+	f.push(f.request("ended", reporting), f.request("queued", reporting))
+	f.diff("not asked for again", []string(nil), next())
+	f.push(retold("ended", reporting), retold("queued", reporting), retold("silent", reporting), retold("new", reporting))
+	f.diff("asked for again", []string{"ended failure", "new pending", "queued pending"}, next())
+	again, _, err := f.j.Rerun(t.Context(), "ended", "again", dispatch.Resume{State: dispatch.StateReady, At: f.now, Status: dispatch.StatusChange{State: dispatch.StatusPending}})
+	f.must(err)
+	f.finish(again, dispatch.StateSucceeded)
+	next()
+	f.push(retold("ended", reporting))
+	f.diff("the newest attempt counts", []string{"ended-r2 success"}, next())
+}
+
 func statusesOnlyWhereWanted(t *testing.T, f *fixture) {
 	f.push(f.request("x"))
 	f.finish("x", dispatch.StateFailed)

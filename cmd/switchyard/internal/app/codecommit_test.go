@@ -162,18 +162,28 @@ routes: [{name: all, branches: [main], paths: ["src/**"], state_machine: test}]
 	}
 }
 
-// An execution for a pull request ends in a comment, and in an approval.
+// An execution ends in a comment, and in an approval: of a pull request too that
+// is opened later, and starts nothing more.
 func TestCodeCommitPullRequestsAreToldOfResults(t *testing.T) {
 	api := codeCommitAPI(t)
 	repo := codecommittest.NewRepo(t, "app")
 	api.Add(repo)
 	base := repo.Commit("main", "base", map[string]string{"a": "1"})
 	head := repo.Commit("topic", "topic", map[string]string{"a": "2"}, base)
-	pull := api.OpenPullRequest(repo, "topic", "main")
 	s := startWith(t, t.TempDir(), strings.Replace(codeCommitAt(api), "region:", "comments: [pull_requests, commits]\n    approve: [all]\n    region:", 1)+`
 state_machines: {test: {definition: test.asl.json}}
-routes: [{name: all, on: [pull_request], state_machine: test}]
+routes: [{name: all, on: [push, pull_request], branches: [topic], state_machine: test}]
 `, instant)
+	if status, body := s.post(t, "codecommit", "the key of the test", referenceUpdated("d1", "topic", base, head)); status != http.StatusAccepted {
+		t.Fatalf("%d %s", status, body)
+	}
+	s.settled(t, 1)
+	eventually(t, "the comment on the commit", func() bool {
+		of := api.CommitComments(head)
+		return len(of) == 1 && strings.Contains(of[0], "succeeded on")
+	})
+	// The pull request is opened once all is over.
+	pull := api.OpenPullRequest(repo, "topic", "main")
 	event := fmt.Appendf(nil, `{"version":"0","id":"p1","detail-type":"CodeCommit Pull Request State Change","source":"aws.codecommit","account":"123456789012","region":"us-east-2",
 		"detail":{"event":"pullRequestCreated","pullRequestId":%q,"pullRequestStatus":"Open","repositoryNames":["app"],"sourceReference":"refs/heads/topic","destinationReference":"refs/heads/main",
 		"sourceCommit":%q,"destinationCommit":%q,"isMerged":"False","title":"A change","revisionId":"r","author":"arn:aws:iam::123456789012:user/ada","callerUserArn":"arn:aws:iam::123456789012:user/ada"}}`, pull, head, base)
