@@ -178,6 +178,7 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 		return nil, err
 	}
 	h.lock = lock
+	keepDescriptors()
 	if err := h.isolate(); err != nil {
 		lock.Close()
 		return nil, err

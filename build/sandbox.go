@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"switchyard/internal/fault"
 )
@@ -89,6 +90,21 @@ func (s *session) runScript(ctx context.Context, script string, emptyEnvironment
 		cmd.Env = s.env.list()
 	}
 	return s.group.Run(ctx, cmd)
+}
+
+// keepDescriptors keeps the files that this process was started with, and did not
+// open itself, from the programs that it starts: a shell, or what starts the
+// service, may have left some open. Go does so for its own.
+func keepDescriptors() {
+	open, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		return
+	}
+	for _, f := range open {
+		if n, err := strconv.Atoi(f.Name()); err == nil && n > 2 {
+			syscall.CloseOnExec(n)
+		}
+	}
 }
 
 func (s *session) runIsolated(ctx context.Context, script string, emptyEnvironment bool) error {

@@ -88,9 +88,9 @@ func ownerKey(owner string) string {
 func (g *Group) Run(ctx context.Context, cmd *exec.Cmd) error { return g.run(ctx, cmd, false) }
 
 // RunNamespace is Run for a program that makes a PID namespace, whose first
-// process is its child. The two are not asked to end but ended, once nothing
-// else is left in the namespace or the grace is over: with them goes all that is
-// in it.
+// process is its child, and gives it a session keyring of its own. The two are not
+// asked to end but ended, once nothing else is left in the namespace or the grace
+// is over: with them goes all that is in it.
 func (g *Group) RunNamespace(ctx context.Context, cmd *exec.Cmd) error { return g.run(ctx, cmd, true) }
 
 func (g *Group) run(ctx context.Context, cmd *exec.Cmd, namespace bool) error {
@@ -103,6 +103,12 @@ func (g *Group) run(ctx context.Context, cmd *exec.Cmd, namespace bool) error {
 
 	started, done := make(chan error, 1), make(chan error, 1)
 	go func() {
+		if namespace {
+			if err := ownKeyring(); err != nil {
+				started <- err
+				return
+			}
+		}
 		g.mu.Lock()
 		err := cmd.Start()
 		if err != nil {
