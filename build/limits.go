@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -101,9 +102,18 @@ func sizeText(n int64) string {
 	return strconv.FormatInt(n, 10) + " bytes"
 }
 
-// diskUsed is what the build's directory takes on the disk, in bytes.
+// entrySize is what a file takes at least, in bytes: a disk can be full of empty ones.
+const entrySize = 4096
+
+// diskUsed is what the build takes on the disk, in bytes: what is in its directory,
+// and files without a name that its processes hold open.
 func (s *session) diskUsed() int64 {
 	var used int64
+	if info, err := os.Stat(s.dir); err == nil {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			used = s.group.Nameless(uint64(st.Dev)) //nolint:unconvert // not the same type everywhere
+		}
+	}
 	// What goes away meanwhile takes nothing.
 	_ = filepath.WalkDir(s.dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -111,7 +121,7 @@ func (s *session) diskUsed() int64 {
 		}
 		if info, err := d.Info(); err == nil {
 			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				used += st.Blocks * 512
+				used += max(st.Blocks*512, entrySize)
 			}
 		}
 		return nil
