@@ -126,6 +126,8 @@ type Handler struct {
 
 	// firstWait is the wait after the first fault of the machine.
 	firstWait time.Duration
+	// checked and damaged count the checks of mirrors by what they found.
+	checked, damaged atomic.Int64
 	// durable is git's configuration for writing to mirrors.
 	durable []string
 

@@ -38,6 +38,12 @@ type Config struct {
 	// InheritEnv names variables of this process that builds get too.
 	// Default: PATH, LANG, LC_ALL, TZ.
 	InheritEnv []string
+	// CheckMirrors is how often each mirror is checked whole; negative: never.
+	// Default: 24 hours.
+	CheckMirrors time.Duration
+	// KeepMirrors is for how long a mirror is kept that nothing builds from;
+	// negative: for ever. Default: 90 days.
+	KeepMirrors time.Duration
 	// Region is what builds have as AWS_REGION and AWS_DEFAULT_REGION, unless
 	// their project or input says another; "" sets neither.
 	Region string
@@ -154,6 +160,9 @@ func (c *Config) fill() error {
 		if _, err := exec.LookPath("nice"); err != nil {
 			return fmt.Errorf("build: Nice needs the program nice: %w", err)
 		}
+	}
+	if err := c.fillUpkeep(); err != nil {
+		return err
 	}
 	if err := c.fillIsolation(); err != nil {
 		return err

@@ -73,6 +73,8 @@ type git struct {
 	group *proc.Group
 	// durable are the settings for commands that write to a mirror.
 	durable []string
+	// nice is for work that waits for all other.
+	nice bool
 	// remote is the repository that commands may talk to, with its credentials;
 	// nil for commands that do not leave the machine.
 	remote *remote
@@ -82,6 +84,16 @@ type git struct {
 // to standard error. The arguments must not hold untrusted text where git
 // could read an option.
 func (g git) output(ctx context.Context, dir string, args ...string) (string, error) {
+	stdout, stderr, err := g.both(ctx, dir, args...)
+	if err != nil {
+		return "", g.failure(ctx, args[0], stderr, err)
+	}
+	return stdout, nil
+}
+
+// both runs git and returns what it wrote to standard output and error. The error
+// is that of the process.
+func (g git) both(ctx context.Context, dir string, args ...string) (stdout, stderr string, err error) {
 	conf := slices.Clone(gitConfig)
 	env := gitEnvironment(dir)
 	if g.remote != nil && slices.Contains(remoteCommands, args[0]) {
@@ -100,7 +112,7 @@ func (g git) output(ctx context.Context, dir string, args ...string) (string, er
 		if rm.scheme == "file" {
 			remove, err := trustOwner(&env)
 			if err != nil {
-				return "", err
+				return "", "", err
 			}
 			defer remove()
 		}
@@ -117,11 +129,10 @@ func (g git) output(ctx context.Context, dir string, args ...string) (string, er
 		// What modes files have is not to depend on how the service is started.
 		program = []string{"/bin/sh", "-c", `umask 022 && exec git "$@"`, "git"}
 	}
-	stdout, stderr, err := g.run(ctx, dir, slices.Concat(program, full, args), env.list())
-	if err != nil {
-		return "", g.failure(ctx, args[0], stderr, err)
+	if g.nice {
+		program = append([]string{"nice", "-n", "19"}, program...)
 	}
-	return stdout, nil
+	return g.run(ctx, dir, slices.Concat(program, full, args), env.list())
 }
 
 // gitEnvironment is what git runs with, on the repository at dir or none.

@@ -43,6 +43,7 @@ func (s *source) renew(ctx context.Context, g git, why error, note func(string, 
 		return err
 	}
 	m.renewals.Add(1)
+	m.damage.Store(nil)
 	m.log.Warn("mirror was damaged; fetched anew", zap.String("set_aside", aside), zap.String("reason", reason))
 	return nil
 }

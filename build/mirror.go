@@ -47,6 +47,10 @@ type mirror struct {
 	// renewals counts how often the mirror was fetched anew: who found it
 	// damaged sees that another build has healed it since.
 	renewals atomic.Int64
+	// damage is what a check has found; nil for nothing.
+	damage atomic.Pointer[string]
+	// users is how many builds borrow from it; [mirrors] guards it.
+	users int
 }
 
 // mirrorName is free of anything the URL could smuggle into a path.
@@ -55,8 +59,9 @@ func mirrorName(url, format string) string {
 	return hex.EncodeToString(sum[:16]) + "-" + format + ".git"
 }
 
-func (m *mirrors) get(url, format string) *mirror {
-	name := mirrorName(url, format)
+func (m *mirrors) get(url, format string) *mirror { return m.named(mirrorName(url, format)) }
+
+func (m *mirrors) named(name string) *mirror {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	mr, ok := m.byName[name]
@@ -109,8 +114,13 @@ func (s *session) fetch(ctx context.Context, g git, rm remote, v version, named 
 			return nil, g, err
 		}
 	}
-	src.mirror = h.mirrors.get(rm.url, src.format)
-	return src, g, src.ensure(ctx, g, s.log.note)
+	var release func()
+	src.mirror, release = h.mirrors.use(rm.url, src.format)
+	s.releases = append(s.releases, release)
+	if err := src.ensure(ctx, g, s.log.note); err != nil {
+		return src, g, err
+	}
+	return src, g, src.mirror.touch(usedFile, h.now())
 }
 
 // ensure makes the mirror hold the commit.
@@ -120,7 +130,7 @@ func (s *source) ensure(ctx context.Context, g git, note func(string, ...any)) e
 		return err
 	}
 	// What a short ID means now may have changed since the last fetch.
-	if s.short == "" && s.find(ctx, g, m.dir) == nil {
+	if s.short == "" && m.damage.Load() == nil && s.find(ctx, g, m.dir) == nil {
 		return nil
 	}
 	release, err := m.take(ctx)
@@ -128,6 +138,9 @@ func (s *source) ensure(ctx context.Context, g git, note func(string, ...any)) e
 		return err
 	}
 	defer release()
+	if damage := m.damage.Load(); damage != nil && exists(m.dir) {
+		return s.renew(ctx, g, errors.New(*damage), note)
+	}
 	var found error
 	if found = s.find(ctx, g, m.dir); found == nil && s.short == "" {
 		return nil

@@ -64,6 +64,8 @@ type session struct {
 	launched atomic.Bool
 	// exceed ends the build's context when it takes more than it may.
 	exceed context.CancelCauseFunc
+	// releases let the mirrors go that the build uses.
+	releases []func()
 	// objects are those of the mirrors, which the checkouts borrow.
 	objects []string
 	// steps counts the shells that were started, for the names of scripts.
@@ -190,6 +192,9 @@ func (s *session) attempt(ctx context.Context, retries int) (again bool, err err
 	}
 	defer func() {
 		err = errors.Join(err, s.end(), s.closeGroup(), s.out.close())
+		for _, release := range s.releases {
+			release()
+		}
 	}()
 
 	ended := "" // the phase whose commands, the last, an earlier process ran

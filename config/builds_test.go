@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // What strangers write runs in isolation or not at all.
@@ -43,6 +44,8 @@ func TestBuildsAreChecked(t *testing.T) {
 		"builds: {artifact_files: 0}":                               "builds.artifact_files",
 		"builds: {log: 1}, projects: {p: {timeout: never}}":         "projects.p.timeout",
 		"builds: {region: Ireland}":                                 "eu-west-1",
+		"builds: {check_mirrors: 1s}":                               "at least 1m, or 0",
+		"builds: {keep_mirrors: 30s}":                               "at least 1m, or 0",
 		"builds: {disk: much}":                                      "builds.disk",
 	} {
 		if _, err := Parse("switchyard.yaml", []byte(minimal+"\nengine: {embedded: {"+more+"}}\n"), env()); err == nil || !strings.Contains(err.Error(), want) {
@@ -62,6 +65,20 @@ func TestForkBuilds(t *testing.T) {
 		c := parseText(t, minimal+"\nengine: "+engine+"\n")
 		if got := c.RouterConfig().ForkBuilds; got != want || c.ForkBuilds() != want {
 			t.Errorf("%s: %q, want %q", engine, got, want)
+		}
+	}
+}
+
+// 0 turns off what is on without a word.
+func TestMirrorsMayBeLeftAlone(t *testing.T) {
+	for more, want := range map[string]Builds{
+		"":                                     {},
+		"check_mirrors: 0, keep_mirrors: 0":    {CheckMirrors: -1, KeepMirrors: -1},
+		"check_mirrors: 12h, keep_mirrors: 7d": {CheckMirrors: Duration(12 * time.Hour), KeepMirrors: Duration(7 * day)},
+	} {
+		b := parseText(t, minimal+"\nengine: {embedded: {builds: {"+more+"}}}\n").Engine.Embedded.Builds
+		if b.CheckMirrors != want.CheckMirrors || b.KeepMirrors != want.KeepMirrors {
+			t.Errorf("%s: %v and %v", more, b.CheckMirrors, b.KeepMirrors)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"switchyard/build"
 	"switchyard/dispatch"
@@ -186,6 +187,16 @@ func (d *decoder) checkBuilds(c *Config) {
 			if !filepath.IsAbs(path) && !d.unresolved[at] {
 				d.failValue(at, "%q is not an absolute path", path)
 			}
+		}
+	}
+	for key, every := range map[string]*Duration{"check_mirrors": &c.Engine.Embedded.Builds.CheckMirrors, "keep_mirrors": &c.Engine.Embedded.Builds.KeepMirrors} {
+		at := at + "." + key
+		switch {
+		case !d.has(at) || d.failedUnder(at):
+		case *every == 0:
+			*every = -1
+		case *every < Duration(time.Minute):
+			d.failValue(at, "is %v; it must be at least 1m, or 0", time.Duration(*every))
 		}
 	}
 	if b.Region != "" && !regionName.MatchString(b.Region) && !d.unresolved[at+".region"] {

@@ -40,18 +40,20 @@ const (
 
 // Builds are what holds for all local builds.
 type Builds struct {
-	Isolation     string  `json:"isolation,omitzero" jsonschema:"Whether builds run in namespaces of their own: bubblewrap (refuses to start where it does not work), auto (bubblewrap where it works, else none with a warning) or none. Default: auto." enum:"auto,bubblewrap,none"`
-	Visible       Strings `json:"visible,omitzero" jsonschema:"Absolute paths that isolated builds see beside the system's programs, read-only, such as the folder of a toolchain."`
-	Writable      Strings `json:"writable,omitzero" jsonschema:"Absolute paths that all isolated builds share and may change, such as a download cache. What one build puts there, all later ones use."`
-	Cache         Size    `json:"cache,omitzero" jsonschema:"How much disk the caches of all builds may take, see cache in a buildspec. What was not used for the longest time goes first. Default: 5GB."`
-	Region        string  `json:"region,omitzero" jsonschema:"AWS region of local builds: their AWS_REGION and AWS_DEFAULT_REGION, and the one in the ARN of a build. Left out, the variables are not set."`
-	Disk          Size    `json:"disk,omitzero" jsonschema:"How much disk the files of one running build may take; above it the build is ended. Default: 10GB."`
-	Memory        Size    `json:"memory,omitzero" jsonschema:"How much memory all processes of one build may take together; above it the build is ended. Default: half of this machine's, or of what the service's container or unit may take."`
-	Processes     int     `json:"processes,omitzero" jsonschema:"How many processes and threads one build may have at once; above it the build is ended. Default: 4096." min:"1"`
-	OpenFiles     int     `json:"open_files,omitzero" jsonschema:"How many files each process of a build may have open. Default: 65536." min:"16"`
-	Artifacts     Size    `json:"artifacts,omitzero" jsonschema:"How much the artifacts and reports that one build leaves may take. Default: 1GB."`
-	ArtifactFiles int     `json:"artifact_files,omitzero" jsonschema:"How many files the artifacts and reports that one build leaves may be. Default: 100000." min:"1"`
-	Log           Size    `json:"log,omitzero" jsonschema:"How much of a build's output is kept; what follows is dropped, and the log says so. Default: 64MB."`
+	Isolation     string   `json:"isolation,omitzero" jsonschema:"Whether builds run in namespaces of their own: bubblewrap (refuses to start where it does not work), auto (bubblewrap where it works, else none with a warning) or none. Default: auto." enum:"auto,bubblewrap,none"`
+	Visible       Strings  `json:"visible,omitzero" jsonschema:"Absolute paths that isolated builds see beside the system's programs, read-only, such as the folder of a toolchain."`
+	Writable      Strings  `json:"writable,omitzero" jsonschema:"Absolute paths that all isolated builds share and may change, such as a download cache. What one build puts there, all later ones use."`
+	Cache         Size     `json:"cache,omitzero" jsonschema:"How much disk the caches of all builds may take, see cache in a buildspec. What was not used for the longest time goes first. Default: 5GB."`
+	Region        string   `json:"region,omitzero" jsonschema:"AWS region of local builds: their AWS_REGION and AWS_DEFAULT_REGION, and the one in the ARN of a build. Left out, the variables are not set."`
+	CheckMirrors  Duration `json:"check_mirrors,omitzero" jsonschema:"How often each mirror of a repository is checked whole, at least 1m. 0: never. Default: 1d."`
+	KeepMirrors   Duration `json:"keep_mirrors,omitzero" jsonschema:"For how long the mirror of a repository is kept that nothing builds from. 0: for ever. Default: 90d."`
+	Disk          Size     `json:"disk,omitzero" jsonschema:"How much disk the files of one running build may take; above it the build is ended. Default: 10GB."`
+	Memory        Size     `json:"memory,omitzero" jsonschema:"How much memory all processes of one build may take together; above it the build is ended. Default: half of this machine's, or of what the service's container or unit may take."`
+	Processes     int      `json:"processes,omitzero" jsonschema:"How many processes and threads one build may have at once; above it the build is ended. Default: 4096." min:"1"`
+	OpenFiles     int      `json:"open_files,omitzero" jsonschema:"How many files each process of a build may have open. Default: 65536." min:"16"`
+	Artifacts     Size     `json:"artifacts,omitzero" jsonschema:"How much the artifacts and reports that one build leaves may take. Default: 1GB."`
+	ArtifactFiles int      `json:"artifact_files,omitzero" jsonschema:"How many files the artifacts and reports that one build leaves may be. Default: 100000." min:"1"`
+	Log           Size     `json:"log,omitzero" jsonschema:"How much of a build's output is kept; what follows is dropped, and the log says so. Default: 64MB."`
 }
 
 // Project is a local build.

@@ -226,6 +226,12 @@ func (a *App) openDispatch() error {
 		func() float64 { return float64(a.journal.Stats().Appended) })
 	a.metrics.counter("switchyard_journal_append_commits_total", "Commits, each with one fsync, that made deliveries durable.",
 		func() float64 { return float64(a.journal.Stats().AppendCommits) })
+	if a.embedded != nil {
+		a.metrics.counter("switchyard_build_mirror_checks_total", "Checks of mirrors that found nothing.",
+			func() float64 { good, _ := a.embedded.builds.MirrorChecks(); return float64(good) })
+		a.metrics.counter("switchyard_build_mirrors_damaged_total", "Checks of mirrors that found damage.",
+			func() float64 { _, damaged := a.embedded.builds.MirrorChecks(); return float64(damaged) })
+	}
 	return nil
 }
 

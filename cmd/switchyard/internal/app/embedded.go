@@ -155,7 +155,14 @@ func TaskHandlers(cfg *config.Config, dir string, log *zap.Logger) (options []en
 }
 
 // Run moves executions on until ctx ends, and returns after the last task.
-func (e *Embedded) Run(ctx context.Context) error { return e.engine.Run(ctx) }
+func (e *Embedded) Run(ctx context.Context) error {
+	upkeepCtx, stop := context.WithCancel(ctx)
+	var g errgroup.Group
+	g.Go(func() error { return e.builds.Upkeep(upkeepCtx) })
+	err := e.engine.Run(ctx)
+	stop()
+	return errors.Join(err, g.Wait())
+}
 
 // Close gives the data folder back. Run must have returned.
 func (e *Embedded) Close() error { return e.close(e.log) }

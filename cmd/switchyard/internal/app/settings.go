@@ -49,6 +49,7 @@ func buildConfig(cfg *config.Config, dir string) build.Config {
 	}
 	b := cfg.Engine.Embedded.Builds
 	c.Region = b.Region
+	c.CheckMirrors, c.KeepMirrors = time.Duration(b.CheckMirrors), time.Duration(b.KeepMirrors)
 	c.Isolation, c.Visible, c.Writable, c.MaxDisk = b.Isolation, b.Visible, b.Writable, int64(b.Disk)
 	c.MaxMemory = cmp.Or(int64(b.Memory), buildMemory(os.DirFS("/")))
 	c.MaxCache = int64(b.Cache)
