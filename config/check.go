@@ -56,6 +56,7 @@ func (d *decoder) checkAll(c *Config) {
 	d.checkRoutes(c)
 	d.checkComments(c)
 	d.checkBuilds(c)
+	d.checkServerless(c)
 	d.checkBuildSecrets(c)
 	if c.DataDir == "" {
 		d.failValue("data_dir", "is empty")

@@ -38,6 +38,7 @@ type Config struct {
 	Retention     Retention               `json:"retention,omitzero" jsonschema:"How long finished work is kept. Unfinished work is never pruned."`
 	Status        Status                  `json:"status,omitzero" jsonschema:"Commit statuses: how fast they may be written."`
 	Log           Log                     `json:"log,omitzero" jsonschema:"Log lines."`
+	Serverless    *Serverless             `json:"serverless,omitempty" jsonschema:"For switchyard lambda, which needs engine aws: where deliveries wait."`
 	Tracing       Tracing                 `json:"tracing,omitzero" jsonschema:"OpenTelemetry traces from delivery to execution."`
 
 	// file is the path the config was read from; dir is what relative paths

@@ -250,8 +250,16 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 		"route named twice":  {minimal + "  - {name: all, state_machine: deploy}\n", []string{`8:12: routes[1].name: "all" is the name of routes[0] too`}},
 		"unknown event": {strings.Replace(minimal, "state_machine: deploy", "state_machine: deploy, on: [push, pull-request]", 1), []string{
 			`7:51: routes[0].on[1]: unknown value "pull-request"; did you mean pull_request?`}},
-		"no definition":     {"state_machines: {a: {}}\n", []string{"1:21: state_machines.a: needs either definition or arn"}},
-		"both definitions":  {"state_machines: {a: {definition: x, arn: y}}\n", []string{"1:21: state_machines.a: definition and arn exclude each other; keep one"}},
+		"no definition":    {"state_machines: {a: {}}\n", []string{"1:21: state_machines.a: needs either definition or arn"}},
+		"both definitions": {"state_machines: {a: {definition: x, arn: y}}\n", []string{"1:21: state_machines.a: definition and arn exclude each other; keep one"}},
+		"serverless needs": {"serverless: {queue: deploys, bucket: A}\nenvironments: {prod: {max_parallel: 1}}\nroutes: [{name: a, state_machine: m, on_new_commit: cancel_superseded, revisit: run}]\nstate_machines: {m: {arn: \"arn:aws:states:eu-west-1:123456789012:stateMachine:m\"}}\n", []string{
+			`1:13: serverless: is for engine: aws; the embedded engine needs a machine of its own`,
+			`1:21: serverless.queue: "deploys" is not the URL of a queue, such as https://sqs.eu-west-1.amazonaws.com/123456789012/switchyard`,
+			`1:38: serverless.bucket: "A" is not the name of a bucket`,
+			`2:37: environments.prod.max_parallel: without a server nobody counts what runs; have the state machine wait for a semaphore, and leave it out`,
+			`3:53: routes[0].on_new_commit: without a server nobody knows what runs; leave it out`,
+			`3:81: routes[0].revisit: without a server nobody knows where a branch has been; leave it out`,
+		}},
 		"bad region":        {"engine: {aws: {regions: {Ireland: {start_rate: 1}}}}\n", []string{`1:35: engine.aws.regions.Ireland: "Ireland" is not the name of a region, such as eu-west-1`}},
 		"bad role":          {"engine: {aws: {role: admin}}\n", []string{`1:22: engine.aws.role: "admin" is not the ARN of a role, such as arn:aws:iam::123456789012:role/switchyard`}},
 		"external id alone": {"engine: {aws: {external_id: x}}\n", []string{`1:29: engine.aws.external_id: is for a role; set engine.aws.role too`}},
@@ -287,7 +295,7 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 		"tag":                {"data_dir: !!str 5\n", []string{"1:11: data_dir: tags such as !!str are not supported; leave it out, or quote the value"}},
 		"unknown alias":      {"data_dir: *x\n", []string{"1:11: data_dir: there is no anchor &x"}},
 		"not UTF-8":          {"data_dir: \xff\n", []string{" the file is not UTF-8"}},
-		"hostile key":        {"\"a\\eb\\nc\": 1\n", []string{`1:1: ["a\x1bb\nc"]: unknown key; known are server, data_dir, sources, engine, state_machines, environments, components, routes, limits, retention, status, log, tracing`}},
+		"hostile key":        {"\"a\\eb\\nc\": 1\n", []string{`1:1: ["a\x1bb\nc"]: unknown key; known are server, data_dir, sources, engine, state_machines, environments, components, routes, limits, retention, status, log, serverless, tracing`}},
 		"deeply nested":      {strings.Repeat("[", 100_000), []string{" the file is nested deeper than 64"}},
 		"deeply nested list": {strings.Repeat("- ", 100_000) + "\n", []string{" the file is nested deeper than 64"}},
 	} {

@@ -139,7 +139,7 @@ func (d *Dispatcher) recall(ctx context.Context, id string, r *rules) (event.Rec
 	if known.State != DeliveryExpanded {
 		plan := d.planKnowing(ctx, r.planner, &known.Event, id)
 		if receipt.Executions = idsOf(plan.Requests); len(plan.Requests) == 0 {
-			receipt.Ignored = summary(plan.Ignored)
+			receipt.Ignored = Summary(plan.Ignored)
 		}
 		return receipt, nil
 	}
@@ -160,7 +160,7 @@ func (d *Dispatcher) recall(ctx context.Context, id string, r *rules) (event.Rec
 		}
 	}
 	if len(receipt.Executions) == 0 {
-		receipt.Ignored = summary(ignored)
+		receipt.Ignored = Summary(ignored)
 	}
 	return receipt, nil
 }
@@ -171,7 +171,7 @@ func DeliveryID(source, deliveryID string) string { return source + ":" + delive
 func receiptOf(id string, executions []Foreseen, ignored []event.Ignored) event.Receipt {
 	receipt := event.Receipt{Delivery: id}
 	if len(executions) == 0 {
-		receipt.Ignored = summary(ignored)
+		receipt.Ignored = Summary(ignored)
 		return receipt
 	}
 	receipt.Executions = make([]string, len(executions))
@@ -183,8 +183,8 @@ func receiptOf(id string, executions []Foreseen, ignored []event.Ignored) event.
 	return receipt
 }
 
-// summary says in one line why a delivery starts nothing.
-func summary(ignored []event.Ignored) string {
+// Summary says in one line why a delivery starts nothing.
+func Summary(ignored []event.Ignored) string {
 	const most = 3
 	var parts []string
 	seen := map[string]bool{}

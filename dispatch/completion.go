@@ -26,9 +26,6 @@ const (
 	// surely is how often a host is asked again although it refuses for good: a
 	// delivery may be ahead of what its API knows, by seconds.
 	surely = 3
-	// maxAsked is how many commits of one delivery the host is asked for, the
-	// newest of them: each is a call of its own.
-	maxAsked = 100
 )
 
 // WithHost sets who is asked for what deliveries leave out. Default: nobody.
@@ -293,74 +290,15 @@ func (d *Dispatcher) askHost(ctx context.Context, ev *event.Event) error {
 	if err := known.locate(ctx, ev); err != nil {
 		return err
 	}
-	if ev.Kind == event.Push && ev.Truncated {
-		var all []event.Commit
-		err := d.call(ctx, "list commits", func(ctx context.Context) (err error) {
-			all, err = d.completer.asked().Commits(ctx, ev)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("list the commits of the push: %w", err)
-		}
-		ev.Commits, ev.Truncated = joined(all, ev.Commits, ev.After), false
-		ev.Total = len(ev.Commits)
+	q := inquiry{host: d.completer.asked(), call: d.call}
+	if err := q.list(ctx, ev); err != nil {
+		return err
 	}
 	if err := known.fill(ctx, ev); err != nil {
 		return err
 	}
-	asked := map[string]bool{}
 	plan := d.plan(d.rules.Load().planner, ev, DeliveryID(ev.Source, ev.DeliveryID))
-	for _, lack := range slices.Backward(plan.Lacks) {
-		if asked[lack.Commit] || len(asked) == maxAsked {
-			continue
-		}
-		asked[lack.Commit] = true
-		var c event.Commit
-		err := d.call(ctx, "get commit", func(ctx context.Context) (err error) {
-			c, err = d.completer.asked().Commit(ctx, ev.Source, ev.Repository.FullName, lack.Commit)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("ask for commit %s: %w", shortSHA(lack.Commit), err)
-		}
-		c.MessageKnown = true
-		for i := range ev.Commits {
-			if ev.Commits[i].SHA == lack.Commit {
-				merge(&ev.Commits[i], &c)
-			}
-		}
-	}
-	return nil
-}
-
-// joined is the host's list with what the payload says besides. What only the
-// payload lists, because the branch was moved on by force meanwhile, comes
-// before, and the head last, whoever lists it.
-func joined(all, payload []event.Commit, head string) []event.Commit {
-	said := map[string]*event.Commit{}
-	for i := range payload {
-		said[payload[i].SHA] = &payload[i]
-	}
-	listed := make([]event.Commit, len(all))
-	for i := range all {
-		if listed[i] = all[i]; said[all[i].SHA] != nil {
-			listed[i] = *said[all[i].SHA]
-			merge(&listed[i], &all[i])
-			delete(said, all[i].SHA)
-		}
-	}
-	var joined []event.Commit
-	for i := range payload {
-		if said[payload[i].SHA] != nil {
-			joined = append(joined, payload[i])
-		}
-	}
-	joined = append(joined, listed...)
-	if at := slices.IndexFunc(joined, func(c event.Commit) bool { return c.SHA == head }); at >= 0 {
-		last := joined[at]
-		joined = append(slices.Delete(joined, at, at+1), last)
-	}
-	return joined
+	return q.describe(ctx, ev, &plan)
 }
 
 // unknown are the reasons that a delivery is recorded with for what nobody told.

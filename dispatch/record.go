@@ -234,6 +234,12 @@ func endOf(o *event.Outcome) EndRecord {
 	return e
 }
 
+// StatusOfOutcome is what the commit of an execution is to show, for a caller
+// that knows no more of it than its engine.
+func StatusOfOutcome(o *event.Outcome) StatusChange {
+	return StatusOf(&Execution{State: stateOf(o.Status), StartedAt: o.StartedAt, StoppedAt: o.StoppedAt, Error: o.Error, Cause: o.Cause})
+}
+
 // refused is the record of a request that the engine will never start.
 func refused(x *Execution, err error, now time.Time) *EndRecord {
 	return unstarted(x, StateDead, errorRefused, err.Error(), now)

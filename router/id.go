@@ -91,6 +91,23 @@ func (id *identity) name(seed []byte, sha string) string {
 	return id.names.String()[start:]
 }
 
+// RouteOf finds the route that made a request, by the request's ID and what its
+// input says of the commit; "" when it is none of these routes, or a teardown.
+func (r *Router) RouteOf(id, source, repository, sha, environment string) string {
+	if !validSHA(sha) {
+		return ""
+	}
+	for i := range r.routes {
+		one := identity{source: source, repository: repository, route: r.routes[i].Name}
+		one.prepare(1)
+		one.enter(environment)
+		if one.in(sha) == id {
+			return one.route
+		}
+	}
+	return ""
+}
+
 // validSHA reports whether s is a full git object name, SHA-1 or SHA-256, and
 // not the zeros that stand for none. Anything else could be an option to git.
 func validSHA(s string) bool {

@@ -20,7 +20,11 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	c := newCLI(os.Stdin, os.Stdout, os.Stderr, env.Lookup)
 	c.process = env
-	code := c.run(ctx, os.Args[1:])
+	args := os.Args[1:]
+	if _, lambda := os.LookupEnv("AWS_LAMBDA_RUNTIME_API"); lambda && len(args) == 0 {
+		args = []string{"lambda"} // Lambda starts its bootstrap program without arguments
+	}
+	code := c.run(ctx, args)
 	stop()
 	os.Exit(code)
 }

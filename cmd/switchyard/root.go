@@ -96,6 +96,7 @@ func (c *cli) root() *cobra.Command {
 		c.configCommand(),
 		c.aslCommand(),
 		c.hookCommand(),
+		c.lambdaCommand(),
 		c.versionCommand(),
 	)
 	c.prepare(root)

@@ -123,6 +123,34 @@ func (c *Client) Start(ctx context.Context, stateMachine, name string, input []b
 	return dispatch.Started{ExecutionARN: arn, StartedAt: aws.ToTime(out.StartDate)}, nil
 }
 
+// StartByARN starts an execution of a state machine that the config need not
+// name. The name must belong to the caller alone: an execution that has it
+// already is taken for the one that is to be started. Errors are those of
+// [Client.Start].
+func (c *Client) StartByARN(ctx context.Context, stateMachineARN, name string, input []byte) (dispatch.Started, error) {
+	op := operation{"start execution", name}
+	m, err := parseMachine(stateMachineARN)
+	if err != nil {
+		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: %w", op, err)}
+	}
+	api, err := c.at(m.execution(name))
+	if err != nil {
+		return dispatch.Started{}, fmt.Errorf("%v: %w", op, err)
+	}
+	text := string(input)
+	out, err := api.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &m.arn, Name: &name, Input: &text, TraceHeader: traceHeader(ctx)})
+	if isTaken(err) {
+		return dispatch.Started{ExecutionARN: m.execution(name), Existed: true}, nil
+	}
+	if err != nil {
+		return dispatch.Started{}, classify(ctx, op, err)
+	}
+	if arn := aws.ToString(out.ExecutionArn); arn != m.execution(name) {
+		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: state machine %s is of type EXPRESS, whose executions cannot be described; make it STANDARD", op, m.arn)}
+	}
+	return dispatch.Started{ExecutionARN: m.execution(name), StartedAt: aws.ToTime(out.StartDate)}, nil
+}
+
 // adopt decides whether the execution that holds the name is the one wanted.
 // The API refuses the name for an execution that has ended and for one with
 // another input, even while it runs. It is ours where the identity in its input

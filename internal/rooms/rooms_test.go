@@ -17,6 +17,7 @@ var forbidden = map[string][]string{
 	"switchyard/dispatch":       {"switchyard/router", "switchyard/webhook", "switchyard/asl", "switchyard/config"},
 	"switchyard/githost":        {"switchyard/router", "switchyard/webhook", "switchyard/asl", "switchyard/config"},
 	"switchyard/asl":            {"switchyard/router", "switchyard/webhook", "switchyard/dispatch", "switchyard/githost", "switchyard/build", "switchyard/config"},
+	"switchyard/deploy":         {"switchyard/config"},
 	"switchyard/build":          {"switchyard/router", "switchyard/webhook", "switchyard/dispatch", "switchyard/githost", "switchyard/config"},
 }
 

@@ -167,10 +167,9 @@ func (a *App) openEngine(ctx context.Context) error {
 
 // machines are the config's state machines by name.
 func (a *App) machines(cfg *config.Config) map[string]stepfn.Machine {
-	machines := map[string]stepfn.Machine{}
-	for name, m := range cfg.StateMachines {
-		machines[name] = stepfn.Machine{ARN: m.ARN, Role: m.Role, ExternalID: m.ExternalID}
-		if a.embedded != nil {
+	machines := stateMachines(cfg)
+	if a.embedded != nil {
+		for name := range machines {
 			machines[name] = stepfn.Machine{ARN: machineARN(name)}
 		}
 	}
