@@ -29,7 +29,7 @@ func (c *Client) CloneCredentials(ctx context.Context, cloneURL string) (user, p
 	}
 	keys, err := c.loaded.Credentials.Retrieve(ctx)
 	if err != nil {
-		return "", "", fmt.Errorf("codecommit: AWS credentials: %s", Shown(err))
+		return "", "", fmt.Errorf("codecommit: AWS credentials: %s", shown(err))
 	}
 	stamp := c.now().UTC().Format(stampFormat)
 	canonical := "GIT\n" + clone.EscapedPath() + "\n\nhost:" + clone.Hostname() + "\n\nhost\n"

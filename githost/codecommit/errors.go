@@ -60,9 +60,9 @@ func status(err error) int {
 	return 0
 }
 
-// Throttled reports whether an error asks for fewer calls. The front of the
+// throttled reports whether an error asks for fewer calls. The front of the
 // service says so in XML with status 400, which the SDK cannot read.
-func Throttled(err error) bool {
+func throttled(err error) bool {
 	if _, known := retry.DefaultThrottleErrorCodes[Code(err)]; known || status(err) == http.StatusTooManyRequests {
 		return true
 	}
@@ -79,7 +79,7 @@ func Denied(err error) (denies, unknown bool) {
 
 // passing reports whether the same call may succeed soon.
 func passing(err error) bool {
-	if Throttled(err) {
+	if throttled(err) {
 		return true
 	}
 	if code := Code(err); code != "" {
@@ -89,8 +89,8 @@ func passing(err error) bool {
 	return !errors.As(err, &invalid)
 }
 
-// Shown is what an operator sees of an error.
-func Shown(err error) string {
+// shown is what an operator sees of an error.
+func shown(err error) string {
 	var answer smithy.APIError
 	text := err.Error()
 	if errors.As(err, &answer) {
@@ -111,14 +111,14 @@ func (c *Client) Verdict(ctx context.Context, action, repository string, err err
 		return fmt.Errorf("%s: no time is left to ask: %w", op, context.DeadlineExceeded)
 	case errors.As(err, &permanent):
 		return err
-	case Throttled(err):
-		return &dispatch.ThrottledError{Err: fmt.Errorf("%s: %s", op, Shown(err))}
+	case throttled(err):
+		return &dispatch.ThrottledError{Err: fmt.Errorf("%s: %s", op, shown(err))}
 	case unknown:
-		return fmt.Errorf("%w: AWS does not accept the credentials of sources.%s: %s", dispatch.ErrCannotAsk, c.cfg.Source, Shown(err))
+		return fmt.Errorf("%w: AWS does not accept the credentials of sources.%s: %s", dispatch.ErrCannotAsk, c.cfg.Source, shown(err))
 	case denies:
-		return fmt.Errorf("%w: the role of sources.%s may not %s; allow it that action: %s", dispatch.ErrCannotAsk, c.cfg.Source, op, Shown(err))
+		return fmt.Errorf("%w: the role of sources.%s may not %s; allow it that action: %s", dispatch.ErrCannotAsk, c.cfg.Source, op, shown(err))
 	case !passing(err):
-		return &dispatch.PermanentError{Err: fmt.Errorf("%s: %s", op, Shown(err))}
+		return &dispatch.PermanentError{Err: fmt.Errorf("%s: %s", op, shown(err))}
 	}
-	return fmt.Errorf("%s: %s", op, Shown(err))
+	return fmt.Errorf("%s: %s", op, shown(err))
 }

@@ -109,7 +109,7 @@ func TestWhatTheRepositoryLacksIsPermanent(t *testing.T) {
 // Names that could lead elsewhere are not asked about.
 func TestHostileNamesAreRefused(t *testing.T) {
 	h := newHost(t, Config{})
-	for _, row := range [][2]string{{"a/b", name(1)}, {"", name(1)}, {strings.Repeat("a", 101), name(1)}, {"api\n", name(1)}, {"api", "HEAD"}, {"api", "--all"}, {"api", ""}, {"api", strings.Repeat("A", 40)}} {
+	for _, row := range [][2]string{{"a/b", commitName(1)}, {"", commitName(1)}, {strings.Repeat("a", 101), commitName(1)}, {"api\n", commitName(1)}, {"api", "HEAD"}, {"api", "--all"}, {"api", ""}, {"api", strings.Repeat("A", 40)}} {
 		if _, err := h.Commit(t.Context(), "codecommit", row[0], row[1]); !errors.As(err, new(*dispatch.PermanentError)) {
 			t.Errorf("%q: %v", row, err)
 		}

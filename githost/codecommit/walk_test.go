@@ -55,14 +55,14 @@ func (m *memory) reachable(from ...string) map[string]bool {
 	return seen
 }
 
-func name(i int) string { return fmt.Sprintf("%040d", i) }
+func commitName(i int) string { return fmt.Sprintf("%040d", i) }
 
 func inMemory(d dag) *memory {
 	m := &memory{nodes: map[string]*node{}}
 	for i, parents := range d.parents {
-		n := &node{sha: name(i), date: d.dates[i]}
+		n := &node{sha: commitName(i), date: d.dates[i]}
 		for _, p := range parents {
-			n.parents = append(n.parents, name(p))
+			n.parents = append(n.parents, commitName(p))
 		}
 		m.nodes[n.sha] = n
 	}
@@ -78,10 +78,10 @@ func TestBetweenFindsWhatIsNew(t *testing.T) {
 		skew := []int64{0, 0, 60, 180, 1_000_000}[i%5]
 		m := inMemory(randomDAG(r, n, skew))
 		m.noBases = i%3 == 0
-		head := name(r.IntN(n))
+		head := commitName(r.IntN(n))
 		var tips []string
 		for range []int{1, 1, 1, 0, 2, 9}[r.IntN(6)] {
-			tips = append(tips, name(r.IntN(n)))
+			tips = append(tips, commitName(r.IntN(n)))
 		}
 		found, err := between(t.Context(), m, head, tips, n)
 		if err != nil {
@@ -121,14 +121,14 @@ func TestBetweenFindsWhatIsNew(t *testing.T) {
 
 func TestBetweenSaysWhichCommitIsMissing(t *testing.T) {
 	m := inMemory(dag{parents: [][]int{nil, {0}, {1}}, dates: []int64{1, 2, 3}})
-	delete(m.nodes, name(0))
-	if _, err := between(t.Context(), m, name(2), nil, 10); err == nil {
+	delete(m.nodes, commitName(0))
+	if _, err := between(t.Context(), m, commitName(2), nil, 10); err == nil {
 		t.Error("a parent that does not exist was passed over")
 	}
-	if _, err := between(t.Context(), m, name(7), nil, 10); err == nil {
+	if _, err := between(t.Context(), m, commitName(7), nil, 10); err == nil {
 		t.Error("a head that does not exist was passed over")
 	}
-	if found, err := between(t.Context(), m, name(2), []string{name(1), name(8)}, 10); err != nil || len(found) != 1 {
+	if found, err := between(t.Context(), m, commitName(2), []string{commitName(1), commitName(8)}, 10); err != nil || len(found) != 1 {
 		t.Errorf("a tip that does not exist: %v, %v", found, err)
 	}
 }
@@ -136,18 +136,36 @@ func TestBetweenSaysWhichCommitIsMissing(t *testing.T) {
 func TestCacheForgetsWhatWasLongUnused(t *testing.T) {
 	c := newCommitCache(40 * (&node{}).bytes())
 	for i := range 100 {
-		c.put("api", &node{sha: name(i)})
-		if c.get("api", name(0)) == nil {
+		c.put("api", &node{sha: commitName(i)})
+		if c.get("api", commitName(0)) == nil {
 			t.Fatalf("what is looked at all the time was forgotten after %d", i)
 		}
 	}
 	kept := 0
 	for i := range 100 {
-		if c.get("api", name(i)) != nil {
+		if c.get("api", commitName(i)) != nil {
 			kept++
 		}
 	}
-	if kept > 40 || c.get("other", name(0)) != nil {
+	if kept > 40 || c.get("other", commitName(0)) != nil {
 		t.Errorf("%d of 100 are kept, of at most 40", kept)
+	}
+}
+
+// A long history is walked from the start by each call that goes on with it, out
+// of the cache.
+func BenchmarkBetween(b *testing.B) {
+	const n = 100_000
+	line := dag{parents: make([][]int, n), dates: make([]int64, n)}
+	for i := 1; i < n; i++ {
+		line.parents[i], line.dates[i] = []int{i - 1}, int64(i)
+	}
+	m := inMemory(line)
+	b.ReportAllocs()
+	for b.Loop() {
+		found, err := between(b.Context(), m, commitName(n-1), []string{commitName(0)}, n)
+		if err != nil || len(oldestFirst(found, commitName(n-1))) != n-1 {
+			b.Fatal(len(found), err)
+		}
 	}
 }
