@@ -7,6 +7,7 @@
 //	CodeCommit Pull Request State Change  opened, synchronize, closed or
 //	                                      reopened; approvals are ignored
 //	a repository trigger's record         a push or a deletion for each ref
+//	a notification rule's message         as the event that it tells of
 //	a trigger's test, comments, others    ignored
 //
 // An event names the commit that a ref is at, and no other: a push is Truncated,
@@ -20,6 +21,7 @@
 package codecommit
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -96,7 +98,7 @@ func New(cfg Config) (*Decoder, error) {
 }
 
 var messageFields = sieve.Fields{
-	"id": nil, "detail-type": nil, "source": nil, "account": nil, "region": nil,
+	"id": nil, "detail-type": nil, "detailType": nil, "source": nil, "account": nil, "region": nil,
 	"detail": {
 		"event": nil, "repositoryName": nil, "repositoryNames": nil, "callerUserArn": nil,
 		"referenceType": nil, "referenceName": nil, "referenceFullName": nil, "commitId": nil, "oldCommitId": nil,
@@ -110,10 +112,13 @@ var messageFields = sieve.Fields{
 	},
 }
 
-// message is an EventBridge event or, with Records, what a trigger sends.
+// message is an EventBridge event or, with Records, what a trigger sends. A
+// notification rule of the developer tools spells detail-type differently, and
+// has no ID.
 type message struct {
 	ID         string   `json:"id"`
 	DetailType string   `json:"detail-type"`
+	RuleType   string   `json:"detailType"`
 	Source     string   `json:"source"`
 	Account    string   `json:"account"`
 	Region     string   `json:"region"`
@@ -135,6 +140,13 @@ func (d *Decoder) DecodeMessage(text []byte) ([]event.Event, error) {
 		}
 		return nil, fmt.Errorf("event: %w", err)
 	}
+	// Two doors may wrap the same event differently.
+	digest := webhook.Digest(text)
+	if m.DetailType == "" && m.RuleType != "" {
+		m.DetailType = m.RuleType
+		// It holds the time and both commits, and SNS sends it again unchanged.
+		m.ID = cmp.Or(m.ID, "notification-"+digest[:32])
+	}
 	var evs []event.Event
 	switch {
 	case m.DetailType != "":
@@ -146,8 +158,6 @@ func (d *Decoder) DecodeMessage(text []byte) ([]event.Event, error) {
 	default:
 		return nil, errors.New("neither an EventBridge event, which has a detail-type, nor a CodeCommit trigger's Records")
 	}
-	// Two doors may wrap the same event differently.
-	digest := webhook.Digest(text)
 	for i := range evs {
 		evs[i].Digest = digest
 	}

@@ -132,6 +132,26 @@ func TestEveryRefOfARecordIsAnEvent(t *testing.T) {
 	}
 }
 
+// A notification rule's messages have no ID, and are told apart by what they say.
+func TestNotificationsAreRecognised(t *testing.T) {
+	text := string(read(t, "notification-rule.json"))
+	id := func(text string) string {
+		t.Helper()
+		evs, err := decoder(t).DecodeMessage([]byte(text))
+		if err != nil || len(evs) != 1 || evs[0].Ref != "refs/heads/main" {
+			t.Fatalf("%+v, %v", evs, err)
+		}
+		return evs[0].DeliveryID
+	}
+	first := id(text)
+	if again := id(text); again != first {
+		t.Errorf("sent again, %s is %s", first, again)
+	}
+	if later := id(strings.Replace(text, "09:00:00Z", "09:00:01Z", 1)); later == first {
+		t.Errorf("a later one is %s too", later)
+	}
+}
+
 // One ref of a record that starts nothing must not cost the others.
 func TestIgnoredRefsCostNoOther(t *testing.T) {
 	text := func(refs string) string {
