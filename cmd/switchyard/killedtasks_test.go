@@ -47,7 +47,7 @@ phases:
 			"Parameters": {"ProjectName": "p", "SourceLocationOverride": %q, "SourceVersion.$": "$.commit.sha"}, "End": true}}}]}}}`
 	script := fmt.Sprintf(`sha=$(tr -d '"'); sleep .$((1 + $$ %% 4)); sh -c "sleep .1; echo x >> %s/program-$sha"`, marks)
 	p := newProcess(t, t.TempDir(), fmt.Sprintf(machine, bare), fmt.Sprintf(
-		"engine: {embedded: {max_builds: 4, builds: {isolation: %s, writable: [%q]}, functions: {work: {exec: [sh, -c, %q]}}}}", isolation, marks, script))
+		"engine: {embedded: {max_builds: 4, builds: {isolation: %s, writable: [%q]}, projects: {p: {repository: %q}}, functions: {work: {exec: [sh, -c, %q]}}}}", isolation, marks, bare, script))
 	p.start()
 	random := rand.New(rand.NewPCG(1, uint64(os.Getpid())))
 	for i := range kills {

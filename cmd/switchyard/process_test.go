@@ -269,7 +269,7 @@ phases:
       - sleep .4
       - echo end >> %[1]s/$CODEBUILD_RESOLVED_SOURCE_VERSION
 `, marks))
-	p := newProcess(t, t.TempDir(), buildOf(bare), fmt.Sprintf("engine: {embedded: {max_builds: 3, builds: {writable: [%q]}}}", marks))
+	p := newProcess(t, t.TempDir(), buildOf(bare), fmt.Sprintf("engine: {embedded: {max_builds: 3, builds: {writable: [%q]}, projects: {local: {repository: %q}}}}", marks, bare))
 	p.start()
 	status, _, first := p.deliver("d1", shas...)
 	if status != http.StatusAccepted {
@@ -320,7 +320,7 @@ func TestStoppedServiceGoesOnWhereItWas(t *testing.T) {
 	}
 	marks := t.TempDir()
 	bare, shas := commits(t, 2, fmt.Sprintf("version: 0.2\nphases: {build: {commands: ['echo x >> %s/begun', 'sleep .5']}}\n", marks))
-	p := newProcess(t, t.TempDir(), buildOf(bare), fmt.Sprintf("engine: {embedded: {builds: {writable: [%q]}}}", marks))
+	p := newProcess(t, t.TempDir(), buildOf(bare), fmt.Sprintf("engine: {embedded: {builds: {writable: [%q]}, projects: {local: {repository: %q}}}}", marks, bare))
 	p.start()
 	p.deliver("d1", shas...)
 	p.eventually("a build runs", func() bool { _, err := os.Stat(filepath.Join(marks, "begun")); return err == nil })

@@ -226,7 +226,7 @@ func TestHostileNamesReachBuildsAsDataAlone(t *testing.T) {
 	repo, github := newRepository(t), newGitHub(t)
 	const message = "\x1b]0;owned\x07\x1b[2Jgone\r$(touch x) \u009b31m <b>bold</b>"
 	dir := t.TempDir()
-	s := startWith(t, dir, fmt.Sprintf(buildSettings, secret, github.URL), buildOf(repo.bare))
+	s := startWith(t, dir, fmt.Sprintf(buildSettings, secret, github.URL)+fmt.Sprintf("engine: {embedded: {projects: {local: {repository: %q}}}}\n", repo.bare), buildOf(repo.bare))
 	before := outside(t, dir, repo)
 	branchOf := map[string]string{}
 	for name, branch := range hostileBranches {

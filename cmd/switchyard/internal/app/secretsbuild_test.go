@@ -96,6 +96,7 @@ engine:
     secrets: {tool: {command: [./tool]}}
     projects:
       api:
+        repository: ` + repo.bare + `
         environment: {INPUT: ` + buildSecrets["INPUT"] + `}
         secrets:
           every: {value: "${TEST_SECRET_EVERY}", variable: EVERY}

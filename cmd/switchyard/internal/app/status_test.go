@@ -37,7 +37,7 @@ func TestEveryCommitHasItsStatusAndAPageBehindIt(t *testing.T) {
 	good := repo.commit("good", fmt.Sprintf(buildspec, "good", 0))
 	bad := repo.commit("bad", fmt.Sprintf(buildspec, "bad", 3))
 	s := startWith(t, t.TempDir(), fmt.Sprintf(buildSettings, secret, github.URL)+
-		fmt.Sprintf("engine: {embedded: {builds: {writable: [%q]}}}\n", filepath.Dir(goOn)), buildOf(repo.bare))
+		fmt.Sprintf("engine: {embedded: {builds: {writable: [%q]}, projects: {local: {repository: %q}}}}\n", filepath.Dir(goOn), repo.bare), buildOf(repo.bare))
 	if status, text := s.deliver(t, "d1", pushOf("feature/a", commit{good, "good"}, commit{bad, "bad"})); status != http.StatusAccepted {
 		t.Fatalf("%d %s", status, text)
 	}
