@@ -48,9 +48,14 @@ type bubblewrap struct {
 	// writable are the paths that all builds may change but those of forks,
 	// which have something of their own there.
 	writable []string
-	// hides are those that put something empty over what none may see.
+	// hides are those that put something empty over folders that none may see.
 	hides []string
-	etc   *etcCopies
+	// hidden are what none may see. The files among them are looked for anew for
+	// each build: a secret that is rotated may be another file, behind the same
+	// link. seen are the mounts with the real paths of what they show.
+	hidden []string
+	seen   []bind
+	etc    *etcCopies
 }
 
 // newBubblewrap finds bwrap and tries whether it works here.
@@ -60,7 +65,7 @@ func newBubblewrap(log *zap.Logger, cfg *Config) (*bubblewrap, error) {
 		return nil, errors.New("the program bwrap is not there: install bubblewrap (Debian, Ubuntu, Fedora: the package bubblewrap)")
 	}
 	hidden := append([]string{cfg.DataDir}, cfg.Hidden...)
-	b := &bubblewrap{program: program, etc: &etcCopies{from: "/etc", root: filepath.Join(cfg.DataDir, "etc"), hidden: realPaths(hidden), log: log, now: time.Now}}
+	b := &bubblewrap{program: program, hidden: hidden, etc: &etcCopies{from: "/etc", root: filepath.Join(cfg.DataDir, "etc"), hidden: realPaths(hidden), log: log, now: time.Now}}
 	if err := removeAll(b.etc.root); err != nil { // of an earlier process
 		return nil, err
 	}
@@ -155,12 +160,14 @@ func kernelBinds() ([]bind, error) {
 	return binds, nil
 }
 
-// hide covers what of the hidden paths can be seen through a mount.
+// hide covers what of the hidden folders can be seen through a mount, and
+// refuses a mount of what is hidden.
 func (b *bubblewrap) hide(m bind, hidden []string) error {
 	from, err := filepath.EvalSymlinks(m.from)
 	if err != nil {
 		return fmt.Errorf("builds can't be given %s: %w", m.from, err)
 	}
+	b.seen = append(b.seen, bind{from: from, to: m.to})
 	for _, h := range hidden {
 		real, err := filepath.EvalSymlinks(h)
 		if err != nil {
@@ -180,14 +187,27 @@ func (b *bubblewrap) hide(m bind, hidden []string) error {
 		if err != nil {
 			return err
 		}
-		over := filepath.Join(m.to, rel)
 		if info.IsDir() {
-			b.hides = append(b.hides, "--tmpfs", over)
-		} else {
-			b.hides = append(b.hides, "--ro-bind", "/dev/null", over)
+			b.hides = append(b.hides, "--tmpfs", filepath.Join(m.to, rel))
 		}
 	}
 	return nil
+}
+
+// hideFiles covers the hidden files as they are now.
+func (b *bubblewrap) hideFiles() []string {
+	var args []string
+	for _, real := range realPaths(b.hidden) {
+		if info, err := os.Stat(real); err != nil || info.IsDir() {
+			continue
+		}
+		for _, m := range b.seen {
+			if rel, err := filepath.Rel(m.from, real); err == nil && within(real, m.from) {
+				args = append(args, "--ro-bind", "/dev/null", filepath.Join(m.to, rel))
+			}
+		}
+	}
+	return args
 }
 
 // within reports whether path is dir or below it.
@@ -265,6 +285,7 @@ func (b *bubblewrap) args(v view) []string {
 		args = append(args, "--ro-bind", "/etc/resolv.conf", "/etc/resolv.conf")
 	}
 	args = append(args, b.hides...)
+	args = append(args, b.hideFiles()...)
 	for _, path := range v.write {
 		args = append(args, "--bind", path, path)
 	}

@@ -311,3 +311,51 @@ func TestSecretsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// A build whose commands have ended is finished with the secrets that it began
+// with: it must not run again because a command fails meanwhile.
+func TestBuildThatGoesOnKeepsItsSecrets(t *testing.T) {
+	tool := script(t, "echo first-value")
+	p := Project{Secrets: map[string]Secret{"s": {Command: []string{tool}, Cache: -1}}}
+	h := newHandler(t, Config{Projects: map[string]Project{"app": p}})
+	const spec = "version: 0.2\nenv: {secrets-manager: {S: s}}\nphases: {build: {commands: ['true']}}\n"
+	tk := newTask(t, "t", input{})
+	begin := func() *session {
+		lf, err := h.logs.create(tk, 1<<20, h.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := h.newSession(tk, &request{project: "app", buildspec: spec, inline: true}, lf, &buildResult{})
+		if err := os.MkdirAll(filepath.Join(s.dir, "control"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := begin()
+	if err := s.readSpec(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.record(phaseBuild); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.log.finish(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(tool, []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	next := begin()
+	phase, err := next.resume(t.Context())
+	if phase != phaseBuild || err != nil {
+		t.Fatalf("%q, %v", phase, err)
+	}
+	if got := next.log.maskText("it was first-value"); got != "it was ***" {
+		t.Errorf("%q", got)
+	}
+	if err := next.log.finish(); err != nil {
+		t.Fatal(err)
+	}
+}
