@@ -323,7 +323,7 @@ const copyAtOnce = 8 << 20
 // fill copies at most one byte more than there is room for.
 func (k *keeper) fill(ctx context.Context, out io.Writer, in io.Reader) (n int64, err error) {
 	for n <= k.room {
-		if err := context.Cause(ctx); err != nil {
+		if err := k.s.h.reserve.wait(ctx); err != nil {
 			return n, err
 		}
 		part, err := io.CopyN(out, in, min(copyAtOnce, k.room+1-n))

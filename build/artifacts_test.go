@@ -210,7 +210,7 @@ func TestArtifactsOnAFullDisk(t *testing.T) {
 	})
 	r := newRepo(t)
 	commit := r.spec("version: 0.2\nphases: {build: {commands: ['head -c 5M /dev/zero > one; head -c 5M /dev/zero > two']}}\nartifacts: {files: [one, two]}\n")
-	h := newHandler(t, Config{DataDir: filepath.Join(dir, "data"), Patience: 50 * time.Millisecond})
+	h := newHandler(t, Config{DataDir: filepath.Join(dir, "data"), Patience: 50 * time.Millisecond, Reserve: -1})
 	b := run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": r.bare}))
 	if b.err == nil || b.err.Name != task.MachineFault || !strings.Contains(b.messages(), "no space left on device") {
 		t.Errorf("%v: %s", b.err, b.messages())

@@ -115,6 +115,7 @@ type Handler struct {
 	// groups is nil where builds can have no cgroups; see LimitedBy.
 	groups    *cgroup.Tree
 	limitedBy string
+	reserve   *reserve
 	started   time.Time
 	// swept is how many processes each build of an earlier run had left, by the
 	// name of its work directory.
@@ -181,6 +182,7 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 	}
 	h.lock = lock
 	keepDescriptors()
+	h.reserve = newReserve(cfg.DataDir, cfg.Reserve, h.log)
 	if err := h.isolate(); err != nil {
 		lock.Close()
 		return nil, err
@@ -312,6 +314,12 @@ func (h *Handler) turn(ctx context.Context, t task.Task, req *request, lf *logFi
 		return nil, err
 	}
 	defer h.slots.Release(1)
+	if !adopt {
+		if err := h.reserve.begin(ctx, lf.note); err != nil {
+			lf.note("ended before it began: %v", err)
+			return nil, err
+		}
+	}
 	res := h.newResult(t, req, queued)
 	if err := lf.hold(); err != nil {
 		return nil, res.faulty("SUBMITTED", err)

@@ -75,6 +75,10 @@ type Config struct {
 	// MaxCache bounds what all builds keep for later ones, in bytes; what was not
 	// used for the longest time goes first. Default: 5 GiB.
 	MaxCache int64
+	// Reserve is how much of the file system of DataDir builds leave free, in bytes.
+	// Default: 1 GiB, or a twentieth of a file system of less than 20 GiB; negative:
+	// nothing.
+	Reserve int64
 	// MaxMemory bounds the memory of one build, in bytes; 0: no limit.
 	MaxMemory int64
 	// MaxProcesses bounds the processes and threads of a build, and MaxOpenFiles the

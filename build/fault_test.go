@@ -318,7 +318,7 @@ func TestFullDiskIsWaitedFor(t *testing.T) {
 	big := r.commit(map[string]string{"buildspec.yml": "version: 0.2\nphases: {build: {commands: ['head -c 4000000 /dev/zero > zeros', 'echo done']}}\n"})
 	r.push()
 	t.Run("the build fills it", func(t *testing.T) {
-		h, _ := watched(t, Config{DataDir: filepath.Join(dir, "data")})
+		h, _ := watched(t, Config{DataDir: filepath.Join(dir, "data"), Reserve: -1})
 		b := run(t, h, newTask(t, "filler", input{"SourceVersion": big, "SourceLocationOverride": r.bare,
 			"BuildspecOverride": "version: 0.2\nphases: {build: {commands: ['head -c 20000000 /dev/zero > zeros']}}\n"}))
 		if b.err == nil || b.err.Name != errFailed || !strings.Contains(b.messages(), "Reason: exit status 1 (the disk of ") {
@@ -327,7 +327,7 @@ func TestFullDiskIsWaitedFor(t *testing.T) {
 	})
 	for name, room := range map[string]int64{"nothing can be written": 0, "a command fails": 3 << 20} {
 		t.Run(name, func(t *testing.T) {
-			h, logs := watched(t, Config{DataDir: filepath.Join(dir, "data")})
+			h, logs := watched(t, Config{DataDir: filepath.Join(dir, "data"), Reserve: -1})
 			fill(room)
 			done := begin(t, h, newTask(t, "t", input{"SourceVersion": big, "SourceLocationOverride": r.bare}))
 			waits(t, logs, 2)

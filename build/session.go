@@ -73,6 +73,8 @@ type session struct {
 	// submodules counts those that were checked out.
 	submodules int
 	failed     bool
+	// held is true while the reserve pauses the build.
+	held bool
 	// overLimit is true when what the build left is more than it may leave.
 	overLimit bool
 	// adopt is true when an earlier process ran all of the commands.
@@ -153,7 +155,9 @@ func (h *Handler) newSession(t task.Task, req *request, lf *logFile, res *buildR
 
 // outcome says how the build ended, in its log too.
 func (s *session) outcome(ctx context.Context, log *zap.Logger) (json.RawMessage, error) {
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errTimedOut) && exceeded(ctx) == nil {
+	if f := evicted(ctx); f != nil {
+		s.fault = f
+	} else if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errTimedOut) && exceeded(ctx) == nil {
 		s.log.note("build stopped: %v", cause)
 		log.Info("build stopped", zap.NamedError("cause", cause))
 		return nil, cause
@@ -190,7 +194,9 @@ func (s *session) attempt(ctx context.Context, retries int) (again bool, err err
 		s.res.fail("SUBMITTED", err)
 		return false, s.closeGroup()
 	}
+	leave := s.h.reserve.enter(s)
 	defer func() {
+		leave() // nothing that is stopped could be told of its end
 		err = errors.Join(err, s.end(), s.closeGroup(), s.out.close())
 		for _, release := range s.releases {
 			release()
@@ -282,7 +288,7 @@ func (s *session) phase(ctx context.Context, name string, run func(context.Conte
 			code, message = codeLimit, limit.Error()
 		} else if errors.As(err, new(*limitError)) {
 			code, s.overLimit = codeLimit, true
-		} else if f := s.faultOf(err); ctx.Err() == nil && f != nil {
+		} else if f := s.machineFault(ctx, err); f != nil {
 			s.fault = f
 			p.PhaseStatus, code, message = statusFault, codeFault, f.Error()
 		}
@@ -297,6 +303,23 @@ func (s *session) phase(ctx context.Context, name string, run func(context.Conte
 	}
 	s.res.Phases = append(s.res.Phases, p)
 	return err == nil
+}
+
+// machineFault says whether the machine made a phase fail, or ended the build.
+func (s *session) machineFault(ctx context.Context, err error) *fault.Error {
+	if f := evicted(ctx); f != nil || ctx.Err() != nil {
+		return f
+	}
+	return s.faultOf(err)
+}
+
+// evicted is why the reserve ended the build of ctx, or nil.
+func evicted(ctx context.Context) *fault.Error {
+	var f *fault.Error
+	if errors.As(context.Cause(ctx), &f) {
+		return f
+	}
+	return nil
 }
 
 // faultOf says whether the machine made a phase fail. Of a command that fails

@@ -49,6 +49,7 @@ type Builds struct {
 	KeepMirrors   Duration `json:"keep_mirrors,omitzero" jsonschema:"For how long the mirror of a repository is kept that nothing builds from. 0: for ever. Default: 90d."`
 	Disk          Size     `json:"disk,omitzero" jsonschema:"How much disk the files of one running build may take; above it the build is ended. Default: 10GB."`
 	Memory        Size     `json:"memory,omitzero" jsonschema:"How much memory all processes of one build may take together; above it the build is ended. Default: half of this machine's, or of what the service's container or unit may take."`
+	Reserve       Size     `json:"reserve,omitzero" jsonschema:"How much of the disk of data_dir builds leave free for the service itself. While less is free no build begins, and those that run are paused. Default: 1GB, or a twentieth of a disk of less than 20GB."`
 	Processes     int      `json:"processes,omitzero" jsonschema:"How many processes and threads one build may have at once; above it the build is ended. Default: 4096." min:"1"`
 	OpenFiles     int      `json:"open_files,omitzero" jsonschema:"How many files each process of a build may have open. Default: 65536." min:"16"`
 	Artifacts     Size     `json:"artifacts,omitzero" jsonschema:"How much the artifacts and reports that one build leaves may take. Default: 1GB."`

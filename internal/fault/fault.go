@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -154,6 +155,13 @@ func Room(dir string) error {
 func HalfFree(dir string) bool {
 	free, total, inodes := space(dir)
 	return inodes && total > 0 && free > total/2
+}
+
+// Space is what the file system of dir has free and in all, in bytes; 0 in all when
+// that can't be measured.
+func Space(dir string) (free, total int64) {
+	f, t, _ := space(dir)
+	return int64(min(f, math.MaxInt64)), int64(min(t, math.MaxInt64)) //nolint:gosec // not more
 }
 
 // space measures a file system in bytes. What can't be measured is not known to

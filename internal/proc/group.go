@@ -206,6 +206,15 @@ func end(members func() []member, grace time.Duration) error {
 	}
 }
 
+// Signal sends a signal to everything in the group. What begins meanwhile may not
+// get it.
+func (g *Group) Signal(sig syscall.Signal) {
+	for _, m := range find(g) {
+		m.signal(sig)
+		m.release()
+	}
+}
+
 // Usage is what the programs of a group take.
 type Usage struct {
 	// Tasks are processes and threads.

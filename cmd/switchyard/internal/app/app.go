@@ -221,6 +221,9 @@ func (a *App) openDispatch() error {
 		return err
 	}
 	a.metrics.watchDepth(a.dispatcher.Depth)
+	if a.embedded != nil {
+		a.metrics.watchBuilds(a.embedded.builds.Room)
+	}
 	a.metrics.counter("switchyard_journal_appended_deliveries_total", "Deliveries made durable.",
 		func() float64 { return float64(a.journal.Stats().Appended) })
 	a.metrics.counter("switchyard_journal_append_commits_total", "Commits, each with one fsync, that made deliveries durable.",

@@ -3,11 +3,13 @@ package app
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
 	"go.uber.org/zap"
 
+	"switchyard/build"
 	"switchyard/internal/sqlitefile"
 )
 
@@ -67,6 +69,16 @@ func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
 	a.notReady.Succeeded("readyz")
 	fmt.Fprintln(w, "ready")
 	if a.embedded != nil {
-		fmt.Fprintln(w, "builds: memory and processes are limited by "+a.embedded.builds.LimitedBy())
+		describeBuilds(w, a.embedded.builds)
+	}
+}
+
+// describeBuilds tells how local builds are limited, and whether they wait for room
+// on the disk. Deliveries are taken all the same.
+func describeBuilds(w io.Writer, builds *build.Handler) {
+	fmt.Fprintln(w, "builds: memory and processes are limited by "+builds.LimitedBy())
+	if room := builds.Room(); room.Free < room.Reserve || room.Paused > 0 {
+		fmt.Fprintf(w, "builds: %d paused and %d waiting for room on the disk: %d MB are free, %d MB are kept for the service (engine.embedded.builds.reserve)\n",
+			room.Paused, room.Waiting, room.Free>>20, room.Reserve>>20)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
+	"switchyard/build"
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
 )
@@ -119,6 +120,31 @@ func (d *depth) Collect(c chan<- prometheus.Metric) {
 	} {
 		c <- prometheus.MustNewConstMetric(d.queue, prometheus.GaugeValue, float64(n), queue)
 	}
+}
+
+// buildRoom is how local builds stand with the disk, read when Prometheus asks.
+type buildRoom struct {
+	read                  func() build.Room
+	free, paused, waiting *prometheus.Desc
+}
+
+func (m *metrics) watchBuilds(read func() build.Room) {
+	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
+	m.registry.MustRegister(&buildRoom{
+		read:    read,
+		free:    desc("switchyard_builds_disk_free_bytes", "What the disk of the data folder has free; below engine.embedded.builds.reserve builds are paused."),
+		paused:  desc("switchyard_builds_paused", "Local builds that are paused since the disk has too little free."),
+		waiting: desc("switchyard_builds_waiting_for_room", "Local builds that don't begin since the disk has too little free."),
+	})
+}
+
+func (b *buildRoom) Describe(c chan<- *prometheus.Desc) { c <- b.free; c <- b.paused; c <- b.waiting }
+
+func (b *buildRoom) Collect(c chan<- prometheus.Metric) {
+	room := b.read()
+	c <- prometheus.MustNewConstMetric(b.free, prometheus.GaugeValue, float64(room.Free))
+	c <- prometheus.MustNewConstMetric(b.paused, prometheus.GaugeValue, float64(room.Paused))
+	c <- prometheus.MustNewConstMetric(b.waiting, prometheus.GaugeValue, float64(room.Waiting))
 }
 
 // counter registers a count that is kept elsewhere.

@@ -54,6 +54,7 @@ func buildConfig(cfg *config.Config, dir string) build.Config {
 	c.MaxMemory = cmp.Or(int64(b.Memory), buildMemory(os.DirFS("/")))
 	c.MaxCache = int64(b.Cache)
 	c.MaxProcesses, c.MaxOpenFiles = b.Processes, b.OpenFiles
+	c.Reserve = int64(b.Reserve)
 	c.MaxArtifactBytes, c.MaxArtifactFiles, c.MaxLogBytes = int64(b.Artifacts), b.ArtifactFiles, int64(b.Log)
 	for _, file := range slices.Concat(cfg.Files(), cfg.BuildSecretFiles()) {
 		if path, err := filepath.Abs(file); err == nil {
