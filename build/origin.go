@@ -110,7 +110,11 @@ func (r *request) noteFork(whole Project) {
 	if r.network == NetworkNone {
 		without = "network, " + without
 	}
-	r.forkNotes = append(r.forkNotes, fmt.Sprintf("the commit comes from %s: this build runs without %s, and shares no files with others", r.origin, without))
+	with := "without a cache"
+	if r.origin.Fork && r.origin.PullRequest != 0 {
+		with = "with the cache of its pull request alone"
+	}
+	r.forkNotes = append(r.forkNotes, fmt.Sprintf("the commit comes from %s: this build runs without %s, and %s", r.origin, without, with))
 	if len(whole.Submodules) > 0 {
 		r.forkNotes = append(r.forkNotes, "builds of commits from forks get no submodules")
 	}
