@@ -21,7 +21,6 @@ import (
 	"switchyard/webhook"
 	"switchyard/webhook/git"
 	"switchyard/webhook/github"
-	"switchyard/webhook/sns"
 )
 
 func (c *cli) explainCommand() *cobra.Command {
@@ -146,10 +145,7 @@ func decode(cfg *config.Config, source, kind string, body []byte) ([]event.Event
 		h.Set(git.HeaderDelivery, "explain")
 		decoder, err = git.New(git.Config{Secrets: noSecret})
 	case "codecommit":
-		messages, err := app.CodeCommitDecoder(cfg, source, nil)
-		if err == nil {
-			messages, err = sns.Unwrap(messages)
-		}
+		messages, err := app.CodeCommitMessages(cfg, source, nil)
 		if err != nil {
 			return nil, err
 		}

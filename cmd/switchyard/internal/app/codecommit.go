@@ -125,6 +125,17 @@ func CodeCommitDecoder(cfg *config.Config, name string, hint func(text []byte)) 
 	return hinting{next: placed, hint: hint}, nil
 }
 
+// CodeCommitMessages is [CodeCommitDecoder] for messages that come by a
+// queue or a file: it takes them out of SNS's envelope, whose signature it does not
+// look at.
+func CodeCommitMessages(cfg *config.Config, name string, hint func(text []byte)) (webhook.Decoder, error) {
+	d, err := CodeCommitDecoder(cfg, name, hint)
+	if err != nil {
+		return nil, err
+	}
+	return sns.Unwrap(d)
+}
+
 // hinting takes out Step Functions' events about executions: they are no
 // deliveries, and what they tell would be found out without them too.
 type hinting struct {

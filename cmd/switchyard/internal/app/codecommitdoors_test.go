@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"switchyard/cmd/switchyard/internal/app"
 	"switchyard/dispatch"
 )
 
@@ -80,5 +81,29 @@ func TestStatusEventsAreHints(t *testing.T) {
 		if status, body := s.post(t, "eventbridge", "of states", []byte(text)); status != http.StatusOK {
 			t.Errorf("%d %s", status, body)
 		}
+	}
+}
+
+// What a queue or a file holds may be in SNS's envelope. Over HTTP it may not be
+// within another one, which nobody has signed.
+func TestMessagesOfSNSAreUnwrapped(t *testing.T) {
+	cfg := load(t, t.TempDir(), codeCommitSettings, "{}")
+	envelope := fmt.Appendf(nil, `{"Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:us-east-2:123456789012:t", "Message": %q}`, codeCommitEvent(t, "reference-updated.json"))
+	messages, err := app.CodeCommitMessages(cfg, "codecommit", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range [][]byte{envelope, codeCommitEvent(t, "reference-updated.json")} {
+		evs, err := messages.DecodeMessage(text)
+		if err != nil || len(evs) != 1 || evs[0].DeliveryID != "d9889834-9eb8-5fd3-b618-fb7e3ca40284" || evs[0].Repository.CloneURL == "" {
+			t.Errorf("%+v, %v", evs, err)
+		}
+	}
+	events, err := app.CodeCommitDecoder(cfg, "codecommit", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if evs, err := events.DecodeMessage(envelope); err == nil {
+		t.Errorf("an envelope is taken where there should be none: %+v", evs)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"switchyard/config"
-	"switchyard/webhook"
 	"switchyard/webhook/sns"
 	"switchyard/webhook/sqs"
 )
@@ -45,14 +44,10 @@ func (q *queues) prepare(a *App, cfg *config.Config) (apply func(), err error) {
 }
 
 func (a *App) newPoller(cfg *config.Config, c config.Queue) (*sqs.Poller, error) {
-	var decoder webhook.Decoder = hinting{hint: a.hintNow}
+	decoder, err := sns.Unwrap(hinting{hint: a.hintNow})
 	if !c.StatusEvents {
-		var err error
-		if decoder, err = CodeCommitDecoder(cfg, c.Source, a.hintNow); err != nil {
-			return nil, err
-		}
+		decoder, err = CodeCommitMessages(cfg, c.Source, a.hintNow)
 	}
-	decoder, err := sns.Unwrap(decoder)
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func newConsumer(cfg *config.Config, store *lambda.Store, engine *stepfn.Client,
 		if s.Provider != "codecommit" {
 			continue
 		}
-		if decoders[name], err = CodeCommitDecoder(cfg, name, nil); err != nil {
+		if decoders[name], err = CodeCommitMessages(cfg, name, nil); err != nil {
 			return nil, fmt.Errorf("sources.%s: %w", name, err)
 		}
 	}
