@@ -58,7 +58,7 @@ func TestIsolationAsAnOrdinaryUser(t *testing.T) {
 	if err := os.Chown(dir, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), binary, "-test.v", "-test.run", "^(TestForkBomb|TestDiskBomb|TestBuildCantChangeTheMirror|TestIsolatedBuildDoesNotOutliveTheNextSwitchyard|TestPhasesShareASandbox|TestMemoryIsBounded|TestProcessesAreBounded|TestGroupsOfAKilled)")
+	cmd := exec.CommandContext(t.Context(), binary, "-test.v", "-test.run", "^(TestForkBomb|TestDiskBomb|TestBuildCantChangeTheMirror|TestIsolatedBuildDoesNotOutliveTheNextSwitchyard|TestPhasesShareASandbox|TestMemoryIsBounded|TestProcessesAreBounded|TestGroupsOfAKilled|TestLimitsOfAProcess)")
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "SWITCHYARD_REQUIRE_SERVERS=1"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}

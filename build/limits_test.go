@@ -225,3 +225,25 @@ func TestGroupsOfAKilledSwitchyardAreRemoved(t *testing.T) {
 		})
 	}
 }
+
+// What the kernel holds each process to fails the command that wants more; the
+// message names the key.
+func TestLimitsOfAProcessNameTheirKey(t *testing.T) {
+	r := newRepo(t)
+	for key, command := range map[string]string{
+		"open_files": "python3 -c 'import os; [os.open(\"/dev/null\", 0) for i in range(100)]'",
+		"disk":       "head -c 20M /dev/zero > zeros",
+	} {
+		commit := r.spec("version: 0.2\nphases: {build: {commands: ['" + strings.ReplaceAll(command, "'", "''") + "']}}\n")
+		for _, isolation := range []string{IsolationBubblewrap, IsolationNone} {
+			if isolation == IsolationBubblewrap {
+				needBubblewrap(t)
+			}
+			h := newHandler(t, Config{Isolation: isolation, MaxOpenFiles: 64, MaxDisk: 10 << 20})
+			b := run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": r.bare}))
+			if b.err == nil || !strings.Contains(b.messages(), "engine.embedded.builds."+key) {
+				t.Errorf("%s, isolation %s: %s\n%s", key, isolation, b.messages(), b.log)
+			}
+		}
+	}
+}

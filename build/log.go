@@ -240,6 +240,20 @@ func (l *logFile) wasFull() bool {
 	return l.full
 }
 
+// tail is the end of the log, at most n bytes; nothing where that can't be read.
+func (l *logFile) tail(n int64) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f, err := os.Open(l.path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	b := make([]byte, min(n, l.size))
+	got, _ := f.ReadAt(b, l.size-int64(len(b)))
+	return b[:got]
+}
+
 // finish ends the log: its followers return when they have read it all. The
 // error says why the log is not complete.
 func (l *logFile) finish() error {

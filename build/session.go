@@ -283,7 +283,7 @@ func (s *session) phase(ctx context.Context, name string, run func(context.Conte
 		}
 		if errors.Is(context.Cause(ctx), errTimedOut) {
 			p.PhaseStatus, code = statusTimedOut, "BUILD_TIMED_OUT"
-			message = fmt.Sprintf("Build has timed out after %v.", s.req.timeout)
+			message = fmt.Sprintf("Build has timed out after %v (timeout of its project under engine.embedded.projects, or TimeoutInMinutesOverride).", s.req.timeout)
 		} else if limit := exceeded(ctx); limit != nil {
 			code, message = codeLimit, limit.Error()
 		} else if errors.As(err, new(*limitError)) {

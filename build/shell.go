@@ -139,7 +139,7 @@ func (s *session) runCommands(ctx context.Context, commands []string, last bool)
 				c = c[:1000] + "…"
 			}
 			return &phaseError{code: "COMMAND_EXECUTION_ERROR",
-				err: fmt.Errorf("Error while executing command: %s. Reason: %w", c, explain(err, fault.MemoryKills()-kills))} //nolint:staticcheck // CodeBuild's words
+				err: fmt.Errorf("Error while executing command: %s. Reason: %w", c, s.explainLimit(explain(err, fault.MemoryKills()-kills)))} //nolint:staticcheck // CodeBuild's words
 		}
 		from = min(max(at, from)+1, until)
 	}
@@ -155,6 +155,21 @@ func explain(err error, memoryKills int) error {
 		return err
 	}
 	return fmt.Errorf("%w (the machine had no memory left and killed %d processes meanwhile)", err, memoryKills)
+}
+
+// explainLimit names the key when a command ran into a limit that the kernel holds
+// each process to. That no file could be opened is only seen in what was printed.
+func (s *session) explainLimit(err error) error {
+	var exit interface{ ExitCode() int }
+	cfg := &s.h.cfg
+	switch {
+	case !errors.As(err, &exit):
+	case exit.ExitCode() == 128+int(syscall.SIGXFSZ):
+		return fmt.Errorf("%w (a file may have %s at most: engine.embedded.builds.disk)", err, sizeText(cfg.MaxDisk))
+	case bytes.Contains(bytes.ToLower(s.log.tail(16<<10)), []byte("too many open files")):
+		return fmt.Errorf("%w (each process may have %d files open: engine.embedded.builds.open_files)", err, cfg.MaxOpenFiles)
+	}
+	return err
 }
 
 // runShell runs commands[from:] in one shell and returns where it ended:
