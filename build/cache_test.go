@@ -375,3 +375,24 @@ func TestCacheKeys(t *testing.T) {
 		}
 	}
 }
+
+// A disk that is nearly full keeps what it has for the service.
+func TestCacheIsNotSavedToAFullDisk(t *testing.T) {
+	r := newRepo(t)
+	commit := r.spec("version: 0.2\ncache: {paths: [x]}\nphases: {build: {commands: ['echo y > x']}}\n")
+	h := newHandler(t, Config{Projects: map[string]Project{"app": {CloneURL: r.bare}}, Isolation: IsolationNone})
+	tk := newTask(t, "t", input{"SourceVersion": commit})
+	tk.Origin = OriginOf([]byte(`{"source":{"ref":"refs/heads/main"}}`))
+	h.reserve.least = 0
+	real := h.reserve.free
+	h.reserve.free = func() int64 {
+		if exists(filepath.Join(h.works.dir(workName(tk)), "src", "x")) {
+			return -1
+		}
+		return real()
+	}
+	b := run(t, h, tk)
+	if b.err != nil || !strings.Contains(b.log, "cache: nothing is saved: the disk has less free") || len(h.caches.byKey) != 0 {
+		t.Errorf("%v\n%s", b.err, b.log)
+	}
+}

@@ -118,7 +118,7 @@ func (s *session) restoreCache(ctx context.Context, src *source, g git) error {
 		s.log.note("cache: there is none %s", s.scope.describe())
 		return nil
 	}
-	c := treeCopy{room: s.h.cfg.MaxDisk, left: maxCacheFiles}
+	c := treeCopy{room: s.h.cfg.MaxDisk, left: maxCacheFiles, free: s.h.reserve.wait}
 	err = s.eachCacheRoot(func(name string, build *os.Root) error {
 		from, err := os.OpenRoot(filepath.Join(saved.dir, name))
 		if err != nil {
@@ -290,7 +290,14 @@ func (s *session) saveCache(ctx context.Context) {
 
 // fillCache copies the buildspec's paths into the directory of a cache.
 func (s *session) fillCache(ctx context.Context, saved *savedCache) error {
-	c := treeCopy{room: s.h.caches.limit, left: maxCacheFiles}
+	// What is not needed does not wait for room.
+	free := func(context.Context) error {
+		if room := s.h.Room(); room.Free < room.Reserve {
+			return errors.New("the disk has less free than is kept for the service (engine.embedded.builds.reserve)")
+		}
+		return nil
+	}
+	c := treeCopy{room: s.h.caches.limit, left: maxCacheFiles, free: free}
 	err := s.eachCacheRoot(func(name string, build *os.Root) error {
 		dir := filepath.Join(saved.dir+newSuffix, name)
 		if err := os.Mkdir(dir, 0o700); err != nil {

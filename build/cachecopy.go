@@ -26,6 +26,8 @@ type treeCopy struct {
 	from, to *os.Root
 	// skip are names at the top of from that are left out.
 	skip string
+	// free is asked before each file whether the disk has room.
+	free func(ctx context.Context) error
 	// room is for how many bytes there is place, and left for how many files.
 	room int64
 	left int
@@ -64,6 +66,9 @@ func (c *treeCopy) tree(ctx context.Context, name string) error {
 	case info.IsDir():
 		return c.directory(ctx, name, info)
 	case info.Mode().IsRegular():
+		if err := c.free(ctx); err != nil {
+			return err
+		}
 		return c.file(name, info)
 	case info.Mode()&fs.ModeSymlink != 0:
 		target, err := c.from.Readlink(name)
