@@ -36,6 +36,9 @@ const (
 
 const (
 	defaultMaxAge = time.Hour
+	// maxEnvelope is far above what SNS sends, whose messages have 256 KiB. What is
+	// larger is not read: nobody has signed it yet, and reading takes memory.
+	maxEnvelope = 1 << 20
 	// clocks is by how much two clocks may differ.
 	clocks = 5 * time.Minute
 )
@@ -146,6 +149,9 @@ func (s *Source) checkTopic(topic string) error {
 func (s *Source) Verify(h http.Header, body []byte) error {
 	if err := s.Precheck(h); err != nil {
 		return err
+	}
+	if len(body) > maxEnvelope {
+		return fmt.Errorf("%w: the body has %d bytes, and messages of SNS have no more than %d", webhook.ErrSignatureMissing, len(body), maxEnvelope)
 	}
 	e, err := s.opener.open(body)
 	if err != nil {

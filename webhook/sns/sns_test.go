@@ -186,6 +186,22 @@ func TestRawDeliveryIsRefused(t *testing.T) {
 	}
 }
 
+// Nothing is made of a body before its signature is known, beyond what SNS sends.
+func TestLargeBodiesAreNotRead(t *testing.T) {
+	f := newFixture(t, newAuthority(t, nil), sns.Config{})
+	if got := f.verify(f.sign(notification(strings.Repeat("x", 256<<10)))); got != "" {
+		t.Errorf("the largest message: %q", got)
+	}
+	m := f.sign(notification(strings.Repeat("x", 2<<20)))
+	h, body := m.header(), m.body()
+	if err := f.Verify(h, body); err == nil {
+		t.Error("a body of 2 MiB is read")
+	}
+	if n := testing.AllocsPerRun(10, func() { _ = f.Verify(h, body) }); n > 20 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func TestOldMessagesAreRefused(t *testing.T) {
 	for name, row := range map[string]struct {
 		maxAge, later time.Duration

@@ -24,6 +24,8 @@ type queue struct {
 	came     chan struct{}
 	// faults are errors for the next calls, by operation.
 	faults map[string][]error
+	// hangs are operations that get no answer.
+	hangs map[string]bool
 	// failing are the receipt handles whose next deletion fails.
 	failing map[string]bool
 	calls   map[string]int
@@ -157,6 +159,10 @@ func (q *queue) of(handle *string) (*queued, error) {
 }
 
 func (q *queue) DeleteMessageBatch(ctx context.Context, in *awssqs.DeleteMessageBatchInput, _ ...func(*awssqs.Options)) (*awssqs.DeleteMessageBatchOutput, error) {
+	if q.hangs["delete"] {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err := errors.Join(ctx.Err(), q.call("delete")); err != nil {

@@ -35,6 +35,8 @@ const (
 	acceptTimeout = 8 * time.Second
 	// callTimeout bounds a call that does not wait for messages.
 	callTimeout = 10 * time.Second
+	// lastCalls bounds those by which a queue is left.
+	lastCalls = 5 * time.Second
 	// firstRetry and lastRetry are how long is waited after calls that fail.
 	firstRetry = time.Second
 	lastRetry  = time.Minute
@@ -200,11 +202,22 @@ func (p *Poller) work(ctx context.Context, messages []types.Message) {
 	}
 	stopExtending()
 	// Whatever ends ctx, what was taken must not come again for that.
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := outlasting(ctx, lastCalls)
+	defer cancel()
 	p.remove(ctx, taken)
 	for after, some := range left {
 		p.hide(ctx, some, after)
 	}
+}
+
+// outlasting returns a context that ends d after ctx does.
+func outlasting(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		pause(longer, d)
+		cancel()
+	})
+	return longer, func() { stop(); cancel() }
 }
 
 // leaveFor is for how long a message that is not understood is out of the way.
@@ -227,7 +240,9 @@ func (p *Poller) remove(ctx context.Context, messages []types.Message) {
 	var err error
 	for try, wait := 0, firstRetry; try < 4 && len(rest) > 0; try++ {
 		if try > 0 {
-			pause(ctx, wait)
+			if !pause(ctx, wait) {
+				break
+			}
 			wait *= 2
 		}
 		in := &sqs.DeleteMessageBatchInput{QueueUrl: &p.cfg.Queue}

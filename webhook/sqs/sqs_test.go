@@ -243,6 +243,23 @@ func TestStoppingFinishesWhatTheSinkTakes(t *testing.T) {
 	})
 }
 
+// A queue that answers no more does not keep the service from stopping.
+func TestStoppingIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, j := newQueue("a"), &journal{}
+		q.hangs = map[string]bool{"delete": true}
+		run := poll(t, q, j, sqs.Config{Receivers: 1})
+		time.Sleep(time.Second)
+		equal(t, "kept", j.has(), "a")
+		began := time.Now()
+		run.stop()
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("stopping took %v", took)
+		}
+		equal(t, "left", q.left(), "a")
+	})
+}
+
 func TestAnEmptyQueueIsAskedSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue()
