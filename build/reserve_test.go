@@ -25,13 +25,13 @@ type aBuild struct {
 	takes int64
 	held  atomic.Bool
 	leave func()
-	ended *fault.Error
+	ended atomic.Pointer[fault.Error]
 }
 
 func (b *aBuild) hold()                { b.held.Store(true) }
 func (b *aBuild) goOn()                { b.held.Store(false) }
 func (b *aBuild) taken() int64         { return b.takes }
-func (b *aBuild) evict(f *fault.Error) { b.ended = f; go b.leave() }
+func (b *aBuild) evict(f *fault.Error) { b.ended.Store(f); go b.leave() }
 
 // disk is a reserve of 1000 bytes, and what is free.
 func disk() (*reserve, *atomic.Int64) {
@@ -73,8 +73,8 @@ func TestReservePausesAndGoesOn(t *testing.T) {
 			t.Error("a build that ends is still paused")
 		}
 		b.leave()
-		if room := r.room(); room.Paused != 0 || a.ended != nil || b.ended != nil {
-			t.Errorf("%+v, ended %v %v", room, a.ended, b.ended)
+		if room := r.room(); room.Paused != 0 || a.ended.Load() != nil || b.ended.Load() != nil {
+			t.Errorf("%+v, ended %v %v", room, a.ended.Load(), b.ended.Load())
 		}
 	})
 }
@@ -99,29 +99,29 @@ func TestReserveEndsTheLargest(t *testing.T) {
 				}
 				free.Store(tc.free)
 				began := time.Now()
-				for large.ended == nil {
+				for large.ended.Load() == nil {
 					time.Sleep(10 * time.Millisecond)
 					synctest.Wait()
 				}
 				if took := time.Since(began); took < tc.after || took > tc.after+time.Second {
 					t.Errorf("ended after %v, want %v", took, tc.after)
 				}
-				if text := large.ended.Error(); !large.ended.Command || !errors.Is(large.ended, syscall.ENOSPC) || !strings.Contains(text, "engine.embedded.builds.reserve") {
+				if text := large.ended.Load().Error(); !large.ended.Load().Command || !errors.Is(large.ended.Load(), syscall.ENOSPC) || !strings.Contains(text, "engine.embedded.builds.reserve") {
 					t.Errorf("ended with %s", text)
 				}
 				// That has made room.
 				free.Store(2000)
 				time.Sleep(time.Second)
 				synctest.Wait()
-				if small.held.Load() || middle.held.Load() || small.ended != nil || middle.ended != nil {
-					t.Errorf("the others: held %v %v, ended %v %v", small.held.Load(), middle.held.Load(), small.ended, middle.ended)
+				if small.held.Load() || middle.held.Load() || small.ended.Load() != nil || middle.ended.Load() != nil {
+					t.Errorf("the others: held %v %v, ended %v %v", small.held.Load(), middle.held.Load(), small.ended.Load(), middle.ended.Load())
 				}
 				// If it had not, it would be the next one's turn.
 				free.Store(tc.free)
 				time.Sleep(tc.after + time.Second)
 				synctest.Wait()
-				if middle.ended == nil || small.ended != nil && tc.after > 0 {
-					t.Errorf("then: %v %v", middle.ended, small.ended)
+				if middle.ended.Load() == nil || small.ended.Load() != nil && tc.after > 0 {
+					t.Errorf("then: %v %v", middle.ended.Load(), small.ended.Load())
 				}
 				small.leave()
 			})
