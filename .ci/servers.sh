@@ -17,3 +17,6 @@ export MINISTACK_HYPERCORN="$bin/ministack/bin/hypercorn"
 export SWITCHYARD_AWS_CLI="$bin/awscli/bin/aws"
 # What isolates local builds.
 command -v bwrap >/dev/null || { apt-get update -qq && apt-get install -y -qq bubblewrap >/dev/null; }
+# What builds in containers run with, and what their image is made of; no registry is asked.
+{ command -v podman && command -v crun && command -v busybox; } >/dev/null ||
+  { apt-get update -qq && apt-get install -y -qq --no-install-recommends podman crun busybox-static >/dev/null; }

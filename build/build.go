@@ -111,6 +111,8 @@ type Handler struct {
 	forgets sync.WaitGroup
 	// bubblewrap is nil when builds run without isolation; exposed says why.
 	bubblewrap *bubblewrap
+	// containers is not nil when each build runs in one.
+	containers *containers
 	exposed    string
 	// groups is nil where builds can have no cgroups; see LimitedBy.
 	groups    *cgroup.Tree
@@ -191,7 +193,7 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 		lock.Close()
 		return nil, fmt.Errorf("clean up build data directory %s: %w", cfg.DataDir, err)
 	}
-	h.reaper = startReaper(h.log, orders{DataDir: cfg.DataDir, Wait: h.reapAfter, Grace: cfg.KillGrace}, h.reaperStarted)
+	h.reaper = startReaper(h.log, orders{DataDir: cfg.DataDir, Wait: h.reapAfter, Grace: cfg.KillGrace, Containers: h.containers.orders()}, h.reaperStarted)
 	return h, nil
 }
 
@@ -209,7 +211,7 @@ func (h *Handler) Close() error {
 // recover undoes what a killed process left. The lock says that none of it is
 // in use.
 func (h *Handler) recover() error {
-	ended, err := endLeftovers(h.cfg.DataDir, h.cfg.KillGrace)
+	ended, err := endLeftovers(h.cfg.DataDir, h.cfg.KillGrace, h.containers)
 	if err != nil {
 		return err
 	}
@@ -324,12 +326,27 @@ func (h *Handler) turn(ctx context.Context, t task.Task, req *request, lf *logFi
 	if err := lf.hold(); err != nil {
 		return nil, res.faulty("SUBMITTED", err)
 	}
-	out, err := h.run(ctx, t, req, lf, res, adopt)
+	out, err := h.pullAndRun(ctx, t, req, lf, res, adopt)
 	h.prune()
 	if closeErr := lf.letGo(); closeErr != nil {
 		h.log.Warn("build log can't be closed", zap.String("task_id", t.ID), zap.Error(closeErr))
 	}
 	return out, err
+}
+
+// pullAndRun does a build whose time begins when its image is there.
+func (h *Handler) pullAndRun(ctx context.Context, t task.Task, req *request, lf *logFile, res *buildResult, adopt bool) (json.RawMessage, error) {
+	if h.containers != nil && !adopt {
+		err := h.containers.pull(ctx, req.image, lf, lf.note)
+		switch {
+		case err != nil && context.Cause(ctx) != nil:
+			lf.note("ended before it began: %v", err)
+			return nil, err
+		case err != nil:
+			return nil, res.faulty("PROVISIONING", err)
+		}
+	}
+	return h.run(ctx, t, req, lf, res, adopt)
 }
 
 // Forget removes what was kept of a task whose result is stored.

@@ -69,6 +69,8 @@ type Config struct {
 	// Hidden are files and directories that isolated builds must not see, also
 	// when they are below something that is visible; DataDir is one anyway.
 	Hidden []string
+	// Container has builds run in containers, which isolate them too.
+	Container Container
 	// MaxDisk bounds what the files of one running build may take, in bytes.
 	// Default: 10 GiB.
 	MaxDisk int64
@@ -105,6 +107,8 @@ type Project struct {
 	// as submodules, and theirs; * in one stands for any name. Without any,
 	// submodules are not checked out.
 	Submodules []string
+	// Image is what builds run in; "" is Config.Container's.
+	Image string
 	// Network is NetworkHost (default) or NetworkNone, which needs isolation.
 	Network string
 	// ForkNetwork is the same for commits from forks, NetworkNone by default.

@@ -3,6 +3,7 @@
 package build
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -46,6 +47,8 @@ type request struct {
 	submodules []string
 	// network is the project's, for this build.
 	network string
+	// image is what it runs in, "" where that is no container.
+	image string
 	// origin is where the execution comes from, and fork says that the commit is
 	// a stranger's.
 	origin origin
@@ -127,6 +130,7 @@ func (h *Handler) parse(t task.Task, fork bool) (*request, error) {
 		artifacts:     true,
 		submodules:    p.Submodules,
 		network:       p.Network,
+		image:         cmp.Or(p.Image, h.cfg.Container.Image),
 		notes:         fieldNotes(t.Input),
 	}
 	if fork {

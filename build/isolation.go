@@ -20,7 +20,8 @@ import (
 
 // What [Config.Isolation] may be.
 const (
-	// IsolationAuto is bubblewrap where it works, else none.
+	// IsolationAuto is containers where there is an image for them, or
+	// bubblewrap where it works, else none.
 	IsolationAuto = "auto"
 	// IsolationBubblewrap runs every build in namespaces of its own.
 	IsolationBubblewrap = "bubblewrap"
@@ -160,14 +161,20 @@ func kernelBinds() ([]bind, error) {
 	return binds, nil
 }
 
-// hide covers what of the hidden folders can be seen through a mount, and
-// refuses a mount of what is hidden.
-func (b *bubblewrap) hide(m bind, hidden []string) error {
-	from, err := filepath.EvalSymlinks(m.from)
+// cover is something empty over a path that builds must not see.
+type cover struct {
+	path string
+	dir  bool
+}
+
+// coversOf finds what of the hidden paths can be seen through a mount, and refuses
+// a mount of what is hidden.
+func coversOf(source, to string, hidden []string) ([]cover, error) {
+	from, err := filepath.EvalSymlinks(source)
 	if err != nil {
-		return fmt.Errorf("builds can't be given %s: %w", m.from, err)
+		return nil, fmt.Errorf("builds can't be given %s: %w", source, err)
 	}
-	b.seen = append(b.seen, bind{from: from, to: m.to})
+	var covers []cover
 	for _, h := range hidden {
 		real, err := filepath.EvalSymlinks(h)
 		if err != nil {
@@ -175,20 +182,37 @@ func (b *bubblewrap) hide(m bind, hidden []string) error {
 		}
 		info, err := os.Stat(real)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if from != real && within(from, real) || from == real {
-			return fmt.Errorf("builds can't be given %s: it is %s, or in it, which they must not see", m.from, h)
+		if within(from, real) {
+			return nil, fmt.Errorf("builds can't be given %s: it is %s, or in it, which they must not see", source, h)
 		}
 		if !within(real, from) {
 			continue
 		}
 		rel, err := filepath.Rel(from, real)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if info.IsDir() {
-			b.hides = append(b.hides, "--tmpfs", filepath.Join(m.to, rel))
+		covers = append(covers, cover{filepath.Join(to, rel), info.IsDir()})
+	}
+	return covers, nil
+}
+
+// hide covers what of the hidden folders can be seen through a mount.
+func (b *bubblewrap) hide(m bind, hidden []string) error {
+	covers, err := coversOf(m.from, m.to, hidden)
+	if err != nil {
+		return err
+	}
+	from, err := filepath.EvalSymlinks(m.from)
+	if err != nil {
+		return err
+	}
+	b.seen = append(b.seen, bind{from: from, to: m.to})
+	for _, over := range covers {
+		if over.dir {
+			b.hides = append(b.hides, "--tmpfs", over.path)
 		}
 	}
 	return nil
@@ -224,7 +248,9 @@ const (
 
 // view is what one build has of its own.
 type view struct {
-	// read and write are paths of the data directory, seen where they are.
+	// dir is where it begins; read and write are paths of the data directory,
+	// seen where they are.
+	dir         string
 	read, write []string
 	// tmp is what the build has as /tmp, etc as /etc and passwd as /etc/passwd.
 	tmp, etc, passwd string
@@ -236,9 +262,9 @@ type view struct {
 
 // makeOwn makes what a build that shares nothing has in the place of the
 // writable paths: as empty as they would be if they were new.
-func (b *bubblewrap) makeOwn(dir string) error {
-	for i, path := range b.writable {
-		own := filepath.Join(dir, strconv.Itoa(i))
+func makeOwn(dir string, writable []string) error {
+	for i, path := range writable {
+		own := ownPath(dir, i)
 		if info, err := os.Stat(path); err == nil && !info.IsDir() {
 			if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(own, nil, 0o600)); err != nil {
 				return err
@@ -249,6 +275,9 @@ func (b *bubblewrap) makeOwn(dir string) error {
 	}
 	return nil
 }
+
+// ownPath is what takes the place of the writable path with that index.
+func ownPath(dir string, i int) string { return filepath.Join(dir, strconv.Itoa(i)) }
 
 // shared is how much of memory a build may use as /dev/shm, in bytes.
 const shared = "268435456"
@@ -273,7 +302,7 @@ func (b *bubblewrap) args(v view) []string {
 	for i, path := range b.writable {
 		from := path
 		if v.own != "" {
-			from = filepath.Join(v.own, strconv.Itoa(i))
+			from = ownPath(v.own, i)
 		}
 		args = append(args, "--bind", from, path)
 	}
@@ -331,6 +360,14 @@ func (b *bubblewrap) probe() error {
 // isolate decides how builds run, and says loudly when it is without isolation
 // though nobody asked for that.
 func (h *Handler) isolate() error {
+	if h.cfg.Container.Image != "" {
+		c, err := newContainers(&h.cfg)
+		if err != nil {
+			return fmt.Errorf("builds can't run in containers: %w", err)
+		}
+		h.containers = c
+		return nil
+	}
 	if h.cfg.Isolation == IsolationNone {
 		h.exposed = "isolation is set to none"
 		return nil
@@ -353,6 +390,9 @@ func (h *Handler) isolate() error {
 		zap.Error(err))
 	return nil
 }
+
+// isolated reports whether builds run in namespaces or containers of their own.
+func (h *Handler) isolated() bool { return h.bubblewrap != nil || h.containers != nil }
 
 // Exposed says why builds run without isolation; it is "" when they are
 // isolated.
@@ -385,6 +425,9 @@ func (c *Config) fillIsolation() error {
 		if !filepath.IsAbs(path) {
 			return fmt.Errorf("build: %q is not an absolute path", path)
 		}
+	}
+	if err := c.fillContainer(); err != nil {
+		return err
 	}
 	for name, p := range c.Projects {
 		if p.ForkNetwork != "" && p.ForkNetwork != NetworkHost && p.ForkNetwork != NetworkNone {

@@ -67,7 +67,7 @@ func (h *Handler) LimitedBy() string { return h.limitedBy }
 // openGroup makes the build's group, if it can have one. Without one the build is
 // watched.
 func (s *session) openGroup() {
-	if s.h.groups == nil {
+	if s.h.groups == nil || s.h.containers != nil { // whose runtime has its own
 		return
 	}
 	l := cgroup.Limits{Memory: s.h.cfg.MaxMemory, Tasks: s.h.cfg.MaxProcesses}

@@ -19,12 +19,21 @@ const recordWithin = 200 * time.Millisecond
 
 // endLeftovers ends all processes that builds of processes which are gone left
 // behind, and returns how many they were by the names of the builds' work
-// directories. It may run in several processes at once.
+// directories. It may run in several processes at once. Their containers, if
+// builds run in such, are removed.
 //
 // A command whose end is not noted runs again, so none should be cut off between
 // the two. Therefore all but the shells of the phases are stopped first. A shell
 // whose last command has ended goes on then, and notes it.
-func endLeftovers(dataDir string, grace time.Duration) (map[string]int, error) {
+func endLeftovers(dataDir string, grace time.Duration, c *containers) (map[string]int, error) {
+	ended, err := endProcesses(dataDir, grace)
+	if c != nil {
+		err = errors.Join(err, c.sweep())
+	}
+	return ended, err
+}
+
+func endProcesses(dataDir string, grace time.Duration) (map[string]int, error) {
 	w := &works{root: filepath.Join(dataDir, "work")}
 	// The scripts of phases; see [session.scripts].
 	phase := func(argv []string) bool {

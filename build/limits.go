@@ -30,8 +30,12 @@ const (
 	watchDiskEvery = 2 * time.Second
 )
 
-// sandboxTasks are the processes of a sandbox itself.
-const sandboxTasks = 2
+// sandboxTasks are the processes of a sandbox itself, and runtimeTasks about the
+// processes and threads of a container's runtime that are seen with the build's.
+const (
+	sandboxTasks = 2
+	runtimeTasks = 20
+)
 
 // watch ends the build's context, with a [*limitError], when its memory, files or
 // processes become too many. It returns when ctx ends.
@@ -70,8 +74,11 @@ func (s *session) checkProcesses(failed bool) {
 		memory, tasks = s.cgroup.MemoryExceeded(), s.cgroup.TasksExceeded()
 	} else if s.launched.Load() {
 		u := s.group.Usage()
-		if s.h.bubblewrap != nil {
+		switch {
+		case s.h.bubblewrap != nil:
 			u.Tasks -= sandboxTasks
+		case s.h.containers != nil:
+			u.Tasks -= runtimeTasks
 		}
 		tasks = u.Tasks > cfg.MaxProcesses || failed && u.Tasks == cfg.MaxProcesses
 		// Twice, since processes that share memory may come and go in between.

@@ -155,7 +155,7 @@ func (s *session) admit(ctx context.Context, from *remote, commit string) error 
 			s.note(s.req.forkNotes)
 		}
 	}
-	if s.req.fork && s.h.bubblewrap == nil {
+	if s.req.fork && !s.h.isolated() {
 		return fmt.Errorf("commits from forks are built in isolation only, and here builds are not isolated: %s", s.h.exposed)
 	}
 	return nil

@@ -70,7 +70,10 @@ func (o *output) copy(log io.Writer) {
 			}
 			_, _ = log.Write(before)
 			buf = after
-			o.marks <- struct{}{}
+			select {
+			case o.marks <- struct{}{}:
+			default: // a build in a container can write the mark too
+			}
 		}
 		// The beginning of a mark waits for its end.
 		keep := 0

@@ -160,8 +160,15 @@ func TestMain(m *testing.M) {
 		fmt.Println(victim(dataDir, os.Getenv("BUILD_TEST_INPUT")))
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	for _, f := range afterTests {
+		f()
+	}
+	os.Exit(code)
 }
+
+// afterTests are called once all tests of this program have ended.
+var afterTests []func()
 
 func victim(dataDir, input string) error {
 	cfg := Config{DataDir: dataDir, Isolation: os.Getenv("BUILD_TEST_ISOLATION")}

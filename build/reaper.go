@@ -13,8 +13,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -61,6 +59,29 @@ type orders struct {
 	// Wait is for how long builds are let alone, and Grace how long their
 	// processes have between SIGTERM and SIGKILL.
 	Wait, Grace time.Duration
+	// Containers is nil where builds run in none.
+	Containers *containerOrders
+}
+
+// containerOrders is what a reaper needs to remove containers.
+type containerOrders struct {
+	Kind, Program, Data string
+	// Env has where the runtime keeps its things.
+	Env []string
+}
+
+func (c *containers) orders() *containerOrders {
+	if c == nil {
+		return nil
+	}
+	return &containerOrders{c.kind, c.program, c.data, c.env}
+}
+
+func (o *containerOrders) containers() *containers {
+	if o == nil {
+		return nil
+	}
+	return &containers{kind: o.Kind, program: o.Program, data: o.Data, env: o.Env}
 }
 
 // reapAfter is how long builds go on without their service.
@@ -154,7 +175,6 @@ func (r *reaper) start(ctx context.Context) (wait func() error) {
 func reap(pipe io.Reader) error {
 	// What ends the service in an orderly way ends this process by it.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	closeInherited()
 	var o orders
 	if err := json.NewDecoder(pipe).Decode(&o); err != nil {
 		return err
@@ -164,7 +184,7 @@ func reap(pipe io.Reader) error {
 	}
 	deadline := time.Now().Add(o.Wait)
 	for time.Now().Before(deadline) {
-		if proc.Left(o.DataDir) == 0 {
+		if o.Containers == nil && proc.Left(o.DataDir) == 0 {
 			return nil
 		}
 		<-time.After(min(250*time.Millisecond, time.Until(deadline)))
@@ -172,24 +192,6 @@ func reap(pipe io.Reader) error {
 	if filelock.Held(filepath.Join(o.DataDir, lockName)) {
 		return nil // the next service does it
 	}
-	ended, err := endLeftovers(o.DataDir, o.Grace)
+	ended, err := endLeftovers(o.DataDir, o.Grace, o.Containers.containers())
 	return errors.Join(err, addReaped(o.DataDir, ended))
-}
-
-// closeInherited closes what the service itself was started with, such as a
-// socket of systemd's, which would be held open after its end.
-func closeInherited() {
-	const dir = "/proc/self/fd"
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return
-	}
-	for _, f := range files {
-		n, err := strconv.Atoi(f.Name())
-		to, linkErr := os.Readlink(filepath.Join(dir, f.Name()))
-		// What the Go runtime opens for itself has no name.
-		if err == nil && linkErr == nil && n > 2 && !strings.HasPrefix(to, "anon_inode:") {
-			_ = syscall.Close(n)
-		}
-	}
 }

@@ -33,9 +33,12 @@ import (
 // of ours. What comes from outside (branches, messages) is in the environment
 // only.
 
-func lookShell(name string) (string, error) {
-	if name == "sh" {
+func (s *session) lookShell(name string) (string, error) {
+	switch {
+	case name == "sh":
 		return "/bin/sh", nil
+	case s.h.containers != nil:
+		return name, nil // its image has it, or has not
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -181,7 +184,7 @@ func (s *session) runShell(ctx context.Context, commands []string, from int, las
 		return from, err
 	}
 	runErr := s.runScript(ctx, script, s.hasSaved())
-	s.out.drain()
+	s.drain()
 	if err := s.takeSaved(); err != nil {
 		return from, err
 	}

@@ -17,11 +17,16 @@ func (s *session) prepare(ctx context.Context) error {
 		shell = s.spec.shell
 	}
 	var err error
-	if s.shell, err = lookShell(shell); err != nil {
+	if s.shell, err = s.lookShell(shell); err != nil {
 		return err
 	}
 	e := &s.env
-	e.inherit(s.h.cfg.InheritEnv)
+	inherited := s.h.cfg.InheritEnv
+	if s.h.containers != nil {
+		// Programs are where the image has them.
+		inherited = slices.DeleteFunc(slices.Clone(inherited), func(name string) bool { return name == "PATH" })
+	}
+	e.inherit(inherited)
 	if !slices.Contains(s.h.cfg.InheritEnv, "HOME") {
 		e.set("HOME", filepath.Join(s.dir, "home"))
 	}

@@ -47,6 +47,15 @@ func TestBuildsAreChecked(t *testing.T) {
 		"builds: {check_mirrors: 1s}":                               "at least 1m, or 0",
 		"builds: {keep_mirrors: 30s}":                               "at least 1m, or 0",
 		"builds: {disk: much}":                                      "builds.disk",
+
+		"builds: {container: {runtime: podman}}":                       "builds.container.image",
+		"builds: {container: {runtime: lxc, image: a}}":                "podman, docker",
+		`builds: {container: {image: ""}}`:                             `"" is not the name of an image`,
+		"builds: {container: {image: --privileged}}":                   `"--privileged" is not the name of an image`,
+		"builds: {container: {image: a}, isolation: bubblewrap}":       "builds.isolation: bubblewrap is not for builds in containers",
+		"builds: {container: {image: a}, isolation: none}":             "builds.isolation: none is not for builds in containers",
+		"projects: {p: {image: a}}":                                    "projects.p.image: an image needs containers; set engine.embedded.builds.container",
+		"builds: {container: {image: a}}, projects: {p: {image: a b}}": `projects.p.image: "a b" is not the name of an image`,
 	} {
 		if _, err := Parse("switchyard.yaml", []byte(minimal+"\nengine: {embedded: {"+more+"}}\n"), env()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", more, err)

@@ -218,6 +218,7 @@ func (d *decoder) checkBuilds(c *Config) {
 			}
 		}
 	}
+	d.checkContainer(c, at)
 	if b.Isolation != "none" {
 		return
 	}
@@ -229,6 +230,32 @@ func (d *decoder) checkBuilds(c *Config) {
 	for i := range c.Routes {
 		if c.Routes[i].TakesForks() {
 			d.failValue(fmt.Sprintf("routes[%d].forks", i), "%s runs what strangers write, which needs isolated builds; set %s.isolation to bubblewrap, or forks to never", c.Routes[i].Forks, at)
+		}
+	}
+}
+
+// checkContainer holds images of builds against what runs them.
+func (d *decoder) checkContainer(c *Config, at string) {
+	b := c.Engine.Embedded.Builds
+	image := func(at, name string) {
+		if !d.unresolved[at] && name == "" || strings.HasPrefix(name, "-") || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+			d.failValue(at, "%q is not the name of an image, such as docker.io/library/debian:12", name)
+		}
+	}
+	if b.Container != nil {
+		if b.Isolation != "" && b.Isolation != "auto" {
+			d.failValue(at+".isolation", "%s is not for builds in containers, which isolate them; leave it out, or leave out %s.container", b.Isolation, at)
+		}
+		image(at+".container.image", b.Container.Image)
+	}
+	for _, name := range sorted(c.Engine.Embedded.Projects) {
+		p, at := c.Engine.Embedded.Projects[name], join("engine.embedded.projects", name)+".image"
+		switch {
+		case p.Image == "":
+		case b.Container == nil:
+			d.failValue(at, "an image needs containers; set engine.embedded.builds.container: {image: …}, the image of all other builds")
+		default:
+			image(at, p.Image)
 		}
 	}
 }

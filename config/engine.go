@@ -40,21 +40,28 @@ const (
 
 // Builds are what holds for all local builds.
 type Builds struct {
-	Isolation     string   `json:"isolation,omitzero" jsonschema:"Whether builds run in namespaces of their own: bubblewrap (refuses to start where it does not work), auto (bubblewrap where it works, else none with a warning) or none. Default: auto." enum:"auto,bubblewrap,none"`
-	Visible       Strings  `json:"visible,omitzero" jsonschema:"Absolute paths that isolated builds see beside the system's programs, read-only, such as the folder of a toolchain."`
-	Writable      Strings  `json:"writable,omitzero" jsonschema:"Absolute paths that all isolated builds share and may change, such as a download cache. What one build puts there, all later ones use."`
-	Cache         Size     `json:"cache,omitzero" jsonschema:"How much disk the caches of all builds may take, see cache in a buildspec. What was not used for the longest time goes first. Default: 5GB."`
-	Region        string   `json:"region,omitzero" jsonschema:"AWS region of local builds: their AWS_REGION and AWS_DEFAULT_REGION, and the one in the ARN of a build. Left out, the variables are not set."`
-	CheckMirrors  Duration `json:"check_mirrors,omitzero" jsonschema:"How often each mirror of a repository is checked whole, at least 1m. 0: never. Default: 1d."`
-	KeepMirrors   Duration `json:"keep_mirrors,omitzero" jsonschema:"For how long the mirror of a repository is kept that nothing builds from. 0: for ever. Default: 90d."`
-	Disk          Size     `json:"disk,omitzero" jsonschema:"How much disk the files of one running build may take; above it the build is ended. Default: 10GB."`
-	Memory        Size     `json:"memory,omitzero" jsonschema:"How much memory all processes of one build may take together; above it the build is ended. Default: half of this machine's, or of what the service's container or unit may take."`
-	Reserve       Size     `json:"reserve,omitzero" jsonschema:"How much of the disk of data_dir builds leave free for the service itself. While less is free no build begins, and those that run are paused. Default: 1GB, or a twentieth of a disk of less than 20GB."`
-	Processes     int      `json:"processes,omitzero" jsonschema:"How many processes and threads one build may have at once; above it the build is ended. Default: 4096." min:"1"`
-	OpenFiles     int      `json:"open_files,omitzero" jsonschema:"How many files each process of a build may have open. Default: 65536." min:"16"`
-	Artifacts     Size     `json:"artifacts,omitzero" jsonschema:"How much the artifacts and reports that one build leaves may take. Default: 1GB."`
-	ArtifactFiles int      `json:"artifact_files,omitzero" jsonschema:"How many files the artifacts and reports that one build leaves may be. Default: 100000." min:"1"`
-	Log           Size     `json:"log,omitzero" jsonschema:"How much of a build's output is kept; what follows is dropped, and the log says so. Default: 64MB."`
+	Isolation     string     `json:"isolation,omitzero" jsonschema:"Whether builds run in namespaces of their own: bubblewrap (refuses to start where it does not work), auto (bubblewrap where it works, else none with a warning) or none. Default: auto." enum:"auto,bubblewrap,none"`
+	Container     *Container `json:"container,omitzero" jsonschema:"Runs each build in a container, which isolates it; isolation is auto then."`
+	Visible       Strings    `json:"visible,omitzero" jsonschema:"Absolute paths that isolated builds see beside the system's programs, read-only, such as the folder of a toolchain."`
+	Writable      Strings    `json:"writable,omitzero" jsonschema:"Absolute paths that all isolated builds share and may change, such as a download cache. What one build puts there, all later ones use."`
+	Cache         Size       `json:"cache,omitzero" jsonschema:"How much disk the caches of all builds may take, see cache in a buildspec. What was not used for the longest time goes first. Default: 5GB."`
+	Region        string     `json:"region,omitzero" jsonschema:"AWS region of local builds: their AWS_REGION and AWS_DEFAULT_REGION, and the one in the ARN of a build. Left out, the variables are not set."`
+	CheckMirrors  Duration   `json:"check_mirrors,omitzero" jsonschema:"How often each mirror of a repository is checked whole, at least 1m. 0: never. Default: 1d."`
+	KeepMirrors   Duration   `json:"keep_mirrors,omitzero" jsonschema:"For how long the mirror of a repository is kept that nothing builds from. 0: for ever. Default: 90d."`
+	Disk          Size       `json:"disk,omitzero" jsonschema:"How much disk the files of one running build may take; above it the build is ended. Default: 10GB."`
+	Memory        Size       `json:"memory,omitzero" jsonschema:"How much memory all processes of one build may take together; above it the build is ended. Default: half of this machine's, or of what the service's container or unit may take."`
+	Reserve       Size       `json:"reserve,omitzero" jsonschema:"How much of the disk of data_dir builds leave free for the service itself. While less is free no build begins, and those that run are paused. Default: 1GB, or a twentieth of a disk of less than 20GB."`
+	Processes     int        `json:"processes,omitzero" jsonschema:"How many processes and threads one build may have at once; above it the build is ended. Default: 4096." min:"1"`
+	OpenFiles     int        `json:"open_files,omitzero" jsonschema:"How many files each process of a build may have open. Default: 65536." min:"16"`
+	Artifacts     Size       `json:"artifacts,omitzero" jsonschema:"How much the artifacts and reports that one build leaves may take. Default: 1GB."`
+	ArtifactFiles int        `json:"artifact_files,omitzero" jsonschema:"How many files the artifacts and reports that one build leaves may be. Default: 100000." min:"1"`
+	Log           Size       `json:"log,omitzero" jsonschema:"How much of a build's output is kept; what follows is dropped, and the log says so. Default: 64MB."`
+}
+
+// Container is what builds run in.
+type Container struct {
+	Runtime string `json:"runtime,omitzero" jsonschema:"Program that runs containers. Default: podman." enum:"podman,docker"`
+	Image   string `json:"image" jsonschema:"Image of the builds whose project has none. It needs a /bin/sh."`
 }
 
 // Project is a local build.
@@ -65,6 +72,7 @@ type Project struct {
 	Environment map[string]string      `json:"environment,omitzero" jsonschema:"Environment variables of the build."`
 	Secrets     map[string]BuildSecret `json:"secrets,omitzero" jsonschema:"Secrets of the project's builds, by the name that a buildspec's secrets-manager or parameter-store refers to."`
 	Submodules  Strings                `json:"submodules,omitzero" jsonschema:"Clone URLs of the repositories that a commit may have as submodules, and those theirs; * stands for any name: https://github.com/acme/*. They are fetched with their source's token. Left out, submodules are not checked out."`
+	Image       string                 `json:"image,omitzero" jsonschema:"Image that the project's builds run in. Needs engine.embedded.builds.container."`
 	Network     string                 `json:"network,omitzero" jsonschema:"Whether builds use the network as this machine does (host) or have none, not even this machine's loopback (none, which needs isolation). Default: host." enum:"host,none"`
 	ForkNetwork string                 `json:"fork_network,omitzero" jsonschema:"The same for commits from forks, which get no secrets and nothing of environment either. Default: none." enum:"host,none"`
 }

@@ -66,17 +66,22 @@ type Group struct {
 // by. The grace is how long they have between SIGTERM and SIGKILL.
 func NewGroup(owner, name string, grace time.Duration) *Group {
 	return &Group{
-		mark:    fmt.Sprintf("%s.%s.%d.%s", ownerKey(owner), supervisor(), serial.Add(1), name),
+		mark:    fmt.Sprintf("%s.%s.%d.%s", OwnerKey(owner), Supervisor(), serial.Add(1), name),
 		grace:   grace,
 		leaders: make(map[int]bool),
 		wardens: make(map[int]bool),
 	}
 }
 
-func ownerKey(owner string) string {
+// OwnerKey is a name for the owner, in letters and digits.
+func OwnerKey(owner string) string {
 	sum := sha256.Sum256([]byte(owner))
 	return hex.EncodeToString(sum[:12])
 }
+
+// Mark is the variable, NAME=value, by which the group's programs are known. It is
+// for those that inherit no environment of ours, as in containers.
+func (g *Group) Mark() string { return markVar + "=" + g.mark }
 
 // Run starts cmd in the group and waits for it. When ctx ends, everything in
 // the group is ended first and the cause of ctx is returned. Other programs
@@ -262,9 +267,9 @@ func Sweep(owner string, grace time.Duration) (map[string]int, error) {
 // leftBehind are what Sweep ends. The name of each one's group is counted, if
 // anybody counts.
 func leftBehind(owner string, count func(name string)) []member {
-	return scan(func(p process) bool {
+	left := scan(func(p process) bool {
 		by, name, ok := marked(p, owner)
-		if !ok || alive(by) {
+		if !ok || Alive(by) {
 			return false
 		}
 		if count != nil {
@@ -272,6 +277,10 @@ func leftBehind(owner string, count func(name string)) []member {
 		}
 		return true
 	})
+	for i := range left {
+		left[i].warden = firstOfNamespace(left[i].pid)
+	}
+	return left
 }
 
 // Left is how many processes Sweep would end.
@@ -305,7 +314,7 @@ func Lives(pid int, owner string) bool {
 // marked takes the mark of a process apart, if it is one of the owner's: who
 // supervised its group, and the group's name.
 func marked(p process, owner string) (supervisor, name string, ok bool) {
-	rest, ok := strings.CutPrefix(p.mark(), markVar+"="+ownerKey(owner)+".")
+	rest, ok := strings.CutPrefix(p.mark(), markVar+"="+OwnerKey(owner)+".")
 	if !ok {
 		return "", "", false
 	}

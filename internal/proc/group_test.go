@@ -92,7 +92,7 @@ func TestSweepEndsWhatADeadProcessLeft(t *testing.T) {
 	// The mark of a supervisor that is this process by PID, but not by its
 	// start: a PID that was used again.
 	g := NewGroup(t.Name(), "", 100*time.Millisecond)
-	g.mark = fmt.Sprintf("%s.%d-1.1.one", ownerKey(t.Name()), os.Getpid())
+	g.mark = fmt.Sprintf("%s.%d-1.1.one", OwnerKey(t.Name()), os.Getpid())
 	pid := start(t, g, `setsid sleep 300 >/dev/null & echo $!`)
 	if !Lives(pid, t.Name()) || Lives(pid, "another owner") || Lives(os.Getpid(), t.Name()) {
 		t.Error("Lives does not tell whose a process is")
@@ -121,7 +121,7 @@ func TestRunReturnsTheCause(t *testing.T) {
 
 func TestStopStopsWhatIsLeftButTheExcepted(t *testing.T) {
 	g := NewGroup(t.Name(), "", 100*time.Millisecond)
-	g.mark = fmt.Sprintf("%s.%d-1.1.one", ownerKey(t.Name()), os.Getpid())
+	g.mark = fmt.Sprintf("%s.%d-1.1.one", OwnerKey(t.Name()), os.Getpid())
 	stops, goes := start(t, g, `setsid sleep 300 >/dev/null & echo $!`), start(t, g, `setsid sleep 301 >/dev/null & echo $!`)
 	state := func(pid int) string { return readStat(pid)[0] }
 	until := func(is func() bool) {

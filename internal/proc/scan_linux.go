@@ -117,13 +117,17 @@ func (p process) pss() int64 {
 	return p.rss
 }
 
+// Supervisor names this process among all that this machine ever ran since it was
+// booted.
+func Supervisor() string { return supervisor() }
+
 var supervisor = sync.OnceValue(func() string {
 	p, _ := readProcess(os.Getpid())
 	return fmt.Sprintf("%d-%s", os.Getpid(), p.started)
 })
 
-// alive reports whether the supervisor of a mark still runs.
-func alive(supervisor string) bool {
+// Alive reports whether the process that Supervisor names still runs.
+func Alive(supervisor string) bool {
 	pidText, started, _ := strings.Cut(supervisor, "-")
 	pid, err := strconv.Atoi(pidText)
 	if err != nil {
@@ -213,9 +217,22 @@ func find(g *Group) []member {
 	for i := range members {
 		m := &members[i]
 		m.reap = !leaders[m.pid]
-		m.warden = leaders[m.pid] && wardens[m.pid] || leaders[m.ppid] && wardens[m.ppid]
+		m.warden = leaders[m.pid] && wardens[m.pid] || leaders[m.ppid] && wardens[m.ppid] || len(wardens) > 0 && firstOfNamespace(m.pid)
 	}
 	return members
+}
+
+// firstOfNamespace is true for the first process of a PID namespace other than
+// this process's. What is in there ends with it.
+func firstOfNamespace(pid int) bool {
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	if err != nil {
+		return false
+	}
+	_, line, _ := strings.Cut(string(status), "\nNSpid:")
+	line, _, _ = strings.Cut(line, "\n")
+	ids := strings.Fields(line)
+	return len(ids) > 1 && ids[len(ids)-1] == "1"
 }
 
 // scan lists the processes that belong and all that descend from them, to be ended.

@@ -56,6 +56,9 @@ func buildConfig(cfg *config.Config, dir string) build.Config {
 	c.MaxProcesses, c.MaxOpenFiles = b.Processes, b.OpenFiles
 	c.Reserve = int64(b.Reserve)
 	c.MaxArtifactBytes, c.MaxArtifactFiles, c.MaxLogBytes = int64(b.Artifacts), b.ArtifactFiles, int64(b.Log)
+	if b.Container != nil {
+		c.Container = build.Container{Runtime: b.Container.Runtime, Image: b.Container.Image}
+	}
 	for _, file := range slices.Concat(cfg.Files(), cfg.BuildSecretFiles()) {
 		if path, err := filepath.Abs(file); err == nil {
 			c.Hidden = append(c.Hidden, path)
@@ -64,7 +67,7 @@ func buildConfig(cfg *config.Config, dir string) build.Config {
 	for name, p := range cfg.Engine.Embedded.Projects {
 		c.Projects[name] = build.Project{
 			CloneURL: p.Repository, Buildspec: p.Buildspec, Env: p.Environment, Timeout: time.Duration(p.Timeout),
-			Network: p.Network, Submodules: p.Submodules, ForkNetwork: p.ForkNetwork, Secrets: cfg.BuildSecrets(name),
+			Image: p.Image, Network: p.Network, Submodules: p.Submodules, ForkNetwork: p.ForkNetwork, Secrets: cfg.BuildSecrets(name),
 		}
 	}
 	return c
