@@ -1,12 +1,17 @@
 package codecommit
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"switchyard/dispatch"
+	"switchyard/internal/event"
 )
 
 // Whatever the history is like, a push brings what git says, in git's order.
@@ -72,6 +77,21 @@ func TestCommitsAfterAForcedPushFromWhatIsGone(t *testing.T) {
 	got := h.shas(t, push("topic", "0123456789012345678901234567890123456789", two))
 	if want := []string{one, two}; !cmp.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// Where it cannot be told what is new, a whole history is not taken for it.
+func TestCommitsAreNotGuessed(t *testing.T) {
+	h := newHost(t, Config{})
+	h.repo.Commit("main", "one", map[string]string{"a": "1"})
+	tip := h.repo.Commit("main", "two", map[string]string{"a": "2"})
+	unknown := push("main", "", tip)
+	unknown.BeforeUnknown = true
+	for _, e := range []*event.Event{unknown, push("main", "0123456789012345678901234567890123456789", tip)} {
+		all, err := h.Commits(t.Context(), e)
+		if !errors.As(err, new(*dispatch.PermanentError)) || !strings.Contains(err.Error(), "which commits are new cannot be told") {
+			t.Errorf("%+v, %v", all, err)
+		}
 	}
 }
 

@@ -46,7 +46,8 @@ type call struct {
 // Commits implements [dispatch.Host]. The commits of a push are those that its
 // head has and the commit before it has not. Of a created branch, or where the
 // repository no longer has the commit before, they are those that no other
-// branch has. Every one counts as distinct: the API does not tell.
+// branch has. Where nobody knows the commit before, nothing is guessed. Every
+// commit counts as distinct: the API does not tell.
 func (c *Client) Commits(ctx context.Context, push *event.Event) ([]event.Commit, error) {
 	shas := []string{push.After}
 	if push.Before != "" {
@@ -80,7 +81,12 @@ func (q *call) pushed(ctx context.Context, push *event.Event) ([]*node, error) {
 		return q.one(ctx, push.After) // a tag brings the commit that it names
 	}
 	var tips []string
-	if push.Before != "" {
+	switch {
+	case push.Before == "" && push.BeforeUnknown:
+		// All of a long history may be new by what can be found out here, and
+		// guessing would run it.
+		return nil, &dispatch.PermanentError{Err: fmt.Errorf("%s: nobody tells where %s was before the push: which commits are new cannot be told", q.repository, push.Ref)}
+	case push.Before != "":
 		known, err := q.commits(ctx, []string{push.Before})
 		if err != nil {
 			return nil, err
@@ -93,6 +99,9 @@ func (q *call) pushed(ctx context.Context, push *event.Event) ([]*node, error) {
 		var err error
 		if tips, err = q.otherTips(ctx, push); err != nil {
 			return nil, err
+		}
+		if len(tips) == 0 && push.Before != "" {
+			return nil, &dispatch.PermanentError{Err: fmt.Errorf("%s no longer has commit %.12s, at which %s was before the push, and no other branch: which commits are new cannot be told", q.repository, push.Before, push.Ref)}
 		}
 	}
 	found, err := between(ctx, q, push.After, tips, q.cfg.MaxCommits)
@@ -117,7 +126,7 @@ func (q *call) one(ctx context.Context, sha string) ([]*node, error) {
 // with the same push: if each of two new branches left what they share to the
 // other, nobody would run it.
 func (q *call) otherTips(ctx context.Context, push *event.Event) ([]string, error) {
-	if push.Before == "" && !push.BeforeUnknown {
+	if push.Before == "" {
 		q.notice(push.Branch())
 	}
 	var names []string
