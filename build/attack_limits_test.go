@@ -25,8 +25,10 @@ const (
 )
 
 var limitAttacks = []attack{
-	{name: "disk filled by a large file", stop: diskLimit, script: `head -c 80M /dev/zero > large; sleep 5; test -s large`, harmless: anyway},
-	{name: "disk filled by many files", stop: diskLimit, script: `for i in 1 2 3 4 5 6 7 8; do head -c 10M /dev/zero > $TMPDIR/$i; done; sleep 5`, harmless: anyway},
+	// What is ended for what it takes is given the time to be: a machine under load
+	// looks late.
+	{name: "disk filled by a large file", stop: diskLimit, script: `head -c 80M /dev/zero > large; sleep 20; test -s large`, harmless: anyway},
+	{name: "disk filled by many files", stop: diskLimit, script: `for i in 1 2 3 4 5 6 7 8; do head -c 10M /dev/zero > $TMPDIR/$i; done; sleep 20`, harmless: anyway},
 	{name: "disk filled by fallocate", stop: diskLimit, inside: func() error {
 		for i := range 4 {
 			f, err := os.Create(fmt.Sprint("f", i))
@@ -37,7 +39,7 @@ var limitAttacks = []attack{
 				return err
 			}
 		}
-		time.Sleep(5 * time.Second)
+		time.Sleep(20 * time.Second)
 		return nil
 	}, harmless: anyway},
 	{name: "disk filled by files that have no name any more", stop: diskLimit, inside: func() error {
@@ -54,7 +56,7 @@ var limitAttacks = []attack{
 			}
 			kept = append(kept, f)
 		}
-		time.Sleep(5 * time.Second)
+		time.Sleep(20 * time.Second)
 		return nil
 	}, harmless: anyway},
 	{name: "disk filled by empty files", stop: diskLimit, inside: func() error {
@@ -65,7 +67,7 @@ var limitAttacks = []attack{
 			}
 			f.Close()
 		}
-		time.Sleep(5 * time.Second)
+		time.Sleep(20 * time.Second)
 		return nil
 	}, harmless: anyway},
 	{name: "sparse file larger than the disk", stop: diskLimit, script: `truncate -s 1000G sparse && test "$(stat -c %s sparse)" -gt 1000000000`, harmless: anyway},
@@ -73,7 +75,7 @@ var limitAttacks = []attack{
 		info, err := os.Stat(s.h.logs.path(s.executionName(tr), "t"))
 		return err != nil || info.Size() > 300<<10
 	}, harmless: anyway},
-	{name: "disk filled by the names of variables", stop: diskLimit, script: `head -c 80M /dev/zero > ../control/vars; sleep 5; test -s ../control/vars`, harmless: anyway},
+	{name: "disk filled by the names of variables", stop: diskLimit, script: `head -c 80M /dev/zero > ../control/vars; sleep 20; test -s ../control/vars`, harmless: anyway},
 	{name: "memory filled by /dev/shm", stop: shmLimit, script: `for i in 1 2 3 4 5 6; do head -c 50M /dev/zero > /dev/shm/$NONCE-$i || r=1; done; rm -f /dev/shm/$NONCE-*; exit $r`, harmlessTo: func(*service) string {
 		var fs unix.Statfs_t
 		if unix.Statfs("/dev/shm", &fs) == nil && int64(fs.Bavail)*fs.Bsize < 310<<20 {
@@ -81,7 +83,7 @@ var limitAttacks = []attack{
 		}
 		return ""
 	}},
-	{name: "fork bomb", stop: processLimit, before: withSleep, script: `i=0; while [ $i -lt 600 ]; do sleep $SLEEP & i=$((i+1)); done; sleep 1`, harmless: anyway},
+	{name: "fork bomb", stop: processLimit, before: withSleep, script: `i=0; while [ $i -lt 600 ]; do sleep $SLEEP & i=$((i+1)); done; sleep 20`, harmless: anyway},
 	{name: "fork bomb of threads", stop: processLimit, inside: func() error {
 		// As many processes as it takes, since this program has few threads.
 		var all []*exec.Cmd
@@ -91,14 +93,14 @@ var limitAttacks = []attack{
 			}
 		}()
 		for range 600 {
-			c := exec.Command("sleep", "20")
+			c := exec.Command("sleep", "30")
 			c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 			if err := c.Start(); err != nil {
 				return err
 			}
 			all = append(all, c)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(20 * time.Second)
 		return nil
 	}, harmless: anyway},
 	{name: "memory bomb", stop: memoryLimit, inside: func() error {
@@ -112,7 +114,7 @@ var limitAttacks = []attack{
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		time.Sleep(3 * time.Second)
+		time.Sleep(20 * time.Second)
 		return nil
 	}, harmless: anyway},
 	{name: "memory bomb of many processes", stop: memoryLimit, inside: func() error {
@@ -121,7 +123,7 @@ var limitAttacks = []attack{
 			for i := 0; i < len(b); i += 4096 {
 				b[i] = 1
 			}
-			time.Sleep(4 * time.Second)
+			time.Sleep(20 * time.Second)
 			return nil
 		}
 		var all []*exec.Cmd

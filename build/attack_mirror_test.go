@@ -25,16 +25,35 @@ const toMirror = `objects=$(cat .git/objects/info/alternates); mirror=${objects%
 // mirrorChanged reports whether a file of the attack's mirror was changed. Main
 // must be built right all the same.
 func mirrorChanged(s *service, tr *trial) bool {
-	return snapshot(s.mirrorOf(tr)) != tr.seen
+	now := snapshot(s.mirrorOf(tr))
+	if now == tr.seen {
+		return false
+	}
+	tr.b.log += "\n" + diff(tr.seen, now)
+	return true
 }
 
 func (s *service) mirrorOf(tr *trial) string { return s.h.mirrors.get(tr.repo, "sha1").dir }
 
-// snapshot is all of a folder: names, modes, sizes and times.
+// diff has the lines that only one of two texts has.
+func diff(before, now string) string {
+	var b strings.Builder
+	for _, d := range []struct{ mark, text, other string }{{"-", before, now}, {"+", now, before}} {
+		for line := range strings.Lines(d.text) {
+			if !strings.Contains(d.other, line) {
+				b.WriteString(d.mark + line)
+			}
+		}
+	}
+	return b.String()
+}
+
+// snapshot is all of a mirror: names, modes, sizes and times. One file is the
+// service's, to know by its time when the mirror was last used.
 func snapshot(dir string) string {
 	var b strings.Builder
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil {
+		if err == nil && d.Name() != usedFile {
 			if info, err := d.Info(); err == nil {
 				fmt.Fprintln(&b, path, info.Mode(), info.Size(), info.ModTime().UnixNano())
 			}

@@ -58,8 +58,9 @@ var networkAttacks = []attack{
 			return err
 		}
 		fmt.Printf("listens on %s\n", l.Addr())
-		time.Sleep(700 * time.Millisecond)
-		return nil
+		_ = l.(*net.TCPListener).SetDeadline(time.Now().Add(2 * time.Second))
+		_, err = l.Accept()
+		return err
 	}, before: func(s *service, tr *trial) { tr.reached = s.callListener(tr) },
 		got: func(_ *service, tr *trial) bool { return <-tr.reached }},
 	{name: "raw packets of the machine's network", stop: ownNetwork, host: true, inside: func() error {

@@ -210,7 +210,7 @@ func newRunner(t *testing.T, user int) *runner {
 // attack runs the attacks that match the pattern: all, or one by its name.
 func (r *runner) attack(t *testing.T, isolation string, throwaway bool, which string) (string, error) {
 	t.Helper()
-	argv := []string{r.program, "-test.v", "-test.parallel=4", "-test.timeout=3m", "-test.run=^TestAttackedService$"}
+	argv := []string{r.program, "-test.v", "-test.parallel=4", "-test.timeout=10m", "-test.run=^TestAttackedService$"}
 	home := filepath.Join(r.dir, "home")
 	if throwaway {
 		argv = append(r.throwaway(home), argv...)
