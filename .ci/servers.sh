@@ -1,9 +1,9 @@
 # Sourced by .ci/run: installs and names the programs that we did not write.
 # Each has an environment of its own, since they pin the same libraries.
-python_env() { # DIR PACKAGE
+python_env() { # DIR PACKAGE...
   [ -x "$1/bin/pip" ] || python3 -m venv "$1" 2>/dev/null ||
     { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null && python3 -m venv "$1"; }
-  "$1/bin/pip" install -q "$2"
+  "$1/bin/pip" install -q "${@:2}"
 }
 [ -x "$bin/moto/bin/moto_server" ] || python_env "$bin/moto" 'moto[server]'
 export MOTO_SERVER="$bin/moto/bin/moto_server"
@@ -20,3 +20,6 @@ command -v bwrap >/dev/null || { apt-get update -qq && apt-get install -y -qq bu
 # What builds in containers run with, and what their image is made of; no registry is asked.
 { command -v podman && command -v crun && command -v busybox; } >/dev/null ||
   { apt-get update -qq && apt-get install -y -qq --no-install-recommends podman crun busybox-static >/dev/null; }
+# What checks the templates that install Switchyard on AWS.
+[ -x "$bin/templates/bin/cfn-lint" ] || python_env "$bin/templates" 'cfn-lint>=1.40' 'aws-sam-translator>=1.100'
+export TEMPLATES="$bin/templates/bin"

@@ -209,14 +209,19 @@ func (c *Consumer) start(ctx context.Context, delivery string, r *event.Request)
 	}
 }
 
+// pauseAfter is how long a message stays hidden that was received tries times before.
+func pauseAfter(tries int) time.Duration {
+	if tries < 7 {
+		return min(longestPause, firstPause<<tries)
+	}
+	return longestPause
+}
+
 // giveBack hides a message until it is worth trying again. Where that fails the
 // queue's own visibility timeout holds.
 func (c *Consumer) giveBack(m *events.SQSMessage, why error) {
 	tries := received(m)
-	pause := longestPause
-	if tries < 7 {
-		pause = min(longestPause, firstPause<<tries)
-	}
+	pause := pauseAfter(tries)
 	c.Log.Error("a message is given back; it comes again", zap.String("message_id", m.MessageId), zap.Int("attempt", tries+1),
 		zap.Duration("wait", pause), zap.Error(why))
 	// The invocation's time may be up.
