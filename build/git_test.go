@@ -250,6 +250,15 @@ func TestRepositoryRunsNothingOnOurSide(t *testing.T) {
 	}
 }
 
+// needBubblewrap skips where builds can't be isolated.
+func needBubblewrap(t *testing.T) {
+	t.Helper()
+	h := newHandler(t, Config{Isolation: IsolationAuto})
+	if h.Exposed() != "" {
+		skipOnLaptop(t, "builds can't be isolated on this machine: %s", h.Exposed())
+	}
+}
+
 // skipOnLaptop skips a test for want of something that CI has to have: where
 // SWITCHYARD_REQUIRE_SERVERS=1 is set it fails instead.
 func skipOnLaptop(t *testing.T, format string, args ...any) {

@@ -13,15 +13,6 @@ import (
 	"time"
 )
 
-// needBubblewrap skips where builds can't be isolated.
-func needBubblewrap(t *testing.T) {
-	t.Helper()
-	h := newHandler(t, Config{Isolation: IsolationAuto})
-	if h.Exposed() != "" {
-		skipOnLaptop(t, "builds can't be isolated on this machine: %s", h.Exposed())
-	}
-}
-
 // findByArgument is the PID of a sleep with that argument, or 0.
 func findByArgument(argument string) int {
 	found, _ := filepath.Glob("/proc/[0-9]*/cmdline")

@@ -67,6 +67,15 @@ func startReaped(t *testing.T, dataDir, isolation string, builds int, in input) 
 	return p
 }
 
+func init() {
+	otherMains = append(otherMains, func() {
+		if builds, err := strconv.Atoi(os.Getenv("BUILD_TEST_REAPED")); err == nil {
+			fmt.Println(reapedMain(os.Getenv("BUILD_TEST_DATA_DIR"), os.Getenv("BUILD_TEST_INPUT"), builds))
+			os.Exit(1)
+		}
+	})
+}
+
 // reapedMain is that process.
 func reapedMain(dataDir, text string, builds int) error {
 	var in input

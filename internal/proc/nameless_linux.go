@@ -9,7 +9,7 @@ import (
 
 // Nameless is what files take on a device, in bytes, that the group's processes
 // hold open and that no folder has any more: a walk through folders misses them.
-// Elsewhere than on Linux it sees nothing.
+// Elsewhere than on Linux nothing is seen of them.
 func (g *Group) Nameless(device uint64) int64 {
 	var sum int64
 	seen := make(map[uint64]bool)
