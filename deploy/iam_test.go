@@ -302,3 +302,38 @@ func TestServerlessPoliciesAreLeast(t *testing.T) {
 		t.Errorf("actions of iam.yaml (-) and of the function's role (+):\n%s", diff)
 	}
 }
+
+// The table of permissions in docs/aws.md has them all and no others, in its
+// column for the function and in that for a server.
+func TestDocumentedPermissions(t *testing.T) {
+	text, err := os.ReadFile("../docs/aws.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Permissions\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	inCode := regexp.MustCompile("`([a-z0-9]+:[A-Z][A-Za-z]+)`")
+	function, server := map[string]bool{}, map[string]bool{}
+	for line := range strings.Lines(section) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 5 {
+			continue
+		}
+		for _, m := range inCode.FindAllStringSubmatch(cells[2], -1) {
+			function[m[1]] = true
+			if strings.Contains(cells[3], "the same") {
+				server[m[1]] = true
+			}
+		}
+		for _, m := range inCode.FindAllStringSubmatch(cells[3], -1) {
+			server[m[1]] = true
+		}
+	}
+	p := readPermissions(t)
+	if diff := cmp.Diff(p.actions(true), function); diff != "" {
+		t.Errorf("actions of iam.yaml (-) and of the column serverless (+):\n%s", diff)
+	}
+	if diff := cmp.Diff(p.actions(false), server); diff != "" {
+		t.Errorf("actions of iam.yaml (-) and of the column server (+):\n%s", diff)
+	}
+}
