@@ -84,6 +84,7 @@ var elsewhere = []struct{ attack, stop, test, file string }{
 	{"names of branches and repositories that are commands", "they reach builds as data alone", "TestHostileNamesReachBuildsAsDataAlone", "cmd/switchyard/internal/app/badinput_test.go"},
 	{"environment and memory of a whole `switchyard serve`, by its own user without isolation", "the service keeps its secrets in memory, and is not dumpable", "TestServiceHidesItsSecrets", "cmd/switchyard/environment_test.go"},
 	{"object of the mirror with other content, without isolation", "the commit's objects are held against their IDs before each checkout", "TestBuildCantChangeTheMirror", "build/isolation_test.go"},
+	{"commit of a few objects that is more files than any disk has room for", "what a commit takes is known before it is checked out; more than `builds.disk` is refused", "TestCommitOfMoreThanThereIsRoomFor", "build/limits_test.go"},
 	{"secrets, network and shared folders for a fork's commit", "they are withheld, whatever the state machine passes on", "TestBuildOfAForkGetsNothingOfTheProject", "build/origin_test.go"},
 	{"cache of main filled by a branch, a fork or a commit that only claims to be main's", "a cache belongs to its scope; the repository is asked which branch has a commit", "TestCachesAreKeptApartByTrust", "build/cache_test.go"},
 	{"links and names in a cache that lead out", "caches are copied below their folders only (os.Root)", "TestCacheHoldsWhatItIsToHold", "build/cache_test.go"},

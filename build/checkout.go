@@ -10,12 +10,13 @@ import (
 )
 
 // checkout makes a repository at dir that has the commit checked out, its own
-// refs and configuration, and the mirror's objects.
+// refs and configuration, and the mirror's objects. The error is a [*limitError]
+// when the commit is more than a build may have on the disk.
 //
 // It is not a linked worktree of the mirror (git worktree add): those share
 // refs and configuration, so that two builds that both run "git tag v1" or
 // "git checkout -b release" would fail each other.
-func (s *source) checkout(ctx context.Context, g git, dir string) error {
+func (s *source) checkout(ctx context.Context, g git, dir string, cfg *Config) error {
 	if _, err := g.output(ctx, "", "init", "--quiet", "--template=", "--object-format="+s.format, dir); err != nil {
 		return err
 	}
@@ -38,8 +39,12 @@ func (s *source) checkout(ctx context.Context, g git, dir string) error {
 	if _, err := g.output(ctx, dir, "remote", "add", "--", "origin", g.remote.url); err != nil {
 		return err
 	}
-	if err := s.verify(ctx, g, s.mirror.dir); err != nil {
+	size, err := s.verify(ctx, g, s.mirror.dir)
+	if err != nil {
 		return err
+	}
+	if size > cfg.MaxDisk {
+		return cfg.diskLimit()
 	}
 	if _, err := g.output(ctx, dir, "checkout", "--quiet", "--force", "--detach", s.commit, "--"); err != nil {
 		return err

@@ -5,7 +5,9 @@ package build
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -245,5 +247,38 @@ func TestLimitsOfAProcessNameTheirKey(t *testing.T) {
 				t.Errorf("%s, isolation %s: %s\n%s", key, isolation, b.messages(), b.log)
 			}
 		}
+	}
+}
+
+// A few objects can be more files than any disk has room for: each tree here has
+// ten times the one below it. To look at each path would already be too much.
+func TestCommitOfMoreThanThereIsRoomFor(t *testing.T) {
+	for _, depth := range []int{4, 40} {
+		t.Run(strconv.Itoa(depth), func(t *testing.T) {
+			r := newRepo(t)
+			r.commit(map[string]string{"buildspec.yml": trueSpec})
+			entry := strings.Fields(r.git(r.work, "ls-tree", "HEAD"))
+			for range depth {
+				var tree strings.Builder
+				for i := range 10 {
+					fmt.Fprintf(&tree, "%s %s %s\t%d\n", entry[0], entry[1], entry[2], i)
+				}
+				cmd := exec.Command("git", "mktree")
+				cmd.Dir, cmd.Stdin = r.work, strings.NewReader(tree.String())
+				id, err := cmd.Output()
+				if err != nil {
+					t.Fatal(err)
+				}
+				entry = []string{"040000", "tree", strings.TrimSpace(string(id))}
+			}
+			id := r.git(r.work, "commit-tree", "-m", "c", entry[2])
+			r.git(r.work, "push", "--quiet", "origin", id+":refs/heads/main")
+			h := newHandler(t, Config{MaxDisk: 32 << 20})
+			b := run(t, h, newTask(t, "t1", input{"SourceLocationOverride": r.bare, "SourceVersion": id, "BuildspecOverride": trueSpec}))
+			wantLimit(t, b, "disk")
+			if !strings.Contains(b.phases(), "DOWNLOAD_SOURCE") || strings.Contains(b.phases(), "BUILD") {
+				t.Errorf("phases: %s", b.phases())
+			}
+		})
 	}
 }

@@ -407,7 +407,7 @@ func (s *session) download(ctx context.Context) error {
 func (s *session) checkout(ctx context.Context, src *source, g git, dir string) error {
 	s.objects = append(s.objects, filepath.Join(src.mirror.dir, "objects"))
 	seen := src.mirror.renewals.Load()
-	err := src.checkout(ctx, g, dir)
+	err := src.checkout(ctx, g, dir, &s.h.cfg)
 	if err == nil {
 		return nil
 	}
@@ -424,7 +424,7 @@ func (s *session) checkout(ctx context.Context, src *source, g git, dir string) 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return src.checkout(ctx, g, dir)
+	return src.checkout(ctx, g, dir, &s.h.cfg)
 }
 
 func (s *session) specName() string {

@@ -14,7 +14,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -26,45 +25,104 @@ import (
 // received and trusts the disk from then on, so that a file that was changed in
 // a mirror, by a disk or by a build that runs without isolation, would be
 // checked out under the commit's name. The error is one of a damaged mirror.
-func (s *source) verify(ctx context.Context, g git, dir string) error {
-	listing, err := g.output(ctx, dir, "ls-tree", "-r", "-t", "-z", s.commit)
+//
+// It returns what the commit takes once it is checked out, in bytes. Each object
+// is looked at once, however many paths lead to it: a dozen of trees can be more
+// files than there is room for anywhere.
+func (s *source) verify(ctx context.Context, g git, dir string) (size int64, err error) {
+	listing, err := g.output(ctx, dir, "rev-list", "--objects", "--no-object-names", "--no-walk", s.commit, "--")
 	if err != nil {
-		return err
+		return 0, err
 	}
-	var ids []string
-	for entry := range strings.SplitSeq(strings.TrimSuffix(listing, "\x00"), "\x00") {
-		// mode, type and ID. What a submodule's commit is, is not in this repository.
-		if f := strings.Fields(entry); len(f) >= 3 && f[1] != "commit" {
-			ids = append(ids, f[2])
-		}
-	}
-	slices.Sort(ids)
-	ids = append([]string{s.commit, s.commit + "^{tree}"}, slices.Compact(ids)...)
-	root, rootHeld := "", false
+	root, ids := "", strings.Fields(listing)
+	w := weights{files: map[string]int64{}, trees: map[string]map[string]int64{}}
 	err = g.objects(ctx, dir, ids, func(kind, id string, size int64, content io.Reader) error {
 		h := newHash(s.format)
 		fmt.Fprintf(h, "%s %d\x00", kind, size)
-		if id == s.commit {
+		content = io.TeeReader(content, h)
+		switch {
+		case id == s.commit:
 			line := make([]byte, len("tree ")+len(id))
 			if _, err := io.ReadFull(content, line); err != nil {
 				return altered(kind, id)
 			}
 			root = string(line[len("tree "):])
-			h.Write(line)
+		case kind == "tree":
+			entries, err := readTree(bufio.NewReader(content), h.Size())
+			if err != nil {
+				return altered(kind, id)
+			}
+			w.trees[id] = entries
+		default:
+			w.files[id] = max(size, entrySize)
 		}
-		if _, err := io.Copy(h, content); err != nil {
+		if _, err := io.Copy(io.Discard, content); err != nil {
 			return err
 		}
 		if hex.EncodeToString(h.Sum(nil)) != id {
 			return altered(kind, id)
 		}
-		rootHeld = rootHeld || id == root
 		return nil
 	})
-	if err == nil && !rootHeld {
-		err = altered("commit", s.commit)
+	if err != nil {
+		return 0, err
 	}
-	return err
+	if w.trees[root] == nil {
+		return 0, altered("commit", s.commit)
+	}
+	return w.of(root), nil
+}
+
+// readTree counts how often a tree has each object. IDs have so many bytes.
+func readTree(content *bufio.Reader, idSize int) (entries map[string]int64, err error) {
+	entries = map[string]int64{}
+	id := make([]byte, idSize)
+	for {
+		switch _, err := content.ReadBytes(0); { // mode and name
+		case errors.Is(err, io.EOF):
+			return entries, nil
+		case err != nil:
+			return nil, err
+		}
+		if _, err := io.ReadFull(content, id); err != nil {
+			return nil, err
+		}
+		entries[hex.EncodeToString(id)]++
+	}
+}
+
+// weights are what objects take when they are checked out, in bytes.
+type weights struct {
+	files map[string]int64
+	trees map[string]map[string]int64
+	known map[string]int64
+}
+
+// heaviest is as much as anything is said to take.
+const heaviest = 1 << 60
+
+// of is what an object takes with everything below it.
+func (w *weights) of(id string) int64 {
+	if n, ok := w.files[id]; ok {
+		return n
+	}
+	if n, ok := w.known[id]; ok {
+		return n
+	}
+	total := int64(entrySize) // a submodule is an empty directory
+	for entry, times := range w.trees[id] {
+		n := w.of(entry)
+		if n > (heaviest-total)/times {
+			total = heaviest
+			break
+		}
+		total += n * times
+	}
+	if w.known == nil {
+		w.known = map[string]int64{}
+	}
+	w.known[id] = total
+	return total
 }
 
 // altered is the error of an object that is not what its ID says.
