@@ -108,6 +108,7 @@ func TestWebhookVariablesFollowTheEvent(t *testing.T) {
 	r.spec(printing(names...))
 	h := newHandler(t, Config{})
 	const u = "unset"
+	n := 0 // each build has a log of its own
 	for source, want := range map[string][3]string{
 		`{"event":"push","ref":"refs/heads/feature/a b"}`:                         {"PUSH", "refs/heads/feature/a b", "branch/feature/a b"},
 		`{"event":"push","ref":"refs/tags/v1"}`:                                   {"PUSH", "refs/tags/v1", "tag/v1"},
@@ -116,7 +117,8 @@ func TestWebhookVariablesFollowTheEvent(t *testing.T) {
 		`{"ref":"refs/heads/feature/a"}`:                                          {u, u, u},
 		`{}`:                                                                      {u, u, u},
 	} {
-		tk := newTask(t, "t", input{"SourceLocationOverride": r.bare})
+		n++
+		tk := newTask(t, fmt.Sprintf("t%d", n), input{"SourceLocationOverride": r.bare})
 		tk.Origin = OriginOf([]byte(`{"source":` + source + `}`))
 		b := run(t, h, tk)
 		had := printed(b.log)
