@@ -20,6 +20,10 @@ command -v bwrap >/dev/null || { apt-get update -qq && apt-get install -y -qq bu
 # What builds in containers run with, and what their image is made of; no registry is asked.
 { command -v podman && command -v crun && command -v busybox; } >/dev/null ||
   { apt-get update -qq && apt-get install -y -qq --no-install-recommends podman crun busybox-static >/dev/null; }
-# What checks the templates that install Switchyard on AWS.
-[ -x "$bin/templates/bin/cfn-lint" ] || python_env "$bin/templates" 'cfn-lint>=1.40' 'aws-sam-translator>=1.100'
+# What checks the files in deploy/ that install Switchyard.
+[ -x "$bin/templates/bin/kubernetes-validate" ] ||
+  python_env "$bin/templates" 'cfn-lint>=1.40' 'aws-sam-translator>=1.100' 'kubernetes-validate>=1.33'
 export TEMPLATES="$bin/templates/bin"
+[ -x "$bin/kustomize" ] || GOBIN="$bin" go install sigs.k8s.io/kustomize/kustomize/v5@v5.5.0
+export KUSTOMIZE="$bin/kustomize"
+command -v systemd-analyze >/dev/null || { apt-get update -qq && apt-get install -y -qq systemd >/dev/null; }

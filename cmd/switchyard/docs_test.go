@@ -43,30 +43,43 @@ func blocks(t *testing.T, path string) []block {
 	return found
 }
 
-// Every config in docs/aws.md is one that the service takes.
-func TestDocsConfigsOfAWS(t *testing.T) {
-	const path = "../../docs/aws.md"
+// Every config in docs/aws.md, and those that are installed, are ones that the
+// service takes.
+func TestDocsConfigs(t *testing.T) {
 	env := map[string]string{
 		"SWITCHYARD_QUEUE":  "https://sqs.eu-west-1.amazonaws.com/123456789012/switchyard",
 		"SWITCHYARD_BUCKET": "switchyard-deliveries", "GITHUB_WEBHOOK_SECRET": "secret", "GITHUB_TOKEN": "token",
-		"SWITCHYARD_API_TOKEN": "token",
 	}
-	checked := 0
-	for _, b := range blocks(t, path) {
-		if b.language != "yaml" {
-			continue
-		}
-		checked++
-		_, err := config.Parse(filepath.Join(t.TempDir(), "switchyard.yaml"), []byte(b.text), func(name string) (string, bool) {
+	check := func(path string, line int, text string) {
+		_, err := config.Parse(filepath.Join(t.TempDir(), "switchyard.yaml"), []byte(text), func(name string) (string, bool) {
 			v, ok := env[name]
 			return v, ok
 		})
 		if err != nil {
-			t.Errorf("%s, the config from line %d:\n%v", path, b.line, err)
+			t.Errorf("%s, the config from line %d:\n%v", path, line, err)
+		}
+	}
+	const doc = "../../docs/aws.md"
+	checked := 0
+	for _, b := range blocks(t, doc) {
+		if b.language == "yaml" {
+			checked++
+			check(doc, b.line, b.text)
 		}
 	}
 	if checked == 0 {
-		t.Errorf("%s has no config", path)
+		t.Errorf("%s has no config", doc)
+	}
+	installed, err := filepath.Glob("../../deploy/*/*/switchyard.yaml")
+	if err != nil || len(installed) == 0 {
+		t.Fatal(installed, err)
+	}
+	for _, path := range installed {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(path, 1, string(text))
 	}
 }
 
