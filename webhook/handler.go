@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/http"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -268,12 +267,7 @@ func (h *Handler) guard(err *error) {
 	if v == nil {
 		return
 	}
-	// A run-time error's text holds no part of the body; that of another
-	// value might.
-	cause := fmt.Errorf("panic with a %T", v)
-	if re, ok := v.(runtime.Error); ok {
-		cause = re
-	}
+	cause := errors.New(safetext.Panic(v))
 	h.log.Error("source panicked", zap.Error(cause), zap.StackSkip("stack", 1))
 	*err = faultError{cause}
 }

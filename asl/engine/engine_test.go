@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
@@ -318,11 +320,22 @@ func TestBadTaskResults(t *testing.T) {
 	}
 }
 
+// What a handler panics with may hold what it works on: a secret, say.
 func TestHandlerPanicFailsTheTaskOnly(t *testing.T) {
+	core, logged := observer.New(zap.DebugLevel)
 	bubble(t, func(t *testing.T, e *engine.Engine) {
 		x := runs(t, e, `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"`+fn+`","End":true}}}`, `{}`)
-		wantFailure(t, x, store.Failed, "States.TaskFailed", "the task handler panicked: at the disco")
-	}, engine.WithHandler(fn, handlerFunc(func(context.Context, task.Task) (json.RawMessage, error) { panic("at the disco") })))
+		wantFailure(t, x, store.Failed, "States.TaskFailed", "the task handler has a bug (panic with a string); the service's log says where")
+	}, engine.WithLogger(zap.New(core)), engine.WithHandler(fn, handlerFunc(func(context.Context, task.Task) (json.RawMessage, error) { panic("at the disco") })))
+	entries := logged.FilterMessage("task handler panicked").All()
+	if len(entries) != 1 || !strings.Contains(fmt.Sprint(entries[0].ContextMap()["stack"]), "TestHandlerPanic") {
+		t.Errorf("logged: %v", entries)
+	}
+	for _, e := range logged.All() {
+		if text := fmt.Sprint(e.Message, e.ContextMap()); strings.Contains(text, "disco") {
+			t.Errorf("the log holds what the handler panicked with: %s", text)
+		}
+	}
 }
 
 func TestStatusChangesAreAnnounced(t *testing.T) {

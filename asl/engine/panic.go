@@ -31,11 +31,11 @@ func (x *execution) run(ctx context.Context) {
 // is dropped: nobody knows how much of it is whole.
 func (x *execution) panicked(ctx context.Context, p any) {
 	x.e.log.Error("an execution panicked, which is a fault of the engine; it ends as failed",
-		zap.Int64("execution_id", x.id), zap.Any("panic", p), zap.Stack("stack"))
+		zap.Int64("execution_id", x.id), zap.String("panic", safetext.Panic(p)), zap.Stack("stack"))
 	defer func() {
 		if again := recover(); again != nil {
 			// The next process looks at it again.
-			x.e.log.Error("an execution that panicked could not be ended either", zap.Int64("execution_id", x.id), zap.Any("panic", again), zap.Stack("stack"))
+			x.e.log.Error("an execution that panicked could not be ended either", zap.Int64("execution_id", x.id), zap.String("panic", safetext.Panic(again)), zap.Stack("stack"))
 			x.letGo()
 		}
 	}()
@@ -73,7 +73,7 @@ func (x *execution) panicked(ctx context.Context, p any) {
 	x.hist.next = last + 1
 	x.hist.reset()
 	x.finish(store.Failed, ExecutionFailed, nil, asl.ErrRuntime,
-		fmt.Sprintf("The engine failed in the middle of the execution, which is a fault of its own. Its log has the details: %s", safetext.Cut(fmt.Sprint(p), maxPanicText)))
+		fmt.Sprintf("The engine failed in the middle of the execution, which is a fault of its own. Its log has the details: %s", safetext.Cut(safetext.Panic(p), maxPanicText)))
 	x.prepare()
 	x.apply()
 }

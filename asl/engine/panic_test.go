@@ -18,7 +18,7 @@ import (
 // jitter does.
 const (
 	panicking = `{"Type":"Task","Resource":"` + fn + `","Retry":[{"ErrorEquals":["States.ALL"],"JitterStrategy":"FULL"}],"End":true}`
-	panicText = "The engine failed in the middle of the execution, which is a fault of its own. Its log has the details: no dice"
+	panicText = "The engine failed in the middle of the execution, which is a fault of its own. Its log has the details: panic with a string"
 )
 
 func noDice() float64 { panic("no dice") }
@@ -60,7 +60,7 @@ func TestPanicTellsTheParent(t *testing.T) {
 		inner := machine(t, e, "inner", `{"StartAt":"T","States":{"T":`+panicking+`}}`)
 		x := runs(t, e, `{"StartAt":"N","States":{"N":{"Type":"Task","Resource":"arn:aws:states:::states:startExecution.sync",
 			"Parameters":{"StateMachineArn":"`+inner+`"},"End":true}}}`, `{}`)
-		if x.Status != store.Failed || x.Error != "States.TaskFailed" || !strings.Contains(x.Cause, "no dice") {
+		if x.Status != store.Failed || x.Error != "States.TaskFailed" || !strings.Contains(x.Cause, "panic with a string") {
 			t.Errorf("%s %s %s", x.Status, x.Error, x.Cause)
 		}
 	}, engine.WithRandom(noDice), engine.WithHandler(fn, handlerFunc(failOrWait)))

@@ -16,6 +16,7 @@ import (
 	"switchyard/asl"
 	"switchyard/asl/task"
 	"switchyard/asl/value"
+	"switchyard/internal/safetext"
 )
 
 // running is an attempt at a task, from the moment it is to be started.
@@ -235,8 +236,8 @@ func (x *execution) start(r *running) {
 func (e *Engine) runHandler(ctx context.Context, r *running) (output []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			e.log.Error("task handler panicked", zap.String("execution", r.task.ExecutionARN), zap.String("state", r.task.StateName), zap.Any("panic", p), zap.Stack("stack"))
-			err = fmt.Errorf("the task handler panicked: %v", p)
+			e.log.Error("task handler panicked", zap.String("execution", r.task.ExecutionARN), zap.String("state", r.task.StateName), zap.String("panic", safetext.Panic(p)), zap.Stack("stack"))
+			err = fmt.Errorf("the task handler has a bug (%s); the service's log says where", safetext.Panic(p))
 		}
 	}()
 	return r.handler.Run(ctx, r.task)

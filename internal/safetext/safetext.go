@@ -11,6 +11,8 @@
 package safetext
 
 import (
+	"fmt"
+	"runtime"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -138,4 +140,14 @@ func writeHex(b *strings.Builder, r rune, digits int) {
 	for shift := (digits - 1) * 4; shift >= 0; shift -= 4 {
 		b.WriteByte(hex[(r>>shift)&0xf])
 	}
+}
+
+// Panic says what a recovered value is, in one line. The text of a run-time error
+// holds no part of what was being worked on; that of any other value might hold a
+// secret, so only its type is told. The stack says the rest.
+func Panic(v any) string {
+	if err, ok := v.(runtime.Error); ok {
+		return Line(err.Error())
+	}
+	return fmt.Sprintf("panic with a %T", v)
 }

@@ -2,6 +2,8 @@ package safetext_test
 
 import (
 	"encoding/json"
+	"errors"
+	"os"
 	"strings"
 	"testing"
 	"unicode"
@@ -121,4 +123,28 @@ func FuzzJSON(f *testing.F) {
 			t.Error(diff)
 		}
 	})
+}
+
+func TestPanicTellsNoValue(t *testing.T) {
+	caught := func(f func()) (text string) {
+		defer func() { text = safetext.Panic(recover()) }()
+		f()
+		return ""
+	}
+	for name, row := range map[string]struct {
+		f    func()
+		want string
+	}{
+		"run-time error": {func() { _ = []int{}[len(os.Args)+6:][0] }, "runtime error: slice bounds out of range"},
+		"type":           {func() { _ = any("s3cret").(int) }, "interface conversion: interface {} is string, not int"},
+		"text":           {func() { panic("s3cret") }, "panic with a string"},
+		"error":          {func() { panic(errors.New("s3cret")) }, "panic with a *errors.errorString"},
+		"nothing":        {func() { panic(nil) }, "panic called with nil argument"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := caught(row.f); !strings.HasPrefix(got, row.want) || strings.Contains(got, "s3cret") {
+				t.Errorf("%q, want %q", got, row.want)
+			}
+		})
+	}
 }

@@ -3,8 +3,6 @@ package sqs
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -12,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/internal/event"
+	"switchyard/internal/safetext"
 	"switchyard/webhook"
 )
 
@@ -63,17 +62,9 @@ type faultError struct{ error }
 // decode makes a panic of the decoder an error: it costs this message only.
 func (p *Poller) decode(text []byte) (evs []event.Event, err error) {
 	defer func() {
-		v := recover()
-		if v == nil {
-			return
+		if v := recover(); v != nil {
+			evs, err = nil, &faultError{errors.New(safetext.Panic(v))}
 		}
-		// A run-time error's text holds no part of the message; that of another
-		// value might.
-		cause := fmt.Errorf("panic with a %T", v)
-		if re, ok := v.(runtime.Error); ok {
-			cause = re
-		}
-		evs, err = nil, &faultError{cause}
 	}()
 	return p.decoder.DecodeMessage(text)
 }
