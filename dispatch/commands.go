@@ -106,21 +106,6 @@ func (d *Dispatcher) Rerun(ctx context.Context, id, by string) (string, error) {
 	return again, nil
 }
 
-// Redrive tries a dead execution again under its own name, after what the
-// engine refused has been repaired. [ErrNotFound], [ErrNotDead].
-func (d *Dispatcher) Redrive(ctx context.Context, id string) error {
-	x, err := d.journal.Execution(ctx, id)
-	if err != nil {
-		return fmt.Errorf("redrive %s: %w", id, err)
-	}
-	changes, err := d.journal.Redrive(ctx, id, d.resume(x.Environment, x.Attempt))
-	d.changed(changes, err)
-	if err != nil {
-		return fmt.Errorf("redrive %s: %w", id, unavailable(err))
-	}
-	return nil
-}
-
 // changed sets off what follows a command. One that is reported as failed may
 // have been applied all the same.
 func (d *Dispatcher) changed(changes []Change, err error) {
@@ -135,7 +120,7 @@ func (d *Dispatcher) changed(changes []Change, err error) {
 // decided reports whether an error of the journal is its answer, and not a
 // write of which nobody knows whether it was applied.
 func decided(err error) bool {
-	return errors.Is(err, ErrNotFound) || errors.Is(err, ErrFinished) || errors.Is(err, ErrUnfinished) || errors.Is(err, ErrNotDead)
+	return errors.Is(err, ErrNotFound) || errors.Is(err, ErrFinished) || errors.Is(err, ErrUnfinished) || errors.Is(err, ErrNotRedrivable)
 }
 
 // unavailable marks a write that may or may not have been applied.

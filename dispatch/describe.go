@@ -23,6 +23,9 @@ func StatusOf(x *Execution) StatusChange {
 		if x.LastError != "" {
 			return pending(describeError("Waiting for the engine", "", x.LastError))
 		}
+		if x.RedriveOf != "" {
+			return pending("Queued to go on from where it ended (" + string(x.RedriveOf) + ")")
+		}
 		if x.Attempt > 1 {
 			return pending("Queued again (attempt " + strconv.Itoa(x.Attempt) + ")")
 		}

@@ -324,8 +324,10 @@ func (d *Dispatcher) publish(changes []Change) {
 			ready = true
 		case c.State.Finished():
 			d.watched.remove(c.ID)
-			d.stats.ended.Add(1)
-			d.observer.Ended(c.State)
+			if !c.Withdrawn {
+				d.stats.ended.Add(1)
+				d.observer.Ended(c.State)
+			}
 			if c.Environment != "" {
 				d.slotMayBeFree(c.Environment)
 			}

@@ -17,9 +17,9 @@ var ErrFinished = errors.New("the execution has ended")
 // again.
 var ErrUnfinished = errors.New("the execution has not ended")
 
-// ErrNotDead is returned when an execution that is not dead is to be
-// redriven.
-var ErrNotDead = errors.New("the execution is not dead")
+// ErrNotRedrivable is returned when an execution is to be redriven that is
+// neither dead nor one that the engine would let go on.
+var ErrNotRedrivable = errors.New("the execution cannot be redriven")
 
 // PermanentError is a failure that no retry of the same request can repair,
 // such as an input that is too large.

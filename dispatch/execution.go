@@ -103,6 +103,11 @@ type Execution struct {
 	Teardown bool `json:"teardown,omitempty"`
 	// Rerun is true for an attempt that a person asked for, and not Delivery.
 	Rerun bool `json:"rerun,omitempty"`
+	// Redrives counts how often it was asked to go on from where it had ended,
+	// and RedriveOf is the state in which it had, while it waits for that: until
+	// then StoppedAt, Error and Cause are still those of that end.
+	Redrives  int   `json:"redrives,omitempty"`
+	RedriveOf State `json:"redrive_of,omitempty"`
 
 	State State `json:"state"`
 	// StopReason is why its end was asked for, empty when it was not, and
@@ -249,4 +254,6 @@ type Change struct {
 	// StopRequested is true when a request that is running now is to be
 	// stopped.
 	StopRequested bool `json:"-"`
+	// Withdrawn is true when it has not ended anew, but is again as it had.
+	Withdrawn bool `json:"-"`
 }

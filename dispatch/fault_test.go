@@ -111,7 +111,7 @@ func TestRequestWhoseStartPanicsIsDeadUntilRedriven(t *testing.T) {
 		e.start.Store(nil)
 		s := runOn(t, path, unchanged, e, oneRoute, dispatch.Config{})
 		defer s.stop()
-		if err := s.Redrive(t.Context(), "bad-r"); err != nil {
+		if _, err := s.Redrive(t.Context(), "bad-r"); err != nil {
 			t.Fatal(err)
 		}
 		s.want(map[string]dispatch.State{"bad-r": dispatch.StateRunning})

@@ -34,6 +34,12 @@ type engine struct {
 	forget bool
 	// lag is how long a start takes.
 	lag time.Duration
+
+	// redrives are the tokens of successful redrives by ARN.
+	redrives map[string][]string
+	// onRedrive answers a redrive in the engine's place when it returns an
+	// error; afterRedrive is called when it has been done.
+	onRedrive, afterRedrive func(ctx context.Context) error
 }
 
 func newEngine() *engine {
@@ -101,6 +107,42 @@ func (e *engine) Stop(_ context.Context, arn, name, cause string) error {
 		o.Status, o.StoppedAt, o.Error, o.Cause = event.Aborted, time.Now(), name, cause
 	}
 	return nil
+}
+
+func (e *engine) Redrive(ctx context.Context, arn, token string) error {
+	e.mu.Lock()
+	on, after := e.onRedrive, e.afterRedrive
+	e.mu.Unlock()
+	if on != nil {
+		if err := on(ctx); err != nil {
+			return err
+		}
+	}
+	e.mu.Lock()
+	o := e.running[arn]
+	if !slices.Contains(e.redrives[arn], token) {
+		if !o.Status.Closed() || o.Status == event.Succeeded {
+			e.mu.Unlock()
+			return &dispatch.PermanentError{Err: fmt.Errorf("ExecutionNotRedrivable: Execution is %s and cannot be redriven", o.Status)}
+		}
+		if e.redrives == nil {
+			e.redrives = map[string][]string{}
+		}
+		e.redrives[arn] = append(e.redrives[arn], token)
+		o.Status, o.StoppedAt, o.Output, o.Error, o.Cause = event.Running, time.Time{}, "", "", ""
+	}
+	e.mu.Unlock()
+	if after != nil {
+		return after(ctx)
+	}
+	return nil
+}
+
+// redriven is how often an execution was redriven.
+func (e *engine) redriven(name string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.redrives[arnOf(name)])
 }
 
 // finish ends an execution and returns what the engine would say of it.

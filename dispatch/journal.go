@@ -117,11 +117,16 @@ type Requests interface {
 	// left to admit now.
 	Admit(ctx context.Context, environment string, limit int, now time.Time) ([]Change, error)
 	// RequestStop asks for the end of a request: a waiting one becomes aborted,
-	// one that is ready or running is marked, due at once if it was not before. [ErrNotFound] when it
-	// is unknown, [ErrFinished] when it has ended.
+	// or is as it had ended ([Withdrawal]) if it waits to be redriven; one that is
+	// ready or running is marked, due at once if it was not before. [ErrNotFound]
+	// when it is unknown, [ErrFinished] when it has ended.
 	RequestStop(ctx context.Context, id string, s StopRequest) ([]Change, error)
-	// Redrive makes a dead request wait again, its tries forgotten.
-	// [ErrNotFound] when it is unknown, [ErrNotDead] when it is not dead.
+	// Redrive makes a request that is finished in the state s.From wait again,
+	// its tries and why it was to be stopped forgotten: a dead one as if it were
+	// new, and one that failed, timed out or was aborted under an ARN as one to
+	// be redriven, which keeps its ARN and what its end said, and counts it.
+	// [ErrNotFound] when it is unknown, [ErrNotRedrivable] when it is none of
+	// these.
 	Redrive(ctx context.Context, id string, s Resume) ([]Change, error)
 	// Rerun adds the next attempt at a finished request, named by [AttemptID],
 	// under the same delivery and with the same input, and returns its ID.
@@ -294,8 +299,9 @@ type NewRequest struct {
 }
 
 // Superseding is how a newer request ends an older one in its lane, where the
-// route asks for it. One that waits becomes superseded; one that is ready or
-// running is marked to be stopped.
+// route asks for it. One that waits becomes superseded, or is as it had ended
+// ([Withdrawal]) if it waits to be redriven; one that is ready or running is
+// marked to be stopped.
 //
 // A lane is one route, source, repository, head repository, ref, kind, pull
 // request, and teardown or none: a fork's main never stops that of the
@@ -364,6 +370,8 @@ type StatusChange struct {
 
 // Resume is how a request comes back into the queue.
 type Resume struct {
+	// From is the state that a redrive begins with.
+	From State
 	// State is StateWaiting or StateReady.
 	State  State
 	At     time.Time
@@ -384,10 +392,21 @@ type Records struct {
 	Failed []FailureRecord
 	// Ended are requests that are finished.
 	Ended []EndRecord
-	At    time.Time
+	// Withdrawn are redrives that are given up.
+	Withdrawn []WithdrawalRecord
+	At        time.Time
 }
 
-// StartRecord makes a ready request running.
+// WithdrawalRecord makes a request that waits to be redriven, or is ready to be,
+// what it was before, with the reason as its last error.
+type WithdrawalRecord struct {
+	Seq    int64
+	Reason string
+	Status StatusChange
+}
+
+// StartRecord makes a ready request running. What is said of it later counts as
+// its end only if that is later than the one it was redriven from.
 type StartRecord struct {
 	Seq       int64
 	ARN       string
@@ -412,7 +431,9 @@ type FailureRecord struct {
 // EndRecord finishes a request.
 type EndRecord struct {
 	// Seq names an unfinished request. Where it is 0, ID does, and the request
-	// must be running, or have ended earlier than StoppedAt, under this ARN.
+	// must be running, or have ended earlier than StoppedAt, under this ARN. One
+	// that is redriven, or waits for that, must have ended earlier too, unless the
+	// record has no ARN and the request runs.
 	Seq int64
 	ID  string
 	// ARN is empty for a request that never started.

@@ -30,6 +30,8 @@ type result struct {
 	started *StartRecord
 	failed  *FailureRecord
 	ended   *EndRecord
+	// withdrawn is a redrive that is given up.
+	withdrawn *WithdrawalRecord
 	// outcome comes as a hint.
 	outcome *event.Outcome
 	// askAtOnce comes with the start of an execution that was there before: it
@@ -130,7 +132,7 @@ func (d *Dispatcher) endFaulted(ctx context.Context, r *result, fault error) {
 		return
 	}
 	err := Guard(func() error {
-		changes, err := d.write(ctx, Records{Ended: []EndRecord{*faulted(r.x, fault, d.now())}, At: d.now()})
+		changes, err := d.write(ctx, d.gather([]result{faultedStart(r.x, fault, d.now())}))
 		d.publish(changes)
 		return err
 	})
@@ -142,7 +144,7 @@ func (d *Dispatcher) endFaulted(ctx context.Context, r *result, fault error) {
 // recordResults fails only when writing them panics.
 func (d *Dispatcher) recordResults(ctx context.Context, batch []result) error {
 	records := d.gather(batch)
-	if len(records.Started)+len(records.Failed)+len(records.Ended) > 0 {
+	if len(records.Started)+len(records.Failed)+len(records.Ended)+len(records.Withdrawn) > 0 {
 		changes, err := d.write(ctx, records)
 		if errors.As(err, new(*PanicError)) {
 			return err
@@ -198,9 +200,11 @@ func (d *Dispatcher) gather(batch []result) Records {
 			records.Failed = append(records.Failed, *r.failed)
 		case r.ended != nil:
 			records.Ended = append(records.Ended, *r.ended)
+		case r.withdrawn != nil:
+			records.Withdrawn = append(records.Withdrawn, *r.withdrawn)
 		case r.started != nil:
 			o := d.starts.held(r.x, r.started.ARN)
-			if h := hints[r.x.ID]; o == nil && h != nil && h.ExecutionARN == r.started.ARN {
+			if h := hints[r.x.ID]; o == nil && h != nil && h.ExecutionARN == r.started.ARN && endedSince(h, r.x) {
 				o = h
 				delete(hints, r.x.ID)
 			}
@@ -245,10 +249,14 @@ func refused(x *Execution, err error, now time.Time) *EndRecord {
 	return unstarted(x, StateDead, errorRefused, err.Error(), now)
 }
 
-// faulted is the record of a request whose start panicked.
-func faulted(x *Execution, err error, now time.Time) *EndRecord {
+// faultedStart is the record of a request whose start panicked: one that was to
+// be redriven is again as it had ended.
+func faultedStart(x *Execution, err error, now time.Time) result {
+	if x.RedriveOf != "" {
+		return withdraw(x, "not redriven: "+err.Error()+"; this is a bug in Switchyard, its log says more")
+	}
 	cause := "Starting it failed (" + err.Error() + "): this is a bug in Switchyard, its log says more. Once it is repaired, run: switchyard executions redrive " + x.ID
-	return unstarted(x, StateDead, errorFault, cause, now)
+	return result{x: x, ended: unstarted(x, StateDead, errorFault, cause, now)}
 }
 
 // neverStarted is the record of a request that was to be stopped before it was

@@ -53,7 +53,9 @@ func (f *inFlight) hold(o *event.Outcome) bool {
 	if _, ok := f.early[o.Name]; !ok {
 		return false
 	}
-	f.early[o.Name] = o
+	if before := f.early[o.Name]; before == nil || !before.StoppedAt.After(o.StoppedAt) {
+		f.early[o.Name] = o
+	}
 	return true
 }
 
@@ -61,7 +63,7 @@ func (f *inFlight) hold(o *event.Outcome) bool {
 func (f *inFlight) held(x *Execution, arn string) *event.Outcome {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if o := f.early[x.ID]; o != nil && o.ExecutionARN == arn {
+	if o := f.early[x.ID]; o != nil && o.ExecutionARN == arn && endedSince(o, x) {
 		return o
 	}
 	return nil
@@ -266,7 +268,7 @@ func (s *starter) launch(ctx context.Context) (wait time.Duration) {
 				break
 			}
 			x := q.rows[0]
-			entered := !s.neverReached(&x)
+			entered := !s.neverReached(&x) && x.RedriveOf == ""
 			if entered {
 				if reason, ok := s.blocked.enter(x.StateMachine); !ok {
 					s.take(q)
@@ -330,7 +332,7 @@ func (s *starter) run(ctx context.Context, x *Execution) {
 	err := Guard(func() error { s.startOne(ctx, x); return nil })
 	if s.logFault(err, "start", zap.String("request_id", x.ID)) {
 		s.blocked.inconclusive(x.StateMachine) // in case it was a probe
-		s.results <- result{x: x, ended: faulted(x, err, s.now())}
+		s.results <- faultedStart(x, err, s.now())
 	}
 	if slow.Stop() {
 		s.events <- returned
@@ -344,6 +346,10 @@ func (s *starter) run(ctx context.Context, x *Execution) {
 func (d *Dispatcher) startOne(ctx context.Context, x *Execution) {
 	if d.neverReached(x) {
 		d.results <- result{x: x, ended: neverStarted(x, d.now())}
+		return
+	}
+	if x.RedriveOf != "" {
+		d.redriveOne(ctx, x)
 		return
 	}
 	d.stats.starting.Add(1)
@@ -385,7 +391,7 @@ func (d *Dispatcher) startOne(ctx context.Context, x *Execution) {
 	var permanent *PermanentError
 	switch {
 	case d.logFault(err, "start", zap.String("request_id", x.ID)):
-		d.results <- result{x: x, ended: faulted(x, err, d.now())}
+		d.results <- faultedStart(x, err, d.now())
 	case errors.As(err, &throttled):
 		d.paces.of(cfg.Quota(x.StateMachine)).throttled(throttled.After, d.jitter)
 		d.starts.end(x) // it keeps its place in the queue
@@ -405,7 +411,7 @@ func (d *Dispatcher) startOne(ctx context.Context, x *Execution) {
 // neverReached reports whether x is to be stopped and no start call for it can
 // have reached the engine.
 func (d *Dispatcher) neverReached(x *Execution) bool {
-	return x.StopReason != "" && x.Tries == 0 && x.Seq > d.bootSeq
+	return x.StopReason != "" && x.Tries == 0 && x.Seq > d.bootSeq && x.RedriveOf == ""
 }
 
 // hasStarted hands on a start.

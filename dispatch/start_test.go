@@ -242,11 +242,11 @@ func TestRefusedStartIsDeadUntilRedriven(t *testing.T) {
 			t.Errorf("started %d times", e.calls("a-r"))
 		}
 		e.answer(nil)
-		if err := s.Redrive(t.Context(), "a-r"); err != nil {
+		if _, err := s.Redrive(t.Context(), "a-r"); err != nil {
 			t.Fatal(err)
 		}
 		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning})
-		if err := s.Redrive(t.Context(), "a-r"); !errors.Is(err, dispatch.ErrNotDead) {
+		if _, err := s.Redrive(t.Context(), "a-r"); !errors.Is(err, dispatch.ErrNotRedrivable) {
 			t.Errorf("redrive of a running one: %v", err)
 		}
 	})

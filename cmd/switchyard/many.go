@@ -100,16 +100,27 @@ func (c *cli) executionsRerunCommand() *cobra.Command {
 func (c *cli) executionsRedriveCommand() *cobra.Command {
 	return c.oneOrManyCommand(&oneOrMany{
 		Command: cobra.Command{
-			Use: "redrive {EXECUTION | --state dead}", Short: "Try again to start executions that the engine refused",
-			Long: "Tries again to start one dead execution, under its own name; or all dead ones\n" +
-				"that match, oldest first.",
-			Example: "  switchyard executions redrive --state dead --since 2h",
+			Use: "redrive {EXECUTION | --state STATE...}", Short: "Start executions that were refused, let failed ones go on",
+			Long: "Brings one execution on under its own name. One that is dead, which the engine\n" +
+				"refused to start, is started. One that failed, timed out or was aborted goes on\n" +
+				"at the engine from the state in which it ended: what had succeeded is not done\n" +
+				"again. It keeps the input and the definition it started with; for another try\n" +
+				"from the beginning, see rerun. Step Functions allows it for 14 days.\n\n" +
+				"With filters, all that match are redriven, oldest first: the dead ones, unless\n" +
+				"--state names others. Of those, one that has a later attempt is left alone.",
+			Example: "  switchyard executions redrive --state dead --since 2h\n" +
+				"  switchyard executions redrive --state failed,timed_out --since 2h --repository acme/api",
 		},
 		one: func(ctx context.Context, client *api.Client, id string) error {
-			if err := client.Redrive(ctx, id); err != nil {
+			kind, err := client.Redrive(ctx, id)
+			if err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(c.stdout, "%s will be started\n", safetext.Line(id))
+			what := "will be started"
+			if kind == dispatch.RedriveContinue {
+				what = "will go on from where it ended"
+			}
+			_, err = fmt.Fprintf(c.stdout, "%s %s\n", safetext.Line(id), what)
 			return err
 		},
 		many: func(ctx context.Context, client *api.Client, call api.ManyCall) (api.Many, error) {

@@ -7,9 +7,9 @@
 //	GET  /api/v1/executions/{id}/log         what its builds print, followed to the end
 //	POST /api/v1/executions/{id}/stop        end it
 //	POST /api/v1/executions/{id}/rerun       run it again, as a further attempt
-//	POST /api/v1/executions/{id}/redrive     try again to start one that was refused
+//	POST /api/v1/executions/{id}/redrive     start one that was refused; let one that failed go on
 //	POST /api/v1/executions/rerun            all that match a filter, oldest first
-//	POST /api/v1/executions/redrive          all dead ones that match a filter
+//	POST /api/v1/executions/redrive          all dead ones that match a filter, or those of its states
 //	GET  /api/v1/deliveries                  list, newest first
 //	GET  /api/v1/deliveries/{id}             one, with its event and what it became
 //	POST /api/v1/deliveries/{id}/replay      route it again, start what is missing
@@ -58,7 +58,7 @@ type Actor interface {
 	Start(ctx context.Context, r event.Request, by string) (event.Receipt, error)
 	Stop(ctx context.Context, id, by string) error
 	Rerun(ctx context.Context, id, by string) (string, error)
-	Redrive(ctx context.Context, id string) error
+	Redrive(ctx context.Context, id string) (dispatch.RedriveKind, error)
 	Replay(ctx context.Context, id string) (event.Receipt, error)
 }
 
@@ -185,7 +185,7 @@ func explain(err error) (status int, text string) {
 		return refused.status, refused.text
 	case errors.Is(err, dispatch.ErrNotFound):
 		return http.StatusNotFound, err.Error()
-	case errors.Is(err, dispatch.ErrFinished), errors.Is(err, dispatch.ErrUnfinished), errors.Is(err, dispatch.ErrNotDead):
+	case errors.Is(err, dispatch.ErrFinished), errors.Is(err, dispatch.ErrUnfinished), errors.Is(err, dispatch.ErrNotRedrivable):
 		return http.StatusConflict, err.Error()
 	case errors.As(err, &permanent):
 		return http.StatusBadRequest, err.Error()

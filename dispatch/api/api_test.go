@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -67,9 +68,9 @@ func (f *fake) Rerun(_ context.Context, id, by string) (string, error) {
 	return id + "-r2", f.err
 }
 
-func (f *fake) Redrive(_ context.Context, id string) error {
+func (f *fake) Redrive(_ context.Context, id string) (dispatch.RedriveKind, error) {
 	f.did = append(f.did, "redrive "+id)
-	return f.err
+	return dispatch.RedriveContinue, f.err
 }
 
 func (f *fake) Replay(_ context.Context, id string) (event.Receipt, error) {
@@ -161,7 +162,7 @@ func TestErrorsCarryTheRightStatus(t *testing.T) {
 		{"unknown path", "GET", "/api/v1/nope", "", nil, 404, "executions and deliveries"},
 		{"stop of what has ended", "POST", "/api/v1/executions/x/stop", "", dispatch.ErrFinished, 409, "has ended"},
 		{"rerun of what runs", "POST", "/api/v1/executions/x/rerun", "", dispatch.ErrUnfinished, 409, "has not ended"},
-		{"redrive of what is not dead", "POST", "/api/v1/executions/x/redrive", "", dispatch.ErrNotDead, 409, "not dead"},
+		{"redrive of what cannot be", "POST", "/api/v1/executions/x/redrive", "", fmt.Errorf("%w: it succeeded", dispatch.ErrNotRedrivable), 409, "cannot be redriven: it succeeded"},
 		{"start with a bad input", "POST", "/api/v1/executions", "{", nil, 400, "not JSON"},
 		{"start with a misspelt parameter", "POST", "/api/v1/executions?machine=x", "{}", nil, 400, "state_machine"},
 		{"start with a large input", "POST", "/api/v1/executions", strings.Repeat("x", 262_145), nil, 413, "262144"},
@@ -255,8 +256,11 @@ func TestClientReachesEveryCall(t *testing.T) {
 		t.Errorf("rerun: %v %v", id, err)
 	}
 	var log bytes.Buffer
-	if err := errors.Join(c.Stop(ctx, "x", "ada"), c.Redrive(ctx, "x"), c.Log(ctx, "x", &log)); err != nil {
+	if err := errors.Join(c.Stop(ctx, "x", "ada"), c.Log(ctx, "x", &log)); err != nil {
 		t.Error(err)
+	}
+	if kind, err := c.Redrive(ctx, "x"); err != nil || kind != dispatch.RedriveContinue {
+		t.Errorf("redrive: %v %v", kind, err)
 	}
 	if a, err := c.Replay(ctx, "github:1"); err != nil || a.Ignored != "no route asks for it" {
 		t.Errorf("replay: %+v %v", a, err)

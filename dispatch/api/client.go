@@ -106,7 +106,8 @@ func (c *Client) RerunMany(ctx context.Context, m ManyCall) (Many, error) {
 	return c.many(ctx, "rerun", m)
 }
 
-// RedriveMany redrives the oldest of the dead executions that match.
+// RedriveMany redrives the oldest of the executions that match, of the dead ones
+// where the filter names no state.
 func (c *Client) RedriveMany(ctx context.Context, m ManyCall) (Many, error) {
 	return c.many(ctx, "redrive", m)
 }
@@ -130,9 +131,12 @@ func (c *Client) Stop(ctx context.Context, id, by string) error {
 	return c.call(ctx, http.MethodPost, onBehalf("executions/"+url.PathEscape(id)+"/stop", by), nil, nil)
 }
 
-// Redrive tries again to start an execution that the engine refused.
-func (c *Client) Redrive(ctx context.Context, id string) error {
-	return c.call(ctx, http.MethodPost, "executions/"+url.PathEscape(id)+"/redrive", nil, nil)
+// Redrive starts an execution that the engine refused, or lets one that failed,
+// timed out or was stopped go on, and says which of both.
+func (c *Client) Redrive(ctx context.Context, id string) (dispatch.RedriveKind, error) {
+	var done Redriven
+	err := c.call(ctx, http.MethodPost, "executions/"+url.PathEscape(id)+"/redrive", nil, &done)
+	return done.Kind, err
 }
 
 // Replay routes a delivery again, starts what is missing, and says what it

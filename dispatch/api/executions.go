@@ -139,17 +139,24 @@ func (a *API) rerunExecution(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusAccepted, map[string]any{"executions": []string{again}})
 }
 
+// Redriven is the answer to a redrive: what is redriven, and how.
+type Redriven struct {
+	Executions []string             `json:"executions"`
+	Kind       dispatch.RedriveKind `json:"kind"`
+}
+
 func (a *API) redriveExecution(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	_, err := byWhom(r)
+	var kind dispatch.RedriveKind
 	if err == nil {
-		err = a.d.Redrive(r.Context(), id)
+		kind, err = a.d.Redrive(r.Context(), id)
 	}
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	answer(w, http.StatusAccepted, map[string]any{"executions": []string{id}})
+	answer(w, http.StatusAccepted, Redriven{Executions: []string{id}, Kind: kind})
 }
 
 // flushWriter sends each write at once.

@@ -45,9 +45,9 @@ type OneOfMany struct {
 // verb is what is done to many executions.
 type verb struct {
 	name string
-	// takes are the states that it can be done to. Where there is one only, it
-	// need not be given.
-	takes []dispatch.State
+	// takes are the states that it can be done to, and unasked those that it is
+	// done to where the call names none; empty if it must.
+	takes, unasked []dispatch.State
 	// plan says what it would start for x, or why x is to be left alone.
 	plan func(ctx context.Context, x *dispatch.Execution) (starts, skip string, err error)
 	do   func(ctx context.Context, id, by string) (string, error)
@@ -55,11 +55,32 @@ type verb struct {
 
 func (a *API) redriveMany(w http.ResponseWriter, r *http.Request) {
 	a.actOnMany(w, r, &verb{
-		name:  "redrive",
-		takes: []dispatch.State{dispatch.StateDead},
-		plan:  func(_ context.Context, x *dispatch.Execution) (string, string, error) { return x.ID, "", nil },
-		do:    func(ctx context.Context, id, _ string) (string, error) { return id, a.d.Redrive(ctx, id) },
+		name:    "redrive",
+		takes:   []dispatch.State{dispatch.StateDead, dispatch.StateFailed, dispatch.StateTimedOut, dispatch.StateAborted},
+		unasked: []dispatch.State{dispatch.StateDead},
+		plan:    a.redrives,
+		do: func(ctx context.Context, id, _ string) (string, error) {
+			_, err := a.d.Redrive(ctx, id)
+			return id, err
+		},
 	})
+}
+
+// redrives leaves alone what never ran, and what was run again meanwhile: it
+// would deploy an older state over a newer one.
+func (a *API) redrives(ctx context.Context, x *dispatch.Execution) (starts, skip string, err error) {
+	switch {
+	case x.State == dispatch.StateDead:
+		return x.ID, "", nil
+	case x.SupersededBy != "":
+		return "", "a newer commit took its place: " + x.SupersededBy, nil
+	case x.ARN == "":
+		return "", "it was never started; rerun starts it", nil
+	}
+	if _, skip, err = a.nextAttempt(ctx, x); err != nil || skip != "" {
+		return "", skip, err
+	}
+	return x.ID, "", nil
 }
 
 func (a *API) rerunMany(w http.ResponseWriter, r *http.Request) {
@@ -137,8 +158,8 @@ func readMany(r *http.Request, v *verb) (c manyCall, err error) {
 	}
 	switch {
 	case len(c.filter.States) > 0:
-	case len(v.takes) == 1:
-		c.filter.States = v.takes
+	case len(v.unasked) > 0:
+		c.filter.States = v.unasked
 	default:
 		return c, badParameter("say which executions to %s: state is one or several of %v", v.name, v.takes)
 	}

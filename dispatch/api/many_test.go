@@ -60,7 +60,9 @@ func (c *crowd) act(what, id string) error {
 	return c.broken[id]
 }
 
-func (c *crowd) Redrive(_ context.Context, id string) error { return c.act("redrive", id) }
+func (c *crowd) Redrive(_ context.Context, id string) (dispatch.RedriveKind, error) {
+	return dispatch.RedriveContinue, c.act("redrive", id)
+}
 
 func (c *crowd) Rerun(_ context.Context, id, by string) (string, error) {
 	return id + "-r2", c.act("rerun by "+by, id)
@@ -68,7 +70,7 @@ func (c *crowd) Rerun(_ context.Context, id, by string) (string, error) {
 
 func TestRedriveOfManyIsDoneOldestFirstInSteps(t *testing.T) {
 	c := newCrowd(230, dispatch.StateDead)
-	c.broken["x7"] = fmt.Errorf("redrive x7: %w", dispatch.ErrNotDead)
+	c.broken["x7"] = fmt.Errorf("redrive x7: %w", dispatch.ErrNotRedrivable)
 	c.broken["x8"] = errors.New("secret detail")
 	client := api.NewClient(serve(t, c).URL, token)
 	call := api.ManyCall{Filter: dispatch.ExecutionFilter{Repository: "a/b", Since: time.Date(2026, 11, 26, 9, 0, 0, 5, time.UTC)}}
@@ -93,7 +95,7 @@ func TestRedriveOfManyIsDoneOldestFirstInSteps(t *testing.T) {
 	for i := range want {
 		want[i] = fmt.Sprintf("x%d", i+1)
 	}
-	want[6] = "x7 redrive x7: the execution is not dead"
+	want[6] = "x7 redrive x7: the execution cannot be redriven"
 	want[7] = "x8 something went wrong here; the log says what"
 	if d := cmp.Diff(want, order); d != "" {
 		t.Error(d)
@@ -130,13 +132,45 @@ func TestRerunOfManyLeavesAloneWhatWasTriedAgain(t *testing.T) {
 	}
 }
 
+// What failed goes on only when that is asked for, and not beside what came in
+// its place.
+func TestRedriveOfManyThatFailed(t *testing.T) {
+	c := newCrowd(5, dispatch.StateFailed)
+	for i := range c.all {
+		c.all[i].ARN = "arn:" + c.all[i].ID
+	}
+	c.executions["x2-r2"] = dispatch.Execution{ID: "x2-r2"}
+	c.all[2].ARN = ""
+	c.all[1].SupersededBy = "x9"
+	client := api.NewClient(serve(t, c).URL, token)
+	states := []dispatch.State{dispatch.StateFailed, dispatch.StateTimedOut, dispatch.StateAborted}
+	got, err := client.RedriveMany(t.Context(), api.ManyCall{Filter: dispatch.ExecutionFilter{States: states}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []api.OneOfMany{
+		{Execution: "x1", Started: "x1"}, {Execution: "x2", Skipped: "there is a later attempt: x2-r2"},
+		{Execution: "x3", Skipped: "it was never started; rerun starts it"}, {Execution: "x4", Skipped: "a newer commit took its place: x9"}, {Execution: "x5", Started: "x5"},
+	}
+	if d := cmp.Diff(want, got.Executions); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]string{"redrive x1", "redrive x5"}, c.acts); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(states, c.filter.States); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestManyIsRefusedWhenItIsNotClearWhich(t *testing.T) {
 	for query, says := range map[string]string{
 		"rerun":                          "state is one or several of",
 		"rerun?repository=a":             "state is one or several of",
 		"rerun?state=running":            "not running",
 		"rerun?state=failed&state=ready": "not ready",
-		"redrive?state=failed":           "not failed",
+		"redrive?state=succeeded":        "not succeeded",
+		"redrive?state=superseded":       "not superseded",
 		"redrive?state=bad":              "none of",
 		"redrive?repository=a;b":         "repository",
 		"redrive?repo=a":                 "repo",

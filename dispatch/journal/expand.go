@@ -285,7 +285,15 @@ func supersede(c *conn, l *newestIn, delivery int64, at time.Time) ([]dispatch.C
 	slices.Sort(waiting)
 	var changes []dispatch.Change
 	for _, seq := range waiting {
-		more, err := end(c, &dispatch.EndRecord{Seq: seq, State: dispatch.StateSuperseded, StoppedAt: at, Status: status}, at)
+		more, err := withdrawWaiting(c, seq, reason, at)
+		if err != nil {
+			return nil, err
+		}
+		if len(more) > 0 {
+			changes = append(changes, more...)
+			continue
+		}
+		more, err = end(c, &dispatch.EndRecord{Seq: seq, State: dispatch.StateSuperseded, StoppedAt: at, Status: status}, at)
 		if err != nil {
 			return nil, err
 		}

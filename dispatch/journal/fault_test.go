@@ -35,7 +35,17 @@ func steps(t *testing.T, j *SQLite) (repeats int) {
 	l.expand("2", l.request("a", ""), l.request("c", ""))
 	l.stop("w")
 	l.record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: l.seq("c"), State: dispatch.StateDead, StoppedAt: l.now, Error: "refused"}}})
-	l.redrive("c")
+	l.redrive("c", dispatch.StateDead)
+	for _, id := range []string{"b", "x"} {
+		l.retry("admit", func() error { _, err := j.Admit(t.Context(), "prod", 1, l.now); return err })
+		l.record(dispatch.Records{Started: []dispatch.StartRecord{{Seq: l.seq(id), ARN: "arn:" + id, StartedAt: l.now}}})
+		l.record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: l.seq(id), ARN: "arn:" + id, State: dispatch.StateFailed, StoppedAt: l.now, Error: "E"}}})
+		l.redrive(id, dispatch.StateFailed)
+	}
+	l.record(dispatch.Records{
+		Started:   []dispatch.StartRecord{{Seq: l.seq("b"), ARN: "arn:b", StartedAt: l.now, Status: &dispatch.StatusChange{State: dispatch.StatusPending}}},
+		Withdrawn: []dispatch.WithdrawalRecord{{Seq: l.seq("x"), Reason: "no", Status: dispatch.StatusChange{State: dispatch.StatusFailure}}},
+	})
 	l.putOffStatus()
 	l.deliver("3")
 	l.end()
@@ -48,7 +58,7 @@ func picture(t *testing.T, j *SQLite) string {
 	var b strings.Builder
 	for _, q := range []string{
 		`SELECT 'delivery ' || delivery_id || ' ' || (seq <= (SELECT expanded FROM progress)) FROM deliveries ORDER BY seq`,
-		`SELECT 'request ' || id || ' ' || state || ' ' || arn || ' ' || stop_reason || ' ' || error || ' ' || (SELECT count(*) FROM inputs WHERE request = seq) FROM requests ORDER BY seq`,
+		`SELECT 'request ' || id || ' ' || state || ' ' || arn || ' ' || stop_reason || ' ' || error || ' ' || redrives || redrive_of || (redriven_from > 0) || ' ' || (SELECT count(*) FROM inputs WHERE request = seq) FROM requests ORDER BY seq`,
 		`SELECT 'status ' || sha || ' ' || state || ' ' || context FROM statuses ORDER BY sha, context`,
 		`SELECT 'ignored ' || delivery || ' ' || reasons FROM ignored ORDER BY delivery`,
 		`SELECT 'output ' || output FROM outputs ORDER BY request`,

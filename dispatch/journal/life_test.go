@@ -102,11 +102,11 @@ func (l *life) stop(id string) {
 	})
 }
 
-func (l *life) redrive(id string) {
+func (l *life) redrive(id string, from dispatch.State) {
 	l.t.Helper()
 	l.retry("redrive", func() error {
-		_, err := l.j.Redrive(l.t.Context(), id, dispatch.Resume{State: dispatch.StateReady, At: l.now})
-		if errors.Is(err, dispatch.ErrNotDead) {
+		_, err := l.j.Redrive(l.t.Context(), id, dispatch.Resume{From: from, State: dispatch.StateReady, At: l.now})
+		if errors.Is(err, dispatch.ErrNotRedrivable) {
 			return nil // applied before its report was lost
 		}
 		return err

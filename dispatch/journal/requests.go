@@ -106,7 +106,8 @@ func (j *SQLite) Record(ctx context.Context, r dispatch.Records) ([]dispatch.Cha
 		for i := range r.Started {
 			s := &r.Started[i]
 			// due_at, once the time of the start, becomes that of a stop.
-			more, err := change(c, dispatch.StateRunning, `UPDATE requests SET state = 'running', arn = ?2, started_at = ?3, due_at = 0, last_error = '', tries = 0
+			more, err := change(c, dispatch.StateRunning, `UPDATE requests SET state = 'running', arn = ?2, started_at = ?3, due_at = 0, last_error = '', tries = 0,
+				redrive_of = '', redriven_from = stopped_at, stopped_at = 0, error = '', cause = ''
 				WHERE seq = ?1 AND state = 'ready' RETURNING id, environment, stop_reason <> ''`, s.Seq, s.ARN, millis(s.StartedAt))
 			if err != nil {
 				return fmt.Errorf("record start of request %d: %w", s.Seq, err)
@@ -138,6 +139,13 @@ func (j *SQLite) Record(ctx context.Context, r dispatch.Records) ([]dispatch.Cha
 			}
 			changes = append(changes, more...)
 		}
+		for i := range r.Withdrawn {
+			more, err := withdraw(c, &r.Withdrawn[i], r.At)
+			if err != nil {
+				return fmt.Errorf("record withdrawal of request %d: %w", r.Withdrawn[i].Seq, err)
+			}
+			changes = append(changes, more...)
+		}
 		return nil
 	})
 	return changes, err
@@ -160,15 +168,18 @@ func change(c *conn, to dispatch.State, query string, args ...driver.Value) ([]d
 
 // end finishes a request.
 func end(c *conn, e *dispatch.EndRecord, at time.Time) ([]dispatch.Change, error) {
-	const set = `UPDATE requests SET state = ?2, arn = iif(?3 = '', arn, ?3), started_at = iif(?4 = 0, started_at, ?4), stopped_at = ?5, error = ?6, cause = ?7 `
+	const set = `UPDATE requests SET state = ?2, arn = iif(?3 = '', arn, ?3), started_at = iif(?4 = 0, started_at, ?4), stopped_at = ?5, error = ?6, cause = ?7, redrive_of = '' `
 	stopped := e.StoppedAt
 	if stopped.IsZero() {
 		stopped = at
 	}
-	where, key := `WHERE seq = ?1 AND state IN ('waiting', 'ready', 'running')`, driver.Value(e.Seq)
+	// What is said of the end that a request was redriven from, or is to be, comes
+	// too late.
+	where, key := `WHERE seq = ?1 AND (state IN ('waiting', 'ready') AND (redrive_of = '' OR ?5 > stopped_at)
+		OR state = 'running' AND (?3 = '' OR ?5 > redriven_from))`, driver.Value(e.Seq)
 	if e.Seq == 0 {
 		// An engine can redrive an execution that had ended: it ends again.
-		where, key = `WHERE id = ?1 AND arn = ?3 AND (state = 'running' OR (state IN ('succeeded', 'failed', 'timed_out', 'aborted') AND stopped_at < ?5))`, e.ID
+		where, key = `WHERE id = ?1 AND arn = ?3 AND (state = 'running' AND ?5 > redriven_from OR (state IN ('succeeded', 'failed', 'timed_out', 'aborted') AND stopped_at < ?5))`, e.ID
 	}
 	var changes []dispatch.Change
 	var seq int64
@@ -235,30 +246,11 @@ func (j *SQLite) RequestStop(ctx context.Context, id string, r dispatch.StopRequ
 		if err != nil || state != dispatch.StateWaiting {
 			return err
 		}
+		if changes, err = withdrawWaiting(c, seq, r.Reason, r.At); err != nil || len(changes) > 0 {
+			return err
+		}
 		changes, err = end(c, &dispatch.EndRecord{Seq: seq, State: dispatch.StateAborted, StoppedAt: r.At, Status: r.Status}, r.At)
 		return err
-	})
-	return changes, err
-}
-
-// Redrive implements [dispatch.Requests].
-func (j *SQLite) Redrive(ctx context.Context, id string, r dispatch.Resume) ([]dispatch.Change, error) {
-	var changes []dispatch.Change
-	err := j.do(ctx, func(c *conn) error {
-		changes = nil
-		seq, state, err := find(c, id)
-		if err != nil {
-			return err
-		}
-		if state != dispatch.StateDead {
-			return dispatch.ErrNotDead
-		}
-		changes, err = change(c, r.State, `UPDATE requests SET state = ?2, due_at = ?3, tries = 0, last_error = '', stop_reason = '', superseded_by = '',
-			stopped_at = 0, error = '', cause = '' WHERE seq = ?1 RETURNING id, environment, 0`, seq, string(r.State), millis(r.At))
-		if err != nil {
-			return err
-		}
-		return wantStatus(c, seq, r.Status, r.At)
 	})
 	return changes, err
 }

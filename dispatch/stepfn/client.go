@@ -7,6 +7,7 @@
 package stepfn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type API interface {
 	StartExecution(context.Context, *sfn.StartExecutionInput, ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error)
 	DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error)
 	StopExecution(context.Context, *sfn.StopExecutionInput, ...func(*sfn.Options)) (*sfn.StopExecutionOutput, error)
+	RedriveExecution(context.Context, *sfn.RedriveExecutionInput, ...func(*sfn.Options)) (*sfn.RedriveExecutionOutput, error)
 	ListExecutions(context.Context, *sfn.ListExecutionsInput, ...func(*sfn.Options)) (*sfn.ListExecutionsOutput, error)
 	GetExecutionHistory(context.Context, *sfn.GetExecutionHistoryInput, ...func(*sfn.Options)) (*sfn.GetExecutionHistoryOutput, error)
 }
@@ -65,8 +67,9 @@ type Client struct {
 }
 
 var (
-	_ dispatch.Engine = (*Client)(nil)
-	_ dispatch.Lister = (*Client)(nil)
+	_ dispatch.Engine   = (*Client)(nil)
+	_ dispatch.Lister   = (*Client)(nil)
+	_ dispatch.Redriver = (*Client)(nil)
 )
 
 // New validates cfg and calls nothing.
@@ -183,7 +186,7 @@ func (c *Client) Describe(ctx context.Context, executionARN string) (event.Outco
 	if err != nil {
 		return event.Outcome{}, fmt.Errorf("%v: %w", op, err)
 	}
-	return event.Outcome{
+	o := event.Outcome{
 		ExecutionARN: executionARN,
 		Name:         aws.ToString(out.Name),
 		Status:       status,
@@ -193,7 +196,11 @@ func (c *Client) Describe(ctx context.Context, executionARN string) (event.Outco
 		Output:       aws.ToString(out.Output),
 		Error:        aws.ToString(out.Error),
 		Cause:        aws.ToString(out.Cause),
-	}, nil
+	}
+	if out.RedriveStatus != "" && out.RedriveStatus != types.ExecutionRedriveStatusRedrivable {
+		o.NotRedrivable = cmp.Or(aws.ToString(out.RedriveStatusReason), string(out.RedriveStatus))
+	}
+	return o, nil
 }
 
 // describe returns an answer that describes an execution: what answers 200
@@ -253,6 +260,24 @@ func (c *Client) Stop(ctx context.Context, executionARN, errorName, cause string
 	})
 	if err != nil {
 		return classify(ctx, op, err)
+	}
+	return nil
+}
+
+// Redrive implements [dispatch.Redriver]. Step Functions remembers the last ten
+// tokens of an execution for 15 minutes.
+func (c *Client) Redrive(ctx context.Context, executionARN, token string) error {
+	op := operation{"redrive execution", executionARN}
+	api, err := c.at(executionARN)
+	if err != nil {
+		return fmt.Errorf("%v: %w", op, err)
+	}
+	out, err := api.RedriveExecution(ctx, &sfn.RedriveExecutionInput{ExecutionArn: &executionARN, ClientToken: &token})
+	if err != nil {
+		return classify(ctx, op, err)
+	}
+	if out.RedriveDate == nil {
+		return fmt.Errorf("%v: the answer has no redriveDate; is the endpoint Step Functions?", op)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ var throttled = map[string]bool{
 // permanent are codes about the request itself, which the same call will get
 // again.
 var permanent = map[string]bool{
+	"ExecutionNotRedrivable":         true,
 	"InvalidExecutionInput":          true,
 	"InvalidName":                    true,
 	"MissingRequiredParameter":       true,

@@ -267,4 +267,7 @@ type Outcome struct {
 	Output string `json:"output,omitempty"`
 	Error  string `json:"error,omitempty"`
 	Cause  string `json:"cause,omitempty"`
+	// NotRedrivable is why the engine would not let it go on from where it
+	// ended; empty when it would, or did not say.
+	NotRedrivable string `json:"not_redrivable,omitempty"`
 }

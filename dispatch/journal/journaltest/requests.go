@@ -268,7 +268,7 @@ func redrive(t *testing.T, f *fixture) {
 	f.push(f.request("x"), f.request("y"))
 	f.record(dispatch.Records{Failed: []dispatch.FailureRecord{{Seq: f.execution("x").Seq, Error: "refused", DueAt: f.now}}})
 	f.record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: f.execution("x").Seq, State: dispatch.StateDead, Error: "No", Cause: "no such machine"}}})
-	again := dispatch.Resume{State: dispatch.StateReady, At: f.now.Add(time.Minute)}
+	again := dispatch.Resume{From: dispatch.StateDead, State: dispatch.StateReady, At: f.now.Add(time.Minute)}
 	changes, err := f.j.Redrive(t.Context(), "x", again)
 	f.must(err)
 	f.diff("changes", []string{"x ready"}, changed(changes))
@@ -276,7 +276,7 @@ func redrive(t *testing.T, f *fixture) {
 	if x.State != dispatch.StateReady || x.Tries != 0 || x.Error != "" || x.Cause != "" || !x.StoppedAt.IsZero() || x.LastError != "" {
 		t.Errorf("%+v", x)
 	}
-	if _, err := f.j.Redrive(t.Context(), "y", again); !errors.Is(err, dispatch.ErrNotDead) {
+	if _, err := f.j.Redrive(t.Context(), "y", again); !errors.Is(err, dispatch.ErrNotRedrivable) {
 		t.Errorf("one that is ready: %v", err)
 	}
 	if _, err := f.j.Redrive(t.Context(), "none", again); !errors.Is(err, dispatch.ErrNotFound) {

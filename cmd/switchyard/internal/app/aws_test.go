@@ -203,18 +203,18 @@ func TestRequestThatAWSRefusesIsADeadLetter(t *testing.T) {
 	})
 	// While the cause is there, it is dead again.
 	first := s.are(t, dispatch.StateDead, 2)[0].ID
-	if err := s.client.Redrive(t.Context(), first); err != nil {
+	if _, err := s.client.Redrive(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
 	s.are(t, dispatch.StateDead, 2)
 	f.set(nil)
 	for _, e := range s.are(t, dispatch.StateDead, 2) {
-		if err := s.client.Redrive(t.Context(), e.ID); err != nil {
+		if _, err := s.client.Redrive(t.Context(), e.ID); err != nil {
 			t.Fatal(err)
 		}
 	}
 	running := s.are(t, dispatch.StateRunning, 2)
-	if err := s.client.Redrive(t.Context(), running[0].ID); err == nil {
+	if _, err := s.client.Redrive(t.Context(), running[0].ID); err == nil {
 		t.Error("one that runs was redriven")
 	}
 	if n := f.startedOnce(t); n != 2 {
