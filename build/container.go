@@ -75,13 +75,7 @@ func newContainers(cfg *Config) (*containers, error) {
 		}[c.Runtime])
 	}
 	r := &containers{kind: c.Runtime, program: program, image: c.Image, visible: cfg.Visible, writable: cfg.Writable, data: proc.OwnerKey(cfg.DataDir), env: runtimeEnv()}
-	hidden := append([]string{cfg.DataDir}, cfg.Hidden...)
-	r.hidden = hidden
-	for _, path := range slices.Concat(cfg.Visible, cfg.Writable) {
-		if _, err := coversOf(path, path, hidden); err != nil {
-			return nil, err
-		}
-	}
+	r.hidden = append([]string{cfg.DataDir}, cfg.Hidden...)
 	for _, path := range slices.Concat([]string{cfg.DataDir}, cfg.Visible, cfg.Writable) {
 		if strings.ContainsAny(path, ",\"\n") {
 			return nil, fmt.Errorf("%s can't be given to containers: its name has a comma, a quotation mark or a line break", path)

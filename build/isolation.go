@@ -59,11 +59,17 @@ type bubblewrap struct {
 	etc    *etcCopies
 }
 
+// unavailableError is why this machine has no isolation. Any other error, such as a
+// full disk, says nothing of that: without isolation is no way out of it.
+type unavailableError struct{ text string }
+
+func (e *unavailableError) Error() string { return e.text }
+
 // newBubblewrap finds bwrap and tries whether it works here.
 func newBubblewrap(log *zap.Logger, cfg *Config) (*bubblewrap, error) {
 	program, err := exec.LookPath("bwrap")
 	if err != nil {
-		return nil, errors.New("the program bwrap is not there: install bubblewrap (Debian, Ubuntu, Fedora: the package bubblewrap)")
+		return nil, &unavailableError{"the program bwrap is not there: install bubblewrap (Debian, Ubuntu, Fedora: the package bubblewrap)"}
 	}
 	hidden := append([]string{cfg.DataDir}, cfg.Hidden...)
 	b := &bubblewrap{program: program, hidden: hidden, etc: &etcCopies{from: "/etc", root: filepath.Join(cfg.DataDir, "etc"), hidden: realPaths(hidden), log: log, now: time.Now}}
@@ -346,12 +352,15 @@ func (b *bubblewrap) probe() error {
 		cmd.Stderr = &stderr
 		if err := cmd.Run(); err != nil {
 			text := strings.TrimSpace(stderr.String())
+			if exit := new(exec.ExitError); !errors.As(err, &exit) || !exit.Exited() {
+				return fmt.Errorf("try whether bwrap works here: %w", errors.Join(err, ctx.Err()))
+			}
 			if text == "" {
 				text = err.Error()
 			}
-			return fmt.Errorf("bwrap does not work here (%s): the kernel must let this user make user namespaces "+
+			return &unavailableError{fmt.Sprintf("bwrap does not work here (%s): the kernel must let this user make user namespaces "+
 				"(sysctl kernel.unprivileged_userns_clone=1, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0; "+
-				"in a container also a seccomp profile that allows it and an unmasked /proc)", firstLine(text))
+				"in a container also a seccomp profile that allows it and an unmasked /proc)", firstLine(text))}
 		}
 	}
 	return nil
@@ -360,6 +369,11 @@ func (b *bubblewrap) probe() error {
 // isolate decides how builds run, and says loudly when it is without isolation
 // though nobody asked for that.
 func (h *Handler) isolate() error {
+	if h.cfg.Isolation != IsolationNone {
+		if err := h.cfg.checkShown(); err != nil {
+			return err
+		}
+	}
 	if h.cfg.Container.Image != "" {
 		c, err := newContainers(&h.cfg)
 		if err != nil {
@@ -377,7 +391,7 @@ func (h *Handler) isolate() error {
 		h.bubblewrap = b
 		return nil
 	}
-	if h.cfg.Isolation == IsolationBubblewrap {
+	if h.cfg.Isolation == IsolationBubblewrap || !errors.As(err, new(*unavailableError)) {
 		return fmt.Errorf("builds can't be isolated: %w", err)
 	}
 	for name, p := range h.cfg.Projects {
@@ -388,6 +402,20 @@ func (h *Handler) isolate() error {
 	h.exposed = err.Error()
 	h.log.Warn("builds are not isolated: they run as this user, and can read and change all that it can, the data folder and other builds too",
 		zap.Error(err))
+	return nil
+}
+
+// checkShown refuses paths of the configuration that builds can't be given. It
+// comes before it is tried whether isolation works: a name with a typing error
+// must not have builds run without.
+func (c *Config) checkShown() error {
+	for key, paths := range map[string][]string{"visible": c.Visible, "writable": c.Writable} {
+		for _, path := range paths {
+			if _, err := coversOf(path, path, append([]string{c.DataDir}, c.Hidden...)); err != nil {
+				return fmt.Errorf("engine.embedded.builds.%s: %w", key, err)
+			}
+		}
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@
 package build
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // findByArgument is the PID of a sleep with that argument, or 0.
@@ -222,5 +225,82 @@ func outlives(t *testing.T, next bool) {
 		if time.Now().After(deadline) {
 			t.Fatal("the build lives on")
 		}
+	}
+}
+
+// What can't be shown is the config's mistake. It does not mean that isolation
+// does not work, where auto would go on without.
+func TestPathsThatCantBeShownAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	data, inside := filepath.Join(dir, "data"), filepath.Join(dir, "data", "tools")
+	if err := os.MkdirAll(inside, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct {
+		cfg  Config
+		want []string
+	}{
+		"not there":        {Config{Visible: []string{filepath.Join(dir, "tolos")}}, []string{"engine.embedded.builds.visible", "tolos", "no such file"}},
+		"in the data":      {Config{Writable: []string{inside}}, []string{"engine.embedded.builds.writable", inside, "must not see"}},
+		"not there, write": {Config{Writable: []string{"/nowhere"}}, []string{"engine.embedded.builds.writable", "/nowhere"}},
+	} {
+		for _, isolation := range []string{IsolationAuto, IsolationBubblewrap} {
+			t.Run(name+" "+isolation, func(t *testing.T) {
+				cfg := row.cfg
+				cfg.Isolation, cfg.DataDir = isolation, data
+				h, err := New(zap.NewNop(), cfg)
+				if err == nil {
+					t.Fatalf("builds run without isolation: %s", errors.Join(errors.New(h.Exposed()), h.Close()))
+				}
+				for _, want := range row.want {
+					if !strings.Contains(err.Error(), want) {
+						t.Errorf("%q does not say %q", err, want)
+					}
+				}
+			})
+		}
+	}
+}
+
+// Only a machine that has no isolation has builds run without, by auto.
+func TestAutoIsWithoutIsolationWhereThereIsNone(t *testing.T) {
+	for name, row := range map[string]struct {
+		bwrap   string
+		exposed string // "" where it is refused to start
+	}{
+		"not allowed": {"echo bwrap: No permissions to create new namespace >&2; exit 1", "No permissions to create new namespace"},
+		"killed":      {"kill -KILL $$", ""},
+		"no program":  {"", "install bubblewrap"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bin := t.TempDir()
+			if row.bwrap != "" {
+				if err := os.WriteFile(filepath.Join(bin, "bwrap"), []byte("#!/bin/sh\n"+row.bwrap+"\n"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, program := range []string{"git", "sh"} {
+				path, err := exec.LookPath(program)
+				if err == nil {
+					err = os.Symlink(path, filepath.Join(bin, program))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			t.Setenv("PATH", bin)
+			h, err := New(zap.NewNop(), Config{Isolation: IsolationAuto, DataDir: t.TempDir()})
+			if err == nil {
+				defer h.Close()
+			}
+			switch {
+			case row.exposed == "" && err == nil:
+				t.Errorf("builds run without isolation: %s", h.Exposed())
+			case row.exposed == "" && !strings.Contains(err.Error(), "builds can't be isolated"):
+				t.Error(err)
+			case row.exposed != "" && (err != nil || !strings.Contains(h.Exposed(), row.exposed)):
+				t.Errorf("%v; want the reason %q", err, row.exposed)
+			}
+		})
 	}
 }
