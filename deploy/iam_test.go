@@ -294,12 +294,19 @@ func allowed(value any) []string {
 	return found
 }
 
-func TestServerlessPoliciesAreLeast(t *testing.T) {
-	got := policy(t, "sam/serverless.yaml", func(name, kind string) bool {
-		return name == "Role" || kind == "AWS::IAM::Policy"
-	})
-	if diff := cmp.Diff(readPermissions(t).actions(true), got); diff != "" {
-		t.Errorf("actions of iam.yaml (-) and of the function's role (+):\n%s", diff)
+func TestPoliciesAreLeast(t *testing.T) {
+	p := readPermissions(t)
+	for path, c := range map[string]struct {
+		role     string
+		function bool
+	}{
+		"sam/serverless.yaml": {"Role", true},
+		"sam/server.yaml":     {"TaskRole", false},
+	} {
+		got := policy(t, path, func(name, kind string) bool { return name == c.role || kind == "AWS::IAM::Policy" })
+		if diff := cmp.Diff(p.actions(c.function), got); diff != "" {
+			t.Errorf("actions of iam.yaml (-) and of %s in %s (+):\n%s", c.role, path, diff)
+		}
 	}
 }
 

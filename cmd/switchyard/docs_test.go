@@ -48,7 +48,7 @@ func blocks(t *testing.T, path string) []block {
 func TestDocsConfigs(t *testing.T) {
 	env := map[string]string{
 		"SWITCHYARD_QUEUE":  "https://sqs.eu-west-1.amazonaws.com/123456789012/switchyard",
-		"SWITCHYARD_BUCKET": "switchyard-deliveries", "GITHUB_WEBHOOK_SECRET": "secret", "GITHUB_TOKEN": "token",
+		"SWITCHYARD_BUCKET": "switchyard-deliveries", "GITHUB_WEBHOOK_SECRET": "secret", "GITHUB_TOKEN": "token", "SWITCHYARD_API_TOKEN": "token",
 	}
 	check := func(path string, line int, text string) {
 		_, err := config.Parse(filepath.Join(t.TempDir(), "switchyard.yaml"), []byte(text), func(name string) (string, bool) {
