@@ -1,10 +1,13 @@
 package main
 
 import (
+	"time"
+
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/spf13/cobra"
 
 	"switchyard/cmd/switchyard/internal/app"
+	function "switchyard/deploy/lambda"
 )
 
 func (c *cli) lambdaCommand() *cobra.Command {
@@ -30,7 +33,8 @@ func (c *cli) lambdaCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			f, err := app.NewFunction(cmd.Context(), cfg, log)
+			name, _ := c.env("AWS_LAMBDA_FUNCTION_NAME")
+			f, err := app.NewFunction(cmd.Context(), cfg, function.NewMetrics(c.stdout, name, time.Now), log)
 			if err != nil {
 				return err
 			}

@@ -66,6 +66,7 @@ type serverless struct {
 type startCounter struct {
 	mu    sync.Mutex
 	names map[string]int
+	trace string // header of the last call
 	hold  func()
 }
 
@@ -80,9 +81,10 @@ func newServerless(t *testing.T) *serverless {
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".StartExecution") {
 			body, _ := io.ReadAll(r.Body)
-			var in struct{ Name string }
+			var in struct{ Name, TraceHeader string }
 			_ = json.Unmarshal(body, &in)
 			s.starts.mu.Lock()
+			s.starts.trace = in.TraceHeader
 			s.starts.names[in.Name]++
 			hold := s.starts.hold
 			s.starts.mu.Unlock()
@@ -309,6 +311,27 @@ func TestLambdaStartsEveryCommitThroughTheQueue(t *testing.T) {
 	}
 	if peak > 128<<20 && !raceDetector {
 		t.Errorf("the function took %d MiB, more than the 128 MB that it is to be content with", peak>>20)
+	}
+
+	var counted []string
+	for line := range strings.Lines(function.stdout.String()) {
+		var m struct {
+			FunctionName                        string
+			Deliveries, Started, AlreadyStarted int
+			AWS                                 struct{ CloudWatchMetrics []struct{ Namespace string } } `json:"_aws"`
+		}
+		if err := json.Unmarshal([]byte(line), &m); err != nil || m.FunctionName != "switchyard" || len(m.AWS.CloudWatchMetrics) != 1 || m.AWS.CloudWatchMetrics[0].Namespace != "Switchyard" {
+			t.Errorf("%q is not a line of metrics: %v", line, err)
+		}
+		counted = append(counted, fmt.Sprint(m.Deliveries, m.Started, m.AlreadyStarted))
+	}
+	// Moto, as Step Functions, does not tell a repeated start of what runs from
+	// the first.
+	if got := strings.Join(counted, ", "); got != "1 0 0, 0 3 0, 0 3 0, 1 0 0, 0 200 0" {
+		t.Errorf("deliveries, started, existed by invocation: %s", got)
+	}
+	if want := "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"; s.starts.trace != want {
+		t.Errorf("an execution was started with the trace %q, want that of the invocation", s.starts.trace)
 	}
 
 	// What is not signed is refused, and waits nowhere.

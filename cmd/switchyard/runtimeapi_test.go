@@ -65,6 +65,7 @@ func (a *runtimeAPI) next(w http.ResponseWriter, r *http.Request) {
 	case e := <-a.events:
 		w.Header().Set("Lambda-Runtime-Aws-Request-Id", e.id)
 		w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(e.timeout).UnixMilli(), 10))
+		w.Header().Set("Lambda-Runtime-Trace-Id", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1")
 		w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:123456789012:function:switchyard")
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(e.payload)
@@ -136,9 +137,9 @@ func (a *runtimeAPI) invoke(payload any) []byte {
 
 // lambdaProcess is the program as Lambda runs it: as bootstrap, without arguments.
 type lambdaProcess struct {
-	cmd    *exec.Cmd
-	stderr lockedBuffer
-	done   chan struct{}
+	cmd            *exec.Cmd
+	stdout, stderr lockedBuffer
+	done           chan struct{}
 }
 
 // run starts the function in dir, which holds its config.
@@ -153,7 +154,7 @@ func (a *runtimeAPI) run(dir string, env ...string) *lambdaProcess {
 	p.cmd.Env = append(os.Environ(), "AWS_LAMBDA_RUNTIME_API="+strings.TrimPrefix(a.server.URL, "http://"), "AWS_LAMBDA_FUNCTION_NAME=switchyard",
 		"AWS_REGION=eu-west-1", "SWITCHYARD_CONFIG="+filepath.Join(dir, "switchyard.yaml"))
 	p.cmd.Env = append(p.cmd.Env, env...)
-	p.cmd.Stderr = &p.stderr
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		a.t.Fatal(err)
 	}

@@ -57,6 +57,7 @@ type Consumer struct {
 	Ignored func(error) bool
 	// Changes takes the status changes on the queue; it may be nil.
 	Changes *Reporter
+	Metrics *Metrics
 	Log     *zap.Logger
 }
 
@@ -191,6 +192,11 @@ func (c *Consumer) start(ctx context.Context, delivery string, r *event.Request)
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		started, err := c.Engine.Start(ctx, r.StateMachine, r.ID, r.Input)
 		if err == nil {
+			name := metricStarted
+			if started.Existed {
+				name = metricExisted
+			}
+			c.Metrics.count(name, 1)
 			c.Log.Info("started", zap.String("delivery_id", delivery), zap.String("execution", r.ID), zap.String("repo", r.Repository),
 				zap.String("route", r.Route), zap.Bool("existed", started.Existed), zap.String("reason", r.Reason))
 			return nil

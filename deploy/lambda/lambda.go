@@ -36,7 +36,9 @@ type Function struct {
 	Changes *Reporter
 	// Pipeline takes jobs.
 	Pipeline *Pipeline
-	Log      *zap.Logger
+	// Metrics may be nil. The parts above count in it.
+	Metrics *Metrics
+	Log     *zap.Logger
 }
 
 // Invoke implements the handler of aws-lambda-go: it takes one event as JSON and
@@ -54,6 +56,8 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if err := json.Unmarshal(payload, &e); err != nil {
 		return nil, fmt.Errorf("the event is not JSON: %w", err)
 	}
+	defer f.Metrics.flush()
+	ctx = traced(ctx)
 	switch {
 	case len(e.RequestContext) > 0 && f.HTTP != nil:
 		return f.serveHTTP(ctx, payload)

@@ -63,6 +63,7 @@ type Pipeline struct {
 	Jobs    JobAPI
 	Objects BucketAPI
 	Starter Starter
+	Metrics *Metrics
 	Log     *zap.Logger
 	// Wait is how long is waited before a call that failed is made again, doubled
 	// each time. Default: 200 ms.
@@ -251,6 +252,7 @@ func (p *Pipeline) answered(job *events.CodePipelineJob, err error) error {
 	var complete *types.InvalidJobStateException
 	switch {
 	case err == nil:
+		p.Metrics.count(metricJobs, 1)
 		return nil
 	case errors.As(err, &complete):
 		p.Log.Info("the job has its result already", zap.String("job", job.ID))
@@ -350,6 +352,7 @@ func isVariable(name string) bool {
 
 // fail fails the action.
 func (p *Pipeline) fail(ctx context.Context, job *events.CodePipelineJob, why, execution string) error {
+	p.Metrics.count(metricJobsFailed, 1)
 	p.Log.Warn("a job of CodePipeline failed", zap.String("job", job.ID), zap.String("execution", execution), zap.String("reason", why))
 	details := &types.FailureDetails{Type: types.FailureTypeJobFailed, Message: aws.String(cut(why, maxReason))}
 	if execution != "" {

@@ -116,6 +116,7 @@ type Sink struct {
 	Store *Store
 	// Planner names the executions in the answer; what starts them plans anew.
 	Planner dispatch.Planner
+	Metrics *Metrics
 }
 
 // Accept puts the delivery on the queue. Deliveries that come twice are put there
@@ -125,6 +126,7 @@ func (s *Sink) Accept(ctx context.Context, ev event.Event) (event.Receipt, error
 	if err := s.Store.put(ctx, &ev); err != nil {
 		return r, err
 	}
+	s.Metrics.count(metricDeliveries, 1)
 	plan := s.Planner.Plan(ev)
 	for i := range plan.Requests {
 		r.Executions = append(r.Executions, plan.Requests[i].ID)

@@ -29,8 +29,9 @@ type Reporter struct {
 	// Posters are those of the sources whose commits are told.
 	Posters map[string]Poster
 	// Link is the address of an execution's page, "" for none.
-	Link func(executionARN string) string
-	Log  *zap.Logger
+	Link    func(executionARN string) string
+	Metrics *Metrics
+	Log     *zap.Logger
 }
 
 // knows reports whether a message is a status change.
@@ -88,5 +89,6 @@ func (r *Reporter) Report(ctx context.Context, change []byte) error {
 	if err != nil {
 		return fmt.Errorf("status of %s: %w", o.Name, err)
 	}
+	r.Metrics.count(metricStatuses, 1)
 	return nil
 }

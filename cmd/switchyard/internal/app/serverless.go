@@ -22,8 +22,8 @@ import (
 )
 
 // NewFunction builds the Lambda function that serves a config with a serverless
-// section. It calls nobody.
-func NewFunction(ctx context.Context, cfg *config.Config, log *zap.Logger) (*lambda.Function, error) {
+// section. What it does is counted in metrics. It calls nobody.
+func NewFunction(ctx context.Context, cfg *config.Config, metrics *lambda.Metrics, log *zap.Logger) (*lambda.Function, error) {
 	if cfg.Serverless == nil {
 		return nil, fmt.Errorf("%s: serverless.queue is missing: it is where deliveries wait", cfg.File())
 	}
@@ -43,7 +43,7 @@ func NewFunction(ctx context.Context, cfg *config.Config, log *zap.Logger) (*lam
 	if err != nil {
 		return nil, err
 	}
-	f := &lambda.Function{Log: log}
+	f := &lambda.Function{Metrics: metrics, Log: log}
 	own, err := awsaccess.Load(ctx, awsaccess.Settings{Region: cfg.Engine.AWS.Region})
 	if err != nil {
 		return nil, err
@@ -59,16 +59,16 @@ func NewFunction(ctx context.Context, cfg *config.Config, log *zap.Logger) (*lam
 	if f.Queue, err = newConsumer(cfg, store, engine, routes, log); err != nil {
 		return nil, err
 	}
-	f.Queue.Changes = f.Changes
+	f.Queue.Changes, f.Queue.Metrics, f.Changes.Metrics = f.Changes, metrics, metrics
 	// Status changes reach the function by themselves, not through the doors.
 	all, err := sources(cfg, nil)
 	if err != nil {
 		return nil, err
 	}
-	if f.HTTP, err = webhook.New(&lambda.Sink{Store: store, Planner: routes}, all, cfg.WebhookConfig(), webhook.WithLogger(log)); err != nil {
+	if f.HTTP, err = webhook.New(&lambda.Sink{Store: store, Planner: routes, Metrics: metrics}, all, cfg.WebhookConfig(), webhook.WithLogger(log)); err != nil {
 		return nil, err
 	}
-	f.Pipeline = &lambda.Pipeline{Jobs: codepipeline.NewFromConfig(own), Objects: objects, Starter: engine, Log: log.Named("pipeline")}
+	f.Pipeline = &lambda.Pipeline{Jobs: codepipeline.NewFromConfig(own), Objects: objects, Starter: engine, Metrics: metrics, Log: log.Named("pipeline")}
 	return f, nil
 }
 
