@@ -196,7 +196,7 @@ func (c *Consumer) start(ctx context.Context, delivery string, r *event.Request)
 			if started.Existed {
 				name = metricExisted
 			}
-			c.Metrics.count(name, 1)
+			c.Metrics.count(name)
 			c.Log.Info("started", zap.String("delivery_id", delivery), zap.String("execution", r.ID), zap.String("repo", r.Repository),
 				zap.String("route", r.Route), zap.Bool("existed", started.Existed), zap.String("reason", r.Reason))
 			return nil

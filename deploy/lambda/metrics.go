@@ -46,13 +46,13 @@ func NewMetrics(w io.Writer, function string, now func() time.Time) *Metrics {
 	return &Metrics{w: w, function: function, now: now, counts: map[string]int{}}
 }
 
-func (m *Metrics) count(name string, n int) {
-	if m == nil || n == 0 {
+func (m *Metrics) count(name string) {
+	if m == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.counts[name] += n
+	m.counts[name]++
 }
 
 // flush writes what was counted since the last time, if anything.

@@ -252,7 +252,7 @@ func (p *Pipeline) answered(job *events.CodePipelineJob, err error) error {
 	var complete *types.InvalidJobStateException
 	switch {
 	case err == nil:
-		p.Metrics.count(metricJobs, 1)
+		p.Metrics.count(metricJobs)
 		return nil
 	case errors.As(err, &complete):
 		p.Log.Info("the job has its result already", zap.String("job", job.ID))
@@ -352,7 +352,7 @@ func isVariable(name string) bool {
 
 // fail fails the action.
 func (p *Pipeline) fail(ctx context.Context, job *events.CodePipelineJob, why, execution string) error {
-	p.Metrics.count(metricJobsFailed, 1)
+	p.Metrics.count(metricJobsFailed)
 	p.Log.Warn("a job of CodePipeline failed", zap.String("job", job.ID), zap.String("execution", execution), zap.String("reason", why))
 	details := &types.FailureDetails{Type: types.FailureTypeJobFailed, Message: aws.String(cut(why, maxReason))}
 	if execution != "" {

@@ -126,7 +126,7 @@ func (s *Sink) Accept(ctx context.Context, ev event.Event) (event.Receipt, error
 	if err := s.Store.put(ctx, &ev); err != nil {
 		return r, err
 	}
-	s.Metrics.count(metricDeliveries, 1)
+	s.Metrics.count(metricDeliveries)
 	plan := s.Planner.Plan(ev)
 	for i := range plan.Requests {
 		r.Executions = append(r.Executions, plan.Requests[i].ID)

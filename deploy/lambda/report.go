@@ -89,6 +89,6 @@ func (r *Reporter) Report(ctx context.Context, change []byte) error {
 	if err != nil {
 		return fmt.Errorf("status of %s: %w", o.Name, err)
 	}
-	r.Metrics.count(metricStatuses, 1)
+	r.Metrics.count(metricStatuses)
 	return nil
 }
