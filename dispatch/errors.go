@@ -21,6 +21,12 @@ var ErrUnfinished = errors.New("the execution has not ended")
 // neither dead nor one that the engine would let go on.
 var ErrNotRedrivable = errors.New("the execution cannot be redriven")
 
+// ErrNotStarted is returned for what only an execution has that the engine has
+// heard of.
+var ErrNotStarted = errors.New("the execution has not been started, so the engine has no history of it")
+
+var errNoHistory = errors.New("the engine keeps no history of executions")
+
 // PermanentError is a failure that no retry of the same request can repair,
 // such as an input that is too large.
 type PermanentError struct{ Err error }

@@ -21,6 +21,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,8 +40,18 @@ type Executions interface {
 // there are none.
 type Logs func(ctx context.Context, execution string, w io.Writer) error
 
+// Histories tell what happened in an execution, or [dispatch.ErrNotStarted].
+type Histories func(ctx context.Context, id string, q dispatch.HistoryQuery) (dispatch.HistoryPage, error)
+
 // minKey is the least size of the secret, in bytes.
 const minKey = 16
+
+// shownEvents is how many events of the history the page shows, and historyTime
+// how long it waits for them.
+const (
+	shownEvents = 20
+	historyTime = 5 * time.Second
+)
 
 // shownLog is how much of the end of a log the page shows, in bytes.
 const shownLog = 64 << 10
@@ -49,6 +60,7 @@ const shownLog = 64 << 10
 type Pages struct {
 	executions Executions
 	logs       Logs
+	history    Histories
 	base       string
 	key        []byte
 	log        *zap.Logger
@@ -64,6 +76,9 @@ func WithLogger(l *zap.Logger) Option { return func(p *Pages) { p.log = l.Named(
 
 // WithLogs shows build logs; without it the page has none.
 func WithLogs(l Logs) Option { return func(p *Pages) { p.logs = l } }
+
+// WithHistory shows the last events of the execution's history.
+func WithHistory(h Histories) Option { return func(p *Pages) { p.history = h } }
 
 // WithForkBuilds says what builds of commits from forks go without.
 func WithForkBuilds(without string) Option { return func(p *Pages) { p.forkBuilds = without } }
@@ -110,11 +125,22 @@ type view struct {
 	Status  string
 	Took    time.Duration
 	Running bool
+	// Events are the last of its history, oldest first; EventsCut is true when
+	// there are more, and NoEvents when they cannot be told.
+	Events              []eventView
+	EventsCut, NoEvents bool
 	// ForkBuilds says of a fork's execution what its builds go without.
 	ForkBuilds string
 	Log        string
 	// LogCut is true when the log's beginning is left out.
 	LogCut bool
+}
+
+// eventView is an event of the history.
+type eventView struct {
+	Type, State, Line string
+	After             time.Duration
+	Failed            bool
 }
 
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -169,6 +195,7 @@ func (p *Pages) view(ctx context.Context, id string) (view, error) {
 	default:
 		v.Took = e.StoppedAt.Sub(e.StartedAt).Round(time.Millisecond)
 	}
+	p.addHistory(ctx, &v)
 	if p.logs == nil {
 		return v, nil
 	}
@@ -178,6 +205,25 @@ func (p *Pages) view(ctx context.Context, id string) (view, error) {
 	}
 	v.Log, v.LogCut = safetext.Block(string(tail.last)), tail.cut
 	return v, nil
+}
+
+// addHistory adds the last events. A page without them is better than none.
+func (p *Pages) addHistory(ctx context.Context, v *view) {
+	if p.history == nil || v.ARN == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, historyTime)
+	defer cancel()
+	h, err := p.history(ctx, v.ID, dispatch.HistoryQuery{NewestFirst: true, Limit: shownEvents})
+	if err != nil {
+		v.NoEvents = true
+		p.log.Warn("history of an execution cannot be shown", zap.String("execution", v.ID), zap.Error(err))
+		return
+	}
+	v.EventsCut = h.Next != 0
+	for _, e := range slices.Backward(h.Events) {
+		v.Events = append(v.Events, eventView{e.Type, e.State, e.Line(), max(e.At.Sub(h.StartedAt), 0).Round(time.Millisecond), e.Failed()})
+	}
 }
 
 // tailBuffer keeps the end of what is written to it.

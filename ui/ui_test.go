@@ -51,11 +51,15 @@ func TestPageShowsHostileTextAsText(t *testing.T) {
 	start := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
 	p := pages(t, journal{"x": {
 		ID: "x", State: dispatch.StateFailed, Title: "<script>alert(1)</script>", Ref: "refs/heads/feature/\u202e<b>",
-		SHA: "abc", Author: "\x1b[31mred", StartedAt: start, StoppedAt: start.Add(1500 * time.Millisecond),
+		SHA: "abc", Author: "\x1b[31mred", ARN: "arn", StartedAt: start, StoppedAt: start.Add(1500 * time.Millisecond),
 		Input: json.RawMessage(`{"commit":{"message":"</pre><script>"}}`), Cause: "</pre><script>cause",
 	}}, ui.WithLogs(func(_ context.Context, _ string, w io.Writer) error {
 		_, err := io.WriteString(w, "one\ntwo\x1b[2J</pre><script>")
 		return err
+	}), ui.WithHistory(func(context.Context, string, dispatch.HistoryQuery) (dispatch.HistoryPage, error) {
+		return dispatch.HistoryPage{StartedAt: start, Events: []dispatch.HistoryEvent{
+			{ID: 2, Type: "TaskFailed", At: start.Add(time.Second), State: "<b>\x1b[2J", Details: json.RawMessage(`{"error":"<script>","cause":"\u202e"}`)},
+		}}, nil
 	}))
 	w := get(t, p, p.Link("x"))
 	body := w.Body.String()

@@ -14,8 +14,8 @@ import (
 )
 
 func (c *cli) executionsCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "executions", Short: "List, show, follow, stop and rerun executions"}
-	cmd.AddCommand(c.executionsListCommand(), c.executionsShowCommand(), c.executionsLogCommand(),
+	cmd := &cobra.Command{Use: "executions", Short: "List, show, follow, stop, rerun and redrive executions"}
+	cmd.AddCommand(c.executionsListCommand(), c.executionsShowCommand(), c.executionsHistoryCommand(), c.executionsLogCommand(),
 		c.executionsStopCommand(), c.executionsRerunCommand(), c.executionsRedriveCommand())
 	return cmd
 }

@@ -77,6 +77,23 @@ if test -e %[1]s/repaired; then echo '"done"'; else exit 1; fi`, marks)
 		if e.State != dispatch.StateSucceeded || e.Redrives != redrives || e.ID != e.Base || count("first", sha) != 1 || count("second", sha) != redrives+1 {
 			t.Errorf("%+v: the first state ran %d times, the second %d times", e, count("first", sha), count("second", sha))
 		}
+		// The engine's history says the same.
+		h, err := p.client.History(t.Context(), e.ID, dispatch.HistoryQuery{Limit: 1000})
+		if err != nil || h.Next != 0 {
+			t.Fatal(h.Next, err)
+		}
+		redriven := 0
+		for _, event := range h.Events {
+			if event.Type == "ExecutionRedriven" {
+				redriven++
+			}
+			if event.Type == "TaskFailed" && event.State != "Second" {
+				t.Errorf("%+v", event)
+			}
+		}
+		if redriven != redrives {
+			t.Errorf("redriven %d times at the engine", redriven)
+		}
 		if _, err := p.client.Redrive(t.Context(), e.ID); err == nil || !strings.Contains(err.Error(), "it succeeded") {
 			t.Errorf("redrive of what succeeded: %v", err)
 		}

@@ -4,6 +4,7 @@
 //	POST /api/v1/executions                  start one by hand
 //	GET  /api/v1/executions                  list, newest first
 //	GET  /api/v1/executions/{id}             one, with input and output
+//	GET  /api/v1/executions/{id}/history     what happened in it, event by event
 //	GET  /api/v1/executions/{id}/log         what its builds print, followed to the end
 //	POST /api/v1/executions/{id}/stop        end it
 //	POST /api/v1/executions/{id}/rerun       run it again, as a further attempt
@@ -48,6 +49,7 @@ type Dispatcher interface {
 type Reader interface {
 	Executions(ctx context.Context, f dispatch.ExecutionFilter) (dispatch.ExecutionPage, error)
 	Execution(ctx context.Context, id string) (dispatch.Execution, error)
+	History(ctx context.Context, id string, q dispatch.HistoryQuery) (dispatch.HistoryPage, error)
 	Deliveries(ctx context.Context, f dispatch.DeliveryFilter) (dispatch.DeliveryPage, error)
 	Delivery(ctx context.Context, id string) (dispatch.DeliveryDetail, error)
 }
@@ -113,6 +115,7 @@ func New(d Dispatcher, start Starter, cfg Config, opts ...Option) (*API, error) 
 	a.mux.HandleFunc("POST /api/v1/executions", a.startExecution)
 	a.mux.HandleFunc("GET /api/v1/executions", a.listExecutions)
 	a.mux.HandleFunc("GET /api/v1/executions/{id}", a.showExecution)
+	a.mux.HandleFunc("GET /api/v1/executions/{id}/history", a.showHistory)
 	a.mux.HandleFunc("GET /api/v1/executions/{id}/log", a.followLog)
 	a.mux.HandleFunc("POST /api/v1/executions/{id}/stop", a.stopExecution)
 	a.mux.HandleFunc("POST /api/v1/executions/{id}/rerun", a.rerunExecution)
@@ -185,7 +188,7 @@ func explain(err error) (status int, text string) {
 		return refused.status, refused.text
 	case errors.Is(err, dispatch.ErrNotFound):
 		return http.StatusNotFound, err.Error()
-	case errors.Is(err, dispatch.ErrFinished), errors.Is(err, dispatch.ErrUnfinished), errors.Is(err, dispatch.ErrNotRedrivable):
+	case errors.Is(err, dispatch.ErrFinished), errors.Is(err, dispatch.ErrUnfinished), errors.Is(err, dispatch.ErrNotRedrivable), errors.Is(err, dispatch.ErrNotStarted):
 		return http.StatusConflict, err.Error()
 	case errors.As(err, &permanent):
 		return http.StatusBadRequest, err.Error()

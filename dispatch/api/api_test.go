@@ -28,6 +28,7 @@ type fake struct {
 	filter     dispatch.ExecutionFilter
 	deliveries dispatch.DeliveryFilter
 	did        []string
+	events     []dispatch.HistoryEvent
 	err        error
 }
 
@@ -42,6 +43,11 @@ func (f *fake) Execution(_ context.Context, id string) (dispatch.Execution, erro
 		return e, dispatch.ErrNotFound
 	}
 	return e, f.err
+}
+
+func (f *fake) History(_ context.Context, id string, q dispatch.HistoryQuery) (dispatch.HistoryPage, error) {
+	f.did = append(f.did, fmt.Sprintf("history %s %+v", id, q))
+	return dispatch.HistoryPage{Events: f.events, Next: 7}, f.err
 }
 
 func (f *fake) Deliveries(_ context.Context, filter dispatch.DeliveryFilter) (dispatch.DeliveryPage, error) {

@@ -61,6 +61,24 @@ func (c *Client) Execution(ctx context.Context, id string) (e dispatch.Execution
 	return e, err
 }
 
+// History returns a page of what happened in an execution. Limit 0 is the
+// service's own.
+func (c *Client) History(ctx context.Context, id string, h dispatch.HistoryQuery) (page dispatch.HistoryPage, err error) {
+	q := url.Values{}
+	if h.After != 0 {
+		q.Set("after", strconv.FormatInt(h.After, 10))
+	}
+	paging(q, 0, h.Limit)
+	if h.NewestFirst {
+		q.Set("order", "newest")
+	}
+	if !h.Data {
+		q.Set("data", "false")
+	}
+	err = c.call(ctx, http.MethodGet, "executions/"+url.PathEscape(id)+"/history?"+q.Encode(), nil, &page)
+	return page, err
+}
+
 // Deliveries lists deliveries, newest first.
 func (c *Client) Deliveries(ctx context.Context, f dispatch.DeliveryFilter) (page dispatch.DeliveryPage, err error) {
 	q := url.Values{}

@@ -83,6 +83,9 @@ func TestClientAgainstMoto(t *testing.T) {
 	if err := c.Stop(t.Context(), want, "", ""); err != nil {
 		t.Errorf("stopping it again: %v", err)
 	}
+	if events, next, err := c.History(t.Context(), want, dispatch.HistoryQuery{Limit: 1000}); err != nil || next != 0 || len(events) == 0 || events[0].Type != "ExecutionStarted" || events[0].At.IsZero() {
+		t.Errorf("history: %+v, %d, %v", events, next, err)
+	}
 	if list, _, err := c.ListRunning(t.Context(), want, ""); err != nil || len(list) > 0 {
 		t.Errorf("running after the stop: %v, %v; want none", list, err)
 	}

@@ -243,7 +243,7 @@ func (a *App) openFaces() error {
 	if err != nil {
 		return err
 	}
-	pageOpts := []ui.Option{ui.WithLogger(a.log), ui.WithForkBuilds(a.cfg.ForkBuilds())}
+	pageOpts := []ui.Option{ui.WithLogger(a.log), ui.WithForkBuilds(a.cfg.ForkBuilds()), ui.WithHistory(a.dispatcher.History)}
 	if access, ok := a.cfg.AWSAccess(); ok {
 		a.cloudLogs = newCloudLogs(access, a.engine, a.dispatcher)
 		pageOpts = append(pageOpts, ui.WithLogs(a.cloudLogs.tail))
