@@ -88,15 +88,16 @@ type Function struct {
 
 // AWS is Step Functions in an AWS account.
 type AWS struct {
-	Region     string           `json:"region,omitzero" jsonschema:"Region of what has no ARN. Left out, AWS_REGION or the profile says it. State machines are called in the region of their ARN."`
-	Profile    string           `json:"profile,omitzero" jsonschema:"Profile of the shared AWS config files."`
-	Role       string           `json:"role,omitzero" jsonschema:"ARN of a role that is assumed for all calls."`
-	ExternalID string           `json:"external_id,omitzero" jsonschema:"External ID that the role's trust policy asks for."`
-	FIPS       bool             `json:"fips,omitzero" jsonschema:"Call the endpoints that are validated by FIPS 140. Default: false."`
-	Endpoint   string           `json:"endpoint,omitzero" jsonschema:"URL instead of the service's own: a VPC endpoint or an emulator."`
-	StartBurst int              `json:"start_burst,omitzero" jsonschema:"StartExecution calls that may be made at once, per region, before start_rate applies: the account's bucket size. Default: AWS's, 1300 in us-east-1, us-west-2 and eu-west-1, else 800." min:"1"`
-	StartRate  float64          `json:"start_rate,omitzero" jsonschema:"StartExecution calls per second, per region: the account's refill rate. Default: AWS's, 300 in us-east-1, us-west-2 and eu-west-1, else 150." min:"0.1"`
-	Regions    map[string]Quota `json:"regions,omitzero" jsonschema:"Quotas of single regions, by name, where they differ."`
+	Region      string           `json:"region,omitzero" jsonschema:"Region of what has no ARN. Left out, AWS_REGION or the profile says it. State machines are called in the region of their ARN."`
+	Profile     string           `json:"profile,omitzero" jsonschema:"Profile of the shared AWS config files."`
+	Role        string           `json:"role,omitzero" jsonschema:"ARN of a role that is assumed for all calls."`
+	ExternalID  string           `json:"external_id,omitzero" jsonschema:"External ID that the role's trust policy asks for."`
+	FIPS        bool             `json:"fips,omitzero" jsonschema:"Call the endpoints that are validated by FIPS 140. Default: false."`
+	Endpoint    string           `json:"endpoint,omitzero" jsonschema:"URL instead of the service's own: a VPC endpoint or an emulator."`
+	StartBurst  int              `json:"start_burst,omitzero" jsonschema:"StartExecution calls that may be made at once, per region, before start_rate applies: the account's bucket size. Default: AWS's, 1300 in us-east-1, us-west-2 and eu-west-1, else 800." min:"1"`
+	StartRate   float64          `json:"start_rate,omitzero" jsonschema:"StartExecution calls per second, per region: the account's refill rate. Default: AWS's, 300 in us-east-1, us-west-2 and eu-west-1, else 150." min:"0.1"`
+	StatusLinks string           `json:"status_links,omitzero" jsonschema:"What commit statuses link to: page, the execution's page here, or console, the AWS console. Default: page." enum:"page,console"`
+	Regions     map[string]Quota `json:"regions,omitzero" jsonschema:"Quotas of single regions, by name, where they differ."`
 
 	StatusEvents *StatusEvents `json:"status_events,omitempty" jsonschema:"Where EventBridge's events about executions arrive, so that their end is known at once; what is lost is found by asking. The events that come through a codecommit source are taken too."`
 }

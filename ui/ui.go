@@ -66,6 +66,7 @@ type Pages struct {
 	log        *zap.Logger
 	now        func() time.Time
 	forkBuilds string
+	engineLink func(executionARN string) string
 }
 
 // Option replaces what wiring or a test provides.
@@ -82,6 +83,12 @@ func WithHistory(h Histories) Option { return func(p *Pages) { p.history = h } }
 
 // WithForkBuilds says what builds of commits from forks go without.
 func WithForkBuilds(without string) Option { return func(p *Pages) { p.forkBuilds = without } }
+
+// WithEngineLink has pages link to where the engine shows an execution; "" is no
+// link.
+func WithEngineLink(f func(executionARN string) string) Option {
+	return func(p *Pages) { p.engineLink = f }
+}
 
 // WithClock replaces time.Now, for the duration of what still runs.
 func WithClock(now func() time.Time) Option { return func(p *Pages) { p.now = now } }
@@ -131,6 +138,8 @@ type view struct {
 	EventsCut, NoEvents bool
 	// ForkBuilds says of a fork's execution what its builds go without.
 	ForkBuilds string
+	// EngineLink is where the engine shows the execution, "" where it does not.
+	EngineLink string
 	Log        string
 	// LogCut is true when the log's beginning is left out.
 	LogCut bool
@@ -187,6 +196,9 @@ func (p *Pages) view(ctx context.Context, id string) (view, error) {
 	v := view{Execution: e, Status: dispatch.StatusOf(&e).Description, Running: !e.State.Finished()}
 	if e.HeadRepository != "" {
 		v.ForkBuilds = p.forkBuilds
+	}
+	if p.engineLink != nil && e.ARN != "" {
+		v.EngineLink = p.engineLink(e.ARN)
 	}
 	switch {
 	case e.StartedAt.IsZero():

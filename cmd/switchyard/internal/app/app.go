@@ -246,7 +246,7 @@ func (a *App) openFaces() error {
 	pageOpts := []ui.Option{ui.WithLogger(a.log), ui.WithForkBuilds(a.cfg.ForkBuilds()), ui.WithHistory(a.dispatcher.History)}
 	if access, ok := a.cfg.AWSAccess(); ok {
 		a.cloudLogs = newCloudLogs(access, a.engine, a.dispatcher)
-		pageOpts = append(pageOpts, ui.WithLogs(a.cloudLogs.tail))
+		pageOpts = append(pageOpts, ui.WithLogs(a.cloudLogs.tail), ui.WithEngineLink(stepfn.ConsoleLink))
 	} else {
 		pageOpts = append(pageOpts, ui.WithLogs(a.embedded.copyLog))
 	}
@@ -257,7 +257,7 @@ func (a *App) openFaces() error {
 	if err != nil {
 		return err
 	}
-	if a.statuses, err = status.New(a.journal, posters, status.Config{Link: a.pages.Link}, status.WithLogger(a.log)); err != nil {
+	if a.statuses, err = status.New(a.journal, posters, status.Config{Link: a.statusLink()}, status.WithLogger(a.log)); err != nil {
 		return err
 	}
 	a.metrics.watchStatuses(a.statuses.Stats)
@@ -272,6 +272,23 @@ func (a *App) openFaces() error {
 	}
 	polled()
 	return nil
+}
+
+// statusLink gives the address that a commit status links to: the execution's page
+// or, where the config asks for it, the AWS console once it has started.
+func (a *App) statusLink() func(execution string) string {
+	aws := a.cfg.Engine.AWS
+	if aws == nil || aws.StatusLinks != "console" {
+		return a.pages.Link
+	}
+	return func(execution string) string {
+		ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
+		defer cancel()
+		if x, err := a.dispatcher.Execution(ctx, execution); err == nil && x.ARN != "" {
+			return stepfn.ConsoleLink(x.ARN)
+		}
+		return a.pages.Link(execution)
+	}
 }
 
 // faces are the parts of the HTTP face that a reload replaces, together.

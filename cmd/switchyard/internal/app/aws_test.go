@@ -179,6 +179,36 @@ func TestAWSExecutionsAreFoundEndedAfterARestart(t *testing.T) {
 	}
 }
 
+// Where the config asks for it, commit statuses link to AWS, and pages do always.
+func TestStatusesLinkToTheConsole(t *testing.T) {
+	f, github := newStepFunctions(t), newGitHub(t)
+	f.ends("SUCCEEDED")
+	text := strings.Replace(fmt.Sprintf(awsSettings, secret, f.serve()), "engine: {aws: {", "engine: {aws: {status_links: console, ", 1)
+	text = strings.Replace(text, "github: {", fmt.Sprintf(`github: {token: of statuses, base_url: "%s/api/v3", `, github.URL), 1)
+	f.set(func(w http.ResponseWriter, _ *http.Request, op string) bool {
+		if op == "GetExecutionHistory" {
+			fmt.Fprint(w, `{"events":[]}`)
+		}
+		return op == "GetExecutionHistory"
+	})
+	s := startWith(t, t.TempDir(), text, "")
+	s.deliver(t, "d1", push("main", "one"))
+	running := s.are(t, dispatch.StateRunning, 1)
+	want := "https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/" + running[0].ARN
+	eventually(t, "a status that links to the console", func() bool {
+		for _, p := range github.all() {
+			if p.TargetURL == want {
+				return true
+			}
+		}
+		return false
+	})
+	_, page := s.get(t, strings.TrimPrefix(s.Page(running[0].ID), "http://"+s.Addr().String()))
+	if !strings.Contains(page, strings.ReplaceAll(want, "&", "&amp;")) {
+		t.Errorf("the page does not link to %s:\n%s", want, page)
+	}
+}
+
 // A request that AWS refuses for good is kept as dead, with AWS's words, and
 // runs once the cause is repaired and somebody says so.
 func TestRequestThatAWSRefusesIsADeadLetter(t *testing.T) {
