@@ -29,6 +29,8 @@ type keeper struct {
 	dst  *os.Root
 	room int64
 	left int
+	// without is how many files were left out.
+	without int
 	// vars are the variables as the last phase left them.
 	vars map[string]string
 	// final is where what is in dst will be.
@@ -81,6 +83,11 @@ func (k *keeper) keepAll(ctx context.Context, wanted bool) error {
 		return err
 	}
 	var keepErr error
+	defer func() {
+		if more := k.without - maxLeftOutNotes; more > 0 {
+			s.log.note("%d more files are not kept", more)
+		}
+	}()
 	if wanted {
 		if keepErr = k.artifacts(ctx); keepErr != nil {
 			if err := errors.Join(k.dst.RemoveAll("artifacts"), k.dst.RemoveAll("secondary")); err != nil {
@@ -342,9 +349,15 @@ func (k *keeper) leaveOut(name string, err error) (bool, error) {
 	if fault.Of(err) != nil {
 		return false, err
 	}
-	k.s.log.note("%s is not kept: %v", name, err)
+	if k.without++; k.without <= maxLeftOutNotes {
+		k.s.log.note("%s is not kept: %v", name, err)
+	}
 	return false, nil
 }
+
+// maxLeftOutNotes is how many files that are not kept the log names. Notes are not
+// counted as output, and a build can make more files than a log has room for.
+const maxLeftOutNotes = 100
 
 // mayKeep says why something in the source directory is no artifact.
 func mayKeep(info fs.FileInfo) error {

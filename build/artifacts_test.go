@@ -312,6 +312,22 @@ artifacts: {files: [file, second, pipe, sock, link, 'null']}
 	b.wantLog(t, "pipe is not kept: it is a named pipe", "sock is not kept: it is a socket", "link is not kept: it is a link to a directory", "null is not kept: ")
 }
 
+// Lines about files that are not kept don't count as output, and must not take the
+// disk in its place.
+func TestOfManyFilesThatAreLeftOutSomeAreNamed(t *testing.T) {
+	r := newRepo(t)
+	commit := r.spec(`version: 0.2
+phases: {build: {commands: [echo ok > file, 'for i in $(seq 1 250); do ln -s /etc/passwd l$i; done']}}
+artifacts: {files: ['**/*']}
+`)
+	h := newHandler(t, Config{Isolation: IsolationNone})
+	b := run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": r.bare}))
+	if n := strings.Count(b.log, " is not kept: "); n != maxLeftOutNotes || b.err != nil {
+		t.Errorf("%d files are named: %v", n, b.err)
+	}
+	b.wantLog(t, "150 more files are not kept")
+}
+
 func TestHardLinksToFilesOfOthersAreLeftOut(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make files of others")

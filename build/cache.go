@@ -75,6 +75,9 @@ type wantedCache struct {
 // id is what the cache is kept under.
 func (w wantedCache) id() string { return shortHash(w.group + "\x00" + w.key) }
 
+// off reports whether nothing is kept.
+func (c *caches) off() bool { return c.limit < 0 }
+
 // find gives a cache, nil when there is none. Who calls it holds the lock.
 func (c *caches) find(w wantedCache) (found *savedCache) {
 	if !w.prefix {

@@ -193,6 +193,32 @@ func TestCacheActions(t *testing.T) {
 	}
 }
 
+func TestCachesCanBeTurnedOff(t *testing.T) {
+	r := newRepo(t)
+	id := r.spec(cacheBuild)
+	dir := t.TempDir()
+	cfg := Config{Projects: map[string]Project{"app": {CloneURL: r.bare}}, Isolation: IsolationNone, DataDir: dir, MaxCache: -1}
+	on := cfg
+	on.MaxCache = 0
+	h, err := New(zap.NewNop(), on, WithAccess(anything{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	main := `{"ref":"refs/heads/main","event":"push"}`
+	cacheRun{name: "first", version: id, source: main, log: "cache: saved"}.run(t, h, "app")
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h = newHandler(t, cfg)
+	b := cacheRun{name: "second", version: id, source: main, log: "cache: there are none here (engine.embedded.builds.cache is 0)"}.run(t, h, "app")
+	if strings.Contains(b.log, "saved") {
+		t.Errorf("a cache was saved:\n%s", b.log)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, "cache")); err != nil || len(left) > 0 {
+		t.Errorf("the disk still holds %v %v", left, err)
+	}
+}
+
 func wantedIn(scope string) wantedCache { return wantedCache{group: cacheGroup("p", "r", scope)} }
 
 // saveFor saves a cache of some bytes in a scope.

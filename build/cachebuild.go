@@ -87,6 +87,10 @@ func (s *session) restoreCache(ctx context.Context, src *source, g git) error {
 	if spec == nil {
 		return nil
 	}
+	if s.h.caches.off() {
+		s.log.note("cache: there are none here (engine.embedded.builds.cache is 0)")
+		return nil
+	}
 	begin := time.Now()
 	s.cacheURL = g.remote.url
 	fallbacks, err := s.evaluateKeys(ctx)
@@ -255,7 +259,7 @@ func (s *session) eachCacheRoot(f func(name string, root *os.Root) error) error 
 // processes is left. That it can't be saved is no failure of the build.
 func (s *session) saveCache(ctx context.Context) {
 	spec := s.spec.cache
-	if spec == nil || spec.action == "restore" {
+	if spec == nil || spec.action == "restore" || s.h.caches.off() {
 		return
 	}
 	if s.scope.Write == "" {

@@ -32,6 +32,9 @@ func (s *session) codebuildVariables() []nameValue {
 		{"CODEBUILD_SRC_DIR", s.src},
 		{"CODEBUILD_START_TIME", strconv.FormatInt(s.res.StartTime, 10)},
 	}
+	if s.h.containers != nil {
+		vars = append(vars, nameValue{"CODEBUILD_BUILD_IMAGE", s.req.image})
+	}
 	o := s.req.origin
 	branch, isBranch := strings.CutPrefix(o.Ref, "refs/heads/")
 	tag, isTag := strings.CutPrefix(o.Ref, "refs/tags/")
@@ -68,7 +71,7 @@ const (
 // never are the documented variables that are not set, and why.
 var never = map[string]string{
 	"CODEBUILD_BATCH_BUILD_IDENTIFIER":   "there are no batch builds here",
-	"CODEBUILD_BUILD_IMAGE":              "builds run on this machine and have no image",
+	"CODEBUILD_BUILD_IMAGE":              "this build runs in no container (engine.embedded.builds.container)",
 	"CODEBUILD_KMS_KEY_ID":               "artifacts are not encrypted here",
 	"CODEBUILD_PUBLIC_BUILD_URL":         "there is no public site of builds here",
 	"CODEBUILD_RUNNER_OWNER":             noRunner,

@@ -75,7 +75,7 @@ type Config struct {
 	// Default: 10 GiB.
 	MaxDisk int64
 	// MaxCache bounds what all builds keep for later ones, in bytes; what was not
-	// used for the longest time goes first. Default: 5 GiB.
+	// used for the longest time goes first. Default: 5 GiB; negative: nothing is kept.
 	MaxCache int64
 	// Reserve is how much of the file system of DataDir builds leave free, in bytes.
 	// Default: 1 GiB, or a twentieth of a file system of less than 20 GiB; negative:

@@ -110,7 +110,7 @@ func TestContainerBuild(t *testing.T) {
 		}
 	}
 	t.Setenv("SERVICE_TOKEN", "secret")
-	commit := r.spec(strings.ReplaceAll(`version: 0.2
+	commit := r.spec(strings.NewReplacer("OUT", outside, "= IMAGE", "= "+smallImage).Replace(`version: 0.2
 env: {exported-variables: [A, MULTI]}
 phases:
   install: {commands: ['sleep 300 & echo $! > pid', 'A=1', 'echo to standard error >&2']}
@@ -118,7 +118,7 @@ phases:
     commands:
       - kill -0 $(cat pid)
       - test "$(cat said)" = "by git"
-      - test "$FROM_IMAGE" = yes -a "$CI" = true -a -n "$CODEBUILD_RESOLVED_SOURCE_VERSION" -a "$PWD" = "$CODEBUILD_SRC_DIR"
+      - test "$FROM_IMAGE" = yes -a "$CI" = true -a -n "$CODEBUILD_RESOLVED_SOURCE_VERSION" -a "$PWD" = "$CODEBUILD_SRC_DIR" -a "$CODEBUILD_BUILD_IMAGE" = IMAGE
       - test -z "$SERVICE_TOKEN" -a ! -e OUT/data/builds/lock
       - test "$(echo $(ls OUT/data/builds))" = "mirrors work"
       - test "$(cat OUT/seen/tool)" = "a tool" -a ! -s OUT/seen/config -a ! -e OUT/seen/secret/key
@@ -134,7 +134,7 @@ phases:
       - A=$A-3
   post_build: {commands: ['kill -0 $(cat pid)', 'cat /tmp/x', 'test "$PPID" = 1', 'false']}
 artifacts: {files: [made]}
-`, "OUT", outside))
+`))
 	h := newHandler(t, Config{
 		DataDir: filepath.Join(outside, "data/builds"), Container: Container{Image: smallImage},
 		Visible: []string{filepath.Join(outside, "seen")}, Writable: []string{filepath.Join(outside, "cache")},

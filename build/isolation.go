@@ -446,7 +446,7 @@ func (c *Config) fillIsolation() error {
 	if !slices.Contains([]string{IsolationAuto, IsolationBubblewrap, IsolationNone}, c.Isolation) {
 		return fmt.Errorf("build: Isolation is %q, must be auto, bubblewrap or none", c.Isolation)
 	}
-	if c.MaxDisk < 0 || c.MaxCache < 0 || c.MaxMemory < 0 || c.MaxProcesses < 0 || c.MaxOpenFiles < 0 {
+	if c.MaxDisk < 0 || c.MaxMemory < 0 || c.MaxProcesses < 0 || c.MaxOpenFiles < 0 {
 		return errors.New("build: limits must not be negative")
 	}
 	for _, path := range slices.Concat(c.Visible, c.Writable, c.Hidden) {

@@ -47,8 +47,12 @@ func TestBuildsAreChecked(t *testing.T) {
 		"builds: {check_mirrors: 1s}":                               "at least 1m, or 0",
 		"builds: {keep_mirrors: 30s}":                               "at least 1m, or 0",
 		"builds: {disk: much}":                                      "builds.disk",
+		"builds: {disk: 0}":                                         "builds.disk: 0 leaves builds nothing",
+		"builds: {memory: 0MB}":                                     "builds.memory: 0 leaves builds nothing",
+		"builds: {artifacts: 0}":                                    "builds.artifacts: 0 leaves builds nothing",
+		"builds: {log: 0}":                                          "builds.log: 0 leaves builds nothing",
 
-		"builds: {container: {runtime: podman}}":                       "builds.container.image",
+		"builds: {container: {runtime: podman}}":                       "builds.container: image is missing",
 		"builds: {container: {runtime: lxc, image: a}}":                "podman, docker",
 		`builds: {container: {image: ""}}`:                             `"" is not the name of an image`,
 		"builds: {container: {image: --privileged}}":                   `"--privileged" is not the name of an image`,
@@ -79,6 +83,20 @@ func TestForkBuilds(t *testing.T) {
 }
 
 // 0 turns off what is on without a word.
+func TestCacheAndReserveMayBeTurnedOff(t *testing.T) {
+	for more, want := range map[string]Builds{
+		"":                        {},
+		"cache: 0, reserve: 0":    {Cache: -1, Reserve: -1},
+		"cache: 1GB, reserve: 0B": {Cache: 1 << 30, Reserve: -1},
+	} {
+		b := parseText(t, minimal+"\nengine: {embedded: {builds: {"+more+"}}}\n").Engine.Embedded.Builds
+		if b.Cache != want.Cache || b.Reserve != want.Reserve {
+			t.Errorf("%s: %v and %v", more, b.Cache, b.Reserve)
+		}
+	}
+}
+
+// So it does with what is done to mirrors.
 func TestMirrorsMayBeLeftAlone(t *testing.T) {
 	for more, want := range map[string]Builds{
 		"":                                     {},

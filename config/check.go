@@ -200,6 +200,7 @@ func (d *decoder) checkBuilds(c *Config) {
 			d.failValue(at, "is %v; it must be at least 1m, or 0", time.Duration(*every))
 		}
 	}
+	d.checkBuildSizes(&c.Engine.Embedded.Builds, at)
 	if b.Region != "" && !regionName.MatchString(b.Region) && !d.unresolved[at+".region"] {
 		d.failValue(at+".region", "%q is not the name of a region, such as eu-west-1", b.Region)
 	}
@@ -234,11 +235,26 @@ func (d *decoder) checkBuilds(c *Config) {
 	}
 }
 
+// checkBuildSizes reads a size of 0: it is no limit that a build could keep to, and
+// turns off what there can be without.
+func (d *decoder) checkBuildSizes(b *Builds, at string) {
+	for key, size := range map[string]*Size{"cache": &b.Cache, "reserve": &b.Reserve} {
+		if at := at + "." + key; *size == 0 && d.has(at) && !d.failedUnder(at) && !d.unresolved[at] {
+			*size = -1
+		}
+	}
+	for key, size := range map[string]Size{"disk": b.Disk, "memory": b.Memory, "artifacts": b.Artifacts, "log": b.Log} {
+		if at := at + "." + key; size == 0 && d.has(at) && !d.failedUnder(at) && !d.unresolved[at] {
+			d.failValue(at, "0 leaves builds nothing; leave it out for the default, or set how much they may take")
+		}
+	}
+}
+
 // checkContainer holds images of builds against what runs them.
 func (d *decoder) checkContainer(c *Config, at string) {
 	b := c.Engine.Embedded.Builds
 	image := func(at, name string) {
-		if !d.unresolved[at] && name == "" || strings.HasPrefix(name, "-") || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		if d.has(at) && !d.unresolved[at] && name == "" || strings.HasPrefix(name, "-") || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 			d.failValue(at, "%q is not the name of an image, such as docker.io/library/debian:12", name)
 		}
 	}

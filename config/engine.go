@@ -44,13 +44,13 @@ type Builds struct {
 	Container     *Container `json:"container,omitzero" jsonschema:"Runs each build in a container, which isolates it; isolation is auto then."`
 	Visible       Strings    `json:"visible,omitzero" jsonschema:"Absolute paths that isolated builds see beside the system's programs, read-only, such as the folder of a toolchain."`
 	Writable      Strings    `json:"writable,omitzero" jsonschema:"Absolute paths that all isolated builds share and may change, such as a download cache. What one build puts there, all later ones use."`
-	Cache         Size       `json:"cache,omitzero" jsonschema:"How much disk the caches of all builds may take, see cache in a buildspec. What was not used for the longest time goes first. Default: 5GB."`
+	Cache         Size       `json:"cache,omitzero" jsonschema:"How much disk the caches of all builds may take, see cache in a buildspec. What was not used for the longest time goes first. 0: no caches. Default: 5GB."`
 	Region        string     `json:"region,omitzero" jsonschema:"AWS region of local builds: their AWS_REGION and AWS_DEFAULT_REGION, and the one in the ARN of a build. Left out, the variables are not set."`
 	CheckMirrors  Duration   `json:"check_mirrors,omitzero" jsonschema:"How often each mirror of a repository is checked whole, at least 1m. 0: never. Default: 1d."`
 	KeepMirrors   Duration   `json:"keep_mirrors,omitzero" jsonschema:"For how long the mirror of a repository is kept that nothing builds from. 0: for ever. Default: 90d."`
 	Disk          Size       `json:"disk,omitzero" jsonschema:"How much disk the files of one running build may take; above it the build is ended. Default: 10GB."`
 	Memory        Size       `json:"memory,omitzero" jsonschema:"How much memory all processes of one build may take together; above it the build is ended. Default: half of this machine's, or of what the service's container or unit may take."`
-	Reserve       Size       `json:"reserve,omitzero" jsonschema:"How much of the disk of data_dir builds leave free for the service itself. While less is free no build begins, and those that run are paused. Default: 1GB, or a twentieth of a disk of less than 20GB."`
+	Reserve       Size       `json:"reserve,omitzero" jsonschema:"How much of the disk of data_dir builds leave free for the service itself. While less is free no build begins, and those that run are paused. 0: nothing is left free. Default: 1GB, or a twentieth of a disk of less than 20GB."`
 	Processes     int        `json:"processes,omitzero" jsonschema:"How many processes and threads one build may have at once; above it the build is ended. Default: 4096." min:"1"`
 	OpenFiles     int        `json:"open_files,omitzero" jsonschema:"How many files each process of a build may have open. Default: 65536." min:"16"`
 	Artifacts     Size       `json:"artifacts,omitzero" jsonschema:"How much the artifacts and reports that one build leaves may take. Default: 1GB."`
