@@ -21,8 +21,8 @@ command -v bwrap >/dev/null || { apt-get update -qq && apt-get install -y -qq bu
 { command -v podman && command -v crun && command -v busybox; } >/dev/null ||
   { apt-get update -qq && apt-get install -y -qq --no-install-recommends podman crun busybox-static >/dev/null; }
 # What checks the files in deploy/ that install Switchyard.
-[ -x "$bin/templates/bin/kubernetes-validate" ] ||
-  python_env "$bin/templates" 'cfn-lint>=1.40' 'aws-sam-translator>=1.100' 'kubernetes-validate>=1.33'
+"$bin/templates/bin/python" -c 'import cfnlint, samtranslator, kubernetes_validate, hcl2' 2>/dev/null ||
+  python_env "$bin/templates" 'cfn-lint>=1.40' 'aws-sam-translator>=1.100' 'kubernetes-validate>=1.33' 'python-hcl2>=7'
 export TEMPLATES="$bin/templates/bin"
 [ -x "$bin/kustomize" ] || GOBIN="$bin" go install sigs.k8s.io/kustomize/kustomize/v5@v5.5.0
 export KUSTOMIZE="$bin/kustomize"

@@ -344,3 +344,21 @@ func TestDocumentedPermissions(t *testing.T) {
 		t.Errorf("actions of iam.yaml (-) and of the column server (+):\n%s", diff)
 	}
 }
+
+// The Terraform modules take the actions from iam.yaml by service: each service
+// must have a grant, or its actions would be left out in silence.
+func TestTerraformGrantsEveryService(t *testing.T) {
+	p := readPermissions(t)
+	for path, function := range map[string]bool{"terraform/serverless/role.tf": true, "terraform/server/roles.tf": false} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for action := range p.actions(function) {
+			service, _, _ := strings.Cut(action, ":")
+			if !strings.Contains(string(text), `local.by_service["`+service+`"]`) {
+				t.Errorf("%s grants nothing of %s, and iam.yaml has %s", path, service, action)
+			}
+		}
+	}
+}
