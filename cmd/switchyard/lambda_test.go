@@ -78,7 +78,9 @@ func newServerless(t *testing.T) *serverless {
 	target, _ := url.Parse(moto)
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	proxy.ErrorLog = log.New(io.Discard, "", 0) // of calls whose function was killed
+	calls := newPermitted(t)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls.note(r)
 		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".StartExecution") {
 			body, _ := io.ReadAll(r.Body)
 			var in struct{ Name, TraceHeader string }

@@ -152,7 +152,7 @@ func (a *runtimeAPI) run(dir string, env ...string) *lambdaProcess {
 	p := &lambdaProcess{cmd: exec.Command(program), done: make(chan struct{})}
 	p.cmd.Dir = dir
 	p.cmd.Env = append(os.Environ(), "AWS_LAMBDA_RUNTIME_API="+strings.TrimPrefix(a.server.URL, "http://"), "AWS_LAMBDA_FUNCTION_NAME=switchyard",
-		"AWS_REGION=eu-west-1", "SWITCHYARD_CONFIG="+filepath.Join(dir, "switchyard.yaml"))
+		"AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID="+functionKey, "SWITCHYARD_CONFIG="+filepath.Join(dir, "switchyard.yaml"))
 	p.cmd.Env = append(p.cmd.Env, env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
