@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ func reporting() dispatch.Config {
 	return dispatch.Config{Statuses: func(string) bool { return true }}
 }
 
-// failed lets an execution end, and returns what the engine said of it.
+// ended lets an execution end, and returns what the engine said of it.
 func (s *service) ended(name string, status event.ExecutionStatus) event.Outcome {
 	s.t.Helper()
 	o := s.engine.finish(name, status)
@@ -332,5 +333,53 @@ func TestRedriveThatIsStopped(t *testing.T) {
 		if n := e.redriven("a-r") + e.redriven("b-r"); n != 1 {
 			t.Errorf("redriven %d times", n)
 		}
+	})
+}
+
+// lagging is an engine that goes on telling of the earlier end after a redrive,
+// as long as it has old news.
+type lagging struct {
+	*engine
+	lag atomic.Int32
+	old event.Outcome
+}
+
+func (l *lagging) Describe(ctx context.Context, arn string) (event.Outcome, error) {
+	if l.redriven("a-r") > 0 && l.lag.Add(-1) >= 0 {
+		return l.old, nil
+	}
+	return l.engine.Describe(ctx, arn)
+}
+
+// What the engine tells may be behind what it does, by Step Functions' own word.
+// The call is repeated with the same token then, and old news ends nothing.
+func TestRedriveAtAnEngineThatLags(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		e := &lagging{engine: newEngine()}
+		lost := 3
+		e.afterRedrive = func(context.Context) error {
+			if lost--; lost >= 0 {
+				return errors.New("connection reset")
+			}
+			return nil
+		}
+		s := runOn(t, path, unchanged, e, oneRoute, dispatch.Config{})
+		defer s.stop()
+		s.engine = e.engine
+		s.accept(push("d1", "a"))
+		settle()
+		e.old = s.ended("a-r", event.Failed)
+		e.lag.Store(10)
+		s.redrive("a-r")
+		time.Sleep(time.Hour)
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning})
+		if left := e.lag.Load(); left > 0 {
+			t.Errorf("%d pieces of old news were not asked for", left)
+		}
+		if n := e.redriven("a-r"); n != 1 {
+			t.Errorf("redriven %d times", n)
+		}
+		s.ended("a-r", event.Succeeded)
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateSucceeded})
 	})
 }

@@ -90,7 +90,7 @@ func (c *cli) showExecution(e *dispatch.Execution) error {
 		{"execution", e.ID}, {"state", string(e.State)}, {"status", dispatch.StatusOf(e).Description}, {"next try", nextTry(e)}, {"commit", strings.TrimSpace(e.SHA + " " + e.Title)}, {"author", e.Author},
 		{"repository", e.Repository}, {"ref", e.Ref}, {"route", e.Route}, {"state machine", e.StateMachine}, {"environment", e.Environment},
 		{"why", e.Reason}, {"delivery", e.Delivery}, {"created", stamp(e.CreatedAt)}, {"started", stamp(e.StartedAt)},
-		{"stopped", stamp(e.StoppedAt)}, {"took", took(e)}, {"stop asked", e.StopReason}, {"last error", e.LastError},
+		{"stopped", stamp(e.StoppedAt)}, {"took", took(e)}, {"redriven", times(e.Redrives)}, {"stop asked", e.StopReason}, {"last error", e.LastError},
 		{"ARN", e.ARN}, {"error", e.Error}, {"cause", e.Cause},
 	})
 	for _, part := range []struct {
@@ -213,6 +213,17 @@ func nextTry(e *dispatch.Execution) string {
 		return ""
 	}
 	return stamp(e.DueAt)
+}
+
+// times is empty for never.
+func times(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // took is how long an execution has run, or ran.
