@@ -203,7 +203,7 @@ func TestPermissionsAreThoseOfTheCode(t *testing.T) {
 		listed[c.Call] = true
 	}
 	if diff := cmp.Diff(programCalls(t), listed); diff != "" {
-		t.Errorf("calls in the code (-) and in iam.yaml (+):\n%s", diff)
+		t.Errorf("calls in the code (-) and in iam.yaml (+); change iam.yaml, the policies in sam/ and the table in docs/aws.md:\n%s", diff)
 	}
 }
 
