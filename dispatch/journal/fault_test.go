@@ -35,17 +35,19 @@ func steps(t *testing.T, j *SQLite) (repeats int) {
 	l.expand("2", l.request("a", ""), l.request("c", ""))
 	l.stop("w")
 	l.record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: l.seq("c"), State: dispatch.StateDead, StoppedAt: l.now, Error: "refused"}}})
-	l.redrive("c", dispatch.StateDead)
+	l.redrive("c", dispatch.StateDead, dispatch.StateReady)
 	for _, id := range []string{"b", "x"} {
 		l.retry("admit", func() error { _, err := j.Admit(t.Context(), "prod", 1, l.now); return err })
 		l.record(dispatch.Records{Started: []dispatch.StartRecord{{Seq: l.seq(id), ARN: "arn:" + id, StartedAt: l.now}}})
 		l.record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: l.seq(id), ARN: "arn:" + id, State: dispatch.StateFailed, StoppedAt: l.now, Error: "E"}}})
-		l.redrive(id, dispatch.StateFailed)
+		l.redrive(id, dispatch.StateFailed, dispatch.StateReady)
 	}
 	l.record(dispatch.Records{
 		Started:   []dispatch.StartRecord{{Seq: l.seq("b"), ARN: "arn:b", StartedAt: l.now, Status: &dispatch.StatusChange{State: dispatch.StatusPending}}},
 		Withdrawn: []dispatch.WithdrawalRecord{{Seq: l.seq("x"), Reason: "no", Status: dispatch.StatusChange{State: dispatch.StatusFailure}}},
 	})
+	l.redrive("x", dispatch.StateFailed, dispatch.StateWaiting)
+	l.stop("x")
 	l.putOffStatus()
 	l.deliver("3")
 	l.end()

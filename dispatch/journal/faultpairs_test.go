@@ -115,7 +115,7 @@ func pairLife(t *testing.T, j *SQLite) {
 	l.stop("w")
 	l.expand("2", l.request("c", ""))
 	l.record(dispatch.Records{Ended: []dispatch.EndRecord{{Seq: l.seq("c"), State: dispatch.StateDead, StoppedAt: l.now, Error: "refused"}}})
-	l.redrive("c", dispatch.StateDead)
+	l.redrive("c", dispatch.StateDead, dispatch.StateReady)
 	l.retry("replay", func() error { return j.Reopen(t.Context(), "github:1") })
 	l.putOffStatus()
 	refuse()

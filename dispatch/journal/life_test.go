@@ -98,14 +98,17 @@ func (l *life) stop(id string) {
 	l.t.Helper()
 	l.retry("stop", func() error {
 		_, err := l.j.RequestStop(l.t.Context(), id, dispatch.StopRequest{Reason: "enough", At: l.now})
+		if errors.Is(err, dispatch.ErrFinished) {
+			return nil // applied before its report was lost
+		}
 		return err
 	})
 }
 
-func (l *life) redrive(id string, from dispatch.State) {
+func (l *life) redrive(id string, from, to dispatch.State) {
 	l.t.Helper()
 	l.retry("redrive", func() error {
-		_, err := l.j.Redrive(l.t.Context(), id, dispatch.Resume{From: from, State: dispatch.StateReady, At: l.now})
+		_, err := l.j.Redrive(l.t.Context(), id, dispatch.Resume{From: from, State: to, At: l.now})
 		if errors.Is(err, dispatch.ErrNotRedrivable) {
 			return nil // applied before its report was lost
 		}
