@@ -108,6 +108,9 @@ type Handler struct {
 	works   works
 	caches  caches
 	secrets secretReader
+	// renewed are the secrets of the projects, by project and name, once they
+	// are others than those of cfg.
+	renewed atomic.Pointer[map[string]map[string]Secret]
 	forgets sync.WaitGroup
 	// bubblewrap is nil when builds run without isolation; exposed says why.
 	bubblewrap *bubblewrap

@@ -116,7 +116,26 @@ func (h *Handler) secretsOf(r *request) secretStore {
 	if r.noSecrets != "" {
 		return secretStore{project: r.project, none: r.noSecrets}
 	}
-	return secretStore{project: r.project, secrets: h.cfg.Projects[r.project].Secrets, read: h.secrets.read}
+	secrets := h.cfg.Projects[r.project].Secrets
+	if renewed := h.renewed.Load(); renewed != nil {
+		secrets = (*renewed)[r.project]
+	}
+	return secretStore{project: r.project, secrets: secrets, read: h.secrets.read}
+}
+
+// PrepareSecrets checks other secrets for the projects, by project and name. The
+// function that it returns has all builds that begin afterwards use them.
+func (h *Handler) PrepareSecrets(projects map[string]map[string]Secret) (apply func(), err error) {
+	renewed := make(map[string]map[string]Secret, len(projects))
+	for name, secrets := range projects {
+		p := h.cfg.Projects[name]
+		p.Secrets = secrets
+		if err := p.fillSecrets(name); err != nil {
+			return nil, fmt.Errorf("build: %w", err)
+		}
+		renewed[name] = p.Secrets
+	}
+	return func() { h.renewed.Store(&renewed) }, nil
 }
 
 // variables are those that every build of the project gets. Their values are

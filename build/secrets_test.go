@@ -359,3 +359,43 @@ func TestBuildThatGoesOnKeepsItsSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Secrets that were rotated are given to builds that begin afterwards; wrong ones
+// change nothing.
+func TestRenewedSecrets(t *testing.T) {
+	h := newHandler(t, Config{Projects: map[string]Project{"app": {Secrets: map[string]Secret{"npm": {Value: "first"}}}, "other": {}}})
+	read := func(project string) string {
+		t.Helper()
+		store := h.secretsOf(&request{project: project})
+		got, err := store.value(t.Context(), variable{"V", "npm", secretsManager})
+		if err != nil {
+			return err.Error()
+		}
+		return got
+	}
+	begun := h.secretsOf(&request{project: "app"})
+	if _, err := h.PrepareSecrets(map[string]map[string]Secret{"app": {"npm": {}}}); err == nil || !strings.Contains(err.Error(), "engine.embedded.projects.app.secrets.npm: one of value") {
+		t.Errorf("an empty secret: %v", err)
+	}
+	apply, err := h.PrepareSecrets(map[string]map[string]Secret{"app": {"npm": {Value: "second"}}, "other": {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := read("app"); got != "first" {
+		t.Errorf("before it is applied: %q", got)
+	}
+	apply()
+	if got := read("app"); got != "second" {
+		t.Errorf("afterwards: %q", got)
+	}
+	if got := read("other"); !strings.Contains(got, "add engine.embedded.projects.other.secrets.npm") {
+		t.Errorf("another project: %q", got)
+	}
+	if got, err := begun.value(t.Context(), variable{"V", "npm", secretsManager}); got != "first" || err != nil {
+		t.Errorf("a build that had begun: %q, %v", got, err)
+	}
+	fork := h.secretsOf(&request{project: "app", noSecrets: "builds of commits from forks get no secrets"})
+	if got, err := fork.value(t.Context(), variable{"V", "npm", secretsManager}); err == nil {
+		t.Errorf("a fork's build got %q", got)
+	}
+}

@@ -37,6 +37,7 @@ var (
 // runs over what could be decoded even when something could not.
 func (d *decoder) checkAll(c *Config) {
 	d.checkServer(&c.Server)
+	d.checkAWSSecrets(&c.AWSSecrets)
 	for _, name := range sorted(c.Sources) {
 		s := c.Sources[name]
 		d.checkSource(name, &s)

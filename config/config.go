@@ -6,7 +6,8 @@
 // together. What is left out takes a default that serves.
 //
 // Text in the file may hold ${NAME}, ${NAME:-default} and, for a literal
-// dollar brace, $${. A secret may also be file:PATH. References stand for text,
+// dollar brace, $${. A secret may also be file:PATH,
+// aws-secret:NAME or aws-ssm:/path. References stand for text,
 // never for structure: a value cannot add keys. An execution's input
 // (routes[].input) is passed on as it is written.
 //
@@ -21,6 +22,7 @@ import (
 	"slices"
 	"time"
 
+	"switchyard/internal/awssecret"
 	"switchyard/router"
 )
 
@@ -37,6 +39,7 @@ type Config struct {
 	Limits        Limits                  `json:"limits,omitzero" jsonschema:"Bounds on what is done at once."`
 	Retention     Retention               `json:"retention,omitzero" jsonschema:"How long finished work is kept. Unfinished work is never pruned."`
 	Status        Status                  `json:"status,omitzero" jsonschema:"Commit statuses: how fast they may be written."`
+	AWSSecrets    AWSSecrets              `json:"aws_secrets,omitzero" jsonschema:"How secrets that are written as aws-secret:NAME, aws-secret:NAME#key or aws-ssm:/path are read."`
 	Log           Log                     `json:"log,omitzero" jsonschema:"Log lines."`
 	Serverless    *Serverless             `json:"serverless,omitempty" jsonschema:"For switchyard lambda, which needs engine aws: where deliveries wait."`
 	Tracing       Tracing                 `json:"tracing,omitzero" jsonschema:"OpenTelemetry traces from delivery to execution."`
@@ -181,10 +184,11 @@ func Default() *Config {
 			Deliveries:  1024,
 			Starts:      32,
 		},
-		Retention: Retention{Journal: Duration(90 * day), Executions: Duration(90 * day)},
-		Status:    Status{PerMinute: 80, PerHour: 500, Concurrent: 4},
-		Log:       Log{Format: "auto", Level: "info"},
-		Tracing:   Tracing{Ratio: 1},
+		Retention:  Retention{Journal: Duration(90 * day), Executions: Duration(90 * day)},
+		Status:     Status{PerMinute: 80, PerHour: 500, Concurrent: 4},
+		AWSSecrets: AWSSecrets{Refresh: Duration(5 * time.Minute)},
+		Log:        Log{Format: "auto", Level: "info"},
+		Tracing:    Tracing{Ratio: 1},
 	}
 }
 
@@ -218,6 +222,8 @@ type Option func(*reading)
 type reading struct {
 	env     Env
 	offline bool
+	unread  bool
+	inAWS   func(awssecret.Settings, []awssecret.Wanted) map[awssecret.Ref]awssecret.Answer
 }
 
 // WithEnv replaces the process's environment.
@@ -233,7 +239,20 @@ func parse(name string, data []byte, read *files, opts []Option) (*Config, error
 	for _, o := range opts {
 		o(&r)
 	}
+	c, wanted, err := r.config(name, data, read, nil)
+	if err != nil || len(wanted) == 0 || r.offline || r.unread {
+		return c, err
+	}
+	// AWS is asked once it is known that nothing else is wrong.
+	c, _, err = r.config(name, data, read, r.find(c.AWSSecrets.settings(), wanted))
+	return c, err
+}
+
+// config is made of data with the answers for its secrets in AWS. Without
+// answers those are only checked for their form, and listed.
+func (r *reading) config(name string, data []byte, read *files, answers map[awssecret.Ref]awssecret.Answer) (*Config, []awssecret.Wanted, error) {
 	d := newDecoder(name, read, r.env, r.offline)
+	d.answers = answers
 	c := Default()
 	c.file, c.dir, c.read, c.variables = name, filepath.Dir(name), read, d.variables
 	if root := d.parse(data); root != nil {
@@ -241,9 +260,9 @@ func parse(name string, data []byte, read *files, opts []Option) (*Config, error
 	}
 	d.checkAll(c)
 	if err := d.errors(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return c, nil
+	return c, d.wanted, nil
 }
 
 // File is the path the config was read from.

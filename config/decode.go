@@ -10,6 +10,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
+
+	"switchyard/internal/awssecret"
 )
 
 // Bounds of a config. They are far above any that a person writes; they keep a
@@ -42,17 +44,25 @@ type decoder struct {
 	expanded, written map[string]string
 	// variables are those that are named, and whether a secret does.
 	variables map[string]bool
-	read      *files
-	failed    Errors
-	depth     int
-	nodes     int
+	// wanted are the secrets in AWS that are referred to, and answers what they
+	// are, nil before that is known: then only their form is checked.
+	wanted  []awssecret.Wanted
+	answers map[awssecret.Ref]awssecret.Answer
+	// several says that what is decoded is one of a list of secrets, of which
+	// previous holds the versions from before a rotation, by path.
+	several  bool
+	previous map[string]Secret
+	read     *files
+	failed   Errors
+	depth    int
+	nodes    int
 }
 
 func newDecoder(name string, read *files, env Env, offline bool) *decoder {
 	return &decoder{
 		name: name, read: read, env: env, offline: offline,
 		anchors: map[string]ast.Node{}, places: map[string]*token.Position{}, unresolved: map[string]bool{}, variables: map[string]bool{},
-		expanded: map[string]string{}, written: map[string]string{},
+		expanded: map[string]string{}, written: map[string]string{}, previous: map[string]Secret{},
 	}
 }
 

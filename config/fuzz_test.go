@@ -20,7 +20,7 @@ func FuzzParse(f *testing.F) {
 		"", "{}", "null", "- a", "a: [b", minimal, "a: &a [*a]\n", "? {a: b}\n: c\n", "<<: {a: b}\n", "log: {level: *x}",
 		"data_dir: ${A:-${B}}\n", "data_dir: $${X}${", "engine:\n", "engine: [aws]\n", "routes: [~]\n", "routes: [{input: {a: .inf, 1: 2}}]",
 		"sources: {github: {secrets: ${SECRET}, app: {id: x}}}", "sources: {github: {secrets: [[a]]}}", "\"\\e\": 1", "a: !!binary x\n", "--- a\n--- b\n", "%YAML 1.2\n---\ndata_dir: x\n",
-		"data_dir: |\n  x\n", "data_dir: >-\n  x\n", "limits: {body: 99999999999999999999GB}", "retention: {journal: 1d1d}",
+		"data_dir: |\n  x\n", "sources: {github: {secrets: [\"aws-secret:a#b\", \"aws-ssm:x\"]}}", "data_dir: >-\n  x\n", "limits: {body: 99999999999999999999GB}", "retention: {journal: 1d1d}",
 		strings.Repeat("a: {", 70),
 	} {
 		f.Add(s)

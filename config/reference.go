@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"switchyard/internal/awssecret"
 )
 
 // maxSecret is the size in bytes that a secret's file may have.
@@ -57,32 +59,40 @@ func (d *decoder) expand(text, path, otherwise string, secret bool) (string, boo
 	}
 }
 
-// secret finds the text of a secret. Offline there is none.
-func (d *decoder) secret(written, path string) (string, bool) {
+// secret finds a secret. Offline there is none.
+func (d *decoder) secret(written, path string) (Secret, bool) {
 	named := strings.HasPrefix(written, "file:")
-	text, ok := d.expand(written, path, "file:PATH", !named)
-	if d.offline || !ok {
-		return "", false
+	text, ok := d.expand(written, path, "file:PATH", !named && !awssecret.Is(written))
+	switch {
+	case !ok:
+		return Secret{}, false
+	case awssecret.Is(written):
+		return d.secretInAWS(text, path)
+	case nearReference.MatchString(written):
+		d.failValue(path, "a secret in AWS is written aws-secret:NAME or aws-ssm:/path; if this text itself is the secret, put it in an environment variable and write ${NAME}")
+		return Secret{}, false
+	case d.offline:
+		return Secret{}, false
 	}
 	if named {
 		file := d.resolve(strings.TrimPrefix(text, "file:"))
 		data, err := d.read.file(file, maxSecret)
 		if err != nil {
 			d.failValue(path, "read secret: %v", err)
-			return "", false
+			return Secret{}, false
 		}
 		text = strings.TrimRight(string(data), "\r\n")
 		if text == "" {
 			d.failValue(path, "the secret is empty: file %s holds nothing", file)
-			return "", false
+			return Secret{}, false
 		}
-		return text, true
+		return NewSecret(text), true
 	}
 	if strings.TrimSpace(text) == "" {
 		d.failValue(path, "the secret is empty; an empty secret would let anyone in")
-		return "", false
+		return Secret{}, false
 	}
-	return text, true
+	return NewSecret(text), true
 }
 
 // resolve makes a path relative to the config's folder.

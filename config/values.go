@@ -17,12 +17,16 @@ type Secret struct {
 	// A pointer, so that fmt shows an address even where it cannot call our
 	// methods, as in an unexported field.
 	text *string
+	// kept is the reference by which it was read from AWS, "" for another.
+	kept string
+	// previous says that it is the version from before a rotation.
+	previous bool
 }
 
 const redacted = "***"
 
 // NewSecret hides text.
-func NewSecret(text string) Secret { return Secret{&text} }
+func NewSecret(text string) Secret { return Secret{text: &text} }
 
 // Reveal returns the text, "" when there is none.
 func (s Secret) Reveal() string {
@@ -63,8 +67,8 @@ func (s *Secret) decodeNode(d *decoder, n ast.Node, path string) {
 		d.wrongType(n, path, "a text")
 		return
 	}
-	if text, ok = d.secret(text, path); ok {
-		*s = NewSecret(text)
+	if found, ok := d.secret(text, path); ok {
+		*s = found
 	}
 }
 
@@ -81,7 +85,14 @@ func (s Secrets) Reveal() []string {
 }
 
 func (s *Secrets) decodeNode(d *decoder, n ast.Node, path string) {
+	d.several = true
 	*s = oneOrMany[Secret](d, n, path)
+	d.several = false
+	for i := range len(*s) {
+		if before, ok := d.previous[d.item(path, i)]; ok {
+			*s = append(*s, before)
+		}
+	}
 }
 
 // Strings is one text or a list of them.

@@ -15,12 +15,13 @@ import (
 	"switchyard/asl/store"
 	"switchyard/asl/task"
 	"switchyard/cmd/switchyard/internal/app"
+	"switchyard/internal/awssecret"
 )
 
 // localHandlers runs what the config has for Task states. Builds work in a
 // folder of their own, so that a running service is not disturbed.
-func (c *cli) localHandlers(path string, log *zap.Logger) ([]engine.Option, func() error, error) {
-	cfg, err := c.loadConfig(path, false)
+func (c *cli) localHandlers(ctx context.Context, path string, log *zap.Logger) ([]engine.Option, func() error, error) {
+	cfg, err := c.loadConfig(path, fromAWS(ctx, awssecret.New()))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -90,7 +90,7 @@ func (c *cli) aslRun(ctx context.Context, r *aslRun) error {
 	}
 	closeAll := func() error { return nil }
 	if r.config != "" {
-		more, closeHandlers, err := c.localHandlers(r.config, log)
+		more, closeHandlers, err := c.localHandlers(ctx, r.config, log)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"switchyard/cmd/switchyard/internal/app"
 	"switchyard/config"
 	"switchyard/dispatch/api"
+	"switchyard/internal/awssecret"
 )
 
 // clientFlags say which service a command speaks to, and as whom.
@@ -27,7 +29,7 @@ func (c *cli) clientFlags(cmd *cobra.Command) *clientFlags {
 
 // client finds the service. On the service's own machine the config is enough:
 // it names the address and the folder with the token.
-func (c *cli) client(f *clientFlags) (*api.Client, error) {
+func (c *cli) client(ctx context.Context, f *clientFlags) (*api.Client, error) {
 	server := f.server
 	if server == "" {
 		server, _ = c.env("SWITCHYARD_SERVER")
@@ -46,7 +48,7 @@ func (c *cli) client(f *clientFlags) (*api.Client, error) {
 	// Offline, so that a shell without the service's secrets will do.
 	cfg, err := config.Load(f.config, config.Offline())
 	if err == nil && token == "" && len(cfg.Server.APITokens) > 0 {
-		cfg, err = config.Load(f.config)
+		cfg, err = config.Load(f.config, fromAWS(ctx, awssecret.New()))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("to find the service, give --server and SWITCHYARD_TOKEN, or --config: %w", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"switchyard/config"
+	"switchyard/internal/awssecret"
 	"switchyard/internal/safetext"
 	"switchyard/router"
 )
@@ -23,13 +25,13 @@ func (c *cli) configCommand() *cobra.Command {
 
 func (c *cli) configValidateCommand() *cobra.Command {
 	var path string
-	var offline, asJSON bool
+	var offline, resolve, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "validate [FILE]",
 		Short: "Check a config and everything it refers to",
 		Long: "Checks a config as serve would, and reports all errors with their place in the\n" +
 			"file. For a valid one it shows what each route's environment template makes of a\n" +
-			"branch or tag. --offline leaves out what only the server's machine has: environment\n" +
+			"branch or tag. Secrets in AWS are only read with --resolve. --offline leaves out what only the server's machine has: environment\n" +
 			"variables, secrets and definition files.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -39,7 +41,16 @@ func (c *cli) configValidateCommand() *cobra.Command {
 				}
 				path = args[0]
 			}
-			cfg, err := c.loadConfig(path, offline)
+			how := config.WithoutAWSSecrets()
+			switch {
+			case resolve && offline:
+				return usagef("--resolve asks AWS, and --offline nobody; give one of them")
+			case resolve:
+				how = fromAWS(cmd.Context(), awssecret.New())
+			case offline:
+				how = config.Offline()
+			}
+			cfg, err := c.loadConfig(path, how)
 			if asJSON {
 				return c.reportConfig(path, cfg, err)
 			}
@@ -65,6 +76,7 @@ func (c *cli) configValidateCommand() *cobra.Command {
 	}
 	c.configFlag(cmd, &path)
 	cmd.Flags().BoolVar(&offline, "offline", false, "check without variables, secrets and definition files")
+	cmd.Flags().BoolVar(&resolve, "resolve", false, "read the secrets that are kept in AWS too")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write the findings as JSON")
 	return cmd
 }
@@ -78,13 +90,18 @@ func sampleLine(s router.Sample) string {
 	return fmt.Sprintf("route %s: %s deploys to environment %s", s.Route, ref, s.Environment)
 }
 
-// loadConfig reads the config with the command's environment.
-func (c *cli) loadConfig(path string, offline bool) (*config.Config, error) {
-	opts := []config.Option{config.WithEnv(c.env)}
-	if offline {
-		opts = append(opts, config.Offline())
-	}
-	cfg, err := config.Load(path, opts...)
+// fromAWS has secrets read what a config keeps in AWS.
+func fromAWS(ctx context.Context, secrets *awssecret.Resolver) config.Option {
+	return config.WithAWSSecrets(func(s awssecret.Settings, wanted []awssecret.Wanted) map[awssecret.Ref]awssecret.Answer {
+		return secrets.Resolve(ctx, s, wanted)
+	})
+}
+
+// loadConfig reads the config with the command's environment. how says what
+// becomes of its secrets: see [fromAWS], [config.WithoutAWSSecrets] and
+// [config.Offline].
+func (c *cli) loadConfig(path string, how config.Option) (*config.Config, error) {
+	cfg, err := config.Load(path, config.WithEnv(c.env), how)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w; name the file with --config", err)
 	}

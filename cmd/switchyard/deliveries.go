@@ -25,7 +25,7 @@ func (c *cli) deliveriesListCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List deliveries, newest first", Args: cobra.NoArgs}
 	flags := c.clientFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := c.client(flags)
+		client, err := c.client(cmd.Context(), flags)
 		if err != nil {
 			return err
 		}
@@ -58,7 +58,7 @@ func (c *cli) deliveriesShowCommand() *cobra.Command {
 	flags := c.clientFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client, err := c.client(flags)
+		client, err := c.client(cmd.Context(), flags)
 		if err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func (c *cli) deliveriesReplayCommand() *cobra.Command {
 	}
 	flags := c.clientFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client, err := c.client(flags)
+		client, err := c.client(cmd.Context(), flags)
 		if err != nil {
 			return err
 		}

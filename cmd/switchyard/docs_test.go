@@ -49,12 +49,13 @@ func TestDocsConfigs(t *testing.T) {
 	env := map[string]string{
 		"SWITCHYARD_QUEUE":  "https://sqs.eu-west-1.amazonaws.com/123456789012/switchyard",
 		"SWITCHYARD_BUCKET": "switchyard-deliveries", "GITHUB_WEBHOOK_SECRET": "secret", "GITHUB_TOKEN": "token", "SWITCHYARD_API_TOKEN": "token",
+		"SWITCHYARD_SECRET": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:switchyard-AbCdEf",
 	}
 	check := func(path string, line int, text string) {
 		_, err := config.Parse(filepath.Join(t.TempDir(), "switchyard.yaml"), []byte(text), func(name string) (string, bool) {
 			v, ok := env[name]
 			return v, ok
-		})
+		}, config.WithoutAWSSecrets())
 		if err != nil {
 			t.Errorf("%s, the config from line %d:\n%v", path, line, err)
 		}

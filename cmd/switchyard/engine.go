@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"switchyard/cmd/switchyard/internal/app"
 	"switchyard/config"
 	"switchyard/dispatch/stepfn"
+	"switchyard/internal/awssecret"
 )
 
 func (c *cli) engineCommand() *cobra.Command {
@@ -68,7 +70,7 @@ func (c *cli) engineKeysCommand() *cobra.Command {
 			"  aws stepfunctions list-state-machines",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.engineConfig(path, dir)
+			cfg, err := c.engineConfig(cmd.Context(), path, dir)
 			if err != nil {
 				return err
 			}
@@ -102,13 +104,13 @@ func (c *cli) engineKeysCommand() *cobra.Command {
 
 // engineConfig is the config of the engine whose data are in dir or, without
 // dir, of the service. Its secrets are read only where the access key is one.
-func (c *cli) engineConfig(path, dir string) (*config.Config, error) {
+func (c *cli) engineConfig(ctx context.Context, path, dir string) (*config.Config, error) {
 	if dir != "" {
 		return config.Default(), nil
 	}
-	cfg, err := c.loadConfig(path, true)
+	cfg, err := c.loadConfig(path, config.Offline())
 	if err == nil && cfg.Engine.Embedded != nil && len(cfg.Engine.Embedded.Keys) > 0 {
-		cfg, err = c.loadConfig(path, false)
+		cfg, err = c.loadConfig(path, fromAWS(ctx, awssecret.New()))
 	}
 	switch {
 	case err != nil:

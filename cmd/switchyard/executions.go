@@ -32,7 +32,7 @@ func (c *cli) executionsListCommand() *cobra.Command {
 	}
 	flags := c.clientFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := c.client(flags)
+		client, err := c.client(cmd.Context(), flags)
 		if err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func (c *cli) executionsShowCommand() *cobra.Command {
 	flags := c.clientFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client, err := c.client(flags)
+		client, err := c.client(cmd.Context(), flags)
 		if err != nil {
 			return err
 		}
@@ -112,7 +112,7 @@ func (c *cli) executionsLogCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "log EXECUTION", Short: "Follow what an execution's builds print, to the end", Args: oneArg("an execution's ID")}
 	flags := c.clientFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client, err := c.client(flags)
+		client, err := c.client(cmd.Context(), flags)
 		if err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func (c *cli) executionsStopCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "stop EXECUTION", Short: "End an execution that waits or runs", Args: oneArg("an execution's ID")}
 	flags := c.clientFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client, err := c.client(flags)
+		client, err := c.client(cmd.Context(), flags)
 		if err == nil {
 			err = client.Stop(cmd.Context(), args[0], caller())
 		}

@@ -36,7 +36,7 @@ func (c *cli) explainCommand() *cobra.Command {
 			"  curl -s https://…/payload.json | switchyard explain --source github --json -",
 		Args: oneArg("PAYLOAD.json"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			cfg, err := c.loadConfig(path, true)
+			cfg, err := c.loadConfig(path, config.Offline())
 			if err != nil {
 				return err
 			}

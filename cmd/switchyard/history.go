@@ -25,7 +25,7 @@ func (c *cli) executionsHistoryCommand() *cobra.Command {
 	fs.IntVar(&q.Limit, "limit", 100, "how `many`, at most 1000")
 	fs.BoolVar(&asJSON, "json", false, "write JSON, with the details of each event")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client, err := c.client(flags)
+		client, err := c.client(cmd.Context(), flags)
 		if err != nil {
 			return err
 		}

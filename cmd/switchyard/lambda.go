@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/spf13/cobra"
 
 	"switchyard/cmd/switchyard/internal/app"
+	"switchyard/config"
 	function "switchyard/deploy/lambda"
+	"switchyard/internal/awssecret"
 )
 
 func (c *cli) lambdaCommand() *cobra.Command {
@@ -25,7 +28,11 @@ func (c *cli) lambdaCommand() *cobra.Command {
 			if api, _ := c.env("AWS_LAMBDA_RUNTIME_API"); api == "" {
 				return usagef("AWS_LAMBDA_RUNTIME_API is not set: this command runs within AWS Lambda, see docs/aws.md")
 			}
-			cfg, err := c.loadConfig(path, false)
+			secrets := awssecret.New()
+			load := func(ctx context.Context) (*config.Config, error) {
+				return c.loadConfig(path, fromAWS(ctx, secrets))
+			}
+			cfg, err := load(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -33,12 +40,21 @@ func (c *cli) lambdaCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			secrets.LogTo(log)
 			name, _ := c.env("AWS_LAMBDA_FUNCTION_NAME")
-			f, err := app.NewFunction(cmd.Context(), cfg, function.NewMetrics(c.stdout, name, time.Now), log)
+			metrics := function.NewMetrics(c.stdout, name, time.Now)
+			f, err := app.NewFunction(cmd.Context(), cfg, metrics, log)
 			if err != nil {
 				return err
 			}
-			lambda.StartWithOptions(f, lambda.WithContext(cmd.Context()))
+			again := func(ctx context.Context) (*function.Function, error) {
+				cfg, err := load(ctx)
+				if err != nil {
+					return nil, err
+				}
+				return app.NewFunction(ctx, cfg, metrics, log)
+			}
+			lambda.StartWithOptions(app.NewRotatingFunction(f, secrets, again, log), lambda.WithContext(cmd.Context()))
 			return nil
 		},
 	}

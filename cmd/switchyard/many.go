@@ -153,7 +153,7 @@ func (c *cli) oneOrManyCommand(o *oneOrMany) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		client, err := c.client(flags)
+		client, err := c.client(cmd.Context(), flags)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"switchyard/cmd/switchyard/internal/app"
 	"switchyard/config"
+	"switchyard/internal/awssecret"
 )
 
 func (c *cli) serveCommand() *cobra.Command {
@@ -26,7 +27,9 @@ func (c *cli) serveCommand() *cobra.Command {
 			"changes and on SIGHUP; one that is wrong is reported, and the current one kept.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.loadConfig(path, false)
+			// AWS is asked further below: hiding the environment may start the
+			// program anew.
+			cfg, err := c.loadConfig(path, config.WithoutAWSSecrets())
 			if err != nil {
 				return err
 			}
@@ -39,6 +42,11 @@ func (c *cli) serveCommand() *cobra.Command {
 					return err
 				}
 			}
+			secrets := awssecret.New()
+			secrets.LogTo(log)
+			if cfg, err = c.loadConfig(path, fromAWS(cmd.Context(), secrets)); err != nil {
+				return err
+			}
 			for _, w := range cfg.Warnings() {
 				log.Warn("the config says what it can hardly mean", zap.String("warning", w))
 			}
@@ -46,11 +54,11 @@ func (c *cli) serveCommand() *cobra.Command {
 			if _, set := c.env("GOGC"); !set {
 				tuneCollector()
 			}
-			service, err := app.New(cmd.Context(), cfg, log, app.WithVersion(buildVersion()))
+			service, err := app.New(cmd.Context(), cfg, log, app.WithVersion(buildVersion()), app.WithSecretStats(secrets.Stats))
 			if err != nil {
 				return err
 			}
-			watcher, err := config.NewWatcher(cfg, c.reload(service), log, config.WithEnv(c.env))
+			watcher, err := config.NewWatcher(cfg, c.reload(service), log, config.WithEnv(c.env), fromAWS(cmd.Context(), secrets))
 			if err != nil {
 				return errors.Join(err, service.Close())
 			}
@@ -58,6 +66,7 @@ func (c *cli) serveCommand() *cobra.Command {
 			g, ctx := errgroup.WithContext(cmd.Context())
 			g.Go(func() error { return service.Run(ctx) })
 			g.Go(func() error { return watcher.Run(ctx) })
+			g.Go(func() error { secrets.Run(ctx, watcher.Reload); return nil })
 			g.Go(func() error { onHangup(ctx, watcher.Reload); return nil })
 			return g.Wait()
 		},
@@ -102,7 +111,7 @@ func (c *cli) healthCommand() *cobra.Command {
 		Long:  "For a container's health check: exit code 0 when /readyz answers 200.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.loadConfig(path, true)
+			cfg, err := c.loadConfig(path, config.Offline())
 			if err != nil {
 				return err
 			}

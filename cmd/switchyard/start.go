@@ -29,7 +29,7 @@ JSON`,
 		if err != nil {
 			return err
 		}
-		client, err := c.client(flags)
+		client, err := c.client(cmd.Context(), flags)
 		if err != nil {
 			return err
 		}

@@ -77,8 +77,7 @@ resource "aws_ecs_task_definition" "this" {
     portMappings           = [{ containerPort = 8080 }]
     mountPoints            = [{ sourceVolume = "data", containerPath = "/var/lib/switchyard" }]
     healthCheck            = { command = ["CMD", "switchyard", "health"], interval = 30, timeout = 5, retries = 10, startPeriod = 300 }
-    environment            = [{ name = "SWITCHYARD_QUEUE", value = aws_sqs_queue.this.url }]
-    secrets                = [for name, from in var.secrets : { name = name, valueFrom = from }]
+    environment            = [for name, value in merge({ SWITCHYARD_QUEUE = aws_sqs_queue.this.url }, var.environment) : { name = name, value = value }]
     logConfiguration = {
       logDriver = "awslogs"
       options = {

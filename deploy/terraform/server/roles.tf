@@ -13,6 +13,15 @@ locals {
       { actions = local.by_service["codebuild"], resources = var.build_projects },
       { actions = local.by_service["logs"], resources = var.build_log_groups },
     ],
+    length(var.secret_arns) == 0 ? [] : [
+      { actions = local.by_service["secretsmanager"], resources = var.secret_arns },
+    ],
+    length(var.parameter_arns) == 0 ? [] : [
+      { actions = local.by_service["ssm"], resources = var.parameter_arns },
+    ],
+    length(var.key_arns) == 0 ? [] : [
+      { actions = local.by_service["kms"], resources = var.key_arns },
+    ],
     length(var.codecommit_repositories) == 0 ? [] : [
       { actions = local.by_service["codecommit"], resources = var.codecommit_repositories },
     ],
@@ -57,10 +66,6 @@ resource "aws_iam_role_policy" "task" {
 
 # What ECS does to start the task.
 data "aws_iam_policy_document" "start" {
-  statement {
-    actions   = ["secretsmanager:GetSecretValue"]
-    resources = var.secret_arns
-  }
   statement {
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["${aws_cloudwatch_log_group.this.arn}:*"]

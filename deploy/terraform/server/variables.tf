@@ -15,14 +15,28 @@ variable "architecture" {
   default     = "ARM64"
 }
 
-variable "secrets" {
-  description = "Environment variables that the config names, each with what ECS takes for its value: ARN of a secret, or ARN:KEY:: for a key of one."
+variable "environment" {
+  description = "Environment variables that the config names, such as the ARN of a secret. They are in the state, so put no secret itself there."
   type        = map(string)
+  default     = {}
 }
 
 variable "secret_arns" {
-  description = "ARNs of those secrets, which ECS may read."
+  description = "ARNs of secrets in Secrets Manager that the config refers to."
   type        = list(string)
+  default     = []
+}
+
+variable "parameter_arns" {
+  description = "ARNs of parameters that the config refers to with aws-ssm."
+  type        = list(string)
+  default     = []
+}
+
+variable "key_arns" {
+  description = "ARNs of KMS keys of your own that encrypt those."
+  type        = list(string)
+  default     = []
 }
 
 variable "certificate_arn" {

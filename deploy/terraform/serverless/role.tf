@@ -9,6 +9,15 @@ locals {
       { actions = ["states:StartExecution"], resources = concat(var.state_machines, [for a in var.state_machines : "${a}:*"]) },
       { actions = [for a in local.by_service["states"] : a if a != "states:StartExecution"], resources = local.executions },
     ],
+    length(var.secret_arns) == 0 ? [] : [
+      { actions = local.by_service["secretsmanager"], resources = var.secret_arns },
+    ],
+    length(var.parameter_arns) == 0 ? [] : [
+      { actions = local.by_service["ssm"], resources = var.parameter_arns },
+    ],
+    length(var.key_arns) == 0 ? [] : [
+      { actions = local.by_service["kms"], resources = var.key_arns },
+    ],
     length(var.codecommit_repositories) == 0 ? [] : [
       { actions = local.by_service["codecommit"], resources = var.codecommit_repositories },
     ],

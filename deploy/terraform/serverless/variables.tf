@@ -19,10 +19,27 @@ variable "state_machines" {
 }
 
 variable "environment" {
-  description = "Environment variables that the config names, such as GITHUB_WEBHOOK_SECRET and GITHUB_TOKEN. They are in the state, so keep that encrypted."
+  description = "Environment variables that the config names, such as the ARN of a secret. They are in the state, so put no secret itself there."
   type        = map(string)
   default     = {}
-  sensitive   = true
+}
+
+variable "secret_arns" {
+  description = "ARNs of secrets in Secrets Manager that the config refers to."
+  type        = list(string)
+  default     = []
+}
+
+variable "parameter_arns" {
+  description = "ARNs of parameters that the config refers to with aws-ssm."
+  type        = list(string)
+  default     = []
+}
+
+variable "key_arns" {
+  description = "ARNs of KMS keys of your own that encrypt those."
+  type        = list(string)
+  default     = []
 }
 
 variable "codecommit_repositories" {

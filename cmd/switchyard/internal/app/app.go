@@ -27,6 +27,7 @@ import (
 	"switchyard/dispatch/journal"
 	"switchyard/dispatch/status"
 	"switchyard/dispatch/stepfn"
+	"switchyard/internal/awssecret"
 	"switchyard/internal/calmlog"
 	"switchyard/internal/datadir"
 	"switchyard/router"
@@ -81,6 +82,7 @@ type Option func(*settings)
 type settings struct {
 	version       string
 	engineTimeout time.Duration
+	secrets       func() awssecret.Stats
 }
 
 // WithVersion says which version runs, for traces.
@@ -89,6 +91,12 @@ func WithVersion(v string) Option { return func(s *settings) { s.version = v } }
 // WithEngineTimeout bounds each call to Step Functions; 0 means the
 // dispatcher's default.
 func WithEngineTimeout(d time.Duration) Option { return func(s *settings) { s.engineTimeout = d } }
+
+// WithSecretStats shows in the metrics how fresh the secrets are that are read
+// from AWS.
+func WithSecretStats(stats func() awssecret.Stats) Option {
+	return func(s *settings) { s.secrets = stats }
+}
 
 // New opens everything that the config names and binds its ports. Nothing runs
 // before Run, which also closes everything; without Run, call Close.
@@ -100,6 +108,9 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 	a := &App{log: log, dir: cfg.Resolve(cfg.DataDir), cfg: cfg, metrics: newMetrics(log),
 		notReady: calmlog.New(log, "not ready", "ready again")}
 	a.hosts.codeCommit = &a.codeCommit
+	if set.secrets != nil {
+		a.metrics.watchSecrets(set.secrets)
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())

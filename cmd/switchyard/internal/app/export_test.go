@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"time"
 
 	"switchyard/build"
 	"switchyard/config"
@@ -63,3 +64,6 @@ func (a *App) BreakReload(step string) (mend func()) {
 	}
 	panic("no step " + step)
 }
+
+// SetClock has f tell the time by now.
+func SetClock(f *RotatingFunction, now func() time.Time) { f.now = now }

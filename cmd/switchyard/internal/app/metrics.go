@@ -13,6 +13,7 @@ import (
 	"switchyard/build"
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
+	"switchyard/internal/awssecret"
 )
 
 // metrics tells Prometheus what the rooms report. Names, units and labels are
@@ -150,6 +151,17 @@ func (b *buildRoom) Collect(c chan<- prometheus.Metric) {
 // counter registers a count that is kept elsewhere.
 func (m *metrics) counter(name, help string, read func() float64) {
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
+}
+
+// watchSecrets shows how fresh the secrets are that are read from AWS.
+func (m *metrics) watchSecrets(stats func() awssecret.Stats) {
+	gauge := func(name, help string, read func(awssecret.Stats) float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return read(stats()) }))
+	}
+	gauge("switchyard_aws_secrets_age_seconds", "Time since the secret in AWS that was not read for longest was read; 0 without any.",
+		func(s awssecret.Stats) float64 { return s.Age.Seconds() })
+	gauge("switchyard_aws_secrets_failing", "Secrets in AWS that could not be read when last asked for, and keep their last good value.",
+		func(s awssecret.Stats) float64 { return float64(s.Failing) })
 }
 
 // statusPosts counts commit statuses, read when Prometheus asks.

@@ -3,8 +3,12 @@ package app
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
+	"go.uber.org/zap"
+
+	"switchyard/build"
 	"switchyard/config"
 )
 
@@ -99,7 +103,12 @@ func (a *App) parts() []part {
 				return nil, err
 			}
 			forks := a.embedded.forks.prepare(cfg)
-			return func() { access(); forks() }, nil
+			secrets := map[string]map[string]build.Secret{}
+			for name := range cfg.Engine.Embedded.Projects {
+				secrets[name] = cfg.BuildSecrets(name)
+			}
+			renewed, err := a.embedded.builds.PrepareSecrets(secrets)
+			return func() { access(); forks(); renewed() }, err
 		}},
 		{"webhooks and API", func(cfg *config.Config) (func(), error) {
 			f, err := a.newFaces(cfg)
@@ -113,9 +122,16 @@ func (a *App) parts() []part {
 // is wrong nothing changes. What needs a restart (ports, data folder, engine and
 // the like, see needsRestart) is refused.
 func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
+	old := a.reloader.current()
 	if err := a.reloader.reload(ctx, cfg); err != nil {
 		a.CountRefusedConfig()
 		return err
+	}
+	_, rotated := cfg.EngineChanged(old)
+	for _, key := range rotated {
+		if strings.HasPrefix(key, "engine.embedded.functions") || strings.HasPrefix(key, "engine.embedded.keys") {
+			a.log.Warn("a secret was rotated in AWS that is read when the service starts; restart it to use the new one", zap.String("key", key))
+		}
 	}
 	a.metrics.reloads.WithLabelValues("applied").Inc()
 	return nil

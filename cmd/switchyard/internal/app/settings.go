@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"time"
 
@@ -134,9 +133,10 @@ func refuseRestart(old, changed *config.Config) error {
 // runs.
 func needsRestart(old, changed *config.Config) []string {
 	var keys []string
+	engine, _ := changed.EngineChanged(old)
 	for key, differs := range map[string]bool{
 		"data_dir":             filepath.Clean(old.Resolve(old.DataDir)) != filepath.Clean(changed.Resolve(changed.DataDir)),
-		"engine":               !reflect.DeepEqual(old.Engine, changed.Engine),
+		"engine":               engine,
 		"log":                  old.Log != changed.Log,
 		"retention.executions": old.Retention.Executions != changed.Retention.Executions,
 		"server.listen":        old.Server.Listen != changed.Server.Listen,
