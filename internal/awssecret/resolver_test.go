@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,6 +56,12 @@ func (f *fakeStore) set(name string, v versions, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.texts[name], f.err = v, err
+}
+
+func (f *fakeStore) count(name string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.calls[name]
 }
 
 func fake(texts map[string]versions) (*Resolver, *fakeStore) {
@@ -157,37 +164,37 @@ func TestRunKeepsTheLastGoodValueAndFindsChanges(t *testing.T) {
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		var done sync.WaitGroup
-		changes := 0
+		var changes atomic.Int32
 		done.Go(func() {
 			r.Run(ctx, func() {
-				changes++
-				before := f.calls["a"]
+				changes.Add(1)
+				before := f.count("a")
 				ask()
-				if n := f.calls["a"] - before; n != 0 {
+				if n := f.count("a") - before; n != 0 {
 					t.Errorf("%d calls for what was only just read", n)
 				}
 			})
 		})
 		time.Sleep(time.Hour) // nothing is wanted: nothing is asked
-		if n := f.calls["a"]; n != 0 {
+		if n := f.count("a"); n != 0 {
 			t.Errorf("%d calls before anything was wanted", n)
 		}
 		if got := ask(); got != "one" {
 			t.Errorf("got %q", got)
 		}
 		time.Sleep(time.Hour)
-		if n := f.calls["a"]; n < 11 || n > 15 || changes != 0 {
-			t.Errorf("%d calls in an hour, %d changes", n, changes)
+		if n := f.count("a"); n < 11 || n > 15 || changes.Load() != 0 {
+			t.Errorf("%d calls in an hour, %d changes", n, changes.Load())
 		}
 		f.set("a", versions{current: "two"}, nil)
 		time.Sleep(6 * time.Minute)
-		if got := ask(); got != "two" || changes != 1 {
-			t.Errorf("got %q, %d changes", got, changes)
+		if got := ask(); got != "two" || changes.Load() != 1 {
+			t.Errorf("got %q, %d changes", got, changes.Load())
 		}
 		f.set("a", versions{current: "three"}, errors.New("throttled"))
 		time.Sleep(time.Hour)
-		if got := ask(); got != "two" || changes != 1 {
-			t.Errorf("while AWS fails: got %q, %d changes", got, changes)
+		if got := ask(); got != "two" || changes.Load() != 1 {
+			t.Errorf("while AWS fails: got %q, %d changes", got, changes.Load())
 		}
 		if s := r.Stats(); s.Failing != 1 || s.Age < time.Hour || s.Age > 67*time.Minute {
 			t.Errorf("while AWS fails: %+v", s)
@@ -198,17 +205,17 @@ func TestRunKeepsTheLastGoodValueAndFindsChanges(t *testing.T) {
 		}
 		f.set("a", versions{current: "three"}, nil)
 		time.Sleep(6 * time.Minute)
-		if got := ask(); got != "three" || changes != 2 {
-			t.Errorf("afterwards: got %q, %d changes", got, changes)
+		if got := ask(); got != "three" || changes.Load() != 2 {
+			t.Errorf("afterwards: got %q, %d changes", got, changes.Load())
 		}
 		if s := r.Stats(); s.Failing != 0 || s.Age > 6*time.Minute {
 			t.Errorf("afterwards: %+v", s)
 		}
 		settings.Refresh = 0
 		ask()
-		before := f.calls["a"]
+		before := f.count("a")
 		time.Sleep(time.Hour)
-		if f.calls["a"] != before {
+		if f.count("a") != before {
 			t.Error("refreshed although refresh is 0")
 		}
 		stop()

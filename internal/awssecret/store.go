@@ -19,8 +19,12 @@ import (
 )
 
 // attempts is how often one secret is asked for before it counts as not to be
-// read.
-const attempts = 3
+// read, and pause the longest wait between them: a start or an invocation waits
+// for it.
+const (
+	attempts = 3
+	pause    = time.Second
+)
 
 // store is AWS, called with some settings.
 type store struct {
@@ -35,7 +39,7 @@ func openStore(ctx context.Context, settings awsaccess.Settings) (reader, error)
 		return nil, err
 	}
 	again := func() aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts = attempts })
+		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = attempts, pause })
 	}
 	return &store{
 		region:     loaded.Region,
