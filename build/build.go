@@ -152,6 +152,14 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("build data directory: %w", err)
+	}
+	// Builds see it at this path, where a link in it would lead nowhere.
+	var err error
+	if cfg.DataDir, err = filepath.EvalSymlinks(cfg.DataDir); err != nil {
+		return nil, fmt.Errorf("build data directory: %w", err)
+	}
 	h := &Handler{
 		cfg:        cfg,
 		log:        log.Named("build"),
@@ -178,9 +186,6 @@ func New(log *zap.Logger, cfg Config, opts ...Option) (*Handler, error) {
 	h.started = h.now()
 	h.numbers = counter{path: filepath.Join(cfg.DataDir, "numbers.json")}
 
-	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("build data directory: %w", err)
-	}
 	lock, err := lockFile(filepath.Join(cfg.DataDir, lockName))
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"switchyard/asl/task"
 )
@@ -332,6 +333,26 @@ func TestSubmodules(t *testing.T) {
 	if b.err == nil || !strings.Contains(b.log, "vendor/lib/lib") {
 		t.Errorf("without submodules: %v\n%s", b.err, b.log)
 	}
+}
+
+// Operators put data elsewhere by a link. Neither submodules nor the sandbox, which
+// shows the link's directory too, may mind.
+func TestDataDirectoryBehindALink(t *testing.T) {
+	app, lib := newRepo(t), newRepo(t)
+	libCommit := lib.commit(map[string]string{"lib": "lib\n"})
+	lib.push()
+	app.spec("version: 0.2\nphases: {build: {commands: ['cat vendor/lib/lib']}}\n")
+	commit := app.addLink("lib", "vendor/lib", lib.bare, libCommit)
+	link := filepath.Join(t.TempDir(), "data")
+	if err := os.Symlink(t.TempDir(), link); err != nil {
+		t.Fatal(err)
+	}
+	h := newHandler(t, Config{DataDir: link, Patience: time.Millisecond, Projects: map[string]Project{"app": {CloneURL: app.bare, Submodules: []string{lib.bare}}}})
+	b := run(t, h, newTask(t, "t", input{"SourceVersion": commit}))
+	if b.err != nil {
+		t.Fatalf("%s\n%s", b.messages(), b.log)
+	}
+	b.wantLog(t, "\nlib\n")
 }
 
 func TestSubmoduleURLsAreResolved(t *testing.T) {
