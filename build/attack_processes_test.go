@@ -81,7 +81,9 @@ var processAttacks = []attack{
 	{name: "see another build", stop: ownProcesses, script: `kill -0 $SIBLING_PID`},
 	{name: "signal to the service", stop: ownProcesses, script: `kill -USR1 $SERVICE_PID`, got: func(s *service, _ *trial) bool { return soon(func() bool { return s.signals.Load() > 0 }) }},
 	{name: "end a process of another build", stop: ownProcesses, before: withVictim, script: `kill -KILL $VICTIM_PID`,
-		got: func(_ *service, tr *trial) bool { return !running(tr.victim.Process.Pid) }},
+		got: func(_ *service, tr *trial) bool {
+			return soon(func() bool { return !running(tr.victim.Process.Pid) })
+		}},
 	{name: "stop a process of another build", stop: ownProcesses, before: withVictim, script: `kill -STOP $VICTIM_PID; sleep .01`,
 		got: func(_ *service, tr *trial) bool {
 			return soon(func() bool { return strings.Contains(tr.ofVictim("stat"), ") T ") })

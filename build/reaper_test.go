@@ -336,7 +336,7 @@ func TestReaperLivesAsLongAsItsService(t *testing.T) {
 
 	p := startReaped(t, filepath.Join(t.TempDir(), "data"), IsolationNone, 0, input{})
 	p.kill(t)
-	eventually(t, "the reaper of a killed service without builds ends", reapedAfter/2, func() bool { return !running(p.reaper) })
+	eventually(t, "the reaper of a killed service without builds ends", 10*time.Second, func() bool { return !running(p.reaper) })
 }
 
 // ignoresSignals tells a reaper that is about to wait for the end of its pipe.
