@@ -80,6 +80,7 @@ func attackTable() string {
 var elsewhere = []struct{ attack, stop, test, file string }{
 	{"escapes for the terminal in a log, shown by `switchyard executions log`", "what is not printable is escaped", "TestLogOnATerminalIsEscapedAndWhole", "cmd/switchyard/output_test.go"},
 	{"markup in a log or a name, shown on the page", "all text is escaped", "TestPageShowsHostileTextAsText", "ui/ui_test.go"},
+	{"escapes, bidi marks and HTML in names of states, errors and causes of a history", "escaped in the terminal; texts are bounded", "TestLineOfAnEvent", "dispatch/history_test.go"},
 	{"names that forge lines of the service's own log", "what is not printable is escaped", "TestLogLinesCannotBeForged", "cmd/switchyard/logging_test.go"},
 	{"names of branches and repositories that are commands", "they reach builds as data alone", "TestHostileNamesReachBuildsAsDataAlone", "cmd/switchyard/internal/app/badinput_test.go"},
 	{"environment and memory of a whole `switchyard serve`, by its own user without isolation", "the service keeps its secrets in memory, and is not dumpable", "TestServiceHidesItsSecrets", "cmd/switchyard/environment_test.go"},
