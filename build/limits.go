@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -57,7 +55,10 @@ func (s *session) watch(ctx context.Context) {
 		if time.Since(measured) < watchDiskEvery {
 			continue
 		}
-		if used := s.diskUsed(); used > s.h.cfg.MaxDisk {
+		switch used := s.diskUsed(s.h.cfg.MaxDisk); {
+		case used.deep:
+			s.exceed(&limitError{fmt.Sprintf("the build's folders are nested more than %d deep, which cannot be measured for engine.embedded.builds.disk", maxFolderDepth)})
+		case used.bytes > s.h.cfg.MaxDisk:
 			s.exceed(s.h.cfg.diskLimit())
 		}
 		measured = time.Now()
@@ -109,31 +110,19 @@ func sizeText(n int64) string {
 	return strconv.FormatInt(n, 10) + " bytes"
 }
 
-// entrySize is what a file takes at least, in bytes: a disk can be full of empty ones.
-const entrySize = 4096
-
-// diskUsed is what the build takes on the disk, in bytes: what is in its directory,
-// and files without a name that its processes hold open.
-func (s *session) diskUsed() int64 {
-	var used int64
+// diskUsed is what the build takes on the disk: what is in its directory, as far as
+// that is needed to know whether it is more than limit, and files without a name
+// that its processes hold open.
+func (s *session) diskUsed(limit int64) usage {
+	var nameless int64
 	if info, err := os.Stat(s.dir); err == nil {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			used = s.group.Nameless(uint64(st.Dev)) //nolint:unconvert // not the same type everywhere
+			nameless = s.group.Nameless(uint64(st.Dev)) //nolint:unconvert // not the same type everywhere
 		}
 	}
-	// What goes away meanwhile takes nothing.
-	_ = filepath.WalkDir(s.dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil //nolint:nilerr // see above
-		}
-		if info, err := d.Info(); err == nil {
-			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				used += max(st.Blocks*512, entrySize)
-			}
-		}
-		return nil
-	})
-	return used
+	u := measure(s.dir, limit-nameless)
+	u.bytes += nameless
+	return u
 }
 
 // exceeded is the limit by which a build's context ended, or nil.

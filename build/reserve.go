@@ -250,7 +250,7 @@ func (s *session) goOn() {
 	s.group.Signal(syscall.SIGCONT)
 }
 
-func (s *session) taken() int64 { return s.diskUsed() }
+func (s *session) taken() int64 { return s.diskUsed(math.MaxInt64 / 2).bytes }
 
 func (s *session) evict(f *fault.Error) {
 	s.held = false
