@@ -281,6 +281,7 @@ func TestReaperLeavesBuildsToTheNextService(t *testing.T) {
 	p := startReaped(t, dataDir, IsolationNone, 1, input{"ProjectName": "app", "SourceLocationOverride": r.bare,
 		"SourceVersion": r.spec("version: 0.2\nphases: {build: {commands: ['echo ready; sleep 76543']}}\n")})
 	waitForLog(t, t.Context(), filepath.Join(dataDir, "logs", "run-1", "t0.log"), "\nready\n")
+	eventually(t, "the command runs", 10*time.Second, func() bool { return len(sleepers(t)) == 1 })
 	p.kill(t)
 	lock, err := lockFile(filepath.Join(dataDir, lockName))
 	if err != nil {
