@@ -282,3 +282,12 @@ func TestCommitOfMoreThanThereIsRoomFor(t *testing.T) {
 		})
 	}
 }
+
+func TestBuildWithFoldersTooDeepIsEnded(t *testing.T) {
+	r := newRepo(t)
+	commit := r.spec("version: 0.2\nphases:\n  build:\n    commands:\n      - i=0; while [ $i -lt " + fmt.Sprint(maxFolderDepth+10) + " ]; do mkdir d && cd d || break; i=$((i+1)); done; sleep 60\n")
+	h := newHandler(t, Config{})
+	b := run(t, h, newTask(t, "t", input{"SourceLocationOverride": r.bare, "SourceVersion": commit}))
+	wantLimit(t, b, "disk")
+	b.wantLog(t, "folders")
+}
