@@ -96,18 +96,27 @@ func (c *Client) Start(ctx context.Context, stateMachine, name string, input []b
 	if !ok {
 		return dispatch.Started{}, &dispatch.BlockedError{Err: fmt.Errorf("%v: state_machines has no %q", op, stateMachine)}
 	}
+	started, err := start(ctx, m.api, op, m.arn, name, string(input))
+	if errors.Is(err, errTaken) {
+		return c.adopt(ctx, op, m.execution(name), string(input))
+	}
+	return started, err
+}
+
+// start makes the call. The error is errTaken where the name belongs to an
+// execution already.
+func start(ctx context.Context, api API, op operation, machineARN, name, input string) (dispatch.Started, error) {
 	if len(input) > maxInputBytes {
 		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: the input has %d bytes, Step Functions takes %d", op, len(input), maxInputBytes)}
 	}
-	text := string(input)
-	out, err := m.api.StartExecution(ctx, &sfn.StartExecutionInput{
-		StateMachineArn: &m.arn,
+	out, err := api.StartExecution(ctx, &sfn.StartExecutionInput{
+		StateMachineArn: &machineARN,
 		Name:            &name,
-		Input:           &text,
+		Input:           &input,
 		TraceHeader:     traceHeader(ctx),
 	})
 	if isTaken(err) {
-		return c.adopt(ctx, op, m.execution(name), text)
+		return dispatch.Started{}, errTaken
 	}
 	if err != nil {
 		return dispatch.Started{}, classify(ctx, op, err)
@@ -116,7 +125,7 @@ func (c *Client) Start(ctx context.Context, stateMachine, name string, input []b
 	if isExpress(arn) {
 		// It runs now, but nothing can be asked about it, and starting it again
 		// would run the commit twice: never retry, tell the operator.
-		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: state machine %s is of type EXPRESS, whose executions are neither idempotent nor described; make it STANDARD", op, m.arn)}
+		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: state machine %s is of type EXPRESS, whose executions are neither idempotent nor described; make it STANDARD", op, machineARN)}
 	}
 	if !strings.HasSuffix(arn, ":"+name) {
 		// A proxy or another service in its place answers 200 to anything. If
@@ -140,18 +149,11 @@ func (c *Client) StartByARN(ctx context.Context, stateMachineARN, name string, i
 	if err != nil {
 		return dispatch.Started{}, fmt.Errorf("%v: %w", op, err)
 	}
-	text := string(input)
-	out, err := api.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &m.arn, Name: &name, Input: &text, TraceHeader: traceHeader(ctx)})
-	if isTaken(err) {
+	started, err := start(ctx, api, op, m.arn, name, string(input))
+	if errors.Is(err, errTaken) {
 		return dispatch.Started{ExecutionARN: m.execution(name), Existed: true}, nil
 	}
-	if err != nil {
-		return dispatch.Started{}, classify(ctx, op, err)
-	}
-	if arn := aws.ToString(out.ExecutionArn); arn != m.execution(name) {
-		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: state machine %s is of type EXPRESS, whose executions cannot be described; make it STANDARD", op, m.arn)}
-	}
-	return dispatch.Started{ExecutionARN: m.execution(name), StartedAt: aws.ToTime(out.StartDate)}, nil
+	return started, err
 }
 
 // adopt decides whether the execution that holds the name is the one wanted.

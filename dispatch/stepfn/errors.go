@@ -75,6 +75,9 @@ type operation struct{ verb, identity string }
 
 func (o operation) String() string { return o.verb + " " + o.identity }
 
+// errTaken is what a start gets whose name belongs to an execution already.
+var errTaken = errors.New("the name is taken")
+
 // isTaken tells that the name belongs to an execution already.
 func isTaken(err error) bool {
 	var apiErr smithy.APIError
