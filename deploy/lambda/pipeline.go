@@ -21,6 +21,7 @@ import (
 
 	"switchyard/dispatch"
 	"switchyard/internal/event"
+	"switchyard/internal/safetext"
 )
 
 const (
@@ -354,7 +355,7 @@ func isVariable(name string) bool {
 func (p *Pipeline) fail(ctx context.Context, job *events.CodePipelineJob, why, execution string) error {
 	p.Metrics.count(metricJobsFailed)
 	p.Log.Warn("a job of CodePipeline failed", zap.String("job", job.ID), zap.String("execution", execution), zap.String("reason", why))
-	details := &types.FailureDetails{Type: types.FailureTypeJobFailed, Message: aws.String(cut(why, maxReason))}
+	details := &types.FailureDetails{Type: types.FailureTypeJobFailed, Message: aws.String(safetext.Cut(why, maxReason))}
 	if execution != "" {
 		details.ExternalExecutionId = &execution
 	}
@@ -362,13 +363,4 @@ func (p *Pipeline) fail(ctx context.Context, job *events.CodePipelineJob, why, e
 		_, err := p.Jobs.PutJobFailureResult(ctx, &codepipeline.PutJobFailureResultInput{JobId: &job.ID, FailureDetails: details})
 		return err
 	}))
-}
-
-// cut ends a text after n characters.
-func cut(s string, n int) string {
-	r := []rune(s)
-	if len(r) <= n {
-		return s
-	}
-	return string(r[:n-1]) + "…"
 }
