@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 	"switchyard/cmd/switchyard/internal/app"
 	"switchyard/dispatch"
+	"switchyard/internal/awstest"
 )
 
 const awsMachine = "arn:aws:states:eu-west-1:123456789012:stateMachine:deploy"
@@ -46,19 +46,7 @@ type stepFunctions struct {
 
 func newStepFunctions(t *testing.T) *stepFunctions {
 	t.Helper()
-	for _, kv := range os.Environ() {
-		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "AWS_") {
-			t.Setenv(name, "") // restores it afterwards
-			os.Unsetenv(name)
-		}
-	}
-	none := filepath.Join(t.TempDir(), "none")
-	for name, value := range map[string]string{
-		"AWS_CONFIG_FILE": none, "AWS_SHARED_CREDENTIALS_FILE": none, "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret",
-	} {
-		t.Setenv(name, value)
-	}
+	awstest.Isolate(t)
 	return &stepFunctions{t: t, inputs: map[string]string{}, starts: map[string]int{}, status: "RUNNING"}
 }
 
