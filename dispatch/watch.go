@@ -60,7 +60,7 @@ func (d *Dispatcher) pollRound(ctx context.Context, first bool, listed *roll, in
 		for i := range page {
 			x, cfg := &page[i], d.config()
 			d.watched.add(x, x.ARN, false, cfg)
-			if first && x.StartedAt.After(began) || !first && young(x, d.now(), cfg.PollEvery) {
+			if first && !x.StartedAt.Before(began) || !first && young(x, d.now(), cfg.PollEvery) {
 				continue
 			}
 			if d.runs(ctx, listed, x) {
