@@ -17,13 +17,6 @@ import (
 	"switchyard/router"
 )
 
-// The sources that there are adapters for.
-const (
-	providerGitHub     = "github"
-	providerGit        = "git"
-	providerCodeCommit = "codecommit"
-)
-
 var (
 	sourceName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 	// AWS's own rule for a state machine's name.
@@ -92,34 +85,17 @@ func (d *decoder) checkSource(name string, s *Source) {
 		d.failValue(at, "this name is taken by executions started by hand; choose another")
 	}
 	if s.Provider == "" && !d.unresolved[at+".provider"] {
-		switch name {
-		case providerGitHub, providerGit, providerCodeCommit:
+		if _, known := providers[name]; known {
 			s.Provider = name
-		default:
-			d.failValue(at, "provider is missing: the name %q is none; set provider: github, git or codecommit", name)
+		} else {
+			d.failValue(at, "provider is missing: the name %q is none; set provider: %s", name, providerNames(sorted(providers)))
 		}
 	}
 	d.checkCloneBase(at, s)
-	if s.Provider == providerCodeCommit {
-		d.checkCodeCommit(at, s)
-		return
+	d.checkKeys(at, s)
+	if own, known := providers[s.Provider]; known {
+		own.check(d, at, s)
 	}
-	d.checkNotCodeCommit(at)
-	if !s.hasSecrets() && !d.offline && !d.failedUnder(at+".secrets") && !d.failedUnder(at+".repositories") {
-		d.failValue(at, "secrets is missing: without one no delivery could be verified")
-	}
-	if !s.Token.IsZero() && s.App != nil {
-		d.failValue(at, "token and app exclude each other; keep one")
-	}
-	d.checkURL(at+".base_url", s.BaseURL)
-	if s.Provider == providerGit {
-		for _, key := range []string{"token", "app", "base_url"} {
-			if d.has(at + "." + key) {
-				d.failValue(at+"."+key, "a git source has no API; its statuses are git notes")
-			}
-		}
-	}
-	d.checkRepositories(at+".repositories", s)
 }
 
 func (d *decoder) checkCloneBase(at string, s *Source) {

@@ -72,20 +72,8 @@ func (r *Repositories) decodeNode(d *decoder, n ast.Node, path string) {
 	}
 }
 
-// The keys of a source that only some providers have.
-var (
-	gitKeys        = []string{"secrets"}
-	gitHubKeys     = []string{"token", "app", "base_url"}
-	codeCommitKeys = []string{"region", "account", "profile", "role", "external_id", "fips", "endpoint", "eventbridge", "sns", "sqs", "comments", "approve"}
-)
-
 // checkCodeCommit checks a source with provider codecommit.
 func (d *decoder) checkCodeCommit(at string, s *Source) {
-	for _, key := range append(gitKeys, gitHubKeys...) {
-		if d.has(at + "." + key) {
-			d.failValue(at+"."+key, "a codecommit source has none: its events are proved by its doors, such as eventbridge, and its API is called with AWS credentials")
-		}
-	}
 	for _, key := range []string{"region", "account"} {
 		if !d.has(at + "." + key) {
 			d.failValue(at, "%s is missing", key)
@@ -112,15 +100,6 @@ func (d *decoder) checkCodeCommit(at string, s *Source) {
 	d.checkEventBridge(at+".eventbridge", s.EventBridge)
 	d.checkSNS(at+".sns", s.SNS)
 	d.checkSQS(at+".sqs", s.SQS)
-}
-
-// checkNotCodeCommit refuses what only a codecommit source has.
-func (d *decoder) checkNotCodeCommit(at string) {
-	for _, key := range codeCommitKeys {
-		if d.has(at + "." + key) {
-			d.failValue(at+"."+key, "only a source with provider: codecommit has it")
-		}
-	}
 }
 
 func (d *decoder) checkEventBridge(at string, e *EventBridge) {

@@ -112,10 +112,8 @@ func (c *Config) DispatchConfig() dispatch.Config {
 		MaxPending:       c.Limits.Deliveries,
 		EnvironmentLimit: c.environmentLimits(),
 		Statuses: func(source string) bool {
-			_, github := c.GitHubStatus(source)
-			_, notes := c.GitNotes(source)
-			_, comments := c.CodeCommitStatus(source)
-			return github || notes || comments
+			tells := providers[c.Sources[source].Provider].tells
+			return tells != nil && tells(c, source)
 		},
 		Retell: func(source string) bool {
 			comments, _ := c.CodeCommitStatus(source)

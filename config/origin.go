@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"switchyard/webhook"
-	"switchyard/webhook/codecommit"
 )
 
 // Origin is where the repositories of a source are cloned from.
@@ -24,17 +23,18 @@ func (c *Config) Origin(source string) webhook.Origin {
 	return o
 }
 
-// cloneBase is clone_base, of a codecommit source the address of the region, or
-// of a github source what its API's address says:
-// GitHub Enterprise Server and Gitea have their API below /api, GitHub itself
-// and its enterprises in the cloud have it on a host api.<host>.
+// cloneBase is clone_base, or what its provider knows.
 func (s *Source) cloneBase() string {
-	if s.CloneBase == "" && s.Provider == providerCodeCommit {
-		return codecommit.CloneBase(s.Region)
+	if own := providers[s.Provider].cloneBase; s.CloneBase == "" && own != nil {
+		return own(s)
 	}
-	if s.CloneBase != "" || s.Provider != providerGitHub {
-		return s.CloneBase
-	}
+	return s.CloneBase
+}
+
+// gitHubCloneBase is what the API's address says: GitHub Enterprise Server and
+// Gitea have their API below /api, GitHub itself and its enterprises in the cloud
+// have it on a host api.<host>.
+func gitHubCloneBase(s *Source) string {
 	u, err := url.Parse(s.BaseURL)
 	if err != nil || u.Host == "" {
 		return "https://github.com"

@@ -49,7 +49,8 @@ type Event struct {
 	BeforeUnknown bool `json:"before_unknown,omitempty"`
 	Forced        bool `json:"forced,omitempty"`
 	// Commits lists what the event brought, oldest first. For a pull request
-	// it is the head commit alone, for a deletion the last commit of the ref.
+	// that is what its base has not, of which hosts tell the head alone; for a
+	// deletion the last commit of the ref.
 	Commits []Commit `json:"commits,omitempty"`
 	// Truncated says that the host listed only a part of the commits: the rest
 	// is asked for at the host's API, or recorded as left out.

@@ -15,6 +15,7 @@ var forbidden = map[string][]string{
 	"switchyard/router":         {"switchyard/webhook", "switchyard/dispatch", "switchyard/githost", "switchyard/asl", "switchyard/config", "net/http", "os/exec", "database/sql"},
 	"switchyard/webhook":        {"switchyard/router", "switchyard/dispatch", "switchyard/githost", "switchyard/asl", "switchyard/config"},
 	"switchyard/dispatch":       {"switchyard/router", "switchyard/webhook", "switchyard/asl", "switchyard/config"},
+	"switchyard/audit":          {"switchyard/router", "switchyard/webhook", "switchyard/dispatch", "switchyard/asl", "switchyard/config"},
 	"switchyard/githost":        {"switchyard/router", "switchyard/webhook", "switchyard/asl", "switchyard/config"},
 	"switchyard/asl":            {"switchyard/router", "switchyard/webhook", "switchyard/dispatch", "switchyard/githost", "switchyard/build", "switchyard/config"},
 	"switchyard/deploy":         {"switchyard/config"},

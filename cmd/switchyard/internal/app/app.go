@@ -62,7 +62,7 @@ type App struct {
 	budget     *webhook.Budget // of all deliveries, also over a reload
 	hosts      hosts
 	queues     queues
-	codeCommit codeCommitAPI
+	apis       apis
 
 	callTimeout time.Duration // of each call to Step Functions; 0 for the default
 
@@ -107,7 +107,7 @@ func New(ctx context.Context, cfg *config.Config, log *zap.Logger, opts ...Optio
 	}
 	a := &App{log: log, dir: cfg.Resolve(cfg.DataDir), cfg: cfg, metrics: newMetrics(log),
 		notReady: calmlog.New(log, "not ready", "ready again")}
-	a.hosts.codeCommit = &a.codeCommit
+	a.hosts.apis = &a.apis
 	if set.secrets != nil {
 		a.metrics.watchSecrets(set.secrets)
 	}
@@ -264,7 +264,7 @@ func (a *App) openFaces() error {
 	if a.pages, err = ui.New(a.dispatcher, baseURL(a.cfg, a.public.Addr()), []byte(key), pageOpts...); err != nil {
 		return err
 	}
-	posters, err := posters(a.cfg, &a.codeCommit)
+	posters, err := posters(a.cfg, &a.apis)
 	if err != nil {
 		return err
 	}

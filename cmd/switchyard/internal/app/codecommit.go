@@ -21,7 +21,8 @@ import (
 
 // codeCommitSource builds what answers at a codecommit source's path; nil where
 // all it has is a queue.
-func codeCommitSource(cfg *config.Config, name string, s *config.Source, hint func(text []byte)) (webhook.Source, error) {
+func codeCommitSource(cfg *config.Config, name string, hint func(text []byte)) (webhook.Source, error) {
+	s := cfg.Sources[name]
 	decoder, err := CodeCommitDecoder(cfg, name, hint)
 	if err != nil {
 		return nil, err

@@ -12,7 +12,6 @@ import (
 	"switchyard/build"
 	"switchyard/config"
 	"switchyard/dispatch"
-	githost "switchyard/githost/github"
 	"switchyard/internal/cloneurl"
 	"switchyard/internal/fault"
 )
@@ -21,6 +20,7 @@ import (
 // tokens. It is safe for concurrent use; a reload replaces what it knows.
 type access struct {
 	origins atomic.Pointer[[]cloneOrigin]
+	apis    *apis
 }
 
 // cloneOrigin is where the repositories of a source are.
@@ -31,10 +31,9 @@ type cloneOrigin struct {
 	// bare is true for a host whose repositories have no owners, and whose names
 	// differ by capitals.
 	bare bool
-	// credentials are what a repository is fetched with, by its URL and full
-	// name; nil for a source that has none, or none that may travel: they go over
+	// credentials are what a repository is fetched with; nil for a source that has none, or none that may travel: they go over
 	// TLS only.
-	credentials func(ctx context.Context, cloneURL, name string) (build.Credentials, error)
+	credentials credentials
 }
 
 // below returns the full name of the repository that a URL names there.
@@ -49,8 +48,8 @@ func (o *cloneOrigin) same(name, other string) bool {
 
 var _ build.Access = (*access)(nil)
 
-func newAccess(cfg *config.Config) (*access, error) {
-	a := &access{}
+func newAccess(cfg *config.Config, shared *apis) (*access, error) {
+	a := &access{apis: shared}
 	apply, err := a.prepare(cfg)
 	if err != nil {
 		return nil, err
@@ -65,41 +64,15 @@ func (a *access) prepare(cfg *config.Config) (apply func(), err error) {
 	for _, name := range slices.Sorted(maps.Keys(cfg.Sources)) {
 		origin := cfg.Origin(name)
 		o := cloneOrigin{source: name, base: origin.Base, bare: origin.Bare, paths: slices.Collect(maps.Values(origin.Paths))}
-		if strings.HasPrefix(strings.ToLower(o.base), "https://") {
-			if o.credentials, err = cloneCredentials(cfg, name); err != nil {
+		p := providers[cfg.Sources[name].Provider]
+		if p.credentials != nil && strings.HasPrefix(strings.ToLower(o.base), "https://") {
+			if o.credentials, err = p.credentials(a.apis, cfg, name); err != nil {
 				return nil, fmt.Errorf("sources.%s: %w", name, err)
 			}
 		}
 		all = append(all, o)
 	}
 	return func() { a.origins.Store(&all) }, nil
-}
-
-// cloneCredentials makes what asks for the credentials of a source's
-// repositories; nil where it has none.
-func cloneCredentials(cfg *config.Config, source string) (func(ctx context.Context, cloneURL, name string) (build.Credentials, error), error) {
-	if cfg.Sources[source].Provider == "codecommit" {
-		host, err := new(codeCommitAPI).client(cfg, source)
-		if err != nil {
-			return nil, err
-		}
-		return func(ctx context.Context, cloneURL, _ string) (build.Credentials, error) {
-			user, password, err := host.CloneCredentials(ctx, cloneURL)
-			return build.Credentials{User: user, Password: password}, err
-		}, nil
-	}
-	c, ok := cfg.GitHubHost(source)
-	if !ok {
-		return nil, nil
-	}
-	host, err := githost.New(c)
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, _, name string) (build.Credentials, error) {
-		token, err := host.CloneToken(ctx, name)
-		return build.Credentials{User: "x-access-token", Password: token}, err
-	}, nil
 }
 
 // Configured implements [build.Access].

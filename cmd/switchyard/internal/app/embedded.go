@@ -60,7 +60,7 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 			err = errors.Join(err, undo.close(log))
 		}
 	}()
-	access, err := newAccess(cfg)
+	access, err := newAccess(cfg, &apis{})
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func TaskHandlers(cfg *config.Config, dir string, log *zap.Logger) (options []en
 	if cfg.Engine.Embedded == nil {
 		return nil, nil, fmt.Errorf("%s: engine is aws; functions and projects of this machine stand under engine.embedded", cfg.File())
 	}
-	access, err := newAccess(cfg)
+	access, err := newAccess(cfg, &apis{})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -7,14 +7,13 @@ import (
 
 	"switchyard/config"
 	"switchyard/dispatch"
-	githost "switchyard/githost/github"
 	"switchyard/internal/event"
 )
 
 // hosts asks the git host of each source. A reload replaces what it knows.
 type hosts struct {
-	bySource   atomic.Pointer[map[string]dispatch.Host]
-	codeCommit *codeCommitAPI
+	bySource atomic.Pointer[map[string]dispatch.Host]
+	apis     *apis
 }
 
 var (
@@ -35,13 +34,15 @@ func (h *hosts) prepare(cfg *config.Config) (apply func(), err error) {
 }
 
 func (h *hosts) host(cfg *config.Config, name string, s *config.Source) (dispatch.Host, error) {
-	if s.Provider == "codecommit" {
-		return h.codeCommit.client(cfg, name)
+	p := providers[s.Provider]
+	if p.host == nil {
+		return noHost{fmt.Errorf("%w: source %s has none; its hook tells of every commit", dispatch.ErrCannotAsk, name)}, nil
 	}
-	if c, ok := cfg.GitHubHost(name); ok {
-		return githost.New(c)
+	host, err := p.host(h.apis, cfg, name)
+	if err != nil || host != nil {
+		return host, err
 	}
-	return inaccessible(name, s.Provider), nil
+	return noHost{fmt.Errorf("%w: %s", dispatch.ErrCannotAsk, p.lacks(name))}, nil
 }
 
 func (h *hosts) of(source string) dispatch.Host {
@@ -69,14 +70,7 @@ func (h *hosts) Commit(ctx context.Context, source, repository, sha string) (eve
 	return h.of(source).Commit(ctx, source, repository, sha)
 }
 
-// inaccessible stands for a host that cannot be asked, and says why.
-func inaccessible(source, provider string) dispatch.Host {
-	if provider == "github" {
-		return noHost{fmt.Errorf("%w: set sources.%s.token or .app, with the permission \"Contents: read\"", dispatch.ErrCannotAsk, source)}
-	}
-	return noHost{fmt.Errorf("%w: source %s has none; its hook tells of every commit", dispatch.ErrCannotAsk, source)}
-}
-
+// noHost stands for a host that cannot be asked, and says why.
 type noHost struct{ err error }
 
 func (n noHost) Commits(context.Context, *event.Event) ([]event.Commit, error) { return nil, n.err }

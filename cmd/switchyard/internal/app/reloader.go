@@ -88,7 +88,7 @@ func (a *App) parts() []part {
 		}},
 		{"git hosts", a.hosts.prepare},
 		{"statuses", func(cfg *config.Config) (func(), error) {
-			posters, err := posters(cfg, &a.codeCommit)
+			posters, err := posters(cfg, &a.apis)
 			return func() { a.statuses.SetPosters(posters) }, err
 		}},
 		{"builds", func(cfg *config.Config) (func(), error) {

@@ -82,7 +82,7 @@ func stateMachines(cfg *config.Config) map[string]stepfn.Machine {
 }
 
 func newConsumer(cfg *config.Config, store *lambda.Store, engine *stepfn.Client, routes *router.Router, log *zap.Logger) (*lambda.Consumer, error) {
-	known := &hosts{codeCommit: &codeCommitAPI{}}
+	known := &hosts{apis: &apis{}}
 	apply, err := known.prepare(cfg)
 	if err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func decodeAny(decoders map[string]webhook.Decoder, body []byte) ([]event.Event,
 
 func newReporter(cfg *config.Config, engine *stepfn.Client, routes *router.Router, log *zap.Logger) (*lambda.Reporter, error) {
 	r := &lambda.Reporter{Engine: engine, Decode: stepfn.DecodeStatusChange, RouteOf: routes.RouteOf, Link: stepfn.ConsoleLink, Log: log.Named("status"), Posters: map[string]lambda.Poster{}}
-	all, err := posters(cfg, &codeCommitAPI{})
+	all, err := posters(cfg, &apis{})
 	if err != nil {
 		return nil, err
 	}

@@ -6,12 +6,8 @@ import (
 	"switchyard/config"
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
-	statusgithub "switchyard/dispatch/status/github"
-	"switchyard/dispatch/status/gitnotes"
 	"switchyard/webhook"
 	"switchyard/webhook/eventbridge"
-	"switchyard/webhook/git"
-	"switchyard/webhook/github"
 )
 
 // sources builds what verifies and decodes the deliveries of each source. Events
@@ -39,17 +35,15 @@ func sources(cfg *config.Config, hint func(text []byte)) (map[string]webhook.Sou
 
 // newSource is nil for a source that is not called, but asks.
 func newSource(cfg *config.Config, name string, s *config.Source, hint func(text []byte)) (webhook.Source, error) {
-	if s.Provider == "codecommit" {
-		return codeCommitSource(cfg, name, s, hint)
+	p := providers[s.Provider]
+	if p.door != nil {
+		return p.door(cfg, name, hint)
+	}
+	if p.signed == nil {
+		return nil, fmt.Errorf("provider %q has no webhook", s.Provider)
 	}
 	source, err := webhook.PerRepository(func(secrets []string) (webhook.Source, error) {
-		switch s.Provider {
-		case "github":
-			return github.New(github.Config{Secrets: secrets})
-		case "git":
-			return git.New(git.Config{Secrets: secrets})
-		}
-		return nil, fmt.Errorf("provider %q has no webhook", s.Provider)
+		return p.signed(cfg, name, secrets)
 	}, s.Secrets.Reveal(), s.RepositorySecrets())
 	if err != nil {
 		return nil, err
@@ -59,31 +53,19 @@ func newSource(cfg *config.Config, name string, s *config.Source, hint func(text
 
 // posters builds what tells each source about its commits. A source that
 // nobody is configured to tell has a nil one, which takes its statuses as told.
-func posters(cfg *config.Config, codeCommit *codeCommitAPI) (map[string]status.Poster, error) {
+func posters(cfg *config.Config, a *apis) (map[string]status.Poster, error) {
 	all := map[string]status.Poster{dispatch.ManualSource: nil}
-	for name := range cfg.Sources {
+	for name, s := range cfg.Sources {
 		all[name] = nil
-		if c, ok := cfg.GitHubStatus(name); ok {
-			p, err := statusgithub.New(c)
-			if err != nil {
-				return nil, fmt.Errorf("sources.%s: %w", name, err)
-			}
-			all[name] = p
+		p := providers[s.Provider]
+		if p.poster == nil {
+			continue
 		}
-		if c, ok := cfg.GitNotes(name); ok {
-			p, err := gitnotes.New(c)
-			if err != nil {
-				return nil, fmt.Errorf("sources.%s: %w", name, err)
-			}
-			all[name] = p
+		poster, err := p.poster(a, cfg, name)
+		if err != nil {
+			return nil, fmt.Errorf("sources.%s: %w", name, err)
 		}
-		if c, ok := cfg.CodeCommitStatus(name); ok {
-			p, err := codeCommit.poster(cfg, name, c)
-			if err != nil {
-				return nil, fmt.Errorf("sources.%s: %w", name, err)
-			}
-			all[name] = p
-		}
+		all[name] = poster
 	}
 	return all, nil
 }

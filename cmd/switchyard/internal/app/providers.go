@@ -1,0 +1,127 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"switchyard/build"
+	"switchyard/config"
+	"switchyard/dispatch"
+	"switchyard/dispatch/status"
+	statusgithub "switchyard/dispatch/status/github"
+	"switchyard/dispatch/status/gitnotes"
+	hostgithub "switchyard/githost/github"
+	"switchyard/webhook"
+	"switchyard/webhook/git"
+	"switchyard/webhook/github"
+)
+
+// provider joins what one kind of git host needs. In each function name is the
+// source's in the config; what is nil, the kind does not have.
+type provider struct {
+	// signed makes what verifies and decodes deliveries that are proved by
+	// secrets; door, for a kind that proves them otherwise, is asked instead. A
+	// source without a door is nil.
+	signed func(cfg *config.Config, name string, secrets []string) (webhook.Source, error)
+	door   func(cfg *config.Config, name string, hint func(text []byte)) (webhook.Source, error)
+	// host asks the API of the source. It is nil where the config has no access
+	// to it, and lacks says then what to set.
+	host  func(a *apis, cfg *config.Config, name string) (dispatch.Host, error)
+	lacks func(name string) string
+	// poster tells the host of executions; nil where nobody is told.
+	poster func(a *apis, cfg *config.Config, name string) (status.Poster, error)
+	// credentials make what asks for those that repositories are cloned with over
+	// HTTPS; nil where there are none.
+	credentials func(a *apis, cfg *config.Config, name string) (credentials, error)
+}
+
+// credentials returns what a repository is fetched with, by its URL and full
+// name.
+type credentials func(ctx context.Context, cloneURL, repository string) (build.Credentials, error)
+
+// apis is what the clients of hosts' APIs share.
+type apis struct {
+	codeCommit codeCommitAPI
+}
+
+// providers are the kinds of git host, by the names that they have in the
+// config.
+var providers = map[string]provider{
+	"github": {
+		signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
+			return github.New(github.Config{Secrets: secrets})
+		},
+		host: gitHubHost,
+		lacks: func(name string) string {
+			return fmt.Sprintf("set sources.%s.token or .app, with the permission \"Contents: read\"", name)
+		},
+		poster: func(_ *apis, cfg *config.Config, name string) (status.Poster, error) {
+			c, ok := cfg.GitHubStatus(name)
+			if !ok {
+				return nil, nil
+			}
+			return statusgithub.New(c)
+		},
+		credentials: gitHubCredentials,
+	},
+	"git": {
+		signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
+			return git.New(git.Config{Secrets: secrets})
+		},
+		poster: func(_ *apis, cfg *config.Config, name string) (status.Poster, error) {
+			c, ok := cfg.GitNotes(name)
+			if !ok {
+				return nil, nil
+			}
+			return gitnotes.New(c)
+		},
+	},
+	"codecommit": {
+		door: codeCommitSource,
+		host: func(a *apis, cfg *config.Config, name string) (dispatch.Host, error) {
+			return a.codeCommit.client(cfg, name)
+		},
+		poster: func(a *apis, cfg *config.Config, name string) (status.Poster, error) {
+			c, ok := cfg.CodeCommitStatus(name)
+			if !ok {
+				return nil, nil
+			}
+			return a.codeCommit.poster(cfg, name, c)
+		},
+		credentials: codeCommitCredentials,
+	},
+}
+
+func gitHubHost(_ *apis, cfg *config.Config, name string) (dispatch.Host, error) {
+	c, ok := cfg.GitHubHost(name)
+	if !ok {
+		return nil, nil
+	}
+	return hostgithub.New(c)
+}
+
+func gitHubCredentials(_ *apis, cfg *config.Config, name string) (credentials, error) {
+	c, ok := cfg.GitHubHost(name)
+	if !ok {
+		return nil, nil
+	}
+	host, err := hostgithub.New(c)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, _, repository string) (build.Credentials, error) {
+		token, err := host.CloneToken(ctx, repository)
+		return build.Credentials{User: "x-access-token", Password: token}, err
+	}, nil
+}
+
+func codeCommitCredentials(a *apis, cfg *config.Config, name string) (credentials, error) {
+	host, err := a.codeCommit.client(cfg, name)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, cloneURL, _ string) (build.Credentials, error) {
+		user, password, err := host.CloneCredentials(ctx, cloneURL)
+		return build.Credentials{User: user, Password: password}, err
+	}, nil
+}

@@ -1,0 +1,103 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"switchyard/webhook/codecommit"
+)
+
+// The kinds of git host.
+const (
+	providerGitHub     = "github"
+	providerGit        = "git"
+	providerCodeCommit = "codecommit"
+)
+
+// provider is what the config knows of a kind of git host.
+type provider struct {
+	// keys are those of a source that only some providers have and this one has.
+	keys []string
+	// without says for a person why it has no others; empty for the usual.
+	without string
+	// check checks what is its own.
+	check func(d *decoder, at string, s *Source)
+	// cloneBase is where its repositories are cloned from unless clone_base says
+	// so; nil where only that can tell.
+	cloneBase func(s *Source) string
+	// tells reports whether a source of it is told of executions.
+	tells func(c *Config, source string) bool
+}
+
+// providers are all kinds of git host. The values of Source.Provider in the
+// schema are their names.
+var providers = map[string]provider{
+	providerGitHub: {
+		keys:      []string{"secrets", "token", "app", "base_url"},
+		check:     (*decoder).checkGitHub,
+		cloneBase: gitHubCloneBase,
+		tells:     func(c *Config, source string) bool { _, ok := c.GitHubStatus(source); return ok },
+	},
+	providerGit: {
+		keys:    []string{"secrets"},
+		without: "a git source has no API; its statuses are git notes",
+		check:   (*decoder).checkWebhook,
+		tells:   func(c *Config, source string) bool { _, ok := c.GitNotes(source); return ok },
+	},
+	providerCodeCommit: {
+		keys:      []string{"region", "account", "profile", "role", "external_id", "fips", "endpoint", "eventbridge", "sns", "sqs", "comments", "approve"},
+		without:   "a codecommit source has none: its events are proved by its doors, such as eventbridge, and its API is called with AWS credentials",
+		check:     (*decoder).checkCodeCommit,
+		cloneBase: func(s *Source) string { return codecommit.CloneBase(s.Region) },
+		tells:     func(c *Config, source string) bool { _, ok := c.CodeCommitStatus(source); return ok },
+	},
+}
+
+// providerNames are the names of providers for a person.
+func providerNames(names []string) string {
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// checkKeys refuses the keys of a source that its provider does not have.
+func (d *decoder) checkKeys(at string, s *Source) {
+	own, known := providers[s.Provider]
+	if !known {
+		return // refused already
+	}
+	with := map[string][]string{}
+	for _, name := range sorted(providers) {
+		for _, key := range providers[name].keys {
+			with[key] = append(with[key], name)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(with)) {
+		switch {
+		case slices.Contains(own.keys, key) || !d.has(at+"."+key):
+		case own.without != "" && slices.Contains(providers[providerGitHub].keys, key):
+			d.failValue(at+"."+key, "%s", own.without)
+		default:
+			d.failValue(at+"."+key, "only a source with provider: %s has it", providerNames(with[key]))
+		}
+	}
+}
+
+// checkWebhook checks a source that proves its deliveries by secrets.
+func (d *decoder) checkWebhook(at string, s *Source) {
+	if !s.hasSecrets() && !d.offline && !d.failedUnder(at+".secrets") && !d.failedUnder(at+".repositories") {
+		d.failValue(at, "secrets is missing: without one no delivery could be verified")
+	}
+	d.checkURL(at+".base_url", s.BaseURL)
+	d.checkRepositories(at+".repositories", s)
+}
+
+func (d *decoder) checkGitHub(at string, s *Source) {
+	if !s.Token.IsZero() && s.App != nil {
+		d.failValue(at, "token and app exclude each other; keep one")
+	}
+	d.checkWebhook(at, s)
+}
