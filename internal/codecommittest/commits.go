@@ -14,9 +14,6 @@ var objectID = regexp.MustCompile(`^[0-9a-f]{40}$`)
 // emptyTree is git's own name of it.
 const emptyTree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
-// data is a text as git fast-import takes it.
-func data(text string) string { return "data " + strconv.Itoa(len(text)) + "\n" + text + "\n" }
-
 func (s *Server) getRepository(in object) (any, error) {
 	r, err := s.repo(in)
 	if err != nil {
@@ -182,7 +179,7 @@ func (s *Server) getMergeCommit(in object) (any, error) {
 		return nil, err
 	}
 	out := object{"sourceCommitId": source, "destinationCommitId": destination}
-	if base, err := r.run("", "merge-base", source, destination); err == nil {
+	if base, err := r.Try("", "merge-base", source, destination); err == nil {
 		out["baseCommitId"] = strings.TrimSpace(base)
 	}
 	return out, nil

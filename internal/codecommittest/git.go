@@ -5,9 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
-	"net/http/cgi"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -35,16 +32,7 @@ func (s *Server) serveGit(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
-	out, err := exec.CommandContext(r.Context(), "git", "--exec-path").Output()
-	if err != nil {
-		s.t.Errorf("git --exec-path: %v", err)
-	}
-	root, name := filepath.Split(repo.Dir)
-	r.URL.Path = "/" + name + "/" + r.PathValue("rest")
-	(&cgi.Handler{
-		Path: filepath.Join(strings.TrimSpace(string(out)), "git-http-backend"),
-		Env:  []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=test", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null"},
-	}).ServeHTTP(w, r)
+	repo.Serve(w, r, r.PathValue("rest"))
 }
 
 // signed reports whether a password is the one of the clone URL of a repository
