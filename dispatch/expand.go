@@ -190,6 +190,11 @@ func (d *Dispatcher) expansion(ctx context.Context, p *PendingDelivery, r *rules
 			return e, nil
 		}
 	}
+	if ev.Late {
+		for i := range plan.Requests {
+			plan.Requests[i].CancelSuperseded = false
+		}
+	}
 	e.plan(plan, r)
 	if opened(&ev) && r.cfg.Retell(ev.Source) {
 		for i := range e.Requests {

@@ -28,6 +28,7 @@ type Journal interface {
 	Requests
 	Reader
 	Outbox
+	Audits
 }
 
 // Appender takes deliveries.
@@ -168,6 +169,22 @@ type Reader interface {
 	// Unfinished counts the requests of each unfinished state, the deliveries
 	// still to be expanded or set aside, and the statuses still to be posted.
 	Unfinished(ctx context.Context) (Depth, error)
+}
+
+// Audits keeps what an audit of repositories goes by.
+type Audits interface {
+	// Repositories lists, sorted, those of a source of which a ref was moved, or
+	// that were audited.
+	Repositories(ctx context.Context, source string) ([]string, error)
+	// Audited returns what [Audits.KeepAudited] kept of a repository last, nil if
+	// nothing.
+	Audited(ctx context.Context, source, repository string) ([]byte, error)
+	KeepAudited(ctx context.Context, source, repository string, state []byte, at time.Time) error
+	// Heard returns the events of a repository's deliveries with a higher Seq
+	// than after, in order, expanded or not, and the Seq up to which it has
+	// looked; more says that there are deliveries beyond that. It looks at so
+	// many that it answers soon.
+	Heard(ctx context.Context, source, repository string, after int64) (evs []event.Event, last int64, more bool, err error)
 }
 
 // Holder is a repository that a commit belongs to, or was offered to.

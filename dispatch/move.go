@@ -24,7 +24,7 @@ type Move struct {
 // where to.
 func moveOf(ev *event.Event) *Move {
 	switch {
-	case ev.Source == ManualSource:
+	case ev.Source == ManualSource, ev.Late:
 		return nil
 	case ev.Kind == event.Push && ev.After != "", ev.Kind == event.Delete && ev.After == "":
 	case ev.Kind == event.PullRequest && ev.PullRequest != nil:

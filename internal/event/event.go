@@ -59,7 +59,10 @@ type Event struct {
 	// say.
 	Total       int      `json:"total,omitempty"`
 	PullRequest *PullReq `json:"pull_request,omitempty"`
-	Sender      string   `json:"sender,omitempty"`
+	// Late says that the event was found out about afterwards, when newer ones of
+	// its ref had come already: it moves no ref and supersedes nothing.
+	Late   bool   `json:"late,omitempty"`
+	Sender string `json:"sender,omitempty"`
 	// CloneRefused says, for a person, why Repository.CloneURL is not what the
 	// delivery said; empty where it is, or the delivery said nothing.
 	CloneRefused string `json:"clone_refused,omitempty"`

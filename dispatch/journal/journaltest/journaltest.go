@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Journal) {
 		{"ClosedAndReopened", reopened},
 		{"CommitsAreRemembered", commitFacts},
 		{"CommitsHaveHolders", commitHolders},
+		{"AuditsKeepTheirState", auditState},
 		{"DeliveriesAreSetAside", setAside},
 		{"ALaneKeepsItsOrder", laneKeepsOrder},
 		{"DueIsFirstInFirstOut", dueOrder},
