@@ -215,7 +215,7 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 		"secret from a device": {"sources: {github: {secrets: file:/dev/zero}}\n", []string{
 			"1:29: sources.github.secrets: read secret: /dev/zero is not a regular file"}},
 		"unknown provider": {"sources: {forge: {secrets: x}}\n", []string{
-			`1:18: sources.forge: provider is missing: the name "forge" is none; set provider: codecommit, git or github`}},
+			`1:18: sources.forge: provider is missing: the name "forge" is none; set provider: codecommit, git, github or gitlab`}},
 		"misspelt provider": {"sources: {forge: {provider: gihub, secrets: x}}\n", []string{
 			`1:29: sources.forge.provider: unknown value "gihub"; did you mean github?`}},
 		"token and app": {"sources:\n  github: {secrets: x, token: t, app: {id: 1, private_key: k}}\n", []string{

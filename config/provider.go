@@ -11,6 +11,7 @@ import (
 // The kinds of git host.
 const (
 	providerGitHub     = "github"
+	providerGitLab     = "gitlab"
 	providerGit        = "git"
 	providerCodeCommit = "codecommit"
 )
@@ -38,6 +39,11 @@ var providers = map[string]provider{
 		check:     (*decoder).checkGitHub,
 		cloneBase: gitHubCloneBase,
 		tells:     func(c *Config, source string) bool { _, ok := c.GitHubStatus(source); return ok },
+	},
+	providerGitLab: {
+		keys:      []string{"secrets", "base_url"},
+		check:     (*decoder).checkWebhook,
+		cloneBase: gitLabBase,
 	},
 	providerGit: {
 		keys:    []string{"secrets"},

@@ -21,6 +21,7 @@ import (
 	"switchyard/webhook"
 	"switchyard/webhook/git"
 	"switchyard/webhook/github"
+	"switchyard/webhook/gitlab"
 )
 
 func (c *cli) explainCommand() *cobra.Command {
@@ -141,6 +142,10 @@ func decode(cfg *config.Config, source, kind string, body []byte) ([]event.Event
 		h.Set("X-GitHub-Event", kind)
 		h.Set("X-GitHub-Delivery", "explain")
 		decoder, err = github.New(github.Config{Secrets: noSecret})
+	case "gitlab":
+		h.Set("X-Gitlab-Event", "System Hook") // whose body says what it is
+		h.Set("Idempotency-Key", "explain")
+		decoder, err = gitlab.New(gitlab.Config{Secrets: noSecret})
 	case "git":
 		h.Set(git.HeaderDelivery, "explain")
 		decoder, err = git.New(git.Config{Secrets: noSecret})

@@ -26,7 +26,6 @@
 package github
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -138,32 +137,13 @@ func (s *Source) Decode(h http.Header, body []byte) (event.Event, error) {
 	return ev, err
 }
 
-// largeText is from where on growing a buffer would cost more than it saves.
-const largeText = 64 << 10
-
 // parse reads what is kept of the delivery's payload into p.
 func parse(h http.Header, body []byte, kept *sieve.Sieve, p any) error {
 	text, err := payload(h, body)
 	if err != nil {
 		return err
 	}
-	room := len(text) // what is kept is never longer
-	if room < largeText {
-		room = room / 4 * 3 // and mostly shorter
-	}
-	sifted, err := kept.Sift(make([]byte, 0, room), text)
-	if err != nil {
-		return err
-	}
-	if err = json.Unmarshal(sifted, p); err == nil {
-		return nil
-	}
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		name := strings.TrimPrefix(strings.TrimPrefix(wrong.Field, "PushPayload."), "PullRequestPayload.")
-		return fmt.Errorf("%s: a JSON %s, where %s should be", name, wrong.Value, wrong.Type.Kind())
-	}
-	return fmt.Errorf("payload: %w", err)
+	return kept.Decode(text, p)
 }
 
 // repository builds what every payload says of a repository. A relay may leave

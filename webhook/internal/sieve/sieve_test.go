@@ -148,3 +148,39 @@ func FuzzSift(f *testing.F) {
 		}
 	})
 }
+
+// Embedded has a member of its own, as the payload types of a library have.
+type Embedded struct {
+	A int `json:"a"`
+}
+
+func TestDecodeNamesTheMember(t *testing.T) {
+	for name, row := range map[string]struct{ in, want string }{
+		"well":        {`{"a":3,"o":{"x":"k"}}`, ""},
+		"embedded":    {`{"a":"x"}`, "a: a JSON string, where int should be"},
+		"in an array": {`{"list":[{"id":{}}]}`, "list.id: a JSON object, where string should be"},
+		"out of range": {
+			`{"a":99999999999999999999}`, "a: a JSON number 99999999999999999999, where int should be",
+		},
+		"not JSON": {`{"a":`, "ends where a value"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var into struct {
+				Embedded
+				List []struct {
+					ID string `json:"id"`
+				} `json:"list"`
+				O struct {
+					X string `json:"x"`
+				} `json:"o"`
+			}
+			err := newSieve(t).Decode([]byte(row.in), &into)
+			switch {
+			case row.want == "" && (err != nil || into.A != 3 || into.O.X != "k"):
+				t.Errorf("%+v, %v", into, err)
+			case row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)):
+				t.Errorf("error %v, want %q in it", err, row.want)
+			}
+		})
+	}
+}

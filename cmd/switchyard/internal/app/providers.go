@@ -14,6 +14,7 @@ import (
 	"switchyard/webhook"
 	"switchyard/webhook/git"
 	"switchyard/webhook/github"
+	"switchyard/webhook/gitlab"
 )
 
 // provider joins what one kind of git host needs. In each function name is the
@@ -63,6 +64,11 @@ var providers = map[string]provider{
 			return statusgithub.New(c)
 		},
 		credentials: gitHubCredentials,
+	},
+	"gitlab": {
+		signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
+			return gitlab.New(gitlab.Config{Secrets: secrets})
+		},
 	},
 	"git": {
 		signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
