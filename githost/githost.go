@@ -27,6 +27,14 @@ type Refs interface {
 	Refs(ctx context.Context, repository string) (map[string]string, error)
 }
 
+// History lists the commits of a branch by date, for an audit of what lies before
+// the first one.
+type History interface {
+	// CommitsSince returns the commits that head has and that were committed at
+	// the given time or later, oldest first.
+	CommitsSince(ctx context.Context, repository, head string, since time.Time) ([]event.Commit, error)
+}
+
 // PullRequests lists a repository's open pull requests, for an audit.
 type PullRequests interface {
 	// PullRequests returns each as the event that its last change of head would
