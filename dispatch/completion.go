@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,18 +51,31 @@ func (c *completer) deferral(ev *event.Event, plan *event.Plan, now time.Time) *
 		return nil
 	}
 	switch {
-	case ev.Kind == event.Push && ev.Truncated && wanted(ev, plan):
-		return &Deferral{DueAt: now, Reason: "the git host's list of all commits of the push: it came with only a part of them"}
+	case unlisted(ev, plan):
+		return &Deferral{DueAt: now, Reason: "the git host's list of all commits of the " + whole(ev) + ": it came with only a part of them"}
 	case len(plan.Lacks) > 0:
 		return &Deferral{DueAt: now, Reason: "the git host's word on " + lacking(plan.Lacks)}
 	}
 	return nil
 }
 
-// wanted reports whether any route takes the event, or might if it had listed
-// its commits.
-func wanted(ev *event.Event, plan *event.Plan) bool {
-	return len(ev.Commits) == 0 || len(plan.Requests) > 0 || slices.ContainsFunc(plan.Ignored, func(i event.Ignored) bool { return i.Commit != "" })
+// unlisted reports whether an event came without commits that a route takes, or
+// might if any were listed.
+func unlisted(ev *event.Event, plan *event.Plan) bool {
+	return ev.Truncated && (plan.Unlisted || ev.Kind == event.Push && len(ev.Commits) == 0)
+}
+
+// whole is what the commits of an event are a part of.
+func whole(ev *event.Event) string {
+	if ev.Kind == event.PullRequest {
+		return "pull request"
+	}
+	return "push"
+}
+
+// notListed is the reason recorded for commits that nobody listed.
+func notListed(ev *event.Event, why string) event.Ignored {
+	return event.Ignored{Reason: "the host did not list the other commits of the " + whole(ev) + ": " + why}
 }
 
 // lacking says for a person what a plan would have needed to know.
@@ -291,14 +303,19 @@ func (d *Dispatcher) askHost(ctx context.Context, ev *event.Event) error {
 		return err
 	}
 	q := inquiry{host: d.completer.asked(), call: d.call}
-	if err := q.list(ctx, ev); err != nil {
-		return err
+	plan := func() event.Plan { return d.plan(d.rules.Load().planner, ev, DeliveryID(ev.Source, ev.DeliveryID)) }
+	if ev.Truncated {
+		if p := plan(); unlisted(ev, &p) {
+			if err := q.list(ctx, ev); err != nil {
+				return err
+			}
+		}
 	}
 	if err := known.fill(ctx, ev); err != nil {
 		return err
 	}
-	plan := d.plan(d.rules.Load().planner, ev, DeliveryID(ev.Source, ev.DeliveryID))
-	return q.describe(ctx, ev, &plan)
+	p := plan()
+	return q.describe(ctx, ev, &p)
 }
 
 // unknown are the reasons that a delivery is recorded with for what nobody told.
@@ -311,8 +328,8 @@ func (c *completer) unknown(p *PendingDelivery, ev *event.Event, plan *event.Pla
 		return unknownReasons(plan, fmt.Sprintf("the host was asked for the newest %d commits of the delivery", maxAsked))
 	}
 	reasons := unknownReasons(plan, why)
-	if ev.Truncated && wanted(ev, plan) {
-		reasons = append(reasons, Ignored{Ignored: event.Ignored{Reason: "the host did not list the other commits of the push: " + why}})
+	if unlisted(ev, plan) {
+		reasons = append(reasons, Ignored{Ignored: notListed(ev, why)})
 	}
 	return reasons
 }

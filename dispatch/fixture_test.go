@@ -190,7 +190,7 @@ type planner struct {
 }
 
 func (p planner) Plan(ev event.Event) event.Plan {
-	var plan event.Plan
+	plan := event.Plan{Unlisted: ev.Truncated && len(p.routes) > 0}
 	for _, route := range p.routes {
 		machine := "deploy"
 		if m, ok := p.machines[route]; ok {

@@ -17,9 +17,11 @@ import (
 // that the answer is a long one and the next call gets on with it; anything else
 // is retried with backoff.
 type Host interface {
-	// Commits returns all commits that a push brought to its ref, or that a
-	// pull request has and its base has not, oldest first, with the host's word on
-	// message and author where it has one, and paths where they come along.
+	// Commits returns all commits that a push brought to its ref, or that the
+	// After of a pull request has and its base has not, oldest first, with the
+	// host's word on message and author where it has one, and paths where they come
+	// along. It is asked for events that are Truncated. Of a pull request the list
+	// is bounded: anybody can offer one.
 	Commits(ctx context.Context, ev *event.Event) ([]event.Commit, error)
 	// Commit returns one commit with its message and the paths it changed.
 	Commit(ctx context.Context, source, repository, sha string) (event.Commit, error)

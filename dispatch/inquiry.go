@@ -20,18 +20,15 @@ type inquiry struct {
 	call func(ctx context.Context, kind string, f func(context.Context) error) error
 }
 
-// list fills in the commits of a push that came with only a part of them.
+// list fills in the commits of an event that came with only a part of them.
 func (q inquiry) list(ctx context.Context, ev *event.Event) error {
-	if ev.Kind != event.Push || !ev.Truncated {
-		return nil
-	}
 	var all []event.Commit
 	err := q.call(ctx, "list commits", func(ctx context.Context) (err error) {
 		all, err = q.host.Commits(ctx, ev)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("list the commits of the push: %w", err)
+		return fmt.Errorf("list the commits of the %s: %w", whole(ev), err)
 	}
 	ev.Commits, ev.Truncated = joined(all, ev.Commits, ev.After), false
 	ev.Total = len(ev.Commits)
@@ -76,8 +73,11 @@ func Complete(ctx context.Context, h Host, p Planner, ev *event.Event, tries int
 	if needsFacts(ev) {
 		ev.Commits = namedBy(ev)
 	}
-	err = q.list(ctx, ev)
 	plan = p.Plan(*ev)
+	if unlisted(ev, &plan) {
+		err = q.list(ctx, ev)
+		plan = p.Plan(*ev)
+	}
 	if err == nil && len(plan.Lacks) > 0 {
 		err = q.describe(ctx, ev, &plan)
 		plan = p.Plan(*ev)
@@ -94,8 +94,8 @@ func Complete(ctx context.Context, h Host, p Planner, ev *event.Event, tries int
 	for _, i := range unknownReasons(&plan, why) {
 		unknown = append(unknown, i.Ignored)
 	}
-	if ev.Truncated && wanted(ev, &plan) {
-		unknown = append(unknown, event.Ignored{Reason: "the host did not list the other commits of the push: " + why})
+	if unlisted(ev, &plan) {
+		unknown = append(unknown, notListed(ev, why))
 	}
 	return plan, unknown, nil
 }

@@ -80,10 +80,17 @@ func (p *planning) given() (commits []event.Commit, ok bool) {
 	case ev.Kind == event.Push:
 		return p.tagged()
 	}
-	if len(ev.Commits) > 0 {
+	switch {
+	case len(ev.Commits) == 0:
+		p.head = end
+		return p.alone(end)
+	case ev.Kind == event.PullRequest && end == "":
+		end = ev.Commits[len(ev.Commits)-1].SHA
+	case ev.Kind != event.PullRequest || len(ev.Commits) == 1:
+		p.head = end
 		return ev.Commits, true
 	}
-	return p.alone(end)
+	return p.endingAt(end)
 }
 
 // alone is the commit at an end of the ref, for events that name nothing more.
@@ -126,6 +133,13 @@ func (p *planning) pushed() (commits []event.Commit, ok bool) {
 		p.head = listed[len(listed)-1].SHA
 		return listed, true
 	}
+	return p.endingAt(after)
+}
+
+// endingAt returns the listed commits with the one that the ref is at as the
+// last.
+func (p *planning) endingAt(after string) (commits []event.Commit, ok bool) {
+	listed := p.ev.Commits
 	if !validSHA(after) {
 		p.ignore("", "", fmt.Sprintf("the event says that the branch is at %s, which is not a git object name", quote(after)))
 		return listed, len(listed) > 0
@@ -134,6 +148,9 @@ func (p *planning) pushed() (commits []event.Commit, ok bool) {
 	switch at := lastIndex(listed, after); {
 	case at < 0:
 		p.unlisted = "; the host did not list it among the push's commits, but the branch is there now"
+		if p.ev.Kind == event.PullRequest {
+			p.unlisted = "; the host did not list it among the pull request's commits, but it is the head"
+		}
 		if len(listed) == 0 {
 			p.unlisted = "; the push listed no commits, and the branch is there now"
 		}
@@ -167,9 +184,25 @@ func bare(c *event.Commit) bool {
 	return c.Author == "" && c.AuthorEmail == "" && !c.PathsKnown && !c.KnowsMessage()
 }
 
+// takesAll reports whether a route takes more of an event's commits than the
+// last.
+func (p *planning) takesAll(rt *route) bool {
+	alone := p.tag != "" || p.ending != "" || p.labeledFork(rt)
+	return !alone && (rt.Commits != "head" || p.head == "")
+}
+
+// labeledFork reports whether a person has let one commit of a fork run, and no
+// other.
+func (p *planning) labeledFork(rt *route) bool {
+	return p.ev.Kind == event.PullRequest && p.ev.PullRequest.Fork && rt.Forks == "labeled"
+}
+
 // unchosen says why the route's commits: leaves out a commit, "" when it does
 // not.
 func (p *planning) unchosen(rt *route, c *event.Commit) string {
+	if p.ev.Kind == event.PullRequest {
+		return p.unchosenOfPull(rt, c)
+	}
 	switch {
 	case p.ev.Kind != event.Push || p.tag != "":
 		return ""
@@ -179,6 +212,22 @@ func (p *planning) unchosen(rt *route, c *event.Commit) string {
 		return "commits: head starts only the commit that the branch is at, and the event does not say which that is"
 	case rt.Commits == "head" && c.SHA != p.head:
 		return "commits: head starts only the newest commit of a push"
+	}
+	return ""
+}
+
+// unchosenOfPull is unchosen for a pull request. No host says which of its
+// commits it had before, so distinct is every there.
+func (p *planning) unchosenOfPull(rt *route, c *event.Commit) string {
+	switch {
+	case p.head == "" || c.SHA == p.head:
+		return ""
+	case p.ending != "":
+		return "the end of a pull request concerns its head alone"
+	case p.labeledFork(rt):
+		return "forks: labeled lets only the head run, which the label was given to"
+	case rt.Commits == "head":
+		return "commits: head starts only the head of a pull request"
 	}
 	return ""
 }

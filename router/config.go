@@ -52,7 +52,9 @@ type Route struct {
 	// pull requests whose base was changed. closed and labeled must be named.
 	// What closed starts is apart from what the same commit started before.
 	Actions []string
-	// Commits is every (default), distinct or head: which commits of a push.
+	// Commits is every (default), distinct or head: which commits of a push, and
+	// of a pull request those that its base has not. For a pull request distinct
+	// is every. Of a fork that runs once labeled, only the head ever runs.
 	Commits string
 	// Revisit is ignore (default) or run: whether a push that moves its branch
 	// back to a commit that was requested before asks for another attempt. The

@@ -23,6 +23,7 @@ type golden struct {
 	Requests []goldenRequest `json:"requests"`
 	Ignored  []event.Ignored `json:"ignored"`
 	Lacks    []event.Lack    `json:"lacks,omitempty"`
+	Unlisted bool            `json:"unlisted,omitempty"`
 	Warnings []string        `json:"warnings,omitempty"`
 }
 
@@ -55,7 +56,7 @@ func TestPlanGolden(t *testing.T) {
 			plan := r.Plan(ev)
 			checkPlan(t, &ev, plan)
 
-			got := golden{Requests: []goldenRequest{}, Ignored: plan.Ignored, Lacks: plan.Lacks, Warnings: r.Warnings()}
+			got := golden{Requests: []goldenRequest{}, Ignored: plan.Ignored, Lacks: plan.Lacks, Unlisted: plan.Unlisted, Warnings: r.Warnings()}
 			for _, q := range plan.Requests {
 				got.Requests = append(got.Requests, goldenRequest{q, q.Former, q.Input})
 			}

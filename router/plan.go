@@ -19,6 +19,9 @@ func (r *Router) Plan(ev event.Event) event.Plan {
 	for i := range r.routes {
 		p.route(&r.routes[i])
 	}
+	if ev.Kind == event.PullRequest && p.plan.Unlisted {
+		p.plan.Ignored = slices.Insert(p.plan.Ignored, 0, event.Ignored{Reason: p.leftOut()})
+	}
 	return p.plan
 }
 
@@ -29,8 +32,8 @@ type planning struct {
 	branch, tag string
 	// commits are those of the event that can be started, oldest first.
 	commits []event.Commit
-	// head is the commit that a push left its ref at, empty when the event does
-	// not say.
+	// head is the commit that a push left its ref at, or the head of a pull
+	// request; empty when the event does not say.
 	head string
 	// unlisted is said of the head when the event did not list it.
 	unlisted string
@@ -50,15 +53,13 @@ func (p *planning) ignore(route, commit, reason string) {
 // admit checks what concerns every route.
 func (p *planning) admit(r *Router) bool {
 	ev := p.ev
-	if ev.Truncated {
-		of := "the commits"
-		if ev.Total > 0 {
-			of = fmt.Sprintf("the push's %d commits", ev.Total)
-		}
-		p.ignore("", "", fmt.Sprintf("the host listed only %d of %s; those it left out are not in this plan", len(ev.Commits), of))
+	if ev.Truncated && ev.Kind != event.PullRequest { // of those hosts never list more than the head
+		p.ignore("", "", p.leftOut())
 	}
 	reason := ""
 	switch {
+	case ev.Kind == event.Command:
+		reason = "a command is carried out for who gave it, and starts nothing by routes"
 	case len(r.routes) == 0:
 		reason = "the config has no routes"
 	case ev.Repository.FullName == "":
@@ -87,6 +88,19 @@ func (p *planning) admit(r *Router) bool {
 	return p.admitCommits()
 }
 
+// leftOut says that the host listed only a part of the commits.
+func (p *planning) leftOut() string {
+	ev := p.ev
+	whose, of := "push", "the commits"
+	if ev.Kind == event.PullRequest {
+		whose, of = "pull request", "the pull request's commits"
+	}
+	if ev.Total > 0 {
+		of = fmt.Sprintf("the %s's %d commits", whose, ev.Total)
+	}
+	return fmt.Sprintf("the host listed only %d of %s; those it left out are not in this plan", len(ev.Commits), of)
+}
+
 // route adds what one route makes of the event.
 func (p *planning) route(rt *route) {
 	why, ok := p.matches(rt)
@@ -94,6 +108,7 @@ func (p *planning) route(rt *route) {
 		p.ignore(rt.Name, "", why)
 		return
 	}
+	p.plan.Unlisted = p.plan.Unlisted || p.ev.Truncated && p.takesAll(rt)
 	w := writer{planning: p, route: rt, why: why}
 	w.fields = p.fields(rt)
 	if !rt.environment.perCommit {

@@ -108,8 +108,11 @@ func compileRoute(cfg Route, components []component, p *problems) route {
 			p.warn("forks", idle)
 		}
 	}
-	if !hasPush && cfg.Commits != "" {
-		p.warn("commits", "does nothing, since on does not name push")
+	if !hasPush && !hasPull && cfg.Commits != "" {
+		p.warn("commits", "does nothing, since on names neither push nor pull_request")
+	}
+	if !hasPush && cfg.Commits == "distinct" {
+		p.warn("commits", "distinct is every for pull requests: no host says which of their commits it had before")
 	}
 	if !hasPush && cfg.Revisit != "" {
 		p.warn("revisit", "does nothing, since on does not name push")

@@ -146,7 +146,7 @@ func TestWarnings(t *testing.T) {
 		`routes[0] "a": branches[0] "!x": "!" takes out of the patterns before it, and there are none; move it after them`,
 		`routes[0] "a": branches[3] "{b,c}/x": braces stand for themselves; write one pattern for each alternative`,
 		`routes[0] "a": branches[1] "feature/a": a later "!" takes out everything it matches`,
-		`routes[1] "b": commits: does nothing, since on does not name push`,
+		`routes[1] "b": commits: does nothing, since on names neither push nor pull_request`,
 		`routes[1] "b": revisit: does nothing, since on does not name push`,
 		`routes[1] "b": repositories[0] "acme/x.git": hosts leave ".git" out of a repository's name`,
 		`routes[1] "b": authors[0] "ada@example.com": authors are logins or names, not e-mail addresses`,

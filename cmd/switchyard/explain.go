@@ -240,8 +240,12 @@ func (ex *explanation) show(o *output) error {
 	if ex.event.Kind != "" {
 		fmt.Fprintln(&b, o.bold(ex.headline()))
 	}
-	if ex.event.Truncated {
-		fmt.Fprintln(&b, o.dim("the delivery does not list all commits of the push; serve asks the host for the others"))
+	if ex.event.Truncated && (ex.plan.Unlisted || ex.event.Kind == event.Push) {
+		of := "push"
+		if ex.event.Kind == event.PullRequest {
+			of = "pull request"
+		}
+		fmt.Fprintln(&b, o.dim("the delivery does not list all commits of the "+of+"; serve asks the host for the others"))
 	}
 	label := "nothing to route:"
 	if slices.ContainsFunc(ex.plan.Ignored, func(g event.Ignored) bool { return g.Route != "" }) || len(ex.plan.Requests) > 0 {

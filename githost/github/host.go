@@ -62,9 +62,13 @@ func (c *Client) about(ctx context.Context, repository string, shas ...string) (
 
 // Commits implements [dispatch.Host]. The commits of a push are those that its
 // head has and the commit before it has not. Of a created branch they are those
-// that the default branch has not, which may be more than the push brought.
+// that the default branch has not, which may be more than the push brought. Of a
+// pull request they are those that its base has not.
 func (c *Client) Commits(ctx context.Context, push *event.Event) ([]event.Commit, error) {
 	shas := []string{push.After}
+	if push.Kind == event.PullRequest && push.PullRequest != nil && push.PullRequest.BaseSHA != "" {
+		shas = append(shas, push.PullRequest.BaseSHA)
+	}
 	if push.Before != "" {
 		shas = append(shas, push.Before)
 	}
@@ -72,7 +76,11 @@ func (c *Client) Commits(ctx context.Context, push *event.Event) ([]event.Commit
 	if err != nil {
 		return nil, err
 	}
-	found, err := q.pushed(ctx, push)
+	list := q.pushed
+	if push.Kind == event.PullRequest {
+		list = q.pulled
+	}
+	found, err := list(ctx, push)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +101,7 @@ func (c *Client) Commits(ctx context.Context, push *event.Event) ([]event.Commit
 
 func (q *call) pushed(ctx context.Context, push *event.Event) ([]*github.RepositoryCommit, error) {
 	if push.Before != "" {
-		found, err := q.compare(ctx, push.Before, push.After)
+		found, err := q.compare(ctx, push.Before, push.After, maxCommits)
 		if !unrelated(err) {
 			return found, err
 		}
@@ -112,7 +120,7 @@ func (q *call) pushed(ctx context.Context, push *event.Event) ([]*github.Reposit
 	if branch == push.Branch() {
 		return q.history(ctx, push.After) // the first push: all of it is new
 	}
-	found, err := q.compare(ctx, branch, push.After)
+	found, err := q.compare(ctx, branch, push.After, maxCommits)
 	if unrelated(err) {
 		return q.history(ctx, push.After)
 	}
@@ -156,10 +164,13 @@ func lists(found []*github.RepositoryCommit, push *event.Event) bool {
 // other.
 type unrelatedError struct{ error }
 
+func (e unrelatedError) Unwrap() error { return e.error }
+
 func unrelated(err error) bool { return errors.As(err, new(unrelatedError)) }
 
-// compare lists what head has and base has not, oldest first.
-func (q *call) compare(ctx context.Context, base, head string) ([]*github.RepositoryCommit, error) {
+// compare lists what head has and base has not, oldest first, unless that is more
+// than most.
+func (q *call) compare(ctx context.Context, base, head string, most int) ([]*github.RepositoryCommit, error) {
 	var all []*github.RepositoryCommit
 	total := 0
 	for page := 1; page != 0; {
@@ -172,8 +183,8 @@ func (q *call) compare(ctx context.Context, base, head string) ([]*github.Reposi
 			return nil, verdict
 		}
 		total = got.GetTotalCommits()
-		if total > maxCommits {
-			return nil, tooMany(q.repository)
+		if total > most {
+			return nil, tooMany(q.repository, most)
 		}
 		all = append(all, got.Commits...)
 		page = response.NextPage
@@ -210,7 +221,7 @@ func (q *call) list(ctx context.Context, head string, last func(sha string) bool
 			}
 		}
 		if len(all) > maxCommits {
-			return nil, tooMany(q.repository)
+			return nil, tooMany(q.repository, maxCommits)
 		}
 		opts.Page = response.NextPage
 	}
@@ -218,8 +229,8 @@ func (q *call) list(ctx context.Context, head string, last func(sha string) bool
 	return all, nil
 }
 
-func tooMany(repository string) error {
-	return &dispatch.PermanentError{Err: fmt.Errorf("%s: the push has more than %d commits, which is for how many the host is asked", repository, maxCommits)}
+func tooMany(repository string, most int) error {
+	return &dispatch.PermanentError{Err: fmt.Errorf("%s: there are more than %d commits, which is for how many the host is asked", repository, most)}
 }
 
 // Commit implements [dispatch.Host]. The paths of a commit with 3,000 files or

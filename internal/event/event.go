@@ -20,6 +20,10 @@ const (
 	Delete      Kind = "delete"
 )
 
+// Command is the kind of an event in which a person asks for something, such
+// as a comment or a button of a check. No route starts anything for it.
+const Command Kind = "command"
+
 // Event is a delivery, decoded and host-neutral.
 //
 // Its strings come from the outside: branch names, messages and paths are
@@ -53,15 +57,19 @@ type Event struct {
 	// deletion the last commit of the ref.
 	Commits []Commit `json:"commits,omitempty"`
 	// Truncated says that the host listed only a part of the commits: the rest
-	// is asked for at the host's API, or recorded as left out.
+	// is asked for at the host's API where a route takes it, or recorded as left
+	// out. A pull request that was closed is about its head alone, and never
+	// Truncated.
 	Truncated bool `json:"truncated,omitempty"`
-	// Total is how many commits the host says the push has, 0 when it does not
-	// say.
+	// Total is how many commits the host says there are, 0 when it does not say.
 	Total       int      `json:"total,omitempty"`
 	PullRequest *PullReq `json:"pull_request,omitempty"`
 	// Late says that the event was found out about afterwards, when newer ones of
 	// its ref had come already: it moves no ref and supersedes nothing.
-	Late   bool   `json:"late,omitempty"`
+	Late bool `json:"late,omitempty"`
+	// Command is what a person asks for, for events of that kind.
+	Command *Order `json:"command,omitempty"`
+	// Sender is the login of who caused the event; for a command, of who asks.
 	Sender string `json:"sender,omitempty"`
 	// CloneRefused says, for a person, why Repository.CloneURL is not what the
 	// delivery said; empty where it is, or the delivery said nothing.
@@ -213,6 +221,9 @@ type Plan struct {
 	// or paths, since the event did not tell. Whoever can find out does so and
 	// plans again.
 	Lacks []Lack
+	// Unlisted says that a route takes commits which the event is about and does
+	// not list, because it is Truncated.
+	Unlisted bool
 }
 
 // Lack is what a plan would have needed to know of a commit.

@@ -19,7 +19,7 @@ import (
 var pullRequestFields = sieve.Fields{
 	"action": nil, "number": nil,
 	"pull_request": {
-		"title": nil, "draft": nil, "merged": nil,
+		"title": nil, "draft": nil, "merged": nil, "commits": nil,
 		"user":   {"login": nil},
 		"labels": {"name": nil},
 		"head":   {"label": nil, "ref": nil, "sha": nil, "repo": repositoryFields},
@@ -122,6 +122,9 @@ func pullRequestEvent(p *pullRequestPayload, gitea bool, ev *event.Event) (err e
 		head.URL = web + "/commit/" + ev.After
 	}
 	ev.Commits = []event.Commit{head}
+	// GitHub counts the commits and lists none; Gitea and its kin do neither.
+	ev.Total = int(max(0, pr.Commits))
+	ev.Truncated = ev.Action != "closed" && ev.Total != 1
 	return nil
 }
 

@@ -46,9 +46,20 @@ func newGitHub(t *testing.T) *fakeGitHub {
 	g := &fakeGitHub{t: t}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/v3/repos/{owner}/{repo}/statuses/{sha}", g.take)
+	mux.HandleFunc("GET /api/v3/repos/{owner}/{repo}/compare/{range}", g.compare)
 	g.Server = httptest.NewServer(mux)
 	t.Cleanup(g.Close)
 	return g
+}
+
+// compare says that every head is one commit before its base.
+func (g *fakeGitHub) compare(w http.ResponseWriter, r *http.Request) {
+	_, head, ok := strings.Cut(r.PathValue("range"), "...")
+	if !ok {
+		g.t.Errorf("compare %q", r.PathValue("range"))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"total_commits": 1, "commits": []any{map[string]any{"sha": head, "commit": map[string]any{"message": "of the host"}}}})
 }
 
 func (g *fakeGitHub) take(w http.ResponseWriter, r *http.Request) {
