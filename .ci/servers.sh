@@ -15,6 +15,14 @@ export MINISTACK_HYPERCORN="$bin/ministack/bin/hypercorn"
 # Debian 12's awscli (2.9) has no commands for aliases of state machines yet.
 [ -x "$bin/awscli/bin/aws" ] || python_env "$bin/awscli" awscli
 export SWITCHYARD_AWS_CLI="$bin/awscli/bin/aws"
+# GitHub's OpenAPI description (MIT), of which the stand-in in internal/githubtest reads one file.
+[ -s "$bin/github-openapi/api.github.com.json" ] || {
+  command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq npm >/dev/null; }
+  mkdir -p "$bin/github-openapi"
+  (cd "$bin/github-openapi" && npm pack --silent @octokit/openapi@23.0.2 >/dev/null &&
+    tar -xzf octokit-openapi-*.tgz --strip-components=2 package/generated/api.github.com.json && rm octokit-openapi-*.tgz)
+}
+export SWITCHYARD_GITHUB_OPENAPI="$bin/github-openapi/api.github.com.json"
 # What isolates local builds.
 command -v bwrap >/dev/null || { apt-get update -qq && apt-get install -y -qq bubblewrap >/dev/null; }
 # What builds in containers run with, and what their image is made of; no registry is asked.

@@ -170,6 +170,17 @@ func sorted(files map[string]string) []string {
 // data is a text as git fast-import takes it.
 func data(text string) string { return "data " + strconv.Itoa(len(text)) + "\n" + text + "\n" }
 
+// Branch makes a branch at a commit, or moves it there, as a forced push does. An
+// empty commit removes it.
+func (r *Repo) Branch(branch, commit string) {
+	r.t.Helper()
+	if commit == "" {
+		r.Git("update-ref", "-d", "refs/heads/"+branch)
+		return
+	}
+	r.Git("update-ref", "refs/heads/"+branch, commit)
+}
+
 // Tip is the commit of a branch; an error says that there is no such branch.
 func (r *Repo) Tip(branch string) (string, error) {
 	out, err := r.Try("", "rev-parse", "--verify", "--quiet", "refs/heads/"+branch)
