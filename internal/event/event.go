@@ -47,6 +47,12 @@ type Event struct {
 	// is empty when the ref was created, After when it was deleted.
 	Before string `json:"before,omitempty"`
 	After  string `json:"after,omitempty"`
+	// Head is what the host calls the commit that Ref is at now, where it does not
+	// tell its ID: the first digits of that, or the ID of a tag. After and Commits
+	// are empty then and Truncated is set: the host is asked for the commits, of
+	// which the last becomes After, and nothing starts before it has answered. So
+	// it is with a pull request of whose head nothing is told, and no Head.
+	Head string `json:"head,omitempty"`
 	// BeforeUnknown says that a push has no Before because the host does not
 	// tell, and not because the ref was created. Where the journal knows the
 	// ref, the push is taken to lead on from there.

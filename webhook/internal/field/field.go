@@ -28,6 +28,15 @@ func SHA(name, s string) (string, error) {
 	return strings.ToLower(s), nil
 }
 
+// ShortSHA returns the first digits of a commit's ID in lower case: 7 to 39, of
+// which hosts show 12 at least where they are to be told apart.
+func ShortSHA(name, s string) (string, error) {
+	if !isHex(s) || len(s) < 7 || len(s) > 39 {
+		return "", fmt.Errorf("%s: %s is not the beginning of a commit ID, 7 to 39 hex digits", name, quote(s))
+	}
+	return strings.ToLower(s), nil
+}
+
 // Tip is like [SHA], but returns "" for the zeros that stand for no commit.
 func Tip(name, s string) (string, error) {
 	sha, err := SHA(name, s)

@@ -41,6 +41,17 @@ func TestSHA(t *testing.T) {
 	}
 }
 
+func TestShortSHA(t *testing.T) {
+	for in, want := range map[string]string{
+		sha1[:12]: sha1[:12], strings.ToUpper(sha1[:7]): sha1[:7], sha1[:39]: sha1[:39],
+		"": "", sha1[:6]: "", sha1: "", "--" + sha1[:10]: "", "main567": "",
+	} {
+		if got, err := field.ShortSHA("hash", in); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", in, got, err)
+		}
+	}
+}
+
 func TestRef(t *testing.T) {
 	for in, ok := range map[string]bool{
 		"refs/heads/main": true, "refs/tags/v1": true, "refs/heads/feature/$(touch x)": true, "refs/heads/feature/../../x": true,
