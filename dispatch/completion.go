@@ -51,6 +51,8 @@ func (c *completer) deferral(ev *event.Event, plan *event.Plan, now time.Time) *
 		return nil
 	}
 	switch {
+	case unlisted(ev, plan) && ev.Unnamed():
+		return &Deferral{DueAt: now, Reason: "the git host's word on which commit " + headOf(ev) + " is: the delivery tells no more of it"}
 	case unlisted(ev, plan):
 		return &Deferral{DueAt: now, Reason: "the git host's list of all commits of the " + whole(ev) + ": it came with only a part of them"}
 	case len(plan.Lacks) > 0:
@@ -62,7 +64,7 @@ func (c *completer) deferral(ev *event.Event, plan *event.Plan, now time.Time) *
 // unlisted reports whether an event came without commits that a route takes, or
 // might if any were listed.
 func unlisted(ev *event.Event, plan *event.Plan) bool {
-	return ev.Truncated && (plan.Unlisted || ev.Kind == event.Push && len(ev.Commits) == 0)
+	return ev.Truncated && (plan.Unlisted || ev.Kind == event.Push && len(ev.Commits) == 0 && !ev.Unnamed())
 }
 
 // whole is what the commits of an event are a part of.
@@ -75,7 +77,18 @@ func whole(ev *event.Event) string {
 
 // notListed is the reason recorded for commits that nobody listed.
 func notListed(ev *event.Event, why string) event.Ignored {
+	if ev.Unnamed() {
+		return event.Ignored{Reason: "nothing starts, since it is not known which commit " + headOf(ev) + " is: " + why}
+	}
 	return event.Ignored{Reason: "the host did not list the other commits of the " + whole(ev) + ": " + why}
+}
+
+// headOf is what an event that does not tell its commit's ID calls it instead.
+func headOf(ev *event.Event) string {
+	if ev.Head != "" {
+		return ev.Head
+	}
+	return fmt.Sprintf("the head %q", ev.Ref)
 }
 
 // lacking says for a person what a plan would have needed to know.

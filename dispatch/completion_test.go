@@ -60,6 +60,9 @@ type picky struct{ planner }
 
 func (p picky) Plan(ev event.Event) event.Plan {
 	plan := p.planner.Plan(ev)
+	if ev.Unnamed() {
+		return event.Plan{Unlisted: true, Ignored: []event.Ignored{{Route: p.routes[0], Reason: "of a commit whose ID the event does not tell"}}}
+	}
 	var kept []event.Request
 	for _, r := range plan.Requests {
 		switch c := &r.Commit; {
@@ -325,6 +328,55 @@ func TestATruncatedPushIsCompleted(t *testing.T) {
 		s.accept(back)
 		settle()
 		s.same("moved back", s.reasons("github:d4"), []string{"c c-r already requested by delivery github:d1; the branch moved back to it; set revisit: run on the route to run it again"})
+	})
+}
+
+// A host may tell of a commit by the first digits of its ID. Nothing starts under
+// those: it is asked which commit that is.
+func TestACommitIsNamedBeforeItStarts(t *testing.T) {
+	short := func(id string, number int) event.Event {
+		ev := pulled(id, number, "")
+		ev.Head, ev.Commits, ev.Truncated = "abc", nil, true
+		return ev
+	}
+	bubble(t, func(t *testing.T, path string) {
+		e := newEngine()
+		h := &host{commits: map[string][]event.Commit{"": {told("a", "of a", "x"), told("abcdef", "of the head", "x")}}}
+		h.answer(func(context.Context, string, int) error { return errors.New("502") })
+		s := withHost(t, path, e, h)
+		defer func() { s.stop() }()
+		if r := s.accept(short("d1", 1)); len(r.Executions) > 0 {
+			t.Errorf("answered with %v", r.Executions)
+		}
+		settle()
+		if d := s.delivery("github:d1"); d.State != dispatch.DeliveryCompleting {
+			t.Errorf("%+v", d)
+		}
+		s.want(map[string]dispatch.State{})
+		s.stop()
+		h.answer(nil)
+		s = withHost(t, path, e, h)
+		time.Sleep(time.Minute)
+		settle()
+		s.want(map[string]dispatch.State{"abcdef-r": dispatch.StateRunning, "a-r": dispatch.StateRunning})
+		if d, err := s.Delivery(t.Context(), "github:d1"); err != nil || d.Event.After != "abcdef" || d.Event.Truncated {
+			t.Errorf("%+v %v", d.Event, err)
+		}
+		// A host that knows of none, or cannot be asked, leaves a reason.
+		h.commits = nil
+		s.accept(short("d2", 2))
+		time.Sleep(time.Hour)
+		settle()
+		s.same("none", s.reasons("github:d2"), []string{
+			"of a commit whose ID the event does not tell",
+			"nothing starts, since it is not known which commit abc is: the host names no commit for abc, which is all that the delivery says of the head",
+		})
+		h.answer(func(context.Context, string, int) error { return dispatch.ErrCannotAsk })
+		s.accept(short("d3", 3))
+		settle()
+		if got := s.reasons("github:d3"); len(got) != 2 || !strings.HasPrefix(got[1], "nothing starts, since it is not known which commit abc is: ") {
+			t.Error(got)
+		}
 	})
 }
 

@@ -20,7 +20,8 @@ type inquiry struct {
 	call func(ctx context.Context, kind string, f func(context.Context) error) error
 }
 
-// list fills in the commits of an event that came with only a part of them.
+// list fills in the commits of an event that came with only a part of them, and
+// which of them the head is where it does not tell.
 func (q inquiry) list(ctx context.Context, ev *event.Event) error {
 	var all []event.Commit
 	err := q.call(ctx, "list commits", func(ctx context.Context) (err error) {
@@ -29,6 +30,12 @@ func (q inquiry) list(ctx context.Context, ev *event.Event) error {
 	})
 	if err != nil {
 		return fmt.Errorf("list the commits of the %s: %w", whole(ev), err)
+	}
+	if ev.Unnamed() {
+		if len(all) == 0 {
+			return &PermanentError{Err: fmt.Errorf("the host names no commit for %s, which is all that the delivery says of the head", headOf(ev))}
+		}
+		ev.After = all[len(all)-1].SHA
 	}
 	ev.Commits, ev.Truncated = joined(all, ev.Commits, ev.After), false
 	ev.Total = len(ev.Commits)

@@ -19,7 +19,7 @@ func (r *Router) Plan(ev event.Event) event.Plan {
 	for i := range r.routes {
 		p.route(&r.routes[i])
 	}
-	if ev.Kind == event.PullRequest && p.plan.Unlisted {
+	if ev.Kind == event.PullRequest && p.plan.Unlisted && !ev.Unnamed() {
 		p.plan.Ignored = slices.Insert(p.plan.Ignored, 0, event.Ignored{Reason: p.leftOut()})
 	}
 	return p.plan
@@ -53,7 +53,7 @@ func (p *planning) ignore(route, commit, reason string) {
 // admit checks what concerns every route.
 func (p *planning) admit(r *Router) bool {
 	ev := p.ev
-	if ev.Truncated && ev.Kind != event.PullRequest { // of those hosts never list more than the head
+	if ev.Truncated && !ev.Unnamed() && ev.Kind != event.PullRequest { // of those hosts never list more than the head
 		p.ignore("", "", p.leftOut())
 	}
 	reason := ""
@@ -85,7 +85,7 @@ func (p *planning) admit(r *Router) bool {
 	case ev.Kind == event.PullRequest && ev.Action == "closed":
 		p.ending = fmt.Sprintf("closed %d", ev.PullRequest.Number)
 	}
-	return p.admitCommits()
+	return ev.Unnamed() || p.admitCommits()
 }
 
 // leftOut says that the host listed only a part of the commits.
@@ -106,6 +106,11 @@ func (p *planning) route(rt *route) {
 	why, ok := p.matches(rt)
 	if !ok {
 		p.ignore(rt.Name, "", why)
+		return
+	}
+	if p.ev.Unnamed() {
+		p.plan.Unlisted = true
+		p.ignore(rt.Name, "", why+", of a commit whose ID the event does not tell")
 		return
 	}
 	p.plan.Unlisted = p.plan.Unlisted || p.ev.Truncated && p.takesAll(rt)

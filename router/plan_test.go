@@ -289,6 +289,27 @@ func TestNewKeepsNothingOfTheConfig(t *testing.T) {
 	}
 }
 
+// Of an event that does not tell which commit it is about, the routes are known
+// that would take it, and nothing starts.
+func TestUnnamedCommitStartsNothing(t *testing.T) {
+	pulls, pushes := basicRoute(), basicRoute()
+	pulls.Name, pulls.On = "pulls", []string{"pull_request"}
+	pushes.Name = "pushes"
+	r := mustNew(t, Config{Routes: []Route{pulls, pushes}})
+	ev := event.Event{
+		Source: "bitbucket", Kind: event.PullRequest, Action: "opened", Repository: event.Repository{FullName: "acme/api-v2"},
+		Ref: "refs/heads/feature/x", Head: "930cbdc6323f", Truncated: true, PullRequest: &event.PullReq{Number: 1, Base: "main"},
+	}
+	plan := r.Plan(ev)
+	if len(plan.Requests) > 0 || !plan.Unlisted || len(plan.Ignored) != 2 {
+		t.Errorf("%+v", plan)
+	}
+	ev.Ref = "refs/heads/other"
+	if plan := r.Plan(ev); plan.Unlisted || len(plan.Requests) > 0 {
+		t.Errorf("%+v", plan)
+	}
+}
+
 func FuzzPlan(f *testing.F) {
 	f.Add("push", "", "refs/heads/feature/$(touch x)", "acme/api", "[skip ci]\x1b[31m\xff", "ada", "api/v1/x", sha(1), sha(1), "github", 0, true)
 	f.Add("push", "", "refs/heads/feature/x", "acme/api", "m", "ada", "api/v1/x", sha(1), sha(9), "github", 0, true)

@@ -85,6 +85,12 @@ type Event struct {
 	Digest string `json:"-"`
 }
 
+// Unnamed reports whether the event is about a commit whose ID it does not tell;
+// see Head.
+func (e *Event) Unnamed() bool {
+	return e.Truncated && e.After == "" && len(e.Commits) == 0 && e.Kind != Delete
+}
+
 // Branch is the short name of the event's branch, or "" when the ref is not a
 // branch.
 func (e *Event) Branch() string {

@@ -212,6 +212,34 @@ func TestPullRequests(t *testing.T) {
 	}
 }
 
+// A branch that is made at a known commit, or moved back, has an empty list: its
+// head stands for it, and is not new. No list at all is another matter.
+func TestBranchThatGainsNothing(t *testing.T) {
+	d, h := load(t, "03")
+	var m map[string]any
+	if err := json.Unmarshal(d.Body, &m); err != nil {
+		t.Fatal(err)
+	}
+	change := m["push"].(map[string]any)["changes"].([]any)[0].(map[string]any)
+	for name, row := range map[string]struct {
+		commits             any
+		distinct, truncated bool
+	}{
+		"empty": {commits: []any{}},
+		"none":  {commits: nil, distinct: true, truncated: true},
+	} {
+		change["commits"] = row.commits
+		body, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ev, err := newSource(t).Decode(h, body)
+		if err != nil || len(ev.Commits) != 1 || ev.Commits[0].SHA != ev.After || ev.Commits[0].Distinct != row.distinct || ev.Truncated != row.truncated {
+			t.Errorf("%s: %+v %v", name, ev, err)
+		}
+	}
+}
+
 func TestFullHeadIsTakenAsItIs(t *testing.T) {
 	d, h := load(t, "20")
 	full := d.truths(t)[0].After

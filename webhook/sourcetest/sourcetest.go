@@ -21,7 +21,8 @@
 //
 // The rule for commits is one for all cases: an event lists, oldest first and
 // with the head last, commits that the ref really gained, and either it lists all
-// of them or it is Truncated.
+// of them or it is Truncated. Where the host does not tell a head's ID, the event
+// lists none.
 package sourcetest
 
 import (

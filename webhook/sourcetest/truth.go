@@ -22,6 +22,9 @@ type Truth struct {
 	// tag After is the commit that it leads to.
 	Before string `json:"before"`
 	After  string `json:"after"`
+	// Head is what the host calls After where it does not tell its ID; the event
+	// then has it, and no commit that could start under it.
+	Head string `json:"head"`
 	// Commits are those that are new to the repository, of a pull request those
 	// that its base has not, oldest first.
 	Commits []string `json:"commits"`
