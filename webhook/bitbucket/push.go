@@ -149,7 +149,7 @@ func (c *change) event(ev *event.Event) (err error) {
 	if which == nil {
 		return errors.New("new: neither it nor old is there, which a push or a deletion has")
 	}
-	prefix := ""
+	var prefix string
 	switch which.Type {
 	case "branch":
 		prefix = "refs/heads/"
