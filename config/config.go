@@ -66,12 +66,12 @@ type Server struct {
 
 // Source is a git host that calls us.
 type Source struct {
-	Provider     string       `json:"provider,omitzero" jsonschema:"What kind of host it is. Left out, the source's name says it." enum:"github,gitlab,git,codecommit"`
+	Provider     string       `json:"provider,omitzero" jsonschema:"What kind of host it is. Left out, the source's name says it." enum:"github,gitlab,gitea,git,codecommit"`
 	Secrets      Secrets      `json:"secrets,omitzero" jsonschema:"Webhook secrets; a delivery signed with any of them is accepted (for gitlab: one that carries it as its secret token, or is signed with it where it is a signing token, whsec_…), unless its repository has secrets of its own under repositories. Several while one is rotated out."`
 	Token        Secret       `json:"token,omitzero" jsonschema:"Token that writes commit statuses and completes what deliveries leave out. For GitHub: repository permissions 'Commit statuses: write' and 'Contents: read'."`
 	App          *App         `json:"app,omitempty" jsonschema:"GitHub App with the same permissions, instead of a token."`
-	BaseURL      string       `json:"base_url,omitzero" jsonschema:"API of a GitHub Enterprise Server, for example https://github.example.com/api/v3; address of a GitLab, for example https://gitlab.example.com. Default: that of github.com or gitlab.com."`
-	CloneBase    string       `json:"clone_base,omitzero" jsonschema:"Where builds clone from: <clone_base>/<full name>.git. Default for github: the host of base_url, else https://github.com. Default for gitlab: base_url. Default for codecommit: the region's, and <clone_base>/<name> without .git. A host that sends GitHub's payloads but is another, such as Gitea, needs it."`
+	BaseURL      string       `json:"base_url,omitzero" jsonschema:"API of a GitHub Enterprise Server, for example https://github.example.com/api/v3; address of a GitLab, for example https://gitlab.example.com, or of a Gitea or Forgejo, which need it. Default: that of github.com or gitlab.com."`
+	CloneBase    string       `json:"clone_base,omitzero" jsonschema:"Where builds clone from: <clone_base>/<full name>.git. Default for github: the host of base_url, else https://github.com. Default for gitlab and gitea: base_url. Default for codecommit: the region's, and <clone_base>/<name> without .git. A relay that sends GitHub's payloads needs it."`
 	Repositories Repositories `json:"repositories,omitzero" jsonschema:"What single repositories have of their own, by full name: secrets, and for git their path on this machine, which may also stand alone. For codecommit: a list of names, of which events are taken. Default for codecommit: all of the account."`
 
 	Region      string       `json:"region,omitzero" jsonschema:"For codecommit: the region of its repositories."`

@@ -16,8 +16,11 @@ func TestCloneURLsComeFromTheHostOfTheAPI(t *testing.T) {
 		"provider: github, clone_base: \"https://git.example.com\"":                                 "https://git.example.com",
 		"provider: github, base_url: \"https://h/api/v3\", clone_base: \"https://git.example.com\"": "https://git.example.com",
 		"provider: gitlab": "https://gitlab.com",
-		"provider: gitlab, base_url: \"https://git.example.com/lab/\"":       "https://git.example.com/lab",
-		"provider: gitlab, base_url: \"https://gitlab.example.com/api/v4/\"": "https://gitlab.example.com",
+		"provider: gitlab, base_url: \"https://git.example.com/lab/\"":                                       "https://git.example.com/lab",
+		"provider: gitlab, base_url: \"https://gitlab.example.com/api/v4/\"":                                 "https://gitlab.example.com",
+		"provider: gitea, base_url: \"https://git.example.com/\"":                                            "https://git.example.com",
+		"provider: gitea, base_url: \"https://example.com/git/api/v1/\"":                                     "https://example.com/git",
+		"provider: gitea, base_url: \"https://git.example.com\", clone_base: \"https://mirror.example.com\"": "https://mirror.example.com",
 		"provider: git": "",
 		"provider: git, clone_base: \"https://git.example.com\"": "https://git.example.com",
 	} {

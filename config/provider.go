@@ -12,6 +12,7 @@ import (
 const (
 	providerGitHub     = "github"
 	providerGitLab     = "gitlab"
+	providerGitea      = "gitea"
 	providerGit        = "git"
 	providerCodeCommit = "codecommit"
 )
@@ -44,6 +45,11 @@ var providers = map[string]provider{
 		keys:      []string{"secrets", "base_url"},
 		check:     (*decoder).checkWebhook,
 		cloneBase: gitLabBase,
+	},
+	providerGitea: {
+		keys:      []string{"secrets", "token", "base_url"},
+		check:     (*decoder).checkGitea,
+		cloneBase: (*Source).giteaAddress,
 	},
 	providerGit: {
 		keys:    []string{"secrets"},

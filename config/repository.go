@@ -40,8 +40,8 @@ func (d *decoder) checkRepositories(at string, s *Source) {
 		spelled[strings.ToLower(name)] = name
 		switch {
 		case d.failedUnder(path):
-		case s.Provider == providerGitHub && r.Path != "":
-			d.failValue(path, "only a git source has repositories on this machine; a github source's have secrets")
+		case s.Provider != providerGit && r.Path != "":
+			d.failValue(path, "only a git source has repositories on this machine; a %s source's have secrets", s.Provider)
 		case r.Path == "" && len(r.Secrets) == 0 && !d.offline:
 			if s.Provider == providerGit {
 				d.failValue(path, "is empty; give the repository's path")

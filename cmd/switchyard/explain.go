@@ -20,6 +20,7 @@ import (
 	"switchyard/router"
 	"switchyard/webhook"
 	"switchyard/webhook/git"
+	"switchyard/webhook/gitea"
 	"switchyard/webhook/github"
 	"switchyard/webhook/gitlab"
 )
@@ -146,6 +147,10 @@ func decode(cfg *config.Config, source, kind string, body []byte) ([]event.Event
 		h.Set("X-Gitlab-Event", "System Hook") // whose body says what it is
 		h.Set("Idempotency-Key", "explain")
 		decoder, err = gitlab.New(gitlab.Config{Secrets: noSecret})
+	case "gitea":
+		h.Set("X-Gitea-Event", kind)
+		h.Set("X-Gitea-Delivery", "explain")
+		decoder, err = gitea.New(gitea.Config{Secrets: noSecret})
 	case "git":
 		h.Set(git.HeaderDelivery, "explain")
 		decoder, err = git.New(git.Config{Secrets: noSecret})

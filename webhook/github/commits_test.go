@@ -72,51 +72,35 @@ func TestPushedCommitsAreOldestFirstAndWhole(t *testing.T) {
 		return set("head_commit", object{"id": id(n), "message": "head", "author": object{"name": "Ada"}, "modified": []any{"x"}})
 	}
 	for name, row := range map[string]struct {
-		gitea     bool
 		change    func(object)
 		commits   []any
 		want      []int
 		truncated bool
 		total     int
 	}{
-		"GitHub":                        {change: after(3), commits: []any{1, 2, 3}, want: []int{1, 2, 3}},
-		"Gitea":                         {gitea: true, change: with(after(3), set("total_commits", 3)), commits: []any{3, 2, 1}, want: []int{1, 2, 3}, total: 3},
-		"newest first, not known whose": {change: after(3), commits: []any{3, 2, 1}, want: []int{1, 2, 3}},
-		"oldest first from Gitea":       {gitea: true, change: after(3), commits: []any{1, 2, 3}, want: []int{1, 2, 3}},
-		"Gitea, cut":                    {gitea: true, change: with(after(12), set("total_commits", 12)), commits: []any{12, 11, 10, 9, 8}, want: []int{8, 9, 10, 11, 12}, truncated: true, total: 12},
-		"a total of text":               {change: with(after(2), set("total_commits", "many"), set("size", -4)), commits: []any{1, 2}, want: []int{1, 2}},
-		"size says there are more":      {change: with(after(2), set("size", 7)), commits: []any{1, 2}, want: []int{1, 2}, truncated: true, total: 7},
-		"size says that is all":         {change: with(after(2), set("size", 2)), commits: []any{1, 2}, want: []int{1, 2}, total: 2},
-		"head left out":                 {change: with(after(9), head(9)), commits: []any{1, 2}, want: []int{1, 2, 9}, truncated: true},
-		"head left out, not described":  {change: after(9), commits: []any{1, 2}, want: []int{1, 2, 9}, truncated: true},
-		"head left out, Gitea":          {gitea: true, change: after(9), commits: []any{2, 1}, want: []int{1, 2, 9}, truncated: true},
-		"head left out, times fall":     {change: after(9), commits: []any{timed(3, 30), timed(2, 20), timed(1, 20)}, want: []int{1, 2, 3, 9}, truncated: true},
-		"head left out, times mixed":    {change: after(9), commits: []any{timed(1, 30), timed(2, 20), timed(3, 40)}, want: []int{1, 2, 3, 9}, truncated: true},
-		"head in the middle":            {change: after(2), commits: []any{timed(3, 30), timed(2, 50), timed(1, 10)}, want: []int{1, 3, 2}},
-		"head in the middle, no times":  {change: after(2), commits: []any{1, 2, 3}, want: []int{1, 3, 2}},
-		"parents":                       {change: after(4), commits: []any{parented(2, 1), parented(4, 3, 2), parented(1), parented(3, 1)}, want: []int{1, 2, 3, 4}},
-		"parents, newest first":         {gitea: true, change: after(3), commits: []any{parented(3, 2), parented(2, 1), parented(1, 77)}, want: []int{1, 2, 3}},
-		"a circle of parents":           {change: after(2), commits: []any{parented(1, 2), parented(2, 1)}, want: []int{2, 1}},
-		"no after":                      {change: with(set("after", nil), head(3)), commits: []any{1, 2, 3}, want: []int{1, 2, 3}, truncated: true},
-		"no after, no head":             {change: set("after", nil), commits: []any{1, 2, 3}, want: []int{1, 2, 3}, truncated: true},
-		"no after, no head, Gitea":      {gitea: true, change: set("after", nil), commits: []any{3, 2, 1}, want: []int{1, 2, 3}, truncated: true},
-		"no after, times fall":          {change: set("after", nil), commits: []any{timed(3, 30), timed(1, 10)}, want: []int{1, 3}, truncated: true},
-		"no list at all":                {change: with(after(5), set("commits", nil), head(5)), want: []int{5}, truncated: true},
-		"an empty list":                 {change: with(after(5), head(5)), want: []int{5}},
-		"an empty list, created":        {change: with(after(5), created), want: []int{5}},
-		// Gitea counts a new branch's commits up to ten, and none that another
-		// new branch has as well.
-		"Gitea, created":          {gitea: true, change: with(after(3), created, set("total_commits", 3)), commits: []any{3, 2, 1}, want: []int{1, 2, 3}, total: 3},
-		"Gitea, created, nothing": {gitea: true, change: with(after(3), created, set("total_commits", 0)), want: []int{3}, truncated: true},
-		"Gitea, created, ten":     {gitea: true, change: with(after(10), created, set("total_commits", 10)), commits: []any{10, 9, 8, 7, 6, 5, 4, 3, 2, 1}, want: []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, truncated: true, total: 10},
-		"Gitea, forced back":      {gitea: true, change: with(after(3), set("total_commits", 0)), want: []int{3}},
+		"GitHub":                           {change: after(3), commits: []any{1, 2, 3}, want: []int{1, 2, 3}},
+		"newest first, not known whose":    {change: after(3), commits: []any{3, 2, 1}, want: []int{1, 2, 3}},
+		"a total that says there are more": {change: with(after(12), set("total_commits", 12)), commits: []any{12, 11}, want: []int{11, 12}, truncated: true, total: 12},
+		"a total of text":                  {change: with(after(2), set("total_commits", "many"), set("size", -4)), commits: []any{1, 2}, want: []int{1, 2}},
+		"size says there are more":         {change: with(after(2), set("size", 7)), commits: []any{1, 2}, want: []int{1, 2}, truncated: true, total: 7},
+		"size says that is all":            {change: with(after(2), set("size", 2)), commits: []any{1, 2}, want: []int{1, 2}, total: 2},
+		"head left out":                    {change: with(after(9), head(9)), commits: []any{1, 2}, want: []int{1, 2, 9}, truncated: true},
+		"head left out, not described":     {change: after(9), commits: []any{1, 2}, want: []int{1, 2, 9}, truncated: true},
+		"head left out, times fall":        {change: after(9), commits: []any{timed(3, 30), timed(2, 20), timed(1, 20)}, want: []int{1, 2, 3, 9}, truncated: true},
+		"head left out, times mixed":       {change: after(9), commits: []any{timed(1, 30), timed(2, 20), timed(3, 40)}, want: []int{1, 2, 3, 9}, truncated: true},
+		"head in the middle":               {change: after(2), commits: []any{timed(3, 30), timed(2, 50), timed(1, 10)}, want: []int{1, 3, 2}},
+		"head in the middle, no times":     {change: after(2), commits: []any{1, 2, 3}, want: []int{1, 3, 2}},
+		"parents":                          {change: after(4), commits: []any{parented(2, 1), parented(4, 3, 2), parented(1), parented(3, 1)}, want: []int{1, 2, 3, 4}},
+		"a circle of parents":              {change: after(2), commits: []any{parented(1, 2), parented(2, 1)}, want: []int{2, 1}},
+		"no after":                         {change: with(set("after", nil), head(3)), commits: []any{1, 2, 3}, want: []int{1, 2, 3}, truncated: true},
+		"no after, no head":                {change: set("after", nil), commits: []any{1, 2, 3}, want: []int{1, 2, 3}, truncated: true},
+		"no after, times fall":             {change: set("after", nil), commits: []any{timed(3, 30), timed(1, 10)}, want: []int{1, 3}, truncated: true},
+		"no list at all":                   {change: with(after(5), set("commits", nil), head(5)), want: []int{5}, truncated: true},
+		"an empty list":                    {change: with(after(5), head(5)), want: []int{5}},
+		"an empty list, created":           {change: with(after(5), created), want: []int{5}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := header("push")
-			if row.gitea {
-				h = giteaHeader("push")
-			}
-			ev, err := newSource(t).Decode(h, pushed(t, row.change, row.commits...))
+			ev, err := newSource(t).Decode(header("push"), pushed(t, row.change, row.commits...))
 			if err != nil {
 				t.Fatal(err)
 			}

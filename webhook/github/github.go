@@ -1,5 +1,5 @@
 // Package github is the webhook source for GitHub, GitHub Enterprise Server and
-// hosts that send the same payloads: Gitea, Forgejo, Gogs and relays.
+// relays that send the same payloads.
 //
 // What becomes of each event:
 //
@@ -8,21 +8,16 @@
 //	push, deleted   a deletion; its "before" is the ref's last commit
 //	pull_request    opened, synchronize, reopened, ready_for_review, closed,
 //	                labeled, and edited where the base changed
-//	delete          from Gitea and its kin the deletion of a branch, which
-//	                names no commit; ignored from GitHub, which sends a push
-//	                for the same deletion
-//	create          ignored: the push that follows it names the commits
+//	create, delete  ignored: a push tells of the same ref
 //	ping, others    ignored
 //
-// Other hosts than GitHub list commits newest first, list few of them, leave
-// members out and have names of their own for actions and headers; push.go,
-// commits.go and pullrequest.go say how each is read. What they left out of a
-// push makes the event Truncated.
+// Relays list commits in another order than GitHub, list few of them, or leave
+// members out; push.go says how each is read. What they left out of a push makes
+// the event Truncated. Gitea and its kin have a source of their own.
 //
 // Where a payload has members twice, spells them differently or is nested
 // deeply, [Source.Decode] refuses it rather than choosing. The facts are from
-// GitHub's "Webhook events and payloads" and "Validating webhook deliveries",
-// and from deliveries that Gitea 1.26 sent.
+// GitHub's "Webhook events and payloads" and "Validating webhook deliveries".
 package github
 
 import (
@@ -40,33 +35,13 @@ import (
 	"switchyard/webhook/internal/sieve"
 )
 
-// The headers of a delivery, as [http.Header] spells them.
+// The headers of a delivery.
 const (
 	headerSignature = "X-Hub-Signature-256"
 	headerSHA1      = "X-Hub-Signature"
+	headerEvent     = "X-GitHub-Event"
+	headerDelivery  = "X-GitHub-Delivery"
 )
-
-// What GitHub says in X-GitHub-Event and X-GitHub-Delivery, other hosts say
-// there too or, some of them, in headers of their own only.
-var (
-	bareSignatures  = []string{"X-Gitea-Signature", "X-Forgejo-Signature", "X-Gogs-Signature"}
-	eventHeaders    = []string{"X-Github-Event", "X-Gitea-Event", "X-Forgejo-Event", "X-Gogs-Event"}
-	deliveryHeaders = []string{"X-Github-Delivery", "X-Gitea-Delivery", "X-Forgejo-Delivery", "X-Gogs-Delivery"}
-)
-
-// first is the value of the first of the headers that is there.
-func first(h http.Header, names []string) string {
-	for _, name := range names {
-		if v := h[name]; len(v) > 0 && v[0] != "" {
-			return v[0]
-		}
-	}
-	return ""
-}
-
-// fromGitea reports whether a header says that Gitea or one of its kin sent the
-// delivery. They all set GitHub's headers as well.
-func fromGitea(h http.Header) bool { return first(h, eventHeaders[1:]) != "" }
 
 // Config is what an operator sets under a source of type github.
 type Config struct {
@@ -77,8 +52,8 @@ type Config struct {
 
 // Source verifies and decodes the deliveries.
 type Source struct {
-	hmac                       *webhook.HMAC
-	push, pullRequest, removal *sieve.Sieve
+	hmac              *webhook.HMAC
+	push, pullRequest *sieve.Sieve
 }
 
 var (
@@ -88,7 +63,7 @@ var (
 
 // New returns a source that accepts deliveries signed with one of the secrets.
 func New(cfg Config) (*Source, error) {
-	hmac, err := webhook.NewHMAC(headerSignature, cfg.Secrets, bareSignatures...)
+	hmac, err := webhook.NewHMAC(headerSignature, cfg.Secrets)
 	if err != nil {
 		return nil, fmt.Errorf("github: %w", err)
 	}
@@ -99,65 +74,48 @@ func New(cfg Config) (*Source, error) {
 	if s.pullRequest, err = sieve.New(pullRequestFields); err != nil {
 		return nil, err
 	}
-	if s.removal, err = sieve.New(removalFields); err != nil {
-		return nil, err
-	}
 	return s, nil
+}
+
+// Precheck tells from the header alone that a delivery cannot be genuine.
+func (s *Source) Precheck(h http.Header) error { return explainSHA1(h, s.hmac.Precheck(h)) }
+
+// Verify checks the signature over the raw body.
+func (s *Source) Verify(h http.Header, body []byte) error {
+	return explainSHA1(h, s.hmac.Verify(h, body))
+}
+
+// explainSHA1 says what to do to a sender that has a secret but signs in the
+// old way, where the usual advice leads nowhere.
+func explainSHA1(h http.Header, err error) error {
+	if !errors.Is(err, webhook.ErrSignatureMissing) || !strings.HasPrefix(h.Get(headerSHA1), "sha1=") || len(h.Get(headerSHA1)) == len("sha1=") {
+		return err
+	}
+	return fmt.Errorf("%w: header X-Hub-Signature (SHA-1) is there and not accepted, since SHA-1 is too weak; have the sender send X-Hub-Signature-256 too, as GitHub and GitHub Enterprise Server 3.0 and later do, and see that no proxy drops that header", webhook.ErrSignatureMissing)
 }
 
 // Decode turns a delivery into an event.
 func (s *Source) Decode(h http.Header, body []byte) (event.Event, error) {
-	ev := event.Event{DeliveryID: first(h, deliveryHeaders)}
-	if err := field.DeliveryID("X-GitHub-Delivery", ev.DeliveryID); err != nil {
+	ev := event.Event{DeliveryID: h.Get(headerDelivery)}
+	if err := field.DeliveryID(headerDelivery, ev.DeliveryID); err != nil {
 		return event.Event{}, err
 	}
 	var err error
-	switch kind := gh.Event(first(h, eventHeaders)); kind {
+	switch kind := gh.Event(h.Get(headerEvent)); kind {
 	case "":
 		err = errors.New("header X-GitHub-Event is missing: it says what happened")
 	case gh.PushEvent:
 		err = s.decodePush(h, body, &ev)
-	case gh.PullRequestEvent, "pull_request_sync", "pull_request_label":
-		// The latter two are Gitea's names in X-Gitea-Event-Type, and what
-		// its hooks are subscribed to.
+	case gh.PullRequestEvent:
 		err = s.decodePullRequest(h, body, &ev)
 	case gh.PingEvent:
 		err = &webhook.Ignored{Reason: "ping: the webhook is set up"}
 	case gh.CreateEvent:
 		err = &webhook.Ignored{Reason: "create: the push event of the same ref names the commits"}
 	case gh.DeleteEvent:
-		if fromGitea(h) {
-			err = s.decodeRemoval(h, body, &ev)
-			break
-		}
 		err = &webhook.Ignored{Reason: "delete: a deletion is taken from the push event, which names the last commit"}
 	default:
 		err = &webhook.Ignored{Reason: fmt.Sprintf("event %s: only push and pull_request start executions", safetext.Cut(safetext.Line(string(kind)), 64))}
 	}
 	return ev, err
 }
-
-// parse reads what is kept of the delivery's payload into p.
-func parse(h http.Header, body []byte, kept *sieve.Sieve, p any) error {
-	text, err := payload(h, body)
-	if err != nil {
-		return err
-	}
-	return kept.Decode(text, p)
-}
-
-// repository builds what every payload says of a repository. A relay may leave
-// out where it is cloned from: GitHub, Gitea and their kin all serve that
-// beside the page.
-func repository(fullName, cloneURL, htmlURL, defaultBranch string) (event.Repository, error) {
-	if cloneURL == "" && htmlURL != "" {
-		cloneURL = strings.TrimSuffix(htmlURL, "/") + ".git"
-	}
-	r := event.Repository{FullName: fullName, CloneURL: cloneURL, HTMLURL: htmlURL, DefaultBranch: defaultBranch}
-	return r, field.Repository("repository.full_name", fullName, 2)
-}
-
-const (
-	branchPrefix = "refs/heads/"
-	tagPrefix    = "refs/tags/"
-)

@@ -56,14 +56,14 @@ func pushOf(t testing.TB, ref, before string, ids ...string) (sourcetest.Truth, 
 	return truth, m
 }
 
-// pullOf is a pull request with one commit.
+// pullOf is a pull request with three commits, of which an event names the head.
 func pullOf(t testing.TB, action string, change func(m, pr object, truth *sourcetest.Truth)) (sourcetest.Truth, []byte) {
 	t.Helper()
 	head := commitID(900)
-	truth := sourcetest.Truth{Repository: suiteRepository, Ref: "refs/heads/feature/session-quota", After: head, Commits: []string{head}, Number: 12, Base: "main"}
+	truth := sourcetest.Truth{Repository: suiteRepository, Ref: "refs/heads/feature/session-quota", After: head, Commits: []string{commitID(898), commitID(899), head}, Number: 12, Base: "main"}
 	body := mutate(t, "pull_request-opened.json", func(m object) {
 		pr := m["pull_request"].(object)
-		m["action"], pr["commits"] = action, 1
+		m["action"], pr["commits"] = action, 3
 		pr["head"].(object)["sha"] = head
 		if change != nil {
 			change(m, pr, &truth)

@@ -13,6 +13,7 @@ import (
 	hostgithub "switchyard/githost/github"
 	"switchyard/webhook"
 	"switchyard/webhook/git"
+	"switchyard/webhook/gitea"
 	"switchyard/webhook/github"
 	"switchyard/webhook/gitlab"
 )
@@ -50,7 +51,12 @@ type apis struct {
 var providers = map[string]provider{
 	"github": {
 		signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
-			return github.New(github.Config{Secrets: secrets})
+			hub, err := github.New(github.Config{Secrets: secrets})
+			if err != nil {
+				return nil, err
+			}
+			// Before Gitea had a provider of its own, it was configured as github.
+			return gitea.Beside(hub, gitea.Config{Secrets: secrets})
 		},
 		host: gitHubHost,
 		lacks: func(name string) string {
@@ -68,6 +74,11 @@ var providers = map[string]provider{
 	"gitlab": {
 		signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
 			return gitlab.New(gitlab.Config{Secrets: secrets})
+		},
+	},
+	"gitea": {
+		signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
+			return gitea.New(gitea.Config{Secrets: secrets})
 		},
 	},
 	"git": {
