@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 
 	"switchyard/githost"
 	"switchyard/internal/event"
+	"switchyard/internal/safetext"
 )
 
 // Host is what an audit asks of a source's host. One that is a
@@ -72,7 +74,12 @@ type Repository struct {
 	Hook string
 	// CloneURL is where builds fetch from, as events say it.
 	CloneURL string
+	// Unable is why nobody can be asked about it, nil where Host is set.
+	Unable error
 }
+
+// callTimeout bounds each question to a host, which may take many pages.
+const callTimeout = 2 * time.Minute
 
 // Config is what an operator sets.
 type Config struct {
@@ -147,6 +154,8 @@ type Query struct {
 	// redeliver has hosts asked for what they could not deliver, whether or not
 	// something is missing.
 	redeliver bool
+	// quiet leaves out repositories about which nobody can be asked.
+	quiet bool
 }
 
 // narrow reports whether the query leaves out what an audit would look at, so
@@ -229,6 +238,9 @@ func (a *Auditor) Audit(ctx context.Context, q Query, r Report) error {
 	}
 	bySource := map[string][]Repository{}
 	for _, repo := range all {
+		if repo.Unable != nil && q.quiet {
+			continue
+		}
 		if q.Repository == "" || q.Repository == repo.Name || q.Repository == repo.Source+":"+repo.Name {
 			bySource[repo.Source] = append(bySource[repo.Source], repo)
 		}
@@ -280,6 +292,9 @@ const mostWaits = 10
 // was done by then is kept.
 func (a *Auditor) one(ctx context.Context, repo Repository, q Query, report func(Finding)) Summary {
 	began := a.now()
+	if repo.Unable != nil {
+		return Summary{Source: repo.Source, Repository: repo.Name, Error: repo.Unable.Error()}
+	}
 	leave, err := a.enter(ctx, key{repo.Source, repo.Name})
 	if err != nil {
 		return Summary{Source: repo.Source, Repository: repo.Name, Error: err.Error()}
@@ -287,7 +302,7 @@ func (a *Auditor) one(ctx context.Context, repo Repository, q Query, report func
 	defer leave()
 	run := newRun(a, repo, q, report)
 	for try := 0; ; try++ {
-		err = run.repository(ctx)
+		err = a.guard(ctx, run)
 		after, throttled := time.Duration(0), false
 		if err != nil {
 			after, throttled = a.throttled(err)
@@ -310,6 +325,22 @@ func (a *Auditor) one(ctx context.Context, repo Repository, q Query, report func
 	a.observer(s)
 	return s
 }
+
+// guard turns a panic into an error: one repository must not end the service.
+func (a *Auditor) guard(ctx context.Context, r *run) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			text := safetext.Cut(safetext.Line(fmt.Sprint(v)), maxPanic)
+			a.log.Error("a panic was caught; this is a bug in Switchyard", zap.String("step", "audit"), zap.String("source", r.repo.Source),
+				zap.String("repository", r.repo.Name), zap.String("panic", text), zap.ByteString("stack", debug.Stack()))
+			err = fmt.Errorf("this is a bug in Switchyard, its log says more: %s", text)
+		}
+	}()
+	return r.repository(ctx)
+}
+
+// maxPanic is how much of a panic's value is shown.
+const maxPanic = 200
 
 // enter waits until nobody else audits the repository.
 func (a *Auditor) enter(ctx context.Context, k key) (leave func(), err error) {

@@ -112,7 +112,9 @@ func (r *run) missing(ctx context.Context, ev *event.Event) ([]event.Request, er
 			continue
 		}
 		asked++
-		told, err := r.repo.Host.Commit(ctx, r.repo.Source, r.repo.Name, c.SHA)
+		calling, cancel := context.WithTimeout(ctx, callTimeout)
+		told, err := r.repo.Host.Commit(calling, r.repo.Source, r.repo.Name, c.SHA)
+		cancel()
 		if err != nil {
 			return nil, fmt.Errorf("ask for commit %.12s: %w", c.SHA, err)
 		}
@@ -164,7 +166,9 @@ func (r *run) redeliver(ctx context.Context) error {
 	if !able || r.repo.Hook == "" || r.redelivery {
 		return nil
 	}
-	asked, mark, err := host.Redeliver(ctx, r.repo.Name, r.repo.Hook, r.next.Redelivered, r.now().Add(-redeliverFor))
+	calling, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	asked, mark, err := host.Redeliver(calling, r.repo.Name, r.repo.Hook, r.next.Redelivered, r.now().Add(-redeliverFor))
 	if err != nil {
 		if _, throttled := r.throttled(err); throttled || ctx.Err() != nil {
 			return err

@@ -24,7 +24,9 @@ func (r *run) pullRequests(ctx context.Context) error {
 	if !r.query.Since.IsZero() {
 		mark = "" // they are looked at whether or not they changed
 	}
-	open, next, err := host.PullRequests(ctx, r.repo.Name, mark)
+	calling, cancel := context.WithTimeout(ctx, callTimeout)
+	open, next, err := host.PullRequests(calling, r.repo.Name, mark)
+	cancel()
 	if errors.Is(err, githost.ErrUnchanged) {
 		r.pullMark = mark
 		r.summary.PullRequests = len(r.next.Pulls)
@@ -92,7 +94,9 @@ func (r *run) pullRequest(ctx context.Context, ev *event.Event) error {
 	ask.Truncated = true
 	commits := ev.Commits
 	if plan := r.plan(ask); len(plan.Requests) > 0 {
-		all, err := r.repo.Host.Commits(ctx, &ask)
+		calling, cancel := context.WithTimeout(ctx, callTimeout)
+		all, err := r.repo.Host.Commits(calling, &ask)
+		cancel()
 		if err != nil {
 			return err
 		}

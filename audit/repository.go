@@ -165,6 +165,8 @@ func (r *run) keep(ctx context.Context, whole bool) error {
 // branches holds the repository's branches against the journal.
 func (r *run) branches(ctx context.Context) error {
 	if r.refs == nil {
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
 		refs, err := r.repo.Host.Refs(ctx, r.repo.Name)
 		if err != nil {
 			return err
@@ -247,6 +249,8 @@ func (r *run) branch(ctx context.Context, ref, head string) error {
 
 // commits lists what a branch at head has and had not at base.
 func (r *run) commits(ctx context.Context, ref, base, head string) ([]event.Commit, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	if since := r.query.Since; !since.IsZero() {
 		if h, ok := r.repo.Host.(githost.History); ok {
 			return h.CommitsSince(ctx, r.repo.Name, head, since)

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,7 +18,7 @@ const idle = time.Minute
 func (a *Auditor) Run(ctx context.Context) {
 	began := a.now()
 	if _, cfg := a.rules(); cfg.Every > 0 {
-		a.round(ctx, Query{Heal: cfg.Heal, redeliver: true}, began)
+		a.round(ctx, Query{Heal: cfg.Heal, redeliver: true, quiet: true}, began)
 	}
 	for next := 0; ctx.Err() == nil; next++ {
 		_, cfg := a.rules()
@@ -25,6 +26,7 @@ func (a *Auditor) Run(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			a.log.Warn("the repositories to audit could not be listed; trying again", zap.Duration("wait", idle), zap.Error(err))
 		}
+		repos = slices.DeleteFunc(repos, func(r Repository) bool { return r.Unable != nil })
 		if cfg.Every <= 0 || len(repos) == 0 {
 			sleep(ctx, idle)
 			continue
@@ -33,7 +35,7 @@ func (a *Auditor) Run(ctx context.Context) {
 			return
 		}
 		repo := repos[next%len(repos)]
-		a.round(ctx, Query{Repository: repo.Source + ":" + repo.Name, Heal: cfg.Heal}, a.now())
+		a.round(ctx, Query{Repository: repo.Source + ":" + repo.Name, Heal: cfg.Heal, quiet: true}, a.now())
 	}
 }
 

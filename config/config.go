@@ -38,6 +38,7 @@ type Config struct {
 	Routes        []Route                 `json:"routes,omitzero" jsonschema:"Which events start which state machine, with which input."`
 	Limits        Limits                  `json:"limits,omitzero" jsonschema:"Bounds on what is done at once."`
 	Retention     Retention               `json:"retention,omitzero" jsonschema:"How long finished work is kept. Unfinished work is never pruned."`
+	Audit         Audit                   `json:"audit,omitzero" jsonschema:"How what git hosts have is held against the journal, so that no commit is lost with its delivery."`
 	Status        Status                  `json:"status,omitzero" jsonschema:"Commit statuses: how fast they may be written."`
 	AWSSecrets    AWSSecrets              `json:"aws_secrets,omitzero" jsonschema:"How secrets that are written as aws-secret:NAME, aws-secret:NAME#key or aws-ssm:/path are read."`
 	Log           Log                     `json:"log,omitzero" jsonschema:"Log lines."`
@@ -151,6 +152,13 @@ type Retention struct {
 	Executions Duration `json:"executions,omitzero" jsonschema:"Executions that have ended, with their history and logs, in the embedded engine."`
 }
 
+// Audit says when commits are looked for that no delivery told of.
+type Audit struct {
+	Every Duration `json:"every,omitzero" jsonschema:"How often each repository is audited, besides when the service starts. 0: never, but by switchyard audit."`
+	Heal  bool     `json:"heal,omitzero" jsonschema:"Whether an audit on schedule starts what is missing, or only counts and logs it."`
+	Grace Duration `json:"grace,omitzero" jsonschema:"How long a delivery that may be on its way is waited for before a commit counts as missing."`
+}
+
 // Status paces commit statuses.
 type Status struct {
 	PerMinute  int `json:"per_minute,omitzero" jsonschema:"Statuses written per minute and source. GitHub's limit on content is 80. 0: no limit." min:"0"`
@@ -185,6 +193,7 @@ func Default() *Config {
 			Starts:      32,
 		},
 		Retention:  Retention{Journal: Duration(90 * day), Executions: Duration(90 * day)},
+		Audit:      Audit{Every: Duration(time.Hour), Heal: true, Grace: Duration(30 * time.Second)},
 		Status:     Status{PerMinute: 80, PerHour: 500, Concurrent: 4},
 		AWSSecrets: AWSSecrets{Refresh: Duration(5 * time.Minute)},
 		Log:        Log{Format: "auto", Level: "info"},

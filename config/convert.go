@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"switchyard/audit"
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
 	statusgithub "switchyard/dispatch/status/github"
@@ -68,6 +69,40 @@ func (c *Config) WebhookConfig() webhook.Config {
 		MaxInFlight: c.Limits.Deliveries,
 		ReadTimeout: time.Duration(c.Limits.ReadTimeout),
 	}
+}
+
+// AuditConfig is what audits go by.
+func (c *Config) AuditConfig() audit.Config {
+	return audit.Config{Every: time.Duration(c.Audit.Every), Heal: c.Audit.Heal, Grace: time.Duration(c.Audit.Grace)}
+}
+
+// NamedRepositories are those of a source that the config names: the source
+// itself, and routes that can mean no other source.
+func (c *Config) NamedRepositories(source string) []string {
+	names := sorted(c.Sources[source].Repositories)
+	for i := range c.Routes {
+		if r := &c.Routes[i]; len(c.Sources) > 1 && len(r.Sources) == 0 || !r.takes(source) {
+			continue
+		}
+		for _, name := range c.Routes[i].Repositories {
+			if !strings.ContainsAny(name, `*?![]{}\`) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// takes reports whether a route takes events of a source.
+func (r *Route) takes(source string) bool {
+	takes := len(r.Sources) == 0
+	for _, text := range r.Sources {
+		text, out := strings.CutPrefix(text, "!")
+		if p, err := router.CompilePattern(text); err == nil && p.Match(source) {
+			takes = !out
+		}
+	}
+	return takes
 }
 
 // GitHubStatus is what is needed to write commit statuses to a source with

@@ -133,6 +133,16 @@ func (o Origin) Is(cloneURL, repository string) bool {
 	return place != "" && cloneurl.Same(cloneURL, place)
 }
 
+// Place is where a repository of the source is cloned from, "" where nothing
+// tells.
+func (o Origin) Place(repository string) string {
+	if o.check() != nil {
+		return ""
+	}
+	place, _ := o.place(repository, "")
+	return place
+}
+
 // place returns where the repository is cloned from, and why that is not what
 // was said, if it is not.
 func (o *Origin) place(name, said string) (place, refused string) {

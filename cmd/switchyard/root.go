@@ -91,6 +91,7 @@ func (c *cli) root() *cobra.Command {
 		c.startCommand(),
 		c.executionsCommand(),
 		c.deliveriesCommand(),
+		c.auditCommand(),
 		c.healthCommand(),
 		c.explainCommand(),
 		c.configCommand(),

@@ -14,6 +14,7 @@
 //	GET  /api/v1/deliveries                  list, newest first
 //	GET  /api/v1/deliveries/{id}             one, with its event and what it became
 //	POST /api/v1/deliveries/{id}/replay      route it again, start what is missing
+//	POST /api/v1/audits                      hold what git hosts have against all that
 //
 // Every call carries "Authorization: Bearer <token>". A POST may say in the
 // query who is behind it, by=ada, which is recorded. Errors are
@@ -83,6 +84,7 @@ type API struct {
 	start  Starter
 	follow Follower
 	tokens [][sha256.Size]byte
+	audits http.Handler
 	log    *zap.Logger
 	mux    *http.ServeMux
 }
@@ -95,6 +97,9 @@ func WithLogger(l *zap.Logger) Option { return func(a *API) { a.log = l.Named("a
 
 // WithLogs serves build logs; without it, an engine elsewhere keeps them.
 func WithLogs(f Follower) Option { return func(a *API) { a.follow = f } }
+
+// WithAudits serves POST /api/v1/audits, to those who may call the API.
+func WithAudits(h http.Handler) Option { return func(a *API) { a.audits = h } }
 
 // New returns the API. It is an error to configure no token: an API that can
 // start deployments is never open.
@@ -125,6 +130,9 @@ func New(d Dispatcher, start Starter, cfg Config, opts ...Option) (*API, error) 
 	a.mux.HandleFunc("GET /api/v1/deliveries", a.listDeliveries)
 	a.mux.HandleFunc("GET /api/v1/deliveries/{id}", a.showDelivery)
 	a.mux.HandleFunc("POST /api/v1/deliveries/{id}/replay", a.replayDelivery)
+	if a.audits != nil {
+		a.mux.Handle("POST /api/v1/audits", a.audits)
+	}
 	a.mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, &httpError{http.StatusNotFound, "there is no " + r.Method + " " + r.URL.Path + "; the API has executions and deliveries under /api/v1/"})
 	})

@@ -177,6 +177,16 @@ func (c *Client) Log(ctx context.Context, id string, w io.Writer) error {
 	return nil
 }
 
+// Audit has the service audit what the query names, and returns the answer as it
+// comes: lines of JSON, each an audit.Line. The caller closes it.
+func (c *Client) Audit(ctx context.Context, query url.Values) (io.ReadCloser, error) {
+	resp, err := c.do(ctx, http.MethodPost, "audits?"+query.Encode(), nil)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
 // one posts a call that answers with a single execution.
 func (c *Client) one(ctx context.Context, path string, body []byte) (string, error) {
 	var got Accepted

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	engineapi "switchyard/asl/api"
+	"switchyard/audit"
 	"switchyard/config"
 	"switchyard/dispatch"
 	"switchyard/dispatch/api"
@@ -61,6 +62,8 @@ type App struct {
 	tracer     *tracer
 	budget     *webhook.Budget // of all deliveries, also over a reload
 	hosts      hosts
+	inForce    atomic.Pointer[router.Router]
+	auditor    *audit.Auditor
 	queues     queues
 	apis       apis
 
@@ -231,6 +234,8 @@ func (a *App) openDispatch() error {
 	if err != nil {
 		return err
 	}
+	a.inForce.Store(routes)
+	a.auditor = a.newAuditor()
 	a.metrics.watchDepth(a.dispatcher.Depth)
 	if a.embedded != nil {
 		a.metrics.watchBuilds(a.embedded.builds.Room)
@@ -336,7 +341,7 @@ func (a *App) newFaces(cfg *config.Config) (*faces, error) {
 	} else {
 		follow = a.cloudLogs.follow
 	}
-	opts := []api.Option{api.WithLogger(a.log), api.WithLogs(follow)}
+	opts := []api.Option{api.WithLogger(a.log), api.WithLogs(follow), a.audits()}
 	calls, err := api.New(a.dispatcher, starter(slices.Sorted(maps.Keys(cfg.StateMachines))), api.Config{Tokens: tokens}, opts...)
 	if err != nil {
 		return nil, err
@@ -451,6 +456,10 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		newHookCatchUp(a.reloader.current, a.log).Run(gctx)
+		return nil
+	})
+	g.Go(func() error {
+		a.auditor.Run(gctx)
 		return nil
 	})
 	a.ready.Store(true)

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
+	"switchyard/audit"
 	"switchyard/build"
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
@@ -28,6 +29,9 @@ type metrics struct {
 	startLatency prometheus.Histogram
 	ended        *prometheus.CounterVec
 	reloads      *prometheus.CounterVec
+	audits       *prometheus.CounterVec
+	lost         *prometheus.CounterVec
+	audit        *prometheus.GaugeVec
 }
 
 func newMetrics(log *zap.Logger) *metrics {
@@ -55,7 +59,17 @@ func newMetrics(log *zap.Logger) *metrics {
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "switchyard_config_reloads_total", Help: "Config reloads, by outcome: applied or refused.",
 		}, []string{"outcome"}),
+		audits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "switchyard_audits_total", Help: "Audits of repositories, by source and outcome: whole or failed.",
+		}, []string{"source", "outcome"}),
+		lost: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "switchyard_audit_missing_total", Help: "Executions that no delivery asked for, found by audits, by source and what was done: healed or left.",
+		}, []string{"source", "done"}),
+		audit: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "switchyard_audit_last_whole_timestamp_seconds", Help: "When a repository of the source was last audited as a whole, in seconds since 1970.",
+		}, []string{"source"}),
 	}
+	m.registry.MustRegister(m.audits, m.lost, m.audit)
 	m.registry.MustRegister(m.deliveries, m.answers, m.calls, m.startLatency, m.ended, m.reloads,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, state := range dispatch.States() {
@@ -89,6 +103,19 @@ func (m *metrics) Started(latency time.Duration) { m.startLatency.Observe(latenc
 func (m *metrics) Ended(state dispatch.State) { m.ended.WithLabelValues(string(state)).Inc() }
 
 var _ dispatch.Observer = (*metrics)(nil)
+
+// audited is the auditor's observer.
+func (m *metrics) audited(s audit.Summary) {
+	outcome := "whole"
+	if s.Error != "" {
+		outcome = "failed"
+	} else {
+		m.audit.WithLabelValues(s.Source).SetToCurrentTime()
+	}
+	m.audits.WithLabelValues(s.Source, outcome).Inc()
+	m.lost.WithLabelValues(s.Source, "healed").Add(float64(s.Healed))
+	m.lost.WithLabelValues(s.Source, "left").Add(float64(s.Missing - s.Healed))
+}
 
 // depth is what lies in the journal, read when Prometheus asks.
 type depth struct {

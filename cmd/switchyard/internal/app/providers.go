@@ -10,6 +10,7 @@ import (
 	"switchyard/dispatch/status"
 	statusgithub "switchyard/dispatch/status/github"
 	"switchyard/dispatch/status/gitnotes"
+	hostgit "switchyard/githost/git"
 	hostgithub "switchyard/githost/github"
 	"switchyard/webhook"
 	"switchyard/webhook/git"
@@ -84,6 +85,16 @@ var providers = map[string]provider{
 	"git": {
 		signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
 			return git.New(git.Config{Secrets: secrets})
+		},
+		host: func(_ *apis, cfg *config.Config, name string) (dispatch.Host, error) {
+			notes, ok := cfg.GitNotes(name)
+			if !ok {
+				return nil, nil
+			}
+			return hostgit.New(hostgit.Config{Source: name, Repositories: notes.Repositories}), nil
+		},
+		lacks: func(name string) string {
+			return fmt.Sprintf("set sources.%s.repositories to their paths, if they are on this machine", name)
 		},
 		poster: func(_ *apis, cfg *config.Config, name string) (status.Poster, error) {
 			c, ok := cfg.GitNotes(name)

@@ -84,7 +84,8 @@ func (a *App) parts() []part {
 			if err != nil {
 				return nil, err
 			}
-			return a.dispatcher.Prepare(routes, a.dispatchConfig(cfg))
+			apply, err := a.dispatcher.Prepare(routes, a.dispatchConfig(cfg))
+			return func() { apply(); a.inForce.Store(routes) }, err
 		}},
 		{"git hosts", a.hosts.prepare},
 		{"statuses", func(cfg *config.Config) (func(), error) {
