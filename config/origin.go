@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -30,13 +29,6 @@ func (s *Source) cloneBase() string {
 		return own(s)
 	}
 	return s.CloneBase
-}
-
-// gitLabBase is where a GitLab is: its pages, its repositories and, below
-// /api/v4, its API.
-func gitLabBase(s *Source) string {
-	base := strings.TrimSuffix(strings.TrimRight(s.BaseURL, "/"), "/api/v4")
-	return cmp.Or(base, "https://gitlab.com")
 }
 
 // gitHubCloneBase is what the API's address says: GitHub Enterprise Server and

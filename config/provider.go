@@ -42,7 +42,7 @@ var providers = map[string]provider{
 		tells:     func(c *Config, source string) bool { _, ok := c.GitHubStatus(source); return ok },
 	},
 	providerGitLab: {
-		keys:      []string{"secrets", "base_url"},
+		keys:      []string{"secrets", "token", "base_url"},
 		check:     (*decoder).checkWebhook,
 		cloneBase: gitLabBase,
 	},

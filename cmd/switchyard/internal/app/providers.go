@@ -16,7 +16,6 @@ import (
 	"switchyard/webhook/git"
 	"switchyard/webhook/gitea"
 	"switchyard/webhook/github"
-	"switchyard/webhook/gitlab"
 )
 
 // provider joins what one kind of git host needs. In each function name is the
@@ -72,11 +71,7 @@ var providers = map[string]provider{
 		},
 		credentials: gitHubCredentials,
 	},
-	"gitlab": {
-		signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
-			return gitlab.New(gitlab.Config{Secrets: secrets})
-		},
-	},
+	"gitlab": gitLab,
 	"gitea": {
 		signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
 			return gitea.New(gitea.Config{Secrets: secrets})

@@ -1,0 +1,44 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"switchyard/build"
+	"switchyard/config"
+	"switchyard/dispatch"
+	hostgitlab "switchyard/githost/gitlab"
+	"switchyard/webhook"
+	"switchyard/webhook/gitlab"
+)
+
+// gitLab is the kind of host of that name.
+var gitLab = provider{
+	signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
+		return gitlab.New(gitlab.Config{Secrets: secrets})
+	},
+	host: func(_ *apis, cfg *config.Config, name string) (dispatch.Host, error) {
+		c, ok := cfg.GitLabHost(name)
+		if !ok {
+			return nil, nil
+		}
+		return hostgitlab.New(c)
+	},
+	lacks: func(name string) string {
+		return fmt.Sprintf("set sources.%s.token, with the scope api and the role Developer", name)
+	},
+	credentials: func(_ *apis, cfg *config.Config, name string) (credentials, error) {
+		c, ok := cfg.GitLabHost(name)
+		if !ok {
+			return nil, nil
+		}
+		host, err := hostgitlab.New(c)
+		if err != nil {
+			return nil, err
+		}
+		return func(_ context.Context, _, repository string) (build.Credentials, error) {
+			user, password, err := host.CloneCredentials(repository)
+			return build.Credentials{User: user, Password: password}, err
+		}, nil
+	},
+}
