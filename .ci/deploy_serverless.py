@@ -97,7 +97,7 @@ with open(sys.argv[1]) as f:
     template = json.load(f)
 template["Resources"] = {
     name: r for name, r in template["Resources"].items()
-    if r["Type"].split("::")[1] not in ("Lambda", "ApiGatewayV2") and name != "InvokePolicy" and "Function" not in json.dumps(r.get("Properties", {}).get("Dimensions", ""))
+    if r["Type"].split("::")[1] not in ("Lambda", "ApiGatewayV2") and name not in ("InvokePolicy", "FunctionAudit") and "Function" not in json.dumps(r.get("Properties", {}).get("Dimensions", ""))
 }
 template["Outputs"] = {}
 everything(template)

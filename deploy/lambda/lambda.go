@@ -14,6 +14,7 @@
 //   - status changes of Step Functions, from EventBridge or through the queue: the
 //     commit is told.
 //   - jobs of CodePipeline, see [Pipeline].
+//   - a schedule of EventBridge: the repositories are audited.
 package lambda
 
 import (
@@ -36,6 +37,8 @@ type Function struct {
 	Changes *Reporter
 	// Pipeline takes jobs.
 	Pipeline *Pipeline
+	// Audit audits the repositories.
+	Audit func(context.Context) error
 	// Metrics may be nil. The parts above count in it.
 	Metrics *Metrics
 	Log     *zap.Logger
@@ -63,6 +66,8 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return f.serveHTTP(ctx, payload)
 	case len(e.Records) > 0 && e.Records[0].EventSource == "aws:sqs" && f.Queue != nil:
 		return f.Queue.consume(ctx, payload)
+	case e.Source == "aws.events" && e.DetailType == "Scheduled Event" && f.Audit != nil:
+		return nil, f.Audit(ctx)
 	case e.Source == "aws.states" && f.Changes != nil:
 		return nil, f.Changes.Report(ctx, payload)
 	case len(e.PipelineJob) > 0 && f.Pipeline != nil:

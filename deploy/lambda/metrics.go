@@ -24,6 +24,9 @@ const (
 	metricStatuses   = "Statuses"         // commits that were told
 	metricJobs       = "PipelineJobs"     // jobs of CodePipeline that got a result
 	metricJobsFailed = "PipelineJobsFailed"
+	metricAudited    = "Audited"       // repositories
+	metricAuditFails = "AuditFailures" // repositories that could not be audited as a whole
+	metricMissing    = "Missing"       // executions that no delivery had asked for, and were started
 )
 
 // Metrics writes what an invocation did as a line in CloudWatch's embedded metric

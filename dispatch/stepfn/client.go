@@ -205,6 +205,21 @@ func (c *Client) Describe(ctx context.Context, executionARN string) (event.Outco
 	return o, nil
 }
 
+// Executed reports whether a state machine has an execution of that name, whatever
+// became of it.
+func (c *Client) Executed(ctx context.Context, stateMachine, name string) (bool, error) {
+	op := operation{"look for execution", name}
+	m, ok := c.known.Load().byName[stateMachine]
+	if !ok {
+		return false, &dispatch.BlockedError{Err: fmt.Errorf("%v: state_machines has no %q", op, stateMachine)}
+	}
+	_, err := c.describe(ctx, op, m.execution(name))
+	if errors.Is(err, dispatch.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // describe returns an answer that describes an execution: what answers 200
 // without a status, as a proxy may, knows nothing of it.
 func (c *Client) describe(ctx context.Context, op operation, arn string) (*sfn.DescribeExecutionOutput, error) {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"regexp"
 	"strings"
 	"sync"
@@ -44,6 +45,9 @@ type Config struct {
 	awsaccess.Settings
 	// Endpoint replaces the service's own, for a VPC endpoint: a URL.
 	Endpoint string
+	// CloneBase is the https URL below which repositories are cloned, which lists
+	// their branches to git. Default: the region's own.
+	CloneBase string
 	// MaxCommits is how many commits a push may bring. Default
 	// [DefaultMaxCommits].
 	MaxCommits int
@@ -60,6 +64,9 @@ func WithPace(l *rate.Limiter) Option { return func(c *Client) { c.pace = l } }
 // region.
 func WithAPI(api *codecommit.Client) Option { return func(c *Client) { c.api = api } }
 
+// WithGitTransport replaces what carries questions in git's own protocol.
+func WithGitTransport(t http.RoundTripper) Option { return func(c *Client) { c.git = t } }
+
 // WithFirstWait replaces how long is waited before a call is made again, on
 // average: half a second, and then twice as long each time.
 func WithFirstWait(d time.Duration) Option { return func(c *Client) { c.firstWait = d } }
@@ -75,6 +82,7 @@ type Client struct {
 	pace   *rate.Limiter
 	now    func() time.Time
 	loaded aws.Config
+	git    http.RoundTripper
 	known  *commitCache
 	// firstWait is before the second try of a call, on average.
 	firstWait time.Duration
@@ -106,6 +114,10 @@ func New(ctx context.Context, cfg Config, opts ...Option) (*Client, error) {
 			return nil, fmt.Errorf("codecommit: no region; set sources.%s.region or AWS_REGION", cfg.Source)
 		}
 		c.cfg.Region, c.loaded = loaded.Region, loaded
+		// It trusts what AWS_CA_BUNDLE says.
+		if own, ok := loaded.HTTPClient.(interface{ GetTransport() *http.Transport }); ok && c.git == nil {
+			c.git = own.GetTransport()
+		}
 		c.api = codecommit.NewFromConfig(loaded, func(o *codecommit.Options) {
 			if cfg.Endpoint != "" {
 				o.BaseEndpoint = &cfg.Endpoint

@@ -44,7 +44,8 @@ type call struct {
 }
 
 // Commits implements [dispatch.Host]. The commits of a push are those that its
-// head has and the commit before it has not. Of a created branch, or where the
+// head has and the commit before it has not; of a pull request, those that its
+// head has and the base it is to be merged into has not. Of a created branch, or where the
 // repository no longer has the commit before, they are those that no other
 // branch has. Where nobody knows the commit before, nothing is guessed. Every
 // commit counts as distinct: the API does not tell.
@@ -82,6 +83,11 @@ func (q *call) pushed(ctx context.Context, push *event.Event) ([]*node, error) {
 	}
 	var tips []string
 	switch {
+	case push.PullRequest != nil:
+		if err := Check(q.repository, push.PullRequest.BaseSHA); err != nil {
+			return nil, err
+		}
+		tips = []string{push.PullRequest.BaseSHA}
 	case push.Before == "" && push.BeforeUnknown:
 		// All of a long history may be new by what can be found out here, and
 		// guessing would run it.

@@ -215,6 +215,25 @@ resource "aws_cloudwatch_event_rule" "this" {
   tags          = var.tags
 }
 
+# Commits that no delivery told of are looked for, and started.
+resource "aws_cloudwatch_event_rule" "audit" {
+  name                = "${var.name}-audit"
+  schedule_expression = var.audit_schedule
+  tags                = var.tags
+}
+
+resource "aws_cloudwatch_event_target" "audit" {
+  rule = aws_cloudwatch_event_rule.audit.name
+  arn  = aws_lambda_function.this.arn
+}
+
+resource "aws_lambda_permission" "audit" {
+  function_name = aws_lambda_function.this.function_name
+  action        = "lambda:InvokeFunction"
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.audit.arn
+}
+
 resource "aws_cloudwatch_event_target" "this" {
   for_each = aws_cloudwatch_event_rule.this
   rule     = each.value.name

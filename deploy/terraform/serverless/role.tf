@@ -5,7 +5,11 @@ locals {
     [
       { actions = local.by_service["logs"], resources = ["${aws_cloudwatch_log_group.this.arn}:*"] },
       { actions = local.by_service["sqs"], resources = [aws_sqs_queue.this.arn] },
-      { actions = local.by_service["s3"], resources = ["${aws_s3_bucket.this.arn}/deliveries/*"] },
+      {
+        actions   = [for a in local.by_service["s3"] : a if a != "s3:ListBucket"],
+        resources = ["${aws_s3_bucket.this.arn}/deliveries/*", "${aws_s3_bucket.this.arn}/audits/*"]
+      },
+      { actions = ["s3:ListBucket"], resources = [aws_s3_bucket.this.arn] },
       { actions = ["states:StartExecution"], resources = concat(var.state_machines, [for a in var.state_machines : "${a}:*"]) },
       { actions = [for a in local.by_service["states"] : a if a != "states:StartExecution"], resources = local.executions },
     ],

@@ -78,6 +78,12 @@ variable "maximum_concurrency" {
   default     = 10
 }
 
+variable "audit_schedule" {
+  description = "How often repositories are audited, as EventBridge writes it."
+  type        = string
+  default     = "rate(1 hour)"
+}
+
 variable "log_retention_days" {
   description = "For how long log lines are kept."
   type        = number

@@ -182,7 +182,7 @@ func (a *codeCommitAPI) client(cfg *config.Config, name string) (*githost.Client
 		return nil, nil
 	}
 	// Nothing is called: files and environment are read.
-	return githost.New(context.Background(), githost.Config{Source: name, Settings: settings, Endpoint: endpoint},
+	return githost.New(context.Background(), githost.Config{Source: name, Settings: settings, Endpoint: endpoint, CloneBase: cfg.Origin(name).Base},
 		githost.WithPace(a.pace(settings.Region, cfg.Sources[name].Account)))
 }
 

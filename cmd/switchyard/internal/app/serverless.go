@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"go.uber.org/zap"
 
+	"switchyard/audit"
 	"switchyard/config"
 	"switchyard/deploy/lambda"
 	"switchyard/dispatch/stepfn"
@@ -56,8 +57,17 @@ func NewFunction(ctx context.Context, cfg *config.Config, metrics *lambda.Metric
 	if f.Changes, err = newReporter(cfg, engine, routes, log); err != nil {
 		return nil, err
 	}
-	if f.Queue, err = newConsumer(cfg, store, engine, routes, log); err != nil {
+	known := &hosts{apis: &apis{}}
+	apply, err := known.prepare(cfg)
+	if err != nil {
 		return nil, err
+	}
+	apply()
+	if f.Queue, err = newConsumer(cfg, store, engine, known, routes, log); err != nil {
+		return nil, err
+	}
+	if store.Objects != nil {
+		f.Audit = newScheduledAudit(cfg, known, &lambda.Ledger{Sink: &lambda.Sink{Store: store, Planner: routes, Metrics: metrics}, Engine: engine}, routes, metrics, log)
 	}
 	f.Queue.Changes, f.Queue.Metrics, f.Changes.Metrics = f.Changes, metrics, metrics
 	// Status changes reach the function by themselves, not through the doors.
@@ -81,14 +91,9 @@ func stateMachines(cfg *config.Config) map[string]stepfn.Machine {
 	return machines
 }
 
-func newConsumer(cfg *config.Config, store *lambda.Store, engine *stepfn.Client, routes *router.Router, log *zap.Logger) (*lambda.Consumer, error) {
-	known := &hosts{apis: &apis{}}
-	apply, err := known.prepare(cfg)
-	if err != nil {
-		return nil, err
-	}
-	apply()
+func newConsumer(cfg *config.Config, store *lambda.Store, engine *stepfn.Client, known *hosts, routes *router.Router, log *zap.Logger) (*lambda.Consumer, error) {
 	decoders := map[string]webhook.Decoder{}
+	var err error
 	for name, s := range cfg.Sources {
 		if s.Provider != "codecommit" {
 			continue
@@ -105,6 +110,23 @@ func newConsumer(cfg *config.Config, store *lambda.Store, engine *stepfn.Client,
 			return errors.As(err, &ignored)
 		},
 	}, nil
+}
+
+// newScheduledAudit audits the repositories that the config names.
+func newScheduledAudit(cfg *config.Config, known *hosts, ledger *lambda.Ledger, routes *router.Router, metrics *lambda.Metrics, log *zap.Logger) func(context.Context) error {
+	repositories := func(context.Context) ([]audit.Repository, error) {
+		var all []audit.Repository
+		for _, source := range slices.Sorted(maps.Keys(cfg.Sources)) {
+			all = append(all, auditedOf(cfg, source, known.of(source), nil)...)
+		}
+		// Without access there is nothing to do, every time.
+		return slices.DeleteFunc(all, func(r audit.Repository) bool { return r.Unable != nil }), nil
+	}
+	rules := func() (audit.Planner, audit.Config) { return routes, cfg.AuditConfig() }
+	a := &lambda.Auditor{
+		Auditor: audit.New(ledger, repositories, rules, audit.WithThrottled(throttled)), Metrics: metrics, Log: log.Named("audit"),
+	}
+	return a.Run
 }
 
 // decodeAny has each source look at a message that came to all of them. It is the
