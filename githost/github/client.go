@@ -13,11 +13,10 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/google/go-github/v60/github"
+	"github.com/google/go-github/v88/github"
 
 	"switchyard/dispatch"
 )
@@ -52,8 +51,7 @@ type Option func(*Client)
 // WithTransport replaces the default transport.
 func WithTransport(t http.RoundTripper) Option { return func(c *Client) { c.transport = t } }
 
-// WithClock replaces time.Now for what is signed, for when tokens expire and for
-// how long to wait.
+// WithClock replaces time.Now for how long to wait.
 func WithClock(now func() time.Time) Option { return func(c *Client) { c.now = now } }
 
 // Client makes authorised clients for repositories. It is safe for concurrent
@@ -63,6 +61,7 @@ type Client struct {
 	base      *url.URL
 	transport http.RoundTripper
 	now       func() time.Time
+	most      int // maxCommits
 	// byToken is authorised by the token; nil with an App.
 	byToken *github.Client
 	token   string
@@ -71,7 +70,7 @@ type Client struct {
 
 // New checks cfg and calls nothing.
 func New(cfg Config, opts ...Option) (*Client, error) {
-	c := &Client{source: cfg.Source, transport: http.DefaultTransport, now: time.Now}
+	c := &Client{source: cfg.Source, transport: http.DefaultTransport, now: time.Now, most: maxCommits}
 	for _, f := range opts {
 		f(c)
 	}
@@ -87,12 +86,12 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	case cfg.App != nil && cfg.Token != "":
 		return nil, errors.New("github: set token or app, not both")
 	case cfg.App != nil:
-		c.app, err = newApp(*cfg.App, c.connect, c.now)
+		c.app, err = c.newApp(*cfg.App)
 		return c, err
 	case cfg.Token != "":
 		c.token = cfg.Token
-		c.byToken = c.connect(func() (string, error) { return cfg.Token, nil })
-		return c, nil
+		c.byToken, err = c.connect(bearer{next: c.transport, token: cfg.Token})
+		return c, err
 	default:
 		return nil, errors.New("github: the API needs a token or an app")
 	}
@@ -122,20 +121,45 @@ func (c *Client) For(ctx context.Context, owner, name string) (*github.Client, e
 	return c.byToken, nil
 }
 
-// Answered tells of an answer that was no success: what it calls into question
-// of an App's tokens is asked for anew.
-func (c *Client) Answered(repository string, response *github.Response) {
-	if c.app != nil && response != nil {
-		c.app.doubt(repository, response.StatusCode)
+// Failed tells of the error of a call: what it calls into question of an App's
+// tokens is asked for anew.
+func (c *Client) Failed(repository string, err error) {
+	if c.app != nil {
+		c.app.doubt(repository, err)
 	}
 }
 
+// Unauthorized reports whether the error of a call says that the host does not
+// know our credentials. Of an App, a token that is not accepted is not meant: there
+// will be another.
+func (c *Client) Unauthorized(err error) bool {
+	if c.app != nil {
+		var refused *signInError
+		return errors.As(err, &refused) && refused.code == http.StatusUnauthorized
+	}
+	return codeOf(err) == http.StatusUnauthorized
+}
+
+// codeOf is the status of the answer that err is about, 0 where there was none.
+func codeOf(err error) int {
+	var answer *github.ErrorResponse
+	if !errors.As(err, &answer) || answer.Response == nil {
+		return 0
+	}
+	return answer.Response.StatusCode
+}
+
 // Throttled returns err as a [*dispatch.ThrottledError] around shown where it
-// says that the host asks for fewer calls, and nil otherwise.
+// says that the host asks for fewer calls, or that the rest of them is kept for
+// others, and nil otherwise.
 func (c *Client) Throttled(err, shown error) *dispatch.ThrottledError {
+	var unasked *throttledError
+	if errors.As(err, &unasked) {
+		return &dispatch.ThrottledError{After: unasked.after, Err: shown}
+	}
 	var rate *github.RateLimitError
 	if errors.As(err, &rate) {
-		return &dispatch.ThrottledError{After: c.until(rate.Rate.Reset.Time, headerOf(rate.Response)), Err: shown}
+		return &dispatch.ThrottledError{After: until(rate.Rate.Reset.Time, headerOf(rate.Response), c.now()), Err: shown}
 	}
 	var abuse *github.AbuseRateLimitError
 	if errors.As(err, &abuse) {
@@ -149,7 +173,7 @@ func (c *Client) Throttled(err, shown error) *dispatch.ThrottledError {
 	if !errors.As(err, &answer) || answer.Response == nil {
 		return nil
 	}
-	after, limited := c.retryAfter(answer.Response.Header)
+	after, limited := retryAfter(answer.Response.Header, c.now())
 	switch answer.Response.StatusCode {
 	case http.StatusTooManyRequests:
 	case http.StatusForbidden, http.StatusServiceUnavailable:
@@ -162,36 +186,6 @@ func (c *Client) Throttled(err, shown error) *dispatch.ThrottledError {
 	return &dispatch.ThrottledError{After: after, Err: shown}
 }
 
-// retryAfter reads how long the host wants to be left alone; false when it
-// does not say that the limits are the matter.
-func (c *Client) retryAfter(h http.Header) (time.Duration, bool) {
-	after := h.Get("Retry-After")
-	if seconds, err := strconv.Atoi(after); err == nil && seconds >= 0 {
-		return time.Duration(seconds) * time.Second, true
-	}
-	if at, err := http.ParseTime(after); err == nil {
-		return c.until(at, h), true
-	}
-	if h.Get("X-RateLimit-Remaining") != "0" {
-		return 0, false
-	}
-	reset, err := strconv.ParseInt(h.Get("X-RateLimit-Reset"), 10, 64)
-	if err != nil {
-		return 0, true
-	}
-	return c.until(time.Unix(reset, 0), h), true
-}
-
-// until is how long to wait for a time that is given in whole seconds of the
-// host's clock, which the answer tells, so that ours may differ from it.
-func (c *Client) until(at time.Time, h http.Header) time.Duration {
-	now, err := http.ParseTime(h.Get("Date"))
-	if err != nil {
-		now = c.now()
-	}
-	return max(at.Sub(now), 0) + time.Second
-}
-
 func headerOf(r *http.Response) http.Header {
 	if r == nil {
 		return nil
@@ -199,36 +193,39 @@ func headerOf(r *http.Response) http.Header {
 	return r.Header
 }
 
-// tokenFunc returns what authorises a call.
-type tokenFunc = func() (string, error)
-
-// connect returns a client that authorises calls of the base URL, and no others:
-// a redirect elsewhere must not carry the token along.
-func (c *Client) connect(token tokenFunc) *github.Client {
-	made := github.NewClient(&http.Client{Transport: authorised{next: c.transport, base: c.base, token: token}})
-	made.BaseURL = c.base
-	made.UserAgent = "switchyard"
-	return made
-}
-
-type authorised struct {
-	next  http.RoundTripper
-	base  *url.URL
-	token tokenFunc
-}
-
-func (a authorised) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Host != a.base.Host || r.URL.Scheme != a.base.Scheme {
-		return a.next.RoundTrip(r)
-	}
-	token, err := a.token()
+// connect returns a client whose calls of the base URL, and no others, go through
+// authorised: a redirect elsewhere must not carry a token along. They share a
+// budget.
+func (c *Client) connect(authorised http.RoundTripper) (*github.Client, error) {
+	made, err := github.NewClient(
+		github.WithTransport(within{base: c.base, inside: &budget{next: authorised, now: c.now}, outside: c.transport}),
+		github.WithURLs(github.Ptr(c.base.String()), nil), github.WithUserAgent("switchyard"), github.WithDisableRateLimitCheck())
 	if err != nil {
-		if r.Body != nil {
-			r.Body.Close()
-		}
-		return nil, err
+		return nil, fmt.Errorf("github: %w", err)
 	}
-	r = r.Clone(r.Context())
-	r.Header.Set("Authorization", "Bearer "+token)
-	return a.next.RoundTrip(r)
+	return made, nil
+}
+
+// within keeps what is for one host from going to another.
+type within struct {
+	base            *url.URL
+	inside, outside http.RoundTripper
+}
+
+func (w within) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Host != w.base.Host || r.URL.Scheme != w.base.Scheme {
+		return w.outside.RoundTrip(r)
+	}
+	return w.inside.RoundTrip(r.Clone(r.Context())) // some of what is inside changes it
+}
+
+// bearer authorises by a token.
+type bearer struct {
+	next  http.RoundTripper
+	token string
+}
+
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	r.Header.Set("Authorization", "Bearer "+b.token)
+	return b.next.RoundTrip(r)
 }

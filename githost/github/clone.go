@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
-	"github.com/google/go-github/v60/github"
+	"github.com/bradleyfalzon/ghinstallation/v2"
+	"github.com/google/go-github/v88/github"
 
 	"switchyard/dispatch"
 )
@@ -26,68 +28,60 @@ func (c *Client) CloneToken(ctx context.Context, repository string) (string, err
 	}
 	token, err := c.app.cloneToken(ctx, owner, name)
 	if err != nil {
+		c.app.doubt(repository, err)
 		return "", c.verdict(ctx, "get a token to clone "+repository, repository, err)
 	}
 	return token, nil
 }
 
+// cloneSlack is how long a token to clone with lasts at least.
+const cloneSlack = 5 * time.Minute
+
+// cloneToken is a token that can read one repository.
 type cloneToken struct {
-	text    string
-	expires time.Time
+	installation int64
+	// mu keeps the library from replacing the token while its end is read.
+	mu    sync.Mutex
+	token *ghinstallation.Transport
 }
 
 // cloneToken returns a token that can read one repository.
 func (a *app) cloneToken(ctx context.Context, owner, repo string) (string, error) {
 	name := owner + "/" + repo
-	if t := a.keptClone(name); t != "" {
-		return t, nil
-	}
-	select {
-	case a.turn <- struct{}{}:
-		defer func() { <-a.turn }()
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
-	if t := a.keptClone(name); t != "" {
-		return t, nil // whoever had the turn before has asked
-	}
 	id, err := a.installation(ctx, owner, repo)
 	if err != nil {
 		return "", err
 	}
-	made, response, err := a.self.Apps.CreateInstallationToken(ctx, id, &github.InstallationTokenOptions{
-		Repositories: []string{repo},
-		Permissions:  &github.InstallationPermissions{Contents: github.String("read")},
-	})
-	switch {
-	case response != nil && response.StatusCode == http.StatusUnprocessableEntity:
-		return "", &dispatch.PermanentError{Err: fmt.Errorf("the app may not read the contents of %s: %w", name, err)}
-	case response != nil && response.StatusCode == http.StatusNotFound:
-		// It may have been installed anew, under another ID: look again later.
-		a.doubt(name, http.StatusNotFound)
-		return "", fmt.Errorf("installation %d is gone: %v", id, err)
-	case err != nil:
-		return "", err
-	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	for other, t := range a.clones {
-		if !a.lasts(t.expires) {
-			delete(a.clones, other)
+	t := a.clones[name]
+	if t == nil || t.installation != id {
+		t = &cloneToken{installation: id}
+		a.clones[name] = t
+	}
+	a.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.token != nil {
+		if end, _, err := t.token.Expiry(); err == nil && time.Until(end) < cloneSlack {
+			t.token = nil
 		}
 	}
-	a.clones[name] = cloneToken{made.GetToken(), made.GetExpiresAt().Time}
-	return made.GetToken(), nil
-}
-
-func (a *app) keptClone(name string) string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if t := a.clones[name]; a.lasts(t.expires) {
-		return t.text
+	if t.token == nil {
+		if t.token, err = a.token(id); err != nil {
+			return "", err
+		}
+		t.token.InstallationTokenOptions = &github.InstallationTokenOptions{
+			Repositories: []string{repo},
+			Permissions:  &github.InstallationPermissions{Contents: github.Ptr("read")},
+		}
 	}
-	return ""
+	text, err := t.token.Token(ctx)
+	if err == nil {
+		return text, nil
+	}
+	err = explained(err)
+	if codeOf(err) == http.StatusUnprocessableEntity {
+		return "", &dispatch.PermanentError{Err: fmt.Errorf("the app may not read the contents of %s: %w", name, err)}
+	}
+	return "", err
 }
-
-// lasts reports whether a token is still used that ends then.
-func (a *app) lasts(expires time.Time) bool { return a.now().Before(expires.Add(-tokenSlack)) }

@@ -1,78 +1,77 @@
 package github
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/golang-jwt/jwt/v4"
 
 	"switchyard/dispatch"
+	"switchyard/internal/githubtest"
 )
+
+// signedClaims are from when and until when an App signs in, from now on.
+func signedClaims(t *testing.T, a *app) [2]time.Duration {
+	t.Helper()
+	now := time.Now().Truncate(time.Second)
+	text, err := signer{a.key}.Sign(&jwt.RegisteredClaims{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims jwt.RegisteredClaims
+	if _, _, err := jwt.NewParser().ParseUnverified(text, &claims); err != nil {
+		t.Fatal(err)
+	}
+	late := time.Since(now).Truncate(time.Second)
+	return [2]time.Duration{claims.IssuedAt.Sub(now) - late, claims.ExpiresAt.Sub(now) - late}
+}
 
 // An App's token for a clone can read one repository, is kept for that
 // repository alone, and is replaced before it ends.
 func TestCloneTokensOfAnApp(t *testing.T) {
-	now := time.Now()
-	var asked []map[string]any
-	status := http.StatusCreated
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/repos/acme/api/installation", "/repos/acme/web/installation":
-			fmt.Fprint(w, `{"id":7}`)
-		case "/app/installations/7/access_tokens":
-			var body map[string]any
-			if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.AddRepo("acme/web")
+		app := f.AddApp(map[string]string{"contents": "write", "statuses": "write"})
+		app.Install("acme")
+		c := f.asApp(app)
+		get := func(repository string) string {
+			t.Helper()
+			token, err := c.CloneToken(t.Context(), repository)
+			if err != nil {
 				t.Error(err)
 			}
-			asked = append(asked, body)
-			w.WriteHeader(status)
-			fmt.Fprintf(w, `{"token":"t%d","expires_at":%q}`, len(asked), now.Add(time.Hour).Format(time.RFC3339))
-		default:
-			w.WriteHeader(http.StatusNotFound)
-			fmt.Fprint(w, `{"message":"Not Found"}`)
+			return token
 		}
-	}))
-	defer server.Close()
-	c, err := New(Config{Source: "work", BaseURL: server.URL, App: &App{ID: 42, PrivateKey: testKey(t)}}, WithClock(func() time.Time { return now }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	wants := func(repository, want string) {
-		t.Helper()
-		if got, err := c.CloneToken(t.Context(), repository); err != nil || got != want {
-			t.Errorf("%s: %q, %v, want %q", repository, got, err, want)
+		api := get("acme/api")
+		if again, web := get("acme/api"), get("acme/web"); api == "" || again != api || web == api {
+			t.Errorf("%q, %q, and of another repository %q", api, again, web)
 		}
-	}
-	wants("acme/api", "t1")
-	wants("acme/api", "t1")
-	wants("acme/web", "t2")
-	now = now.Add(time.Hour - tokenSlack)
-	wants("acme/api", "t3")
-	of := func(name string) map[string]any {
-		return map[string]any{"repositories": []any{name}, "permissions": map[string]any{"contents": "read"}}
-	}
-	if diff := cmp.Diff([]map[string]any{of("api"), of("web"), of("api")}, asked); diff != "" {
-		t.Errorf("asked for (-want +got)\n%s", diff)
-	}
-	var permanent *dispatch.PermanentError
-	for _, repository := range []string{"acme/gone", "acme", "../x", "acme/api/x"} {
-		if _, err := c.CloneToken(t.Context(), repository); !errors.As(err, &permanent) {
-			t.Errorf("%s: %v", repository, err)
+		calls := f.Calls("POST /app/")
+		if want := `{"repositories":["api"],"permissions":{"contents":"read"}}` + "\n"; len(calls) != 2 || calls[0].Body != want {
+			t.Errorf("asked for %v, want %s", calls, want)
 		}
-	}
-	now, status = now.Add(time.Hour), http.StatusUnprocessableEntity
-	if _, err := c.CloneToken(t.Context(), "acme/web"); !errors.As(err, &permanent) {
-		t.Errorf("without the permission: %v", err)
-	}
-	status = http.StatusBadGateway
-	if _, err := c.CloneToken(t.Context(), "acme/web"); err == nil || errors.As(err, &permanent) || errors.Is(err, dispatch.ErrCannotAsk) {
-		t.Errorf("away: %v", err)
-	}
+		time.Sleep(time.Hour - cloneSlack - time.Second)
+		if again := get("acme/api"); again != api {
+			t.Errorf("%q while %q lasts", again, api)
+		}
+		time.Sleep(2 * time.Second)
+		if again := get("acme/api"); again == api {
+			t.Error("a token that ends in less than five minutes")
+		}
+		for _, repository := range []string{"acme/gone", "acme", "../x", "acme/api/x"} {
+			if _, err := c.CloneToken(t.Context(), repository); !errors.As(err, new(*dispatch.PermanentError)) {
+				t.Errorf("%s: %v", repository, err)
+			}
+		}
+		time.Sleep(time.Hour)
+		f.Intercept(func(githubtest.Call) *githubtest.Answer { return &githubtest.Answer{Status: 502, Body: "<html>"} })
+		if _, err := c.CloneToken(t.Context(), "acme/web"); !retried(err) {
+			t.Errorf("away: %v", err)
+		}
+	})
 }
 
 func TestCloneTokenOfAToken(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/go-github/v60/github"
+	"github.com/google/go-github/v88/github"
 
 	"switchyard/dispatch"
 	"switchyard/internal/event"
@@ -101,7 +101,7 @@ func (c *Client) Commits(ctx context.Context, push *event.Event) ([]event.Commit
 
 func (q *call) pushed(ctx context.Context, push *event.Event) ([]*github.RepositoryCommit, error) {
 	if push.Before != "" {
-		found, err := q.compare(ctx, push.Before, push.After, maxCommits)
+		found, err := q.compare(ctx, push.Before, push.After, q.most)
 		if !unrelated(err) {
 			return found, err
 		}
@@ -109,9 +109,9 @@ func (q *call) pushed(ctx context.Context, push *event.Event) ([]*github.Reposit
 	}
 	branch := push.Repository.DefaultBranch
 	if branch == "" {
-		r, response, err := q.api.Repositories.Get(ctx, q.owner, q.name)
+		r, _, err := q.api.Repositories.Get(ctx, q.owner, q.name)
 		if err != nil {
-			return nil, q.failed(ctx, "read the repository", response, err)
+			return nil, q.failed(ctx, "read the repository", err)
 		}
 		if branch = r.GetDefaultBranch(); branch == "" {
 			return nil, fmt.Errorf("%s: the host names no default branch", q.repository)
@@ -120,7 +120,7 @@ func (q *call) pushed(ctx context.Context, push *event.Event) ([]*github.Reposit
 	if branch == push.Branch() {
 		return q.history(ctx, push.After) // the first push: all of it is new
 	}
-	found, err := q.compare(ctx, branch, push.After, maxCommits)
+	found, err := q.compare(ctx, branch, push.After, q.most)
 	if unrelated(err) {
 		return q.history(ctx, push.After)
 	}
@@ -136,8 +136,8 @@ func (q *call) pushed(ctx context.Context, push *event.Event) ([]*github.Reposit
 // which commits are new, and guessing would run old ones.
 func (q *call) sinceKnown(ctx context.Context, push *event.Event) ([]*github.RepositoryCommit, error) {
 	if len(push.Commits) <= listedByDelivery {
-		if _, response, err := q.api.Repositories.GetCommitSHA1(ctx, q.owner, q.name, push.After, ""); err != nil {
-			return nil, q.failed(ctx, fmt.Sprintf("look for commit %.12s", push.After), response, err)
+		if _, _, err := q.api.Repositories.GetCommitSHA1(ctx, q.owner, q.name, push.After, ""); err != nil {
+			return nil, q.failed(ctx, fmt.Sprintf("look for commit %.12s", push.After), err)
 		}
 		return nil, &dispatch.PermanentError{Err: fmt.Errorf("%s no longer has commit %.12s, at which %s was before the push: which commits are new cannot be told", q.repository, push.Before, push.Ref)}
 	}
@@ -176,7 +176,7 @@ func (q *call) compare(ctx context.Context, base, head string, most int) ([]*git
 	for page := 1; page != 0; {
 		got, response, err := q.api.Repositories.CompareCommits(ctx, q.owner, q.name, base, head, &github.ListOptions{Page: page, PerPage: pageSize})
 		if err != nil {
-			verdict := q.failed(ctx, fmt.Sprintf("compare %.12s with %.12s", base, head), response, err)
+			verdict := q.failed(ctx, fmt.Sprintf("compare %.12s with %.12s", base, head), err)
 			if response != nil && (response.StatusCode == http.StatusNotFound || response.StatusCode == http.StatusUnprocessableEntity) {
 				return nil, unrelatedError{verdict}
 			}
@@ -211,7 +211,7 @@ func (q *call) list(ctx context.Context, head string, last func(sha string) bool
 	for opts.Page != 0 {
 		got, response, err := q.api.Repositories.ListCommits(ctx, q.owner, q.name, opts)
 		if err != nil {
-			return nil, q.failed(ctx, fmt.Sprintf("list the commits of %.12s", head), response, err)
+			return nil, q.failed(ctx, fmt.Sprintf("list the commits of %.12s", head), err)
 		}
 		for _, c := range got {
 			all = append(all, c)
@@ -220,8 +220,8 @@ func (q *call) list(ctx context.Context, head string, last func(sha string) bool
 				return all, nil
 			}
 		}
-		if len(all) > maxCommits {
-			return nil, tooMany(q.repository, maxCommits)
+		if len(all) > q.most {
+			return nil, tooMany(q.repository, q.most)
 		}
 		opts.Page = response.NextPage
 	}
@@ -245,7 +245,7 @@ func (c *Client) Commit(ctx context.Context, _, repository, sha string) (event.C
 	for page := 1; page != 0; {
 		got, response, err := q.api.Repositories.GetCommit(ctx, q.owner, q.name, sha, &github.ListOptions{Page: page})
 		if err != nil {
-			return event.Commit{}, q.failed(ctx, fmt.Sprintf("read commit %.12s", sha), response, err)
+			return event.Commit{}, q.failed(ctx, fmt.Sprintf("read commit %.12s", sha), err)
 		}
 		if page == 1 {
 			made = commit(got)
@@ -281,14 +281,9 @@ func commit(c *github.RepositoryCommit) event.Commit {
 	}
 }
 
-func (q *call) failed(ctx context.Context, op string, response *github.Response, err error) error {
-	q.Answered(q.repository, response)
-	op += " at " + q.repository
-	if q.app != nil && response != nil && response.StatusCode == http.StatusUnauthorized && ctx.Err() == nil {
-		// Of an App, only the token of the hour: there will be another.
-		return fmt.Errorf("%s: %s", op, shown(err))
-	}
-	return q.verdict(ctx, op, q.repository, err)
+func (q *call) failed(ctx context.Context, op string, err error) error {
+	q.Failed(q.repository, err)
+	return q.verdict(ctx, op+" at "+q.repository, q.repository, err)
 }
 
 func shown(err error) string { return safetext.Cut(safetext.Line(err.Error()), maxError) }
@@ -308,13 +303,14 @@ func (c *Client) verdict(ctx context.Context, op, repository string, err error) 
 	if throttled := c.Throttled(err, plain); throttled != nil {
 		return throttled
 	}
+	if c.Unauthorized(err) {
+		return fmt.Errorf("%w: the host does not accept %s, which may have run out or been revoked: %s", dispatch.ErrCannotAsk, c.credential(), said)
+	}
 	var answer *github.ErrorResponse
 	if !errors.As(err, &answer) || answer.Response == nil {
 		return plain
 	}
 	switch answer.Response.StatusCode {
-	case http.StatusUnauthorized:
-		return fmt.Errorf("%w: the host does not accept %s, which may have run out or been revoked: %s", dispatch.ErrCannotAsk, c.credential(), said)
 	case http.StatusForbidden:
 		return fmt.Errorf("%w: %s may not read %s; it needs the permission \"Contents: read\": %s", dispatch.ErrCannotAsk, c.credential(), repository, said)
 	case http.StatusNotFound:

@@ -2,12 +2,17 @@ package github
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,16 +21,9 @@ import (
 
 	"switchyard/dispatch"
 	"switchyard/internal/event"
+	"switchyard/internal/githubtest"
+	"switchyard/internal/gittest"
 )
-
-func newClient(t *testing.T, f *fakeHost, opts ...Option) *Client {
-	t.Helper()
-	c, err := New(Config{Source: "work", BaseURL: f.URL, Token: "t0ken"}, opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
 
 // pushed is a push of which the delivery lists the commits from first to last.
 func pushed(branch string, before, after, first, last int) *event.Event {
@@ -49,7 +47,7 @@ func between(first, last int) (all []int) {
 
 func TestCommitsOfAPush(t *testing.T) {
 	for name, row := range map[string]struct {
-		set  func(*fakeHost)
+		set  func(*fixture)
 		push *event.Event
 		want []int
 	}{
@@ -57,37 +55,34 @@ func TestCommitsOfAPush(t *testing.T) {
 		"several pages":      {push: pushed("main", 10, 260, 256, 260), want: between(11, 260)},
 		"exactly two pages":  {push: pushed("main", 10, 210, 210, 210), want: between(11, 210)},
 		"one":                {push: pushed("main", 10, 11, 11, 11), want: []int{11}},
-		"Gitea's order":      {set: func(f *fakeHost) { f.newestFirst = true }, push: pushed("main", 10, 260, 256, 260), want: between(11, 260)},
+		"Gitea's order":      {set: func(f *fixture) { f.NewestFirst = true }, push: pushed("main", 10, 260, 256, 260), want: between(11, 260)},
 		"back to an older":   {push: pushed("main", 20, 10, 10, 10), want: nil},
-		"forced elsewhere":   {set: func(f *fakeHost) { f.chain("main", 501, 503, 8) }, push: pushed("main", 10, 503, 503, 503), want: []int{501, 502, 503}},
-		"a merge":            {set: func(f *fakeHost) { f.chain("x", 501, 502, 5); f.chain("main", 503, 503, 20, 502) }, push: pushed("main", 20, 503, 503, 503), want: []int{501, 502, 503}},
-		"a branch":           {set: func(f *fakeHost) { f.chain("topic/x", 501, 640, 300) }, push: pushed("topic/x", 0, 640, 636, 640), want: between(501, 640)},
-		"a branch, no word":  {set: func(f *fakeHost) { f.chain("x", 501, 503, 300) }, push: withoutDefault(pushed("x", 0, 503, 503, 503)), want: between(501, 503)},
-		"an orphaned branch": {set: func(f *fakeHost) { f.chain("pages", 501, 503) }, push: pushed("pages", 0, 503, 503, 503), want: between(501, 503)},
+		"forced elsewhere":   {set: func(f *fixture) { f.chain("main", 501, 503, 8) }, push: pushed("main", 10, 503, 503, 503), want: []int{501, 502, 503}},
+		"a merge":            {set: func(f *fixture) { f.chain("x", 501, 502, 5); f.chain("main", 503, 503, 20, 502) }, push: pushed("main", 20, 503, 503, 503), want: []int{501, 502, 503}},
+		"a branch":           {set: func(f *fixture) { f.chain("topic/x", 501, 640, 300) }, push: pushed("topic/x", 0, 640, 636, 640), want: between(501, 640)},
+		"a branch, no word":  {set: func(f *fixture) { f.chain("x", 501, 503, 300) }, push: withoutDefault(pushed("x", 0, 503, 503, 503)), want: between(501, 503)},
+		"an orphaned branch": {set: func(f *fixture) { f.chain("pages", 501, 503) }, push: pushed("pages", 0, 503, 503, 503), want: between(501, 503)},
 		"the first push":     {push: pushed("main", 0, 300, 296, 300), want: between(1, 300)},
 		// Rewritten, and what was there before is gone; the delivery is as full
 		// as can be and lacks the newest.
-		"forced, full": {set: func(f *fakeHost) { f.chain("main", 1001, 3200, 8) }, push: full(pushed("main", 999, 3200, 1001, 3048)), want: between(1001, 3200)},
+		"forced, full": {set: func(f *fixture) { f.chain("main", 1001, 3200, 8) }, push: full(pushed("main", 999, 3200, 1001, 3048)), want: between(1001, 3200)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFakeHost(t)
+			f := newFixture(t)
 			f.chain("main", 1, 300)
 			if row.set != nil {
 				row.set(f)
 			}
-			got, err := newClient(t, f).Commits(t.Context(), row.push)
+			got, err := f.client().Commits(t.Context(), f.real(row.push))
 			if err != nil {
 				t.Fatal(err)
 			}
-			var numbers []int
 			for _, c := range got {
-				n, _ := strconv.ParseInt(c.SHA, 16, 64)
-				numbers = append(numbers, int(n))
-				if want := (event.Commit{SHA: c.SHA, Message: fmt.Sprint("commit ", n), MessageKnown: true, Author: "ada", AuthorEmail: "ada@example.test", URL: "https://host/c/" + c.SHA, Distinct: true}); !cmp.Equal(c, want) {
+				if want := (event.Commit{SHA: c.SHA, Message: fmt.Sprint("commit ", f.nums[c.SHA]), MessageKnown: true, Author: "ada", AuthorEmail: "ada@example.test", URL: githubtest.WebURL + "/acme/api/commit/" + c.SHA, Distinct: true}); !cmp.Equal(c, want) {
 					t.Fatalf("%+v, want %+v", c, want)
 				}
 			}
-			if !slices.Equal(numbers, row.want) {
+			if numbers := f.numbers(got); !slices.Equal(numbers, row.want) {
 				t.Errorf("%v, want %v", numbers, row.want)
 			}
 		})
@@ -106,7 +101,7 @@ func full(ev *event.Event) *event.Event {
 
 func TestCommitsThatCannotBeTold(t *testing.T) {
 	for name, row := range map[string]struct {
-		set  func(*fakeHost)
+		set  func(*fixture)
 		push *event.Event
 		want string
 	}{
@@ -114,20 +109,22 @@ func TestCommitsThatCannotBeTold(t *testing.T) {
 		"merged meanwhile":          {push: pushed("topic", 0, 200, 199, 200), want: "main has the commits of refs/heads/topic by now"},
 		"no such repository":        {push: named(pushed("main", 10, 300, 300, 300), "acme/other"), want: "sources.work.token"},
 		"no such repository, new":   {push: named(pushed("x", 0, 300, 300, 300), "acme/other"), want: "sources.work.token"},
-		"head is gone":              {push: pushed("main", 10, 999, 999, 999), want: "no such repository or commit"},
-		"too many":                  {set: func(f *fakeHost) { f.chain("main", 301, 10_400, 300) }, push: pushed("main", 300, 10_400, 10_400, 10_400), want: "more than 10000"},
-		"too many at first":         {set: func(f *fakeHost) { f.chain("main", 301, 10_200, 300) }, push: pushed("main", 0, 10_200, 10_200, 10_200), want: "more than 10000"},
+		"head is gone":              {push: pushed("main", 10, 999, 999, 999), want: "No commit found"},
+		"too many":                  {set: func(f *fixture) { f.chain("main", 301, 1402, 300) }, push: pushed("main", 300, 1402, 1402, 1402), want: "more than 1100 commits"},
+		"too many at first":         {set: func(f *fixture) { f.chain("main", 301, 1201, 300) }, push: pushed("main", 0, 1201, 1201, 1201), want: "more than 1100 commits"},
 		"not a repository":          {push: named(pushed("main", 10, 300, 300, 300), "../admin"), want: "owner/name"},
 		"not a repository, dots":    {push: named(pushed("main", 10, 300, 300, 300), "acme/.."), want: "owner/name"},
 		"not a commit":              {push: headless(pushed("main", 10, 300, 300, 300)), want: "not a commit ID"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFakeHost(t)
+			f := newFixture(t)
 			f.chain("main", 1, 300)
 			if row.set != nil {
 				row.set(f)
 			}
-			_, err := newClient(t, f).Commits(t.Context(), row.push)
+			c := f.client()
+			c.most = 1100
+			_, err := c.Commits(t.Context(), f.real(row.push))
 			if !errors.As(err, new(*dispatch.PermanentError)) || !strings.Contains(err.Error(), row.want) {
 				t.Errorf("%v, want a permanent error with %q", err, row.want)
 			}
@@ -148,51 +145,57 @@ func headless(ev *event.Event) *event.Event {
 // A host that does not page comparisons, as before GitHub Enterprise Server 3.1,
 // lists 250 commits.
 func TestComparisonThatEndsEarly(t *testing.T) {
-	f := newFakeHost(t)
-	f.answer = func(w http.ResponseWriter, _ *http.Request) bool {
-		fmt.Fprintf(w, `{"total_commits":400,"commits":[{"sha":%q}]}`, id(11))
-		return true
-	}
-	_, err := newClient(t, f).Commits(t.Context(), pushed("main", 10, 300, 300, 300))
+	f := newFixture(t)
+	f.chain("main", 1, 2)
+	f.Intercept(func(githubtest.Call) *githubtest.Answer {
+		return &githubtest.Answer{Status: http.StatusOK, Body: `{"total_commits":400,"commits":[{"sha":"` + id(11) + `"}]}`}
+	})
+	_, err := f.client().Commits(t.Context(), f.real(pushed("main", 1, 2, 2, 2)))
 	if !errors.As(err, new(*dispatch.PermanentError)) || !strings.Contains(err.Error(), "400 commits, of which the host lists 1") {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestCommit(t *testing.T) {
-	files := func(n int) (all []string) {
+	files := func(n int) map[string]string {
+		all := map[string]string{}
 		for i := range n {
-			all = append(all, fmt.Sprintf("src/file%04d.go", i))
+			all[fmt.Sprintf("src/file%04d.go", i)] = "x"
 		}
 		return all
 	}
+	names := func(files map[string]string) []string { return slices.Sorted(maps.Keys(files)) }
 	for name, row := range map[string]struct {
-		files []string
-		login string
-		paths []string
-		known bool
+		before, files map[string]string
+		stranger      bool
+		paths         []string
+		known         bool
 	}{
-		"some files":        {files: []string{"a.go", "b/c.go"}, login: "ada", paths: []string{"a.go", "b/c.go"}, known: true},
-		"renamed":           {files: []string{"old.go => new.go"}, login: "ada", paths: []string{"old.go", "new.go"}, known: true},
-		"no file":           {login: "ada", known: true},
-		"nobody's login":    {files: []string{"a.go"}, paths: []string{"a.go"}, known: true},
-		"a page and one":    {files: files(301), login: "ada", paths: files(301), known: true},
-		"as many as can be": {files: files(2999), login: "ada", paths: files(2999), known: true},
-		"3,000":             {files: files(3000), login: "ada"},
-		"more than 3,000":   {files: files(4000), login: "ada"},
+		"some files":        {files: map[string]string{"a.go": "1", "b/c.go": "2"}, paths: []string{"a.go", "b/c.go"}, known: true},
+		"renamed":           {before: map[string]string{"old.go": "text\n"}, files: map[string]string{"old.go": "", "new.go": "text\n"}, paths: []string{"old.go", "new.go"}, known: true},
+		"removed":           {before: map[string]string{"old.go": "text\n"}, files: map[string]string{"old.go": ""}, paths: []string{"old.go"}, known: true},
+		"no file":           {known: true},
+		"nobody's login":    {files: map[string]string{"a.go": "1"}, stranger: true, paths: []string{"a.go"}, known: true},
+		"a page and one":    {files: files(301), paths: names(files(301)), known: true},
+		"as many as can be": {files: files(2999), paths: names(files(2999)), known: true},
+		"3,000":             {files: files(3000)},
+		"more than 3,000":   {files: files(3100)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFakeHost(t)
-			f.chain("main", 1, 1)
-			f.commits[id(1)].files, f.commits[id(1)].login = row.files, row.login
-			got, err := newClient(t, f).Commit(t.Context(), "work", "acme/api", id(1))
+			f := newFixture(t)
+			if row.stranger {
+				f.repo.Login(gittest.AuthorEmail, "")
+			}
+			f.add("main", 1, gittest.Commit{Message: "first", Files: row.before}, gittest.Commit{Message: "second\n\nand why", Files: row.files})
+			sha := f.shas[2]
+			got, err := f.client().Commit(t.Context(), "work", "acme/api", sha)
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := event.Commit{SHA: id(1), Message: "commit 1", MessageKnown: true, Author: row.login, AuthorEmail: "ada@example.test",
-				URL: "https://host/c/" + id(1), Distinct: true, Paths: row.paths, PathsKnown: row.known}
-			if row.login == "" {
-				want.Author = "Ada L."
+			want := event.Commit{SHA: sha, Message: "second\n\nand why", MessageKnown: true, Author: "ada", AuthorEmail: gittest.AuthorEmail,
+				URL: githubtest.WebURL + "/acme/api/commit/" + sha, Distinct: true, Paths: row.paths, PathsKnown: row.known}
+			if row.stranger {
+				want.Author = gittest.AuthorName
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
@@ -203,21 +206,19 @@ func TestCommit(t *testing.T) {
 
 func TestErrorsSayWhatToDo(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	status := func(code int, message string, headers ...string) func(http.ResponseWriter, *http.Request) bool {
-		return func(w http.ResponseWriter, _ *http.Request) bool {
-			for i := 0; i < len(headers); i += 2 {
-				w.Header().Set(headers[i], headers[i+1])
-			}
-			w.WriteHeader(code)
-			return json.NewEncoder(w).Encode(object{"message": message}) == nil
+	status := func(code int, message string, headers ...string) *githubtest.Answer {
+		a := &githubtest.Answer{Status: code, Header: map[string]string{}, Body: fmt.Sprintf(`{"message":%q}`, message)}
+		for i := 0; i < len(headers); i += 2 {
+			a.Header[headers[i]] = headers[i+1]
 		}
+		return a
 	}
 	type verdict struct {
 		cannotAsk, permanent, throttled bool
 		after                           time.Duration
 	}
 	for name, row := range map[string]struct {
-		answer func(http.ResponseWriter, *http.Request) bool
+		answer *githubtest.Answer
 		want   verdict
 		text   string
 	}{
@@ -232,16 +233,16 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"500":                    {status(500, "oops"), verdict{}, "oops"},
 		"503":                    {status(503, "maintenance"), verdict{}, "maintenance"},
 		"503 with Retry-After":   {status(503, "maintenance", "Retry-After", "5"), verdict{throttled: true, after: 5 * time.Second}, "maintenance"},
-		"not JSON":               {func(w http.ResponseWriter, _ *http.Request) bool { fmt.Fprint(w, "<html>"); return true }, verdict{}, "invalid"},
-		"a hostile message":      {status(500, "\x1b[2J"+strings.Repeat("x", 5000)), verdict{}, `\x1b[2J`},
-		"the connection is lost": {func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }, verdict{}, "EOF"},
+		"not JSON":               {&githubtest.Answer{Status: 200, Body: "<html>"}, verdict{}, "invalid"},
+		"a hostile message":      {&githubtest.Answer{Status: 500, Body: `{"message":"\u001b[2J` + strings.Repeat("x", 5000) + `"}`}, verdict{}, `\x1b[2J`},
+		"the connection is lost": {&githubtest.Answer{}, verdict{}, "EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFakeHost(t)
-			f.answer = row.answer
-			c := newClient(t, f, WithClock(func() time.Time { return now }))
+			f := newFixture(t)
+			f.Intercept(func(githubtest.Call) *githubtest.Answer { return row.answer })
+			c := f.client(WithClock(func() time.Time { return now }))
 			_, err := c.Commit(t.Context(), "work", "acme/api", id(1))
-			if err == nil || !strings.Contains(err.Error(), row.text) || strings.Contains(err.Error(), "t0ken") || strings.Contains(err.Error(), "\x1b") || len(err.Error()) > 2000 {
+			if err == nil || !strings.Contains(err.Error(), row.text) || strings.Contains(err.Error(), githubtest.AnyToken) || strings.Contains(err.Error(), "\x1b") || len(err.Error()) > 2000 {
 				t.Errorf("%v, want %q in it", err, row.text)
 			}
 			var throttled *dispatch.ThrottledError
@@ -257,29 +258,41 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 }
 
 func TestCallsEndWithTheContext(t *testing.T) {
-	f := newFakeHost(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	f.answer = func(_ http.ResponseWriter, r *http.Request) bool {
-		cancel()
-		<-r.Context().Done()
-		return true
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer server.Close()
+	c, err := New(Config{Token: "t", BaseURL: server.URL})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := newClient(t, f).Commits(ctx, pushed("main", 1, 2, 2, 2)); !errors.Is(err, context.Canceled) {
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(time.Millisecond, cancel)
+	if _, err := c.Commits(ctx, pushed("main", 1, 2, 2, 2)); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestNewRefusesWhatCannotWork(t *testing.T) {
+	key := githubtest.New(t).AddApp(nil).PrivateKey
+	elliptic256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := x509.MarshalPKCS8PrivateKey(elliptic256)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, row := range map[string]struct {
 		cfg  Config
 		want string
 	}{
-		"nothing":     {Config{}, "token or an app"},
-		"both":        {Config{Token: "t", App: &App{ID: 1}}, "not both"},
-		"no URL":      {Config{Token: "t", BaseURL: "host"}, "base URL"},
-		"a user":      {Config{Token: "t", BaseURL: "https://me:secret@host/"}, "base URL"},
-		"app, no key": {Config{App: &App{ID: 1, PrivateKey: []byte("x")}}, "private_key"},
-		"app, no ID":  {Config{App: &App{PrivateKey: testKey(t)}}, "app id"},
+		"nothing":           {Config{}, "token or an app"},
+		"both":              {Config{Token: "t", App: &App{ID: 1}}, "not both"},
+		"no URL":            {Config{Token: "t", BaseURL: "host"}, "base URL"},
+		"a user":            {Config{Token: "t", BaseURL: "https://me:secret@host/"}, "base URL"},
+		"app, no key":       {Config{App: &App{ID: 1, PrivateKey: []byte("x")}}, "private_key"},
+		"app, no ID":        {Config{App: &App{PrivateKey: key}}, "app id"},
+		"app, another key":  {Config{App: &App{ID: 1, PrivateKey: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: other})}}, "RSA"},
+		"app, a broken key": {Config{App: &App{ID: 1, PrivateKey: []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")}}, "RSA"},
 	} {
 		if _, err := New(row.cfg); err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: %v, want %q in it", name, err, row.want)
@@ -287,22 +300,31 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
-// The token goes to the API and to no other host that a redirect names.
+// The token goes to the API and to no other host that a redirect names, nor
+// does an App sign in there.
 func TestTokenStaysWithTheHost(t *testing.T) {
-	other := newFakeHost(t)
-	other.answer = func(w http.ResponseWriter, r *http.Request) bool {
-		if a := r.Header.Get("Authorization"); a != "" {
-			t.Errorf("the other host got %q", a)
-		}
+	var got []string
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Header.Get("Authorization"))
 		fmt.Fprintf(w, `{"sha":%q}`, id(1))
-		return true
-	}
-	f := newFakeHost(t)
-	f.answer = func(w http.ResponseWriter, r *http.Request) bool {
+	}))
+	defer other.Close()
+	api := githubtest.New(t)
+	app := api.AddApp(nil)
+	f := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusMovedPermanently)
-		return true
-	}
-	if _, err := newClient(t, f).Commit(t.Context(), "work", "acme/api", id(1)); err != nil {
-		t.Error(err)
+	}))
+	defer f.Close()
+	for name, cfg := range map[string]Config{"token": {Token: "t0ken"}, "app": {App: &App{ID: app.ID, PrivateKey: app.PrivateKey}}} {
+		cfg.BaseURL = f.URL
+		c, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = nil
+		_, err = c.Commit(t.Context(), "work", "acme/api", id(1))
+		if len(got) == 0 || got[0] != "" || name == "token" && err != nil {
+			t.Errorf("%s: the other host got %q; %v", name, got, err)
+		}
 	}
 }

@@ -3,7 +3,6 @@ package github
 import (
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -22,37 +21,32 @@ func pulledInto(branch string, base, head int) *event.Event {
 
 func TestCommitsOfAPullRequest(t *testing.T) {
 	for name, row := range map[string]struct {
-		set  func(*fakeHost)
+		set  func(*fixture)
 		pull *event.Event
 		want []int
 	}{
 		"one page":      {pull: pulledInto("main", 300, 503), want: between(501, 503)},
-		"several pages": {set: func(f *fakeHost) { f.chain("topic", 501, 740, 290) }, pull: pulledInto("main", 300, 740), want: between(501, 740)},
-		"Gitea's order": {set: func(f *fakeHost) { f.newestFirst = true }, pull: pulledInto("main", 300, 503), want: between(501, 503)},
+		"several pages": {set: func(f *fixture) { f.chain("topic", 501, 740, 290) }, pull: pulledInto("main", 300, 740), want: between(501, 740)},
+		"Gitea's order": {set: func(f *fixture) { f.NewestFirst = true }, pull: pulledInto("main", 300, 503), want: between(501, 503)},
 		// The base has moved on since the payload was made, and was merged into the
 		// head: what came from there is not the pull request's.
-		"the base merged in": {set: func(f *fakeHost) { f.chain("topic", 504, 504, 503, 300) }, pull: pulledInto("main", 295, 504), want: between(501, 504)},
+		"the base merged in": {set: func(f *fixture) { f.chain("topic", 504, 504, 503, 300) }, pull: pulledInto("main", 295, 504), want: between(501, 504)},
 		// Merged before the host was asked.
-		"merged by now":    {set: func(f *fakeHost) { f.chain("main", 504, 504, 300, 503) }, pull: pulledInto("main", 300, 503), want: between(501, 503)},
+		"merged by now":    {set: func(f *fixture) { f.chain("main", 504, 504, 300, 503) }, pull: pulledInto("main", 300, 503), want: between(501, 503)},
 		"the base is gone": {pull: pulledInto("release", 300, 503), want: between(501, 503)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFakeHost(t)
+			f := newFixture(t)
 			f.chain("main", 1, 300)
 			f.chain("topic", 501, 503, 290)
 			if row.set != nil {
 				row.set(f)
 			}
-			got, err := newClient(t, f).Commits(t.Context(), row.pull)
+			got, err := f.client().Commits(t.Context(), f.real(row.pull))
 			if err != nil {
 				t.Fatal(err)
 			}
-			var numbers []int
-			for _, c := range got {
-				n, _ := strconv.ParseInt(c.SHA, 16, 64)
-				numbers = append(numbers, int(n))
-			}
-			if !slices.Equal(numbers, row.want) {
+			if numbers := f.numbers(got); !slices.Equal(numbers, row.want) {
 				t.Errorf("%v, want %v", numbers, row.want)
 			}
 		})
@@ -61,12 +55,12 @@ func TestCommitsOfAPullRequest(t *testing.T) {
 
 func TestCommitsOfAPullRequestThatCannotBeTold(t *testing.T) {
 	for name, row := range map[string]struct {
-		set  func(*fakeHost)
+		set  func(*fixture)
 		pull *event.Event
 		want string
 	}{
-		"too many": {set: func(f *fakeHost) { f.chain("topic", 501, 751, 290) }, pull: pulledInto("main", 300, 751), want: "more than 250 commits"},
-		"nothing in common, and no base commit": {set: func(f *fakeHost) { f.chain("topic", 501, 503) }, pull: func() *event.Event {
+		"too many": {set: func(f *fixture) { f.chain("topic", 501, 751, 290) }, pull: pulledInto("main", 300, 751), want: "more than 250 commits"},
+		"nothing in common, and no base commit": {set: func(f *fixture) { f.chain("topic", 501, 503) }, pull: func() *event.Event {
 			ev := pulledInto("main", 300, 503)
 			ev.PullRequest.BaseSHA = ""
 			return ev
@@ -79,13 +73,13 @@ func TestCommitsOfAPullRequestThatCannotBeTold(t *testing.T) {
 		"no number": {pull: &event.Event{Kind: event.PullRequest, After: id(503), Repository: event.Repository{FullName: "acme/api"}}, want: "which pull request"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFakeHost(t)
+			f := newFixture(t)
 			f.chain("main", 1, 300)
 			f.chain("topic", 501, 503, 290)
 			if row.set != nil {
 				row.set(f)
 			}
-			got, err := newClient(t, f).Commits(t.Context(), row.pull)
+			got, err := f.client().Commits(t.Context(), f.real(row.pull))
 			var permanent *dispatch.PermanentError
 			if !errors.As(err, &permanent) || !strings.Contains(err.Error(), row.want) {
 				t.Errorf("%v, %v, want %q", got, err, row.want)

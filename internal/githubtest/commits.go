@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -64,6 +63,16 @@ func (r *Repo) account(email string) any {
 	return nil
 }
 
+// span lists commits by rev-list's arguments, which are IDs and flags, newest
+// first. What it is does not change.
+func (r *Repo) span(args ...string) []string {
+	key := strings.Join(args, " ")
+	if r.spans[key] == nil {
+		r.spans[key] = strings.Fields(r.Git(append([]string{"rev-list", "--topo-order"}, args...)...))
+	}
+	return slices.Clone(r.spans[key])
+}
+
 func (s *Server) listCommits(q *call) (any, error) {
 	ref := q.r.URL.Query().Get("sha")
 	if ref == "" {
@@ -76,7 +85,7 @@ func (s *Server) listCommits(q *call) (any, error) {
 	if err != nil {
 		return nil, errNotFound
 	}
-	ids := page(s, q, strings.Fields(q.repo.Git("rev-list", head)), 30, 100)
+	ids := page(s, q, q.repo.span(head), 30, 100)
 	return q.repo.commits(ids), nil
 }
 
@@ -149,7 +158,7 @@ func (s *Server) compare(q *call) (any, error) {
 	if err != nil {
 		return nil, &FaultError{Status: http.StatusNotFound, Message: "No common ancestor between " + base + " and " + head + "."}
 	}
-	ahead := strings.Fields(r.Git("rev-list", "--topo-order", base+".."+head))
+	ahead := r.span(head, "^"+base)
 	listed := slices.Clone(ahead)
 	if !s.NewestFirst {
 		slices.Reverse(listed)
@@ -162,10 +171,7 @@ func (s *Server) compare(q *call) (any, error) {
 			listed = listed[:min(len(listed), 250)]
 		}
 	}
-	behind, err := strconv.Atoi(strings.TrimSpace(r.Git("rev-list", "--count", head+".."+base)))
-	if err != nil {
-		return nil, err
-	}
+	behind := len(r.span(base, "^"+head))
 	status := "identical"
 	switch {
 	case len(ahead) > 0 && behind > 0:

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -168,7 +167,9 @@ func (r *Repo) pullCommits(p *pull) []string {
 	if err != nil {
 		return nil
 	}
-	return strings.Fields(r.Git("rev-list", "--reverse", "--topo-order", base+".."+p.head))
+	all := r.span(p.head, "^"+base)
+	slices.Reverse(all)
+	return all
 }
 
 // maxPullCommits is how many commits of a pull request are listed at most, by

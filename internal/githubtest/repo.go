@@ -31,7 +31,8 @@ type Repo struct {
 	comments      map[int][]object
 	// logins are who GitHub takes an author to be, by email.
 	logins map[string]string
-	known  map[string]bool   // commits that are there, by ID
+	known  map[string]bool // commits that are there, by ID
+	spans  map[string][]string
 	heads  map[string]string // of branches, as hooks were last told
 }
 
@@ -53,7 +54,7 @@ func (s *Server) AddRepo(fullName string) *Repo {
 		Repo: gittest.New(s.t), Owner: owner, Name: name, ID: s.id(), s: s, defaultBranch: "main",
 		people: map[string]string{owner: "admin"}, protected: map[string]*protection{}, rules: map[string][]string{},
 		statuses: map[string][]object{}, comments: map[int][]object{},
-		logins: map[string]string{gittest.AuthorEmail: "ada"}, heads: map[string]string{}, known: map[string]bool{},
+		logins: map[string]string{gittest.AuthorEmail: "ada"}, heads: map[string]string{}, known: map[string]bool{}, spans: map[string][]string{},
 	}
 	s.repos[key(fullName)] = r
 	return r

@@ -359,10 +359,12 @@ func (s *Server) fail(w http.ResponseWriter, f *FaultError) []byte {
 	if f.Message == "" {
 		f.Message = http.StatusText(f.Status)
 	}
-	out := object{"message": f.Message, "documentation_url": "https://docs.github.com/rest", "status": fmt.Sprint(f.Status)}
+	out := object{"message": f.Message, "documentation_url": "https://docs.github.com/rest"}
 	if f.Problems != nil {
 		out["errors"] = f.Problems
-		delete(out, "status")
+	}
+	if f.Status != http.StatusUnprocessableEntity {
+		out["status"] = fmt.Sprint(f.Status)
 	}
 	for name, value := range f.Header {
 		w.Header().Set(name, value)

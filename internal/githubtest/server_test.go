@@ -392,7 +392,7 @@ func TestPushListsAtMost2048Commits(t *testing.T) {
 	if err := json.Unmarshal(bodies[0], &p); err != nil {
 		t.Fatal(err)
 	}
-	if len(p.Commits) != 2048 || p.After != ids[2049] || !p.Created || p.Commits[0].ID != ids[0] || !p.Commits[0].Distinct || !slices.Equal(p.Commits[1].Added, []string{"src/main-2.txt"}) {
+	if len(p.Commits) != 2048 || p.After != ids[2049] || !p.Created || p.Commits[0].ID != ids[0] || !p.Commits[0].Distinct || !slices.Equal(p.Commits[1].Added, []string{"src/main/0/2.txt"}) {
 		t.Errorf("%d commits, %+v", len(p.Commits), p.Commits[:2])
 	}
 }

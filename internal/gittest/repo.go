@@ -120,7 +120,9 @@ func (r *Repo) Chain(branch string, n int) []string {
 	all := make([]Commit, n)
 	for i := range all {
 		text := strconv.Itoa(i + 1)
-		all[i] = Commit{Message: "commit " + text + " of " + branch, Files: map[string]string{"src/" + strings.ReplaceAll(branch, "/", "-") + "-" + text + ".txt": text}}
+		// A hundred to a folder: git writes each folder that changes anew.
+		path := fmt.Sprintf("src/%s/%d/%s.txt", strings.ReplaceAll(branch, "/", "-"), i/100, text)
+		all[i] = Commit{Message: "commit " + text + " of " + branch, Files: map[string]string{path: text}}
 	}
 	return r.Add(branch, all...)
 }

@@ -12,7 +12,7 @@ func TestCommitsAreTheSameEachTime(t *testing.T) {
 		r := New(t)
 		ids := r.Chain("main", 3)
 		ids = append(ids, r.Commit("topic", "aside", map[string]string{"a/b.txt": "x"}, ids[0]))
-		return append(ids, r.Commit("main", "merge\n\nboth", map[string]string{"src/main-1.txt": ""}, ids[2], ids[3]))
+		return append(ids, r.Commit("main", "merge\n\nboth", map[string]string{"src/main/0/1.txt": ""}, ids[2], ids[3]))
 	}
 	first, second := history(), history()
 	if got := strings.Join(second, " "); got != strings.Join(first, " ") || len(first) != 5 {

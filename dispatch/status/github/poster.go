@@ -14,7 +14,7 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/google/go-github/v60/github"
+	"github.com/google/go-github/v88/github"
 
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
@@ -108,17 +108,16 @@ func (p *Poster) Post(ctx context.Context, s dispatch.Status, targetURL string) 
 	if err != nil {
 		return p.classify(ctx, s.WantedAt, fmt.Sprintf("authorise github app for %s", s.Repository), err)
 	}
-	wanted := &github.RepoStatus{
-		State:       github.String(string(s.State)),
-		Context:     github.String(s.Context),
-		Description: github.String(status.Line(s.Description, maxDescription)),
+	wanted := github.RepoStatus{
+		State:       github.Ptr(string(s.State)),
+		Context:     github.Ptr(s.Context),
+		Description: github.Ptr(status.Line(s.Description, maxDescription)),
 	}
 	if targetURL != "" {
 		wanted.TargetURL = &targetURL
 	}
-	_, response, err := client.Repositories.CreateStatus(ctx, owner, repo, s.SHA, wanted)
-	if err != nil {
-		p.host.Answered(s.Repository, response)
+	if _, _, err = client.Repositories.CreateStatus(ctx, owner, repo, s.SHA, wanted); err != nil {
+		p.host.Failed(s.Repository, err)
 		return p.classify(ctx, s.WantedAt, fmt.Sprintf("github status of %s at %s", s.SHA, s.Repository), err)
 	}
 	return nil
@@ -140,13 +139,16 @@ func (p *Poster) classify(ctx context.Context, since time.Time, op string, err e
 	if throttled := p.host.Throttled(err, plain); throttled != nil {
 		return throttled
 	}
+	if p.host.Unauthorized(err) {
+		return &status.UnauthorizedError{Err: plain}
+	}
 	var answer *github.ErrorResponse
 	if !errors.As(err, &answer) || answer.Response == nil {
 		return plain
 	}
 	switch code := answer.Response.StatusCode; code {
 	case http.StatusUnauthorized:
-		return &status.UnauthorizedError{Err: plain}
+		return plain // of an App, which will get another token
 	case http.StatusForbidden:
 		// An operator mends the token's permissions, and the statuses should
 		// still be there then.

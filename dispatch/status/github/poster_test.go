@@ -16,7 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
-	gogithub "github.com/google/go-github/v60/github"
+	gogithub "github.com/google/go-github/v88/github"
 
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
@@ -327,9 +327,9 @@ func TestNewRefuses(t *testing.T) {
 		{"relative base", Config{Token: "t", BaseURL: "github.example"}, "base URL"},
 		{"user in base", Config{Token: "t", BaseURL: "https://u:p@github.example"}, "base URL"},
 		{"negative limit", Config{Token: "t", Limits: status.Limits{PerHour: -1}}, "negative"},
-		{"no app ID", Config{App: &githost.App{PrivateKey: testKey(t)}}, "app id is missing"},
-		{"no app key", Config{App: &githost.App{ID: 1}}, "not a PEM text"},
-		{"wrong app key", Config{App: &githost.App{ID: 1, PrivateKey: []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")}}, "not an RSA private key"},
+		{"no app ID", Config{App: &githost.App{PrivateKey: []byte("x")}}, "app id is missing"},
+		{"no app key", Config{App: &githost.App{ID: 1}}, "PEM text of an RSA"},
+		{"wrong app key", Config{App: &githost.App{ID: 1, PrivateKey: []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")}}, "PEM text of an RSA"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
