@@ -108,8 +108,8 @@ func (r *Route) takes(source string) bool {
 // GitHubStatus is what is needed to write commit statuses to a source with
 // provider github; ok is false when it has neither token nor app.
 func (c *Config) GitHubStatus(source string) (cfg statusgithub.Config, ok bool) {
-	host, ok := c.GitHubHost(source)
-	return statusgithub.Config{BaseURL: host.BaseURL, Token: host.Token, App: host.App, Limits: status.Limits{
+	_, ok = c.GitHubHost(source)
+	return statusgithub.Config{Limits: status.Limits{
 		PerMinute: c.Status.PerMinute, PerHour: c.Status.PerHour, Concurrent: c.Status.Concurrent,
 	}}, ok
 }

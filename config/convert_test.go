@@ -87,10 +87,13 @@ sources:
 			t.Errorf("statuses of %s: got %v, want %v", source, got, want)
 		}
 	}
-	if cfg, _ := c.GitHubStatus("github"); cfg.Token != "t" || cfg.BaseURL != "https://ghe.example.com/api/v3" || cfg.Limits.PerHour != 500 {
+	if cfg, _ := c.GitHubStatus("github"); cfg.Limits.PerHour != 500 {
 		t.Errorf("got %+v", cfg)
 	}
-	if cfg, _ := c.GitHubStatus("apps"); cfg.App == nil || cfg.App.ID != 7 || string(cfg.App.PrivateKey) != "pem" {
+	if cfg, _ := c.GitHubHost("github"); cfg.Token != "t" || cfg.BaseURL != "https://ghe.example.com/api/v3" {
+		t.Errorf("got %+v", cfg)
+	}
+	if cfg, _ := c.GitHubHost("apps"); cfg.App == nil || cfg.App.ID != 7 || string(cfg.App.PrivateKey) != "pem" {
 		t.Errorf("got %+v", cfg)
 	}
 	notes, _ := c.GitNotes("git")

@@ -16,7 +16,15 @@ import (
 // appPoster posts as an App with these permissions.
 func appPoster(t *testing.T, s *githubtest.Server, app *githubtest.App) *Poster {
 	t.Helper()
-	return newPoster(t, Config{BaseURL: githubtest.BaseURL, App: &githost.App{ID: app.ID, PrivateKey: app.PrivateKey}}, WithTransport(s.Transport()))
+	host, err := githost.New(githost.Config{BaseURL: githubtest.BaseURL, App: &githost.App{ID: app.ID, PrivateKey: app.PrivateKey}}, githost.WithTransport(s.Transport()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(host, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // A token that was revoked, and an installation that was made anew, are no

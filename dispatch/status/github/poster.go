@@ -31,35 +31,22 @@ const (
 	maxError = 500
 )
 
-// Config is what an operator sets. Either Token or App is required.
+// DefaultLimits are what GitHub allows for requests that create content: 80 in a
+// minute and 500 in an hour.
+var DefaultLimits = status.Limits{PerMinute: 80, PerHour: 500, Concurrent: 4}
+
+// Config is what an operator sets.
 type Config struct {
-	// BaseURL is where the API is. Default https://api.github.com/; GitHub
-	// Enterprise has it at https://<host>/api/v3/.
-	BaseURL string
-	// Token may write commit statuses: a fine-grained one needs "Commit
-	// statuses: write", a classic one the scope repo:status.
-	Token string
-	// App is a GitHub App with "Commit statuses: write".
-	App *githost.App
-	// Limits bound the pace. Default: 80 posts in a minute and 500 in an hour,
-	// which GitHub allows for requests that create content, 4 at once. Set any
-	// field and the others are taken as they are.
+	// Limits bound the pace. Zero is [DefaultLimits]; set any field and the others
+	// are taken as they are.
 	Limits status.Limits
 }
 
 // Option replaces what a test or the wiring may replace.
-type Option func(*options)
+type Option func(*Poster)
 
-type options struct {
-	transport http.RoundTripper
-	now       func() time.Time
-}
-
-// WithTransport replaces the default transport.
-func WithTransport(t http.RoundTripper) Option { return func(o *options) { o.transport = t } }
-
-// WithClock replaces time.Now for what is signed and for when tokens expire.
-func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+// WithClock replaces time.Now for how long a repository is given to be found.
+func WithClock(now func() time.Time) Option { return func(p *Poster) { p.now = now } }
 
 // Poster is a [status.Poster].
 type Poster struct {
@@ -70,24 +57,21 @@ type Poster struct {
 
 var _ status.Poster = (*Poster)(nil)
 
-// New checks cfg and calls nothing.
-func New(cfg Config, opts ...Option) (*Poster, error) {
-	o := options{transport: http.DefaultTransport, now: time.Now}
-	for _, f := range opts {
-		f(&o)
-	}
+// New checks cfg and calls nothing. The host's credential may write commit
+// statuses: a fine-grained token or an App with "Commit statuses: write", or a
+// classic token with the scope repo:status.
+func New(host *githost.Client, cfg Config, opts ...Option) (*Poster, error) {
 	if cfg.Limits == (status.Limits{}) {
-		cfg.Limits = status.Limits{PerMinute: 80, PerHour: 500, Concurrent: 4}
+		cfg.Limits = DefaultLimits
 	}
 	if cfg.Limits.PerMinute < 0 || cfg.Limits.PerHour < 0 || cfg.Limits.Concurrent < 0 {
 		return nil, fmt.Errorf("github: limits %+v must not be negative", cfg.Limits)
 	}
-	host, err := githost.New(githost.Config{BaseURL: cfg.BaseURL, Token: cfg.Token, App: cfg.App},
-		githost.WithTransport(o.transport), githost.WithClock(o.now))
-	if err != nil {
-		return nil, err
+	p := &Poster{limits: cfg.Limits, now: time.Now, host: host}
+	for _, o := range opts {
+		o(p)
 	}
-	return &Poster{limits: cfg.Limits, now: o.now, host: host}, nil
+	return p, nil
 }
 
 // Limits returns the configured pace.

@@ -34,7 +34,7 @@ func wantedSince(t time.Time) dispatch.Status {
 func TestRepositoryThatStaysUnknownIsGivenUp(t *testing.T) {
 	now := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
 	fake := newFake(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
-	p := newPoster(t, Config{BaseURL: fake.URL, Token: "t"}, WithClock(func() time.Time { return now }))
+	p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "t"}, WithClock(func() time.Time { return now }))
 	permanent := new(dispatch.PermanentError)
 	if err := p.Post(t.Context(), wantedSince(now.Add(-23*time.Hour)), ""); err == nil || errors.As(err, &permanent) {
 		t.Errorf("after 23 hours: %v", err)
@@ -91,9 +91,13 @@ func created(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprint(w, `{"id":1}`)
 }
 
-func newPoster(t *testing.T, cfg Config, opts ...Option) *Poster {
+func newPoster(t *testing.T, cfg githost.Config, opts ...Option) *Poster {
 	t.Helper()
-	p, err := New(cfg, opts...)
+	host, err := githost.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(host, Config{}, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +106,7 @@ func newPoster(t *testing.T, cfg Config, opts ...Option) *Poster {
 
 func TestPosterCreatesStatus(t *testing.T) {
 	fake := newFake(t, created)
-	p := newPoster(t, Config{BaseURL: fake.URL + "/api/v3", Token: "t0ken"})
+	p := newPoster(t, githost.Config{BaseURL: fake.URL + "/api/v3", Token: "t0ken"})
 	if err := p.Post(t.Context(), wanted(), "https://yard.example/executions/x"); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +127,7 @@ func TestPosterCreatesStatus(t *testing.T) {
 
 func TestPosterDefusesDescription(t *testing.T) {
 	fake := newFake(t, created)
-	p := newPoster(t, Config{BaseURL: fake.URL, Token: "t"})
+	p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "t"})
 	for _, text := range []string{strings.Repeat("日", 500), "\x1b[31mred\nsecond line", "a\xffb", "<script>&\"'", strings.Repeat("x", 1<<20)} {
 		s := wanted()
 		s.Description = text
@@ -144,7 +148,7 @@ func TestPosterDefusesDescription(t *testing.T) {
 
 func TestPosterRefusesWithoutCalling(t *testing.T) {
 	fake := newFake(t, created)
-	p := newPoster(t, Config{BaseURL: fake.URL, Token: "t"})
+	p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "t"})
 	rows := []struct{ name, repository, sha, want string }{
 		{"no owner", "api", sha, "is not owner/name"},
 		{"climbs", "../..", sha, "is not owner/name"},
@@ -219,7 +223,7 @@ func TestPosterErrorsCarryVerdict(t *testing.T) {
 			})
 			// Our clock is an hour behind GitHub's.
 			ours := now.Add(-time.Hour)
-			p := newPoster(t, Config{BaseURL: fake.URL, Token: "t"}, WithClock(func() time.Time { return ours }))
+			p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "t"}, WithClock(func() time.Time { return ours }))
 			err := p.Post(t.Context(), wantedSince(ours), "")
 			if err == nil {
 				t.Fatal("no error")
@@ -253,7 +257,7 @@ func TestPosterErrorsCarryVerdict(t *testing.T) {
 
 func TestPosterUnreachableHostIsRetryable(t *testing.T) {
 	fake := newFake(t, created)
-	p := newPoster(t, Config{BaseURL: fake.URL, Token: "s3cret"})
+	p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "s3cret"})
 	fake.Close()
 	err := p.Post(t.Context(), wanted(), "")
 	var permanent *dispatch.PermanentError
@@ -266,7 +270,7 @@ func TestPosterHangingHostEndsWithContext(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	fake := newFake(t, func(http.ResponseWriter, *http.Request) { close(arrived); <-release })
 	defer close(release)
-	p := newPoster(t, Config{BaseURL: fake.URL, Token: "t"})
+	p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "t"})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-arrived; cancel() }()
 	if err := p.Post(ctx, wanted(), ""); !errors.Is(err, context.Canceled) {
@@ -279,7 +283,7 @@ func TestPosterKeepsTokenFromOtherHosts(t *testing.T) {
 	fake := newFake(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	})
-	p := newPoster(t, Config{BaseURL: fake.URL, Token: "s3cret"})
+	p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "s3cret"})
 	if err := p.Post(t.Context(), wanted(), ""); err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +300,7 @@ func TestPosterFollowsRenamedRepository(t *testing.T) {
 		}
 		created(w, r)
 	})
-	p := newPoster(t, Config{BaseURL: fake.URL, Token: "t"})
+	p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "t"})
 	if err := p.Post(t.Context(), wanted(), ""); err != nil {
 		t.Fatal(err)
 	}
@@ -305,37 +309,19 @@ func TestPosterFollowsRenamedRepository(t *testing.T) {
 	}
 }
 
-func TestPosterDefaultLimits(t *testing.T) {
-	p := newPoster(t, Config{Token: "t"})
-	if got, want := p.Limits(), (status.Limits{PerMinute: 80, PerHour: 500, Concurrent: 4}); got != want {
-		t.Errorf("limits = %+v, want %+v", got, want)
+func TestPosterLimits(t *testing.T) {
+	host, err := githost.New(githost.Config{Token: "t"})
+	if err != nil {
+		t.Fatal(err)
 	}
 	own := status.Limits{PerMinute: 10}
-	if got := newPoster(t, Config{Token: "t", Limits: own}).Limits(); got != own {
-		t.Errorf("limits = %+v, want %+v", got, own)
+	for _, row := range []struct{ set, want status.Limits }{{status.Limits{}, status.Limits{PerMinute: 80, PerHour: 500, Concurrent: 4}}, {own, own}} {
+		p, err := New(host, Config{Limits: row.set})
+		if err != nil || p.Limits() != row.want {
+			t.Errorf("limits = %+v, %v, want %+v", p.Limits(), err, row.want)
+		}
 	}
-}
-
-func TestNewRefuses(t *testing.T) {
-	rows := []struct {
-		name string
-		cfg  Config
-		want string
-	}{
-		{"no credentials", Config{}, "needs a token or an app"},
-		{"two credentials", Config{Token: "t", App: &githost.App{ID: 1}}, "not both"},
-		{"relative base", Config{Token: "t", BaseURL: "github.example"}, "base URL"},
-		{"user in base", Config{Token: "t", BaseURL: "https://u:p@github.example"}, "base URL"},
-		{"negative limit", Config{Token: "t", Limits: status.Limits{PerHour: -1}}, "negative"},
-		{"no app ID", Config{App: &githost.App{PrivateKey: []byte("x")}}, "app id is missing"},
-		{"no app key", Config{App: &githost.App{ID: 1}}, "PEM text of an RSA"},
-		{"wrong app key", Config{App: &githost.App{ID: 1, PrivateKey: []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")}}, "PEM text of an RSA"},
-	}
-	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
-			if _, err := New(row.cfg); err == nil || !strings.Contains(err.Error(), row.want) {
-				t.Errorf("New = %v, want an error with %q", err, row.want)
-			}
-		})
+	if _, err := New(host, Config{Limits: status.Limits{PerHour: -1}}); err == nil || !strings.Contains(err.Error(), "negative") {
+		t.Errorf("New = %v", err)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	statusgithub "switchyard/dispatch/status/github"
 	"switchyard/dispatch/status/gitnotes"
 	hostgit "switchyard/githost/git"
-	hostgithub "switchyard/githost/github"
 	"switchyard/webhook"
 	"switchyard/webhook/git"
 	"switchyard/webhook/gitea"
@@ -44,6 +43,7 @@ type credentials func(ctx context.Context, cloneURL, repository string) (build.C
 // apis is what the clients of hosts' APIs share.
 type apis struct {
 	codeCommit codeCommitAPI
+	gitHub     gitHubAPI
 }
 
 // providers are the kinds of git host, by the names that they have in the
@@ -58,16 +58,26 @@ var providers = map[string]provider{
 			// Before Gitea had a provider of its own, it was configured as github.
 			return gitea.Beside(hub, gitea.Config{Secrets: secrets})
 		},
-		host: gitHubHost,
+		host: func(a *apis, cfg *config.Config, name string) (dispatch.Host, error) {
+			host, err := a.gitHub.client(cfg, name)
+			if host == nil {
+				return nil, err
+			}
+			return host, err
+		},
 		lacks: func(name string) string {
 			return fmt.Sprintf("set sources.%s.token or .app, with the permission \"Contents: read\"", name)
 		},
-		poster: func(_ *apis, cfg *config.Config, name string) (status.Poster, error) {
+		poster: func(a *apis, cfg *config.Config, name string) (status.Poster, error) {
 			c, ok := cfg.GitHubStatus(name)
 			if !ok {
 				return nil, nil
 			}
-			return statusgithub.New(c)
+			host, err := a.gitHub.client(cfg, name)
+			if err != nil {
+				return nil, err
+			}
+			return statusgithub.New(host, c)
 		},
 		credentials: gitHubCredentials,
 	},
@@ -113,29 +123,6 @@ var providers = map[string]provider{
 		},
 		credentials: codeCommitCredentials,
 	},
-}
-
-func gitHubHost(_ *apis, cfg *config.Config, name string) (dispatch.Host, error) {
-	c, ok := cfg.GitHubHost(name)
-	if !ok {
-		return nil, nil
-	}
-	return hostgithub.New(c)
-}
-
-func gitHubCredentials(_ *apis, cfg *config.Config, name string) (credentials, error) {
-	c, ok := cfg.GitHubHost(name)
-	if !ok {
-		return nil, nil
-	}
-	host, err := hostgithub.New(c)
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, _, repository string) (build.Credentials, error) {
-		token, err := host.CloneToken(ctx, repository)
-		return build.Credentials{User: "x-access-token", Password: token}, err
-	}, nil
 }
 
 func codeCommitCredentials(a *apis, cfg *config.Config, name string) (credentials, error) {
