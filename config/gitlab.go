@@ -4,8 +4,19 @@ import (
 	"cmp"
 	"strings"
 
+	"switchyard/dispatch/status"
+	statusgitlab "switchyard/dispatch/status/gitlab"
 	githostgitlab "switchyard/githost/gitlab"
 )
+
+// GitLabStatus is what is needed to write commit statuses to a source with
+// provider gitlab; ok is false when it has no token.
+func (c *Config) GitLabStatus(source string) (cfg statusgitlab.Config, ok bool) {
+	host, ok := c.GitLabHost(source)
+	return statusgitlab.Config{Config: host, Limits: status.Limits{
+		PerMinute: c.Status.PerMinute, PerHour: c.Status.PerHour, Concurrent: c.Status.Concurrent,
+	}}, ok
+}
 
 // GitLabHost is what is needed to ask the API of a source with provider gitlab;
 // ok is false when it has no token.

@@ -45,6 +45,7 @@ var providers = map[string]provider{
 		keys:      []string{"secrets", "token", "base_url"},
 		check:     (*decoder).checkWebhook,
 		cloneBase: gitLabBase,
+		tells:     func(c *Config, source string) bool { _, ok := c.GitLabStatus(source); return ok },
 	},
 	providerGitea: {
 		keys:      []string{"secrets", "token", "base_url"},

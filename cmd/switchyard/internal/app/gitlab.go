@@ -7,6 +7,8 @@ import (
 	"switchyard/build"
 	"switchyard/config"
 	"switchyard/dispatch"
+	"switchyard/dispatch/status"
+	statusgitlab "switchyard/dispatch/status/gitlab"
 	hostgitlab "switchyard/githost/gitlab"
 	"switchyard/webhook"
 	"switchyard/webhook/gitlab"
@@ -26,6 +28,13 @@ var gitLab = provider{
 	},
 	lacks: func(name string) string {
 		return fmt.Sprintf("set sources.%s.token, with the scope api and the role Developer", name)
+	},
+	poster: func(_ *apis, cfg *config.Config, name string) (status.Poster, error) {
+		c, ok := cfg.GitLabStatus(name)
+		if !ok {
+			return nil, nil
+		}
+		return statusgitlab.New(c)
 	},
 	credentials: func(_ *apis, cfg *config.Config, name string) (credentials, error) {
 		c, ok := cfg.GitLabHost(name)
