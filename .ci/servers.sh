@@ -23,6 +23,13 @@ export SWITCHYARD_AWS_CLI="$bin/awscli/bin/aws"
     tar -xzf octokit-openapi-*.tgz --strip-components=2 package/generated/api.github.com.json && rm octokit-openapi-*.tgz)
 }
 export SWITCHYARD_GITHUB_OPENAPI="$bin/github-openapi/api.github.com.json"
+# What Atlassian publishes of Bitbucket's APIs, as types (Apache-2.0), for the stand-ins in internal/bitbuckettest.
+[ -s "$bin/bitbucket-types/server/openapi/openapi-typescript.d.ts" ] || {
+  mkdir -p "$bin/bitbucket-types"
+  (cd "$bin/bitbucket-types" && npm pack --silent @coderabbitai/bitbucket@1.1.4 >/dev/null &&
+    tar -xzf coderabbitai-bitbucket-*.tgz --strip-components=2 package/dist && rm coderabbitai-bitbucket-*.tgz)
+}
+export SWITCHYARD_BITBUCKET_TYPES="$bin/bitbucket-types"
 # What isolates local builds.
 command -v bwrap >/dev/null || { apt-get update -qq && apt-get install -y -qq bubblewrap >/dev/null; }
 # What builds in containers run with, and what their image is made of; no registry is asked.
