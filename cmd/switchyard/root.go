@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"switchyard/cmd/switchyard/internal/app"
 	"switchyard/config"
 	"switchyard/internal/safetext"
 )
@@ -30,6 +31,8 @@ type cli struct {
 	process *environment
 	// out and errOut are stdout and stderr for people.
 	out, errOut *output
+	// openHosts makes what asks git hosts; tests replace it.
+	openHosts func(*config.Config) (map[string]app.OpenHost, error)
 	// running is set once a command's own code has begun: errors before that
 	// are about how it was called.
 	running bool
@@ -52,7 +55,7 @@ func (silentError) Error() string { return "failed" }
 // newCLI returns the program as it is called with these.
 func newCLI(stdin io.Reader, stdout, stderr io.Writer, env config.Env) *cli {
 	return &cli{
-		stdin: stdin, stdout: stdout, stderr: stderr, env: env,
+		stdin: stdin, stdout: stdout, stderr: stderr, env: env, openHosts: app.OpenHosts,
 		out: newOutput(stdout, env), errOut: newOutput(stderr, env),
 	}
 }
@@ -92,6 +95,7 @@ func (c *cli) root() *cobra.Command {
 		c.executionsCommand(),
 		c.deliveriesCommand(),
 		c.auditCommand(),
+		c.hooksCommand(),
 		c.healthCommand(),
 		c.explainCommand(),
 		c.configCommand(),

@@ -61,9 +61,7 @@ func auditedOf(cfg *config.Config, source string, host dispatch.Host, known []st
 	default:
 		of.Unable = fmt.Errorf("%w: what source %s has is not listed", dispatch.ErrCannotAsk, source)
 	}
-	if cfg.Server.PublicURL != "" {
-		of.Hook = cfg.Server.PublicURL + "/webhooks/" + source
-	}
+	of.Hook = cfg.HookURL(source)
 	// Hosts take capitals in names for small letters; the journal has it as the
 	// host says it.
 	names := map[string]string{}

@@ -50,4 +50,10 @@ var gitLab = provider{
 			return build.Credentials{User: user, Password: password}, err
 		}, nil
 	},
+	hints: Hints{
+		Token:       "the page Settings > Access tokens of the project, the group or the user",
+		Hooks:       "the project's page Settings > Webhooks",
+		HooksNeed:   `the role Maintainer and the scope "api"`,
+		ProtectNeed: `the role Maintainer and the scope "api"`,
+	},
 }

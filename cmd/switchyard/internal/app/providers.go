@@ -34,6 +34,8 @@ type provider struct {
 	// credentials make what asks for those that repositories are cloned with over
 	// HTTPS; nil where there are none.
 	credentials func(a *apis, cfg *config.Config, name string) (credentials, error)
+	// hints are for who sets a source up.
+	hints Hints
 }
 
 // credentials returns what a repository is fetched with, by its URL and full
@@ -80,11 +82,23 @@ var providers = map[string]provider{
 			return statusgithub.New(host, c)
 		},
 		credentials: gitHubCredentials,
+		hints: Hints{
+			Token:       "the token's page below Settings > Developer settings, or the App's page Permissions & events",
+			Hooks:       "the repository's page Settings > Webhooks",
+			HooksNeed:   `the repository permission "Webhooks: read and write" (a classic token: admin:repo_hook)`,
+			ProtectNeed: `the repository permission "Administration: read and write" (a classic token: repo)`,
+		},
 	},
 	"gitlab": gitLab,
 	"gitea": {
 		signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
 			return gitea.New(gitea.Config{Secrets: secrets})
+		},
+		hints: Hints{
+			Token:       "the user's page Settings > Applications",
+			Hooks:       "the repository's page Settings > Webhooks",
+			HooksNeed:   `an administrator of the repository, and the scope "write:repository"`,
+			ProtectNeed: `an administrator of the repository, and the scope "write:repository"`,
 		},
 	},
 	"git": {
