@@ -1,6 +1,12 @@
 package config
 
-import "strings"
+import (
+	"strings"
+
+	"switchyard/dispatch/status"
+	statusgitea "switchyard/dispatch/status/gitea"
+	githostgitea "switchyard/githost/gitea"
+)
 
 // checkGitea checks a source with provider gitea.
 func (d *decoder) checkGitea(at string, s *Source) {
@@ -17,4 +23,21 @@ func (d *decoder) checkGitea(at string, s *Source) {
 // of it, and may be what base_url names.
 func (s *Source) giteaAddress() string {
 	return strings.TrimRight(strings.TrimSuffix(strings.TrimRight(s.BaseURL, "/"), "/api/v1"), "/")
+}
+
+// GiteaHost is what is needed to ask the API of a source with provider gitea; ok
+// is false when it has no token.
+func (c *Config) GiteaHost(source string) (cfg githostgitea.Config, ok bool) {
+	s := c.Sources[source]
+	cfg = githostgitea.Config{Source: source, BaseURL: s.BaseURL, Token: s.Token.Reveal()}
+	return cfg, s.Provider == providerGitea && !s.Token.IsZero()
+}
+
+// GiteaStatus is what is needed to write commit statuses to a source with provider
+// gitea; ok is false when it has no token.
+func (c *Config) GiteaStatus(source string) (cfg statusgitea.Config, ok bool) {
+	host, ok := c.GiteaHost(source)
+	return statusgitea.Config{Source: source, BaseURL: host.BaseURL, Token: host.Token, Limits: status.Limits{
+		PerMinute: c.Status.PerMinute, PerHour: c.Status.PerHour, Concurrent: c.Status.Concurrent,
+	}}, ok
 }

@@ -51,6 +51,7 @@ var providers = map[string]provider{
 		keys:      []string{"secrets", "token", "base_url"},
 		check:     (*decoder).checkGitea,
 		cloneBase: (*Source).giteaAddress,
+		tells:     func(c *Config, source string) bool { _, ok := c.GiteaStatus(source); return ok },
 	},
 	providerGit: {
 		keys:    []string{"secrets"},

@@ -90,17 +90,7 @@ var providers = map[string]provider{
 		},
 	},
 	"gitlab": gitLab,
-	"gitea": {
-		signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
-			return gitea.New(gitea.Config{Secrets: secrets})
-		},
-		hints: Hints{
-			Token:       "the user's page Settings > Applications",
-			Hooks:       "the repository's page Settings > Webhooks",
-			HooksNeed:   `an administrator of the repository, and the scope "write:repository"`,
-			ProtectNeed: `an administrator of the repository, and the scope "write:repository"`,
-		},
-	},
+	"gitea":  giteaHost,
 	"git": {
 		signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
 			return git.New(git.Config{Secrets: secrets})
