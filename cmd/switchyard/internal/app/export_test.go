@@ -3,10 +3,12 @@ package app
 import (
 	"context"
 	"errors"
+	"testing"
 	"time"
 
 	"switchyard/build"
 	"switchyard/config"
+	"switchyard/dispatch/stepfn"
 )
 
 // CloseListener takes the port away under a service, as no system call of its
@@ -67,3 +69,25 @@ func (a *App) BreakReload(step string) (mend func()) {
 
 // SetClock has f tell the time by now.
 func SetClock(f *RotatingFunction, now func() time.Time) { f.now = now }
+
+// RunEmbedded runs an engine until the test ends.
+func RunEmbedded(t testing.TB, e *Embedded) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-done, e.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Register stores state machines in an engine.
+func Register(ctx context.Context, e *Embedded, definitions map[string]string) (map[string]stepfn.Machine, error) {
+	machines := map[string]stepfn.Machine{}
+	for name := range definitions {
+		machines[name] = stepfn.Machine{ARN: machineARN(name)}
+	}
+	return machines, e.register(ctx, definitions)
+}
