@@ -182,6 +182,11 @@ func (c *Client) PostStatus(ctx context.Context, repository, sha string, body an
 	return err
 }
 
+// CommitURL is a commit's page.
+func (c *Client) CommitURL(repository, sha string) string {
+	return strings.TrimRight(c.cfg.CloneBase, "/") + "/" + repository + "/commits/" + sha
+}
+
 // Code is the status of an answer that was no success, 0 for any other error.
 func (c *Client) Code(err error) int { return rest.Code(err) }
 

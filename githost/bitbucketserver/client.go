@@ -184,6 +184,11 @@ func (c *Client) PostStatus(ctx context.Context, repository, sha string, body an
 	return err
 }
 
+// CommitURL is a commit's page.
+func (c *Client) CommitURL(repository, sha string) string {
+	return c.webURL(repository, "commits", sha)
+}
+
 // Code is the status of an answer that was no success, 0 for any other error. It
 // is 403 also where the server says 401 to somebody whom it knows.
 func (c *Client) Code(err error) int { return rest.Code(err) }

@@ -2,8 +2,6 @@ package bitbucketserver
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"net/http"
@@ -21,14 +19,7 @@ const maxKey = 255
 // BuildKey is the key, and the parent's, of the build that stands for a status
 // context. One that is too long is cut and gets a digest, so that two never share
 // a key.
-func BuildKey(statusContext string) string {
-	if len([]rune(statusContext)) <= maxKey {
-		return statusContext
-	}
-	sum := sha256.Sum256([]byte(statusContext))
-	const digits = 12
-	return safetext.Cut(statusContext, maxKey-digits-1) + "-" + hex.EncodeToString(sum[:])[:digits]
-}
+func BuildKey(statusContext string) string { return safetext.Unique(statusContext, maxKey) }
 
 type matcher struct {
 	ID   string `json:"id"`

@@ -11,6 +11,7 @@
 package safetext
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"runtime"
 	"strings"
@@ -134,6 +135,18 @@ func Cut(s string, n int) string {
 		seen++
 	}
 	return s
+}
+
+// Unique returns s where it has at most n runes, and else its beginning with 12
+// digits of its SHA-256 behind: never more than n runes, the same each time, and
+// another for any other text. n is at least 16.
+func Unique(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	const digits = 12
+	sum := sha256.Sum256([]byte(s))
+	return Cut(s, n-digits-1) + "-" + fmt.Sprintf("%x", sum)[:digits]
 }
 
 func writeHex(b *strings.Builder, r rune, digits int) {

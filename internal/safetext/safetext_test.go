@@ -148,3 +148,14 @@ func TestPanicTellsNoValue(t *testing.T) {
 		})
 	}
 }
+
+func TestUniqueIsNeverShared(t *testing.T) {
+	long := strings.Repeat("é", 40)
+	if got := safetext.Unique(long, 40); got != long {
+		t.Errorf("%q", got)
+	}
+	a, b := safetext.Unique(long+"a", 40), safetext.Unique(long+"b", 40)
+	if a == b || a != safetext.Unique(long+"a", 40) || utf8.RuneCountInString(a) != 40 || !strings.HasPrefix(a, "éééé") {
+		t.Errorf("%q, %q", a, b)
+	}
+}
