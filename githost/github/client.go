@@ -31,6 +31,9 @@ type Config struct {
 	// BaseURL is where the API is. Default https://api.github.com/; GitHub
 	// Enterprise has it at https://<host>/api/v3/.
 	BaseURL string
+	// CloneBase is where repositories are cloned from, such as https://github.com.
+	// Default: what BaseURL says.
+	CloneBase string
 	// Token needs "Contents: read" to be asked about commits, and "Commit
 	// statuses: write" to write statuses.
 	Token string
@@ -59,6 +62,7 @@ func WithClock(now func() time.Time) Option { return func(c *Client) { c.now = n
 type Client struct {
 	source    string
 	base      *url.URL
+	cloneBase string
 	transport http.RoundTripper
 	now       func() time.Time
 	most      int // maxCommits
@@ -81,6 +85,10 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	c.base, err = url.Parse(strings.TrimRight(cfg.BaseURL, "/") + "/")
 	if err != nil || (c.base.Scheme != "https" && c.base.Scheme != "http") || c.base.Host == "" || c.base.User != nil {
 		return nil, fmt.Errorf("github: base URL %q is not an http or https URL without a user", cfg.BaseURL)
+	}
+	c.cloneBase = strings.TrimRight(cfg.CloneBase, "/")
+	if c.cloneBase == "" {
+		c.cloneBase = cloneBase(c.base)
 	}
 	switch {
 	case cfg.App != nil && cfg.Token != "":

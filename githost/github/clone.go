@@ -29,7 +29,7 @@ func (c *Client) CloneToken(ctx context.Context, repository string) (string, err
 	token, err := c.app.cloneToken(ctx, owner, name)
 	if err != nil {
 		c.app.doubt(repository, err)
-		return "", c.verdict(ctx, "get a token to clone "+repository, repository, err)
+		return "", c.verdict(ctx, "get a token to clone "+repository, repository, toRead, err)
 	}
 	return token, nil
 }

@@ -13,8 +13,6 @@ import (
 
 	"switchyard/dispatch"
 	"switchyard/internal/event"
-	"switchyard/internal/history"
-	"switchyard/internal/safetext"
 )
 
 const (
@@ -55,7 +53,7 @@ func (c *Client) about(ctx context.Context, repository string, shas ...string) (
 	}
 	api, err := c.For(ctx, owner, name)
 	if err != nil {
-		return nil, c.verdict(ctx, "authorise a GitHub App for "+repository, repository, err)
+		return nil, c.verdict(ctx, "authorise a GitHub App for "+repository, repository, toRead, err)
 	}
 	return &call{Client: c, api: api, owner: owner, name: name, repository: repository}, nil
 }
@@ -84,19 +82,7 @@ func (c *Client) Commits(ctx context.Context, push *event.Event) ([]event.Commit
 	if err != nil {
 		return nil, err
 	}
-	// Hosts with the same API list comparisons newest first.
-	history.ParentsFirst(found, func(i int) string { return found[i].GetSHA() }, func(i int) []string {
-		var shas []string
-		for _, p := range found[i].Parents {
-			shas = append(shas, p.GetSHA())
-		}
-		return shas
-	})
-	all := make([]event.Commit, len(found))
-	for i, f := range found {
-		all[i] = commit(f)
-	}
-	return all, nil
+	return inOrder(found), nil
 }
 
 func (q *call) pushed(ctx context.Context, push *event.Event) ([]*github.RepositoryCommit, error) {
@@ -145,7 +131,7 @@ func (q *call) sinceKnown(ctx context.Context, push *event.Event) ([]*github.Rep
 	for i := range push.Commits {
 		missing[push.Commits[i].SHA] = true
 	}
-	return q.list(ctx, push.After, func(sha string) bool {
+	return q.list(ctx, &github.CommitsListOptions{SHA: push.After}, func(sha string) bool {
 		delete(missing, sha)
 		return len(missing) == 0
 	})
@@ -200,18 +186,18 @@ func (q *call) compare(ctx context.Context, base, head string, most int) ([]*git
 
 // history lists all that head has, oldest first.
 func (q *call) history(ctx context.Context, head string) ([]*github.RepositoryCommit, error) {
-	return q.list(ctx, head, func(string) bool { return false })
+	return q.list(ctx, &github.CommitsListOptions{SHA: head}, func(string) bool { return false })
 }
 
-// list goes back from head until last says so, and returns what it met, oldest
+// list goes back from a commit until last says so, and returns what it met, oldest
 // first.
-func (q *call) list(ctx context.Context, head string, last func(sha string) bool) ([]*github.RepositoryCommit, error) {
+func (q *call) list(ctx context.Context, opts *github.CommitsListOptions, last func(sha string) bool) ([]*github.RepositoryCommit, error) {
 	var all []*github.RepositoryCommit
-	opts := &github.CommitsListOptions{SHA: head, ListOptions: github.ListOptions{Page: 1, PerPage: pageSize}}
+	opts.ListOptions = github.ListOptions{Page: 1, PerPage: pageSize}
 	for opts.Page != 0 {
 		got, response, err := q.api.Repositories.ListCommits(ctx, q.owner, q.name, opts)
 		if err != nil {
-			return nil, q.failed(ctx, fmt.Sprintf("list the commits of %.12s", head), err)
+			return nil, q.failed(ctx, fmt.Sprintf("list the commits of %.12s", opts.SHA), err)
 		}
 		for _, c := range got {
 			all = append(all, c)
@@ -279,56 +265,4 @@ func commit(c *github.RepositoryCommit) event.Commit {
 		SHA: strings.ToLower(c.GetSHA()), Message: c.GetCommit().GetMessage(), MessageKnown: true,
 		Author: author, AuthorEmail: c.GetCommit().GetAuthor().GetEmail(), URL: c.GetHTMLURL(), Distinct: true,
 	}
-}
-
-func (q *call) failed(ctx context.Context, op string, err error) error {
-	q.Failed(q.repository, err)
-	return q.verdict(ctx, op+" at "+q.repository, q.repository, err)
-}
-
-func shown(err error) string { return safetext.Cut(safetext.Line(err.Error()), maxError) }
-
-// verdict says what an error of go-github means to a [dispatch.Host]'s caller,
-// and drops its type.
-func (c *Client) verdict(ctx context.Context, op, repository string, err error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("%s: %w", op, ctx.Err())
-	}
-	said := shown(err)
-	plain := fmt.Errorf("%s: %s", op, said)
-	var permanent *dispatch.PermanentError
-	if errors.As(err, &permanent) {
-		return &dispatch.PermanentError{Err: plain}
-	}
-	if throttled := c.Throttled(err, plain); throttled != nil {
-		return throttled
-	}
-	if c.Unauthorized(err) {
-		return fmt.Errorf("%w: the host does not accept %s, which may have run out or been revoked: %s", dispatch.ErrCannotAsk, c.credential(), said)
-	}
-	var answer *github.ErrorResponse
-	if !errors.As(err, &answer) || answer.Response == nil {
-		return plain
-	}
-	switch answer.Response.StatusCode {
-	case http.StatusForbidden:
-		return fmt.Errorf("%w: %s may not read %s; it needs the permission \"Contents: read\": %s", dispatch.ErrCannotAsk, c.credential(), repository, said)
-	case http.StatusNotFound:
-		return &dispatch.PermanentError{Err: fmt.Errorf("%s: the host has no such repository or commit, or %s may not see it (it needs \"Contents: read\"): %s", op, c.credential(), said)}
-	case http.StatusBadRequest, http.StatusConflict, http.StatusGone, http.StatusUnprocessableEntity, http.StatusUnavailableForLegalReasons:
-		return &dispatch.PermanentError{Err: plain}
-	}
-	return plain
-}
-
-// credential is the key in the config of what authorises calls.
-func (c *Client) credential() string {
-	key := "token"
-	if c.app != nil {
-		key = "app"
-	}
-	if c.source == "" {
-		return "the " + key
-	}
-	return "sources." + c.source + "." + key
 }

@@ -85,7 +85,11 @@ func (s *Server) listCommits(q *call) (any, error) {
 	if err != nil {
 		return nil, errNotFound
 	}
-	ids := page(s, q, q.repo.span(head), 30, 100)
+	args := []string{head}
+	if since := q.r.URL.Query().Get("since"); since != "" {
+		args = append(args, "--since="+since)
+	}
+	ids := page(s, q, q.repo.span(args...), 30, 100)
 	return q.repo.commits(ids), nil
 }
 

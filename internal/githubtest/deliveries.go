@@ -325,3 +325,6 @@ func (s *Server) redeliver(q *call) (any, error) {
 	q.status = http.StatusAccepted
 	return object{}, nil
 }
+
+// URL is that of the webhook.
+func (d *Delivery) URL() string { return d.hook.url }
