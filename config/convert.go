@@ -121,7 +121,7 @@ func (c *Config) GitHubHost(source string) (cfg githostgithub.Config, ok bool) {
 	if s.App != nil {
 		app = &githostgithub.App{ID: s.App.ID, PrivateKey: []byte(s.App.PrivateKey.Reveal())}
 	}
-	cfg = githostgithub.Config{Source: source, BaseURL: s.BaseURL, CloneBase: s.cloneBase(), Token: s.Token.Reveal(), App: app}
+	cfg = githostgithub.Config{Source: source, BaseURL: s.BaseURL, CloneBase: s.CloneBase, Token: s.Token.Reveal(), App: app}
 	return cfg, s.Provider == providerGitHub && (s.App != nil || !s.Token.IsZero())
 }
 
