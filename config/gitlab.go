@@ -9,11 +9,11 @@ import (
 	githostgitlab "switchyard/githost/gitlab"
 )
 
-// GitLabStatus is what is needed to write commit statuses to a source with
-// provider gitlab; ok is false when it has no token.
+// GitLabStatus is how commit statuses are written to a source with provider
+// gitlab; ok is false when it has no token.
 func (c *Config) GitLabStatus(source string) (cfg statusgitlab.Config, ok bool) {
-	host, ok := c.GitLabHost(source)
-	return statusgitlab.Config{Config: host, Limits: status.Limits{
+	_, ok = c.GitLabHost(source)
+	return statusgitlab.Config{Limits: status.Limits{
 		PerMinute: c.Status.PerMinute, PerHour: c.Status.PerHour, Concurrent: c.Status.Concurrent,
 	}}, ok
 }

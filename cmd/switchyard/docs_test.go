@@ -84,6 +84,32 @@ func TestDocsConfigs(t *testing.T) {
 	}
 }
 
+// The config that a git host's document begins with is one that the service takes,
+// with whatever secrets and state machines.
+func TestDocsSourceConfigs(t *testing.T) {
+	files, err := filepath.Glob("../../docs/sources/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, path := range files {
+		checked := 0
+		for _, b := range blocks(t, path) {
+			if b.language != "yaml" {
+				continue
+			}
+			if checked++; checked > 1 {
+				break // a part of one
+			}
+			if _, err := config.Parse("switchyard.yaml", []byte(b.text), os.LookupEnv, config.Offline()); err != nil {
+				t.Errorf("%s, the config from line %d:\n%v", path, b.line, err)
+			}
+		}
+		if checked == 0 {
+			t.Errorf("%s has no config", path)
+		}
+	}
+}
+
 // Every command in the documents is one that the program takes: its name, flags
 // and number of arguments.
 func TestDocsCommands(t *testing.T) {

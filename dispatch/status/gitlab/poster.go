@@ -42,9 +42,6 @@ const (
 
 // Config is what an operator sets.
 type Config struct {
-	// Source, BaseURL and Token are those of the API; the token needs the scope
-	// api and the role Developer.
-	githost.Config
 	// Limits bound the pace. Default: 80 posts in a minute and 500 in an hour, 4
 	// at once. Set any field and the others are taken as they are.
 	Limits status.Limits
@@ -78,9 +75,13 @@ type place struct {
 	ref      string
 }
 
-// New checks cfg and calls nothing.
-func New(cfg Config, opts ...Option) (*Poster, error) {
-	p := &Poster{limits: cfg.Limits, now: time.Now, places: map[key]place{}}
+// New returns a poster that asks host, whose token needs the scope api and the
+// role Developer. It checks cfg and calls nothing.
+func New(host *githost.Client, cfg Config, opts ...Option) (*Poster, error) {
+	if host == nil {
+		return nil, errors.New("gitlab: no client of the API")
+	}
+	p := &Poster{limits: cfg.Limits, host: host, now: time.Now, places: map[key]place{}}
 	for _, f := range opts {
 		f(p)
 	}
@@ -90,9 +91,7 @@ func New(cfg Config, opts ...Option) (*Poster, error) {
 	if l := p.limits; l.PerMinute < 0 || l.PerHour < 0 || l.Concurrent < 0 {
 		return nil, fmt.Errorf("gitlab: limits %+v must not be negative", l)
 	}
-	var err error
-	p.host, err = githost.New(cfg.Config, githost.WithClock(p.now))
-	return p, err
+	return p, nil
 }
 
 // Limits returns the configured pace.

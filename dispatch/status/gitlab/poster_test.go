@@ -43,11 +43,20 @@ func newRig(t *testing.T, opts ...gitlab.Option) *rig {
 // again makes a poster that remembers nothing, as after a restart.
 func (r *rig) again(t *testing.T, opts ...gitlab.Option) {
 	t.Helper()
-	p, err := gitlab.New(gitlab.Config{Config: githost.Config{BaseURL: r.server.URL, Token: r.server.Secret}}, opts...)
+	r.poster = newPoster(t, r.server.URL, r.server.Secret, opts...)
+}
+
+func newPoster(t *testing.T, url, token string, opts ...gitlab.Option) *gitlab.Poster {
+	t.Helper()
+	host, err := githost.New(githost.Config{BaseURL: url, Token: token})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.poster = p
+	p, err := gitlab.New(host, gitlab.Config{}, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 func (r *rig) status(state dispatch.StatusState, text string) dispatch.Status {
@@ -208,11 +217,7 @@ func TestVerdictsOnOtherAnswers(t *testing.T) {
 			}
 			http.Error(w, `{"message": "no\u001b[2J"}`, code)
 		}))
-		p, err := gitlab.New(gitlab.Config{Config: githost.Config{BaseURL: s.URL, Token: "t"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = p.Post(t.Context(), dispatch.Status{Repository: project, SHA: strings.Repeat("a", 40), State: dispatch.StatusSuccess}, "")
+		err := newPoster(t, s.URL, "t").Post(t.Context(), dispatch.Status{Repository: project, SHA: strings.Repeat("a", 40), State: dispatch.StatusSuccess}, "")
 		got := "retry"
 		switch {
 		case errors.As(err, new(*dispatch.PermanentError)):
@@ -228,14 +233,17 @@ func TestVerdictsOnOtherAnswers(t *testing.T) {
 }
 
 func TestNewChecksItsConfig(t *testing.T) {
-	for _, cfg := range []gitlab.Config{
-		{}, {Config: githost.Config{Token: "t", BaseURL: "x"}}, {Config: githost.Config{Token: "t"}, Limits: status.Limits{PerHour: -1}},
-	} {
-		if _, err := gitlab.New(cfg); err == nil {
-			t.Errorf("%+v is taken", cfg)
-		}
+	host, err := githost.New(githost.Config{Token: "t"})
+	if err != nil {
+		t.Fatal(err)
 	}
-	p, err := gitlab.New(gitlab.Config{Config: githost.Config{Token: "t"}})
+	if _, err := gitlab.New(nil, gitlab.Config{}); err == nil {
+		t.Error("no client is taken")
+	}
+	if _, err := gitlab.New(host, gitlab.Config{Limits: status.Limits{PerHour: -1}}); err == nil {
+		t.Error("negative limits are taken")
+	}
+	p, err := gitlab.New(host, gitlab.Config{})
 	if err != nil || p.Limits() != (status.Limits{PerMinute: 80, PerHour: 500, Concurrent: 4}) {
 		t.Errorf("%+v, %v", p.Limits(), err)
 	}

@@ -3,46 +3,82 @@ package app
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"switchyard/build"
 	"switchyard/config"
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
 	statusgitlab "switchyard/dispatch/status/gitlab"
-	hostgitlab "switchyard/githost/gitlab"
+	githost "switchyard/githost/gitlab"
 	"switchyard/webhook"
 	"switchyard/webhook/gitlab"
 )
+
+// gitLabAPI keeps a client for each source with provider gitlab. All that asks the
+// API of one shares it, and so its limits; a reload keeps it while nothing about
+// it changes.
+type gitLabAPI struct {
+	mu      sync.Mutex
+	clients map[string]gitLabClient
+}
+
+type gitLabClient struct {
+	cfg githost.Config
+	*githost.Client
+}
+
+// client returns the one of a source; nil if the config has no access to its API.
+func (a *gitLabAPI) client(cfg *config.Config, name string) (*githost.Client, error) {
+	c, ok := cfg.GitLabHost(name)
+	if !ok {
+		return nil, nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if kept, ok := a.clients[name]; ok && kept.cfg == c {
+		return kept.Client, nil
+	}
+	made, err := githost.New(c)
+	if err != nil {
+		return nil, err
+	}
+	if a.clients == nil {
+		a.clients = map[string]gitLabClient{}
+	}
+	a.clients[name] = gitLabClient{c, made}
+	return made, nil
+}
 
 // gitLab is the kind of host of that name.
 var gitLab = provider{
 	signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
 		return gitlab.New(gitlab.Config{Secrets: secrets})
 	},
-	host: func(_ *apis, cfg *config.Config, name string) (dispatch.Host, error) {
-		c, ok := cfg.GitLabHost(name)
-		if !ok {
-			return nil, nil
+	host: func(a *apis, cfg *config.Config, name string) (dispatch.Host, error) {
+		host, err := a.gitLab.client(cfg, name)
+		if host == nil {
+			return nil, err
 		}
-		return hostgitlab.New(c)
+		return host, err
 	},
 	lacks: func(name string) string {
 		return fmt.Sprintf("set sources.%s.token, with the scope api and the role Developer", name)
 	},
-	poster: func(_ *apis, cfg *config.Config, name string) (status.Poster, error) {
+	poster: func(a *apis, cfg *config.Config, name string) (status.Poster, error) {
 		c, ok := cfg.GitLabStatus(name)
 		if !ok {
 			return nil, nil
 		}
-		return statusgitlab.New(c)
-	},
-	credentials: func(_ *apis, cfg *config.Config, name string) (credentials, error) {
-		c, ok := cfg.GitLabHost(name)
-		if !ok {
-			return nil, nil
-		}
-		host, err := hostgitlab.New(c)
+		host, err := a.gitLab.client(cfg, name)
 		if err != nil {
+			return nil, err
+		}
+		return statusgitlab.New(host, c)
+	},
+	credentials: func(a *apis, cfg *config.Config, name string) (credentials, error) {
+		host, err := a.gitLab.client(cfg, name)
+		if host == nil {
 			return nil, err
 		}
 		return func(_ context.Context, _, repository string) (build.Credentials, error) {

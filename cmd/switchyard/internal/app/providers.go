@@ -46,6 +46,7 @@ type credentials func(ctx context.Context, cloneURL, repository string) (build.C
 type apis struct {
 	codeCommit codeCommitAPI
 	gitHub     gitHubAPI
+	gitLab     gitLabAPI
 }
 
 // providers are the kinds of git host, by the names that they have in the
