@@ -48,6 +48,19 @@ func (s *standIn) RemoveHook(_ context.Context, repository, id string) error {
 
 func (s *standIn) TestHook(context.Context, string, string) error { return nil }
 
+func (s *standIn) Refs(context.Context, string) (map[string]string, error) {
+	return map[string]string{"refs/heads/main": "", "refs/heads/release/2": "", "refs/heads/feature/x": ""}, nil
+}
+
+func (s *standIn) Required(_ context.Context, _, branch string) ([]string, error) {
+	return s.required[branch], s.refuses
+}
+
+func (s *standIn) Require(_ context.Context, _, branch string, contexts []string) error {
+	s.required[branch] = append(s.required[branch], contexts...)
+	return nil
+}
+
 // called runs a command in this process with stand-ins of hosts, by source.
 func called(t *testing.T, text string, hosts map[string]app.OpenHost, args ...string) (stdout, stderr string, code int) {
 	t.Helper()

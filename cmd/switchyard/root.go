@@ -96,6 +96,7 @@ func (c *cli) root() *cobra.Command {
 		c.deliveriesCommand(),
 		c.auditCommand(),
 		c.hooksCommand(),
+		c.protectCommand(),
 		c.healthCommand(),
 		c.explainCommand(),
 		c.configCommand(),

@@ -59,7 +59,7 @@ func Create(ctx context.Context, host githost.Hooks, want Hook, anew bool) (did,
 		if err := removeAll(ctx, host, want.Repository, ours, ""); err != nil {
 			return "", "", err
 		}
-		if made, err = create(ctx, host, want); err != nil {
+		if _, err = create(ctx, host, want); err != nil {
 			return "", "", fmt.Errorf("the old webhook is removed and nothing is delivered now; repair this and run it again: %w", err)
 		}
 	} else if err == nil {
