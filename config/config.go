@@ -116,15 +116,17 @@ type Component struct {
 // Route says which events start which state machine.
 type Route struct {
 	Name          string         `json:"name" jsonschema:"Unique name; the commit status is switchyard/<name>."`
-	On            Strings        `json:"on,omitzero" jsonschema:"Kinds of event: push, pull_request, delete. Default: push." enum:"push,pull_request,delete"`
+	On            Strings        `json:"on,omitzero" jsonschema:"Kinds of event: push, pull_request, delete, merge_group. Default: push." enum:"push,pull_request,delete,merge_group"`
 	Sources       Strings        `json:"sources,omitzero" jsonschema:"Names of sources, or globs of them. Default: all."`
 	Repositories  Strings        `json:"repositories,omitzero" jsonschema:"Repositories by full name, or globs of them. Default: all."`
 	Branches      Strings        `json:"branches,omitzero" jsonschema:"Branch patterns: * stops at /, ** does not, ! takes out again. Default: all branches."`
 	Tags          Strings        `json:"tags,omitzero" jsonschema:"Patterns of tags whose push starts the commit they name, or whose deletion starts a teardown under on: delete. With tags and no branches, a route takes no branches. Default: none."`
-	BaseBranches  Strings        `json:"base_branches,omitzero" jsonschema:"Patterns of the branch a pull request is to be merged into. Default: all."`
+	BaseBranches  Strings        `json:"base_branches,omitzero" jsonschema:"Patterns of the branch a pull request or merge group is to be merged into. Default: all."`
+	Labels        Strings        `json:"labels,omitzero" jsonschema:"Labels of a pull request, or globs of them: one must be there, and none of those with !. Default: any, and none."`
+	Drafts        *bool          `json:"drafts,omitzero" jsonschema:"Whether draft pull requests start anything. false: what they hold back starts once they are ready for review. Default: true."`
 	Authors       Strings        `json:"authors,omitzero" jsonschema:"Patterns of commit authors. Default: all."`
 	Paths         Strings        `json:"paths,omitzero" jsonschema:"Patterns of changed files; a commit that changed none of them starts nothing. Default: all."`
-	Actions       Strings        `json:"actions,omitzero" jsonschema:"Actions of pull_request. Default: opened, synchronize, reopened, ready_for_review, and with base_branches also edited, which concerns only a changed base." enum:"opened,synchronize,reopened,ready_for_review,edited,closed,labeled"`
+	Actions       Strings        `json:"actions,omitzero" jsonschema:"Actions of pull_request. Default: opened, synchronize, reopened, ready_for_review, and with base_branches or an environment that names .BaseBranch also edited, which concerns only a changed base." enum:"opened,synchronize,reopened,ready_for_review,edited,closed,labeled,unlabeled"`
 	Commits       string         `json:"commits,omitzero" jsonschema:"Which commits of a push or pull request start an execution: every (of a pull request those that its base has not), distinct (of a push those the host had not seen before) or head. Default: every." enum:"every,distinct,head"`
 	Revisit       string         `json:"revisit,omitzero" jsonschema:"What a push does that moves its branch back to a commit that ran before: ignore, or run it again. Default: ignore." enum:"ignore,run"`
 	StateMachine  string         `json:"state_machine" jsonschema:"Name under state_machines."`

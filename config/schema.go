@@ -132,6 +132,9 @@ func finishValue(p *jsonschema.Schema, t reflect.Type, value reflect.Value) {
 		p.Types, p.Type = []string{"array", "null"}, ""
 		finishValue(p.Items, t.Elem(), reflect.Value{})
 	case reflect.Bool, reflect.Int, reflect.Int64, reflect.Float64:
+		if p.Type == "" && len(p.Types) > 0 { // of a pointer, which may be null too
+			p.Type = p.Types[len(p.Types)-1]
+		}
 		p.Types, p.Type, p.Pattern = []string{p.Type, "string"}, "", ref
 		setDefault(p, value)
 	case reflect.Interface:

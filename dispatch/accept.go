@@ -51,6 +51,11 @@ func (d *Dispatcher) accept(ctx context.Context, ev event.Event) (event.Receipt,
 	if waiting > r.cfg.MaxPending {
 		return event.Receipt{}, &UnavailableError{RetryAfter: time.Second, Untouched: true, Err: fmt.Errorf("%d deliveries wait for the journal already", waiting-1)}
 	}
+	if ev.Command != nil {
+		o := *ev.Command
+		o.Verdict = "" // for the host to say
+		ev.Command = &o
+	}
 	text, err := json.Marshal(&ev)
 	if err != nil {
 		return event.Receipt{}, fmt.Errorf("encode event of delivery %s: %w", DeliveryID(ev.Source, ev.DeliveryID), err)
@@ -80,6 +85,9 @@ func (d *Dispatcher) append(ctx context.Context, ev *event.Event, text []byte, r
 		receipt, err = d.recall(ctx, id, r)
 	default:
 		receipt = receiptOf(id, foreseen, plan.Ignored)
+	}
+	if ev.Kind == event.Command && err == nil && receipt.Ignored != "" && !appended.Existed {
+		receipt.Ignored, receipt.Note = "", "the command is carried out once the host has said that its author may give it"
 	}
 	if own := DeliveryID(ev.Source, ev.DeliveryID); id != own && err == nil {
 		receipt.Note = fmt.Sprintf("the delivery ID %s was known with another body; this one is kept as %s", own, id)

@@ -157,6 +157,9 @@ func (d *Dispatcher) Replay(ctx context.Context, id string) (event.Receipt, erro
 	if err != nil {
 		return event.Receipt{}, fmt.Errorf("replay %s: %w", id, err)
 	}
+	if known.Kind == event.Command {
+		return event.Receipt{}, &PermanentError{fmt.Errorf("replay %s: a command is carried out once; give it again", id)}
+	}
 	plan := event.Plan{Requests: []event.Request{{ID: known.DeliveryID}}}
 	if known.Source != ManualSource {
 		plan = d.planKnowing(ctx, d.rules.Load().planner, &known.Event, id)

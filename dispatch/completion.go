@@ -311,6 +311,9 @@ func (d *Dispatcher) retryHost(p *DeferredDelivery, err error, cfg Config) (wait
 // askHost fills in what an event left out. After an error ev holds what was
 // found out so far.
 func (d *Dispatcher) askHost(ctx context.Context, ev *event.Event) error {
+	if ev.Kind == event.Command && ev.Command != nil {
+		return d.judge(ctx, ev)
+	}
 	known := facts{journal: d.journal}
 	if err := known.locate(ctx, ev); err != nil {
 		return err

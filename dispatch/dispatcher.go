@@ -38,6 +38,7 @@ type Dispatcher struct {
 	yield     yield
 	outlook   outlook
 	completer completer
+	commander Commander
 	paces     paces
 	feed      feed
 	starts    inFlight
@@ -49,7 +50,7 @@ type Dispatcher struct {
 	stats     counters
 
 	// Each wakes one worker; a full channel means that it is awake already.
-	expandSoon, startSoon, admitSoon, stopSoon chan struct{}
+	expandSoon, startSoon, admitSoon, stopSoon, replySoon chan struct{}
 
 	dirtyMu sync.Mutex
 	dirty   map[string]struct{} // environments in which a slot may be free
@@ -95,7 +96,8 @@ type Observer interface {
 	// "duplicate" or "unavailable", and how long the answer took.
 	Delivered(outcome string, took time.Duration)
 	// Called is called after every call to the engine ("start", "describe" or
-	// "stop") or to a git host ("list commits" or "get commit"), with "ok",
+	// "stop") or to a git host ("list commits", "get commit", "judge", "get pull
+	// request" or "answer"), with "ok",
 	// "throttled", "blocked", "permanent", "unfinished", "panic" or "error".
 	Called(op, outcome string, took time.Duration)
 	// Started is called for every execution started, with the time since its
@@ -141,7 +143,7 @@ func New(j Journal, e Engine, p Planner, cfg Config, opts ...Option) (*Dispatche
 		results:    make(chan result, maxBatch),
 		ended:      make(chan struct{}),
 		expandSoon: make(chan struct{}, 1), startSoon: make(chan struct{}, 1),
-		admitSoon: make(chan struct{}, 1), stopSoon: make(chan struct{}, 1),
+		admitSoon: make(chan struct{}, 1), stopSoon: make(chan struct{}, 1), replySoon: make(chan struct{}, 1),
 		dirty: map[string]struct{}{},
 	}
 	d.yield.init()
@@ -214,7 +216,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	}()
 	var workers sync.WaitGroup
 	for name, work := range map[string]func(context.Context){
-		"expand": d.expand, "start": d.start, "admit": d.admit, "stop": d.stop, "poll": d.poll, "poll holders": d.pollHolders, "prune": d.prune, "recall IDs": d.recallIDs, "complete": d.complete,
+		"expand": d.expand, "start": d.start, "admit": d.admit, "stop": d.stop, "poll": d.poll, "poll holders": d.pollHolders, "prune": d.prune, "recall IDs": d.recallIDs, "complete": d.complete, "reply": d.reply,
 	} {
 		workers.Go(func() { d.keepGoing(ctx, name, work) })
 	}
@@ -360,6 +362,7 @@ func (d *Dispatcher) wakeAll() {
 	wake(d.startSoon)
 	wake(d.stopSoon)
 	wake(d.completer.soon)
+	wake(d.replySoon)
 	d.admitAll()
 }
 

@@ -105,6 +105,7 @@ func (d *Dispatcher) expandSlice(ctx context.Context, pending []PendingDelivery)
 		wake(d.completer.soon)
 	}
 	d.publish(changes)
+	wake(d.replySoon)
 	wake(d.stopSoon)  // for those that were superseded while running
 	wake(d.startSoon) // and for those that were to be started
 	return len(slice), nil
@@ -160,6 +161,10 @@ func (d *Dispatcher) expansion(ctx context.Context, p *PendingDelivery, r *rules
 	if ev.Source == ManualSource {
 		e.plan(manualPlan(p.Event), r)
 		return e, nil
+	}
+	if ev.Kind == event.Command {
+		err := d.command(ctx, p, &ev, r, &e)
+		return e, err
 	}
 	e.Lane, e.Source, e.Repository = laneOf(&ev), ev.Source, ev.Repository.FullName
 	if !p.Reopened {

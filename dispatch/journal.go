@@ -28,6 +28,7 @@ type Journal interface {
 	Requests
 	Reader
 	Outbox
+	Answers
 	Audits
 }
 
@@ -65,6 +66,10 @@ type Appender interface {
 	//
 	// A new request with CancelSuperseded ends what older deliveries asked for
 	// in its lane, as [Superseding] says.
+	//
+	// Acts of a command are done in order, in the same step as all else; one that
+	// does not fit the state its execution is in by then changes nothing. What
+	// became of each is recorded as [Acted] says, and told in the Answer.
 	//
 	// A delivery with a Deferral is set aside instead, and counts as expanded
 	// for those behind it: see [Deferrals]. So is one that comes after a delivery
@@ -167,7 +172,8 @@ type Reader interface {
 	// WaitingEnvironments lists the environments that have requests waiting.
 	WaitingEnvironments(ctx context.Context) ([]string, error)
 	// Unfinished counts the requests of each unfinished state, the deliveries
-	// still to be expanded or set aside, and the statuses still to be posted.
+	// still to be expanded or set aside, and the statuses and answers still to be
+	// posted.
 	Unfinished(ctx context.Context) (Depth, error)
 }
 
@@ -203,6 +209,8 @@ type Depth struct {
 	Ready      int64
 	Running    int64
 	Statuses   int64
+	// Answers are those to commands that are still to be given.
+	Answers int64
 }
 
 // NewDelivery is a delivery to be made durable.
@@ -295,7 +303,11 @@ type Expansion struct {
 	Commits  []string
 	Fork     bool
 	Deferral *Deferral
-	At       time.Time
+	// Acts are what a command does to executions, and Answer what its author is
+	// told, nil for nothing.
+	Acts   []Act
+	Answer *Answer
+	At     time.Time
 }
 
 // NewRequest is a request to be recorded.

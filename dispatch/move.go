@@ -28,7 +28,7 @@ func moveOf(ev *event.Event) *Move {
 		return nil
 	case ev.Kind == event.Push && ev.After != "", ev.Kind == event.Delete && ev.After == "":
 	case ev.Kind == event.PullRequest && ev.PullRequest != nil:
-		m := &Move{Source: ev.Source, Repository: ev.Repository.FullName, Ref: fmt.Sprintf("pull request %d", ev.PullRequest.Number),
+		m := &Move{Source: ev.Source, Repository: ev.Repository.FullName, Ref: pullRef(ev.PullRequest.Number),
 			After: ev.After, PullRequest: ev.PullRequest.Number}
 		if ev.Action == "closed" {
 			m.After = ""
@@ -65,3 +65,6 @@ func MovedBack(route, sha, id, delivery string) Ignored {
 	i.Reason += "; the branch moved back to it; set revisit: run on the route to run it again"
 	return i
 }
+
+// pullRef stands in the journal for where the head of a pull request is.
+func pullRef(number int) string { return fmt.Sprintf("pull request %d", number) }

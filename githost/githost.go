@@ -44,6 +44,19 @@ type PullRequests interface {
 	PullRequests(ctx context.Context, repository, mark string) (open []event.Event, next string, err error)
 }
 
+// PullRequestReader reads single pull requests, for commands about them.
+type PullRequestReader interface {
+	// PullRequest returns an open one as [PullRequests] does; for any other a
+	// dispatch.PermanentError.
+	PullRequest(ctx context.Context, repository string, number int) (event.Event, error)
+}
+
+// Unlabeler takes labels off pull requests.
+type Unlabeler interface {
+	// Unlabel takes a label off; one that is not there is no error.
+	Unlabel(ctx context.Context, repository string, pullRequest int, label string) error
+}
+
 // Redeliverer asks a host to send again what it could not deliver.
 type Redeliverer interface {
 	// Redeliver looks through the deliveries since the mark, or since the given

@@ -28,7 +28,7 @@ func compileFilter(of subject, texts []string, p *problems) filter {
 		f.rules = append(f.rules, r)
 	}
 	switch {
-	case failed || len(f.rules) == 0:
+	case failed || len(f.rules) == 0 || of == ofLabel: // whose order means nothing
 		return f
 	case positives == 0:
 		p.errorf(key, `only "!" patterns, so nothing is left to match; put "**" first`)
@@ -61,7 +61,7 @@ func compileRule(of subject, text string) (rule, error) {
 	if negate && body == "" {
 		return r, fmt.Errorf(`"!" alone takes out nothing; name a pattern after it`)
 	}
-	if of == ofAuthor {
+	if of == ofAuthor || of == ofLabel {
 		// Hosts name their robots like dependabot[bot]; a class is never meant.
 		if name, ok := strings.CutSuffix(body, "[bot]"); ok {
 			body = name + `\[bot\]`

@@ -21,7 +21,7 @@ type Config struct {
 type Route struct {
 	// Name is unique among routes: 1–64 characters, no control characters.
 	Name string
-	// On lists event kinds: push, pull_request, delete. Default: push.
+	// On lists event kinds: push, pull_request, delete, merge_group. Default: push.
 	On []string
 	// Sources and Repositories are the source's name in the config and the
 	// repository's at its host.
@@ -36,8 +36,17 @@ type Route struct {
 	// with it. A tag starts the commit that it names, whatever Commits and
 	// Paths say, and nothing is skipped for it.
 	Tags []string
-	// BaseBranches concerns pull requests alone: the branch to merge into.
+	// BaseBranches concerns pull requests and merge groups: the branch to merge
+	// into. Branches has nothing to do with merge groups, whose own branch is the
+	// queue's.
 	BaseBranches []string
+	// Labels concerns pull requests alone. Unlike other lists, it is held against
+	// several at once: each pattern with ! must match none of them, and of the
+	// others, if there are any, one must match one. In any case.
+	Labels []string
+	// NoDrafts lets a draft start nothing but its teardown. What it held back
+	// starts once it is ready for review.
+	NoDrafts bool
 	// Authors is held against each commit's author for a push, and against
 	// the pull request's author. A final [bot] is taken literally.
 	Authors []string
@@ -48,9 +57,12 @@ type Route struct {
 	// end of a branch or pull request: what was set up must come down.
 	Paths []string
 	// Actions narrows pull_request: default opened, synchronize, reopened,
-	// ready_for_review, and with BaseBranches edited too, which concerns only
-	// pull requests whose base was changed. closed and labeled must be named.
-	// What closed starts is apart from what the same commit started before.
+	// ready_for_review, and with BaseBranches or an Environment that names
+	// .BaseBranch edited too, which concerns only pull requests whose base was
+	// changed. closed, labeled and unlabeled must be named. Without being named,
+	// a label counts that Labels asks for or, when it is taken off, excludes, and
+	// ready_for_review with NoDrafts. What closed starts is apart from what the
+	// same commit started before.
 	Actions []string
 	// Commits is every (default), distinct or head: which commits of a push, and
 	// of a pull request those that its base has not. For a pull request distinct

@@ -45,6 +45,8 @@ type environment struct {
 	evaluators *sync.Pool
 	// perCommit is true when the name differs between the commits of a push.
 	perCommit bool
+	// perBase is true when the name may differ with the branch to merge into.
+	perBase bool
 }
 
 // environmentName is where one request deploys.
@@ -129,6 +131,8 @@ func (env *environment) check(n parse.Node) error {
 			return fmt.Errorf("%s is not a field; fields are %s", name, envFieldList)
 		case name == ".SHA", name == ".ShortSHA", name == ".Author":
 			env.perCommit = true
+		case name == ".BaseBranch":
+			env.perBase = true
 		}
 	case *parse.IdentifierNode:
 		if !slices.Contains(strings.Split(envFuncList, ", "), n.Ident) {

@@ -15,6 +15,7 @@ const (
 	ofBranch
 	ofTag
 	ofBaseBranch
+	ofLabel
 	ofAuthor
 	ofPath
 )
@@ -30,6 +31,7 @@ var subjects = [...]struct {
 	ofBranch:     {"branch", "branches", false},
 	ofTag:        {"tag", "tags", false},
 	ofBaseBranch: {"base branch", "base_branches", false},
+	ofLabel:      {"label", "labels", true},
 	ofAuthor:     {"author", "authors", true},
 	ofPath:       {"path", "paths", false},
 }

@@ -9,7 +9,7 @@ import (
 // impossible returns an error when no subject of its kind can match the
 // pattern, with what to write instead.
 func impossible(of subject, body string, tokens []token) error {
-	if of == ofSource || of == ofAuthor {
+	if of == ofSource || of == ofAuthor || of == ofLabel {
 		return nil
 	}
 	if strings.TrimSpace(body) != body && of != ofPath {
@@ -97,11 +97,11 @@ func plainText(tokens []token) string {
 // up to it, itself included.
 func oddities(of subject, r *rule, positives int) []string {
 	var notes []string
-	if r.negate && positives == 0 {
+	if r.negate && positives == 0 && of != ofLabel {
 		notes = append(notes, `"!" takes out of the patterns before it, and there are none; move it after them`)
 	}
 	body := strings.TrimPrefix(r.text, "!")
-	if open := strings.IndexByte(body, '{'); open >= 0 && of != ofAuthor {
+	if open := strings.IndexByte(body, '{'); open >= 0 && of != ofAuthor && of != ofLabel {
 		if end := strings.IndexByte(body[open:], '}'); end >= 0 && strings.Contains(body[open:open+end], ",") {
 			notes = append(notes, `braces stand for themselves; write one pattern for each alternative`)
 		}

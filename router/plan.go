@@ -64,10 +64,18 @@ func (p *planning) admit(r *Router) bool {
 		reason = "the config has no routes"
 	case ev.Repository.FullName == "":
 		reason = "the event names no repository"
-	case ev.Kind != event.Push && ev.Kind != event.PullRequest && ev.Kind != event.Delete:
+	case ev.Kind != event.Push && ev.Kind != event.PullRequest && ev.Kind != event.Delete && ev.Kind != event.MergeGroup:
 		reason = fmt.Sprintf("events of kind %s start nothing", quote(string(ev.Kind)))
 	case ev.Kind == event.PullRequest && ev.PullRequest == nil:
 		reason = "the event does not say which pull request it is about"
+	case ev.Kind == event.MergeGroup && ev.MergeGroup == nil:
+		reason = "the event does not say which merge group it is about"
+	case ev.Kind == event.MergeGroup && ev.MergeGroup.Gone == "merged":
+		reason = "the merge group was merged: there is nothing left to check"
+	case ev.Kind == event.MergeGroup && ev.MergeGroup.Gone != "":
+		reason = fmt.Sprintf("the merge group is %s: there is nothing left to check", ev.MergeGroup.Gone)
+	case p.tag != "" && ev.Kind == event.MergeGroup:
+		reason = fmt.Sprintf("the merge group's head %s is a tag", quote(p.tag))
 	case p.tag != "" && ev.Kind == event.PullRequest:
 		reason = fmt.Sprintf("the pull request's head %s is a tag", quote(p.tag))
 	case p.tag != "" && !r.tags:
@@ -157,6 +165,9 @@ func (p *planning) fields(rt *route) envFields {
 	if p.ev.Kind == event.PullRequest {
 		f.PullRequest, f.BaseBranch = p.ev.PullRequest.Number, p.ev.PullRequest.Base
 	}
+	if p.ev.Kind == event.MergeGroup {
+		f.BaseBranch = p.ev.MergeGroup.Base
+	}
 	return f
 }
 
@@ -177,6 +188,17 @@ func (p *planning) matches(rt *route) (why string, ok bool) {
 		if why := p.refusePull(rt); why != "" {
 			return why, false
 		}
+	}
+	if ev.Kind == event.MergeGroup {
+		by, ok := rt.baseBranches.decide(ev.MergeGroup.Base)
+		if !ok {
+			return rt.baseBranches.explain(ev.MergeGroup.Base), false
+		}
+		why = "merge group into " + quote(ev.MergeGroup.Base)
+		if by != nil {
+			why += ", matching " + quote(by.text)
+		}
+		return why, true
 	}
 	by, why, ok := p.matchesRef(rt)
 	if !ok {
@@ -237,23 +259,19 @@ func (p *planning) matchesRef(rt *route) (by *rule, why string, ok bool) {
 // takesBranches reports whether events of a kind can match when they are about
 // a branch. Tags concern pushes and deletions; a pull request has none.
 func (rt *route) takesBranches(kind event.Kind) bool {
-	return kind == event.PullRequest || len(rt.Branches) > 0 || len(rt.Tags) == 0
+	return kind == event.PullRequest || kind == event.MergeGroup || len(rt.Branches) > 0 || len(rt.Tags) == 0
 }
 
 // takesTags reports whether events of a kind can match when they are about a
 // tag.
 func (rt *route) takesTags(kind event.Kind) bool {
-	return kind != event.PullRequest && len(rt.Tags) > 0
+	return kind != event.PullRequest && kind != event.MergeGroup && len(rt.Tags) > 0
 }
 
 // refusePull says why a pull request starts nothing, "" when it may.
 func (p *planning) refusePull(rt *route) string {
 	ev, pr := p.ev, p.ev.PullRequest
-	named := slices.Contains(rt.Actions, ev.Action)
-	if pr.Fork && rt.Forks == "labeled" && ev.Action == "labeled" {
-		named = true
-	}
-	if !named {
+	if !p.named(rt) {
 		return fmt.Sprintf("action %s is not among actions: [%s]", quote(ev.Action), strings.Join(rt.Actions, ", "))
 	}
 	if ev.Action == edited && (pr.OldBase == "" || pr.OldBase == pr.Base) {
@@ -264,6 +282,12 @@ func (p *planning) refusePull(rt *route) string {
 			return why
 		}
 	}
+	if pr.Draft && rt.NoDrafts && p.ending == "" {
+		return fmt.Sprintf("pull request #%d is a draft; drafts: false waits until it is ready for review", pr.Number)
+	}
+	if why := rt.labels.refuseLabels(pr.Labels); why != "" && p.ending == "" {
+		return fmt.Sprintf("pull request #%d: %s", pr.Number, why)
+	}
 	if _, ok := rt.baseBranches.decide(pr.Base); !ok {
 		return rt.baseBranches.explain(pr.Base)
 	}
@@ -273,10 +297,29 @@ func (p *planning) refusePull(rt *route) string {
 	return ""
 }
 
+// named reports whether a route takes the action of a pull request.
+func (p *planning) named(rt *route) bool {
+	pr := p.ev.PullRequest
+	switch action := p.ev.Action; {
+	case slices.Contains(rt.Actions, action):
+		return true
+	case !slices.ContainsFunc(pullActions[:defaultActions], func(a string) bool { return slices.Contains(rt.Actions, a) }):
+		return false // what only tears down is not started by what lets work begin
+	case action == labeled:
+		return pr.Fork && rt.Forks == "labeled" || rt.labels.wantsLabel(pr.Label)
+	case action == unlabeled:
+		return rt.labels.excludesLabel(pr.Label) != nil
+	case action == ready:
+		return rt.NoDrafts
+	}
+	return p.ev.Action == allowed
+}
+
 // refuseFork says why a pull request from a fork starts nothing. A label
 // speaks for the commit that it was given to and for none pushed later, so
 // only two actions can carry it: labeled, and opened, since nobody without
-// rights in the repository can open a pull request with a label.
+// rights in the repository can open a pull request with a label. An event of a
+// person's command holds the one commit that they let run.
 func (p *planning) refuseFork(rt *route) string {
 	pr := p.ev.PullRequest
 	from := forkName(pr)
@@ -286,7 +329,7 @@ func (p *planning) refuseFork(rt *route) string {
 		return ""
 	case rt.Forks != "labeled":
 		return fmt.Sprintf("pull request #%d comes from %s; forks: %s lets it start nothing", pr.Number, from, rt.Forks)
-	case p.ev.Action == "labeled" && is(pr.Label), p.ev.Action == "opened" && slices.ContainsFunc(pr.Labels, is):
+	case p.ev.Action == allowed, p.ev.Action == labeled && is(pr.Label), p.ev.Action == "opened" && slices.ContainsFunc(pr.Labels, is):
 		return ""
 	case slices.ContainsFunc(pr.Labels, is):
 		return fmt.Sprintf("pull request #%d comes from %s, and its label %s may be older than its newest commit; look at that, take the label off and give it again",

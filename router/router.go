@@ -34,6 +34,7 @@ type route struct {
 	branches     filter
 	tags         filter
 	baseBranches filter
+	labels       filter
 	authors      filter
 	paths        filter
 	environment  environment
@@ -80,11 +81,16 @@ func validName(s string) bool {
 }
 
 // The actions of pull requests. Those after the first four do nothing unless
-// named, but for edited on a route that looks at the base.
-var pullActions = []string{"opened", "synchronize", "reopened", "ready_for_review", edited, "closed", "labeled"}
+// named, but for what a route looks at: edited where that is the base, and
+// labeled and unlabeled where it is the label.
+var pullActions = []string{"opened", "synchronize", "reopened", ready, edited, "closed", labeled, unlabeled}
 
 const (
+	ready          = "ready_for_review"
 	edited         = "edited"
+	labeled        = "labeled"
+	unlabeled      = "unlabeled"
+	allowed        = "allowed"
 	defaultActions = 4
 )
 
@@ -93,16 +99,26 @@ func compileRoute(cfg Route, components []component, p *problems) route {
 		cfg.On = []string{string(event.Push)}
 	}
 	for i, on := range cfg.On {
-		oneOf(p, fmt.Sprintf("on[%d]", i), on, string(event.Push), string(event.PullRequest), string(event.Delete))
+		oneOf(p, fmt.Sprintf("on[%d]", i), on, string(event.Push), string(event.PullRequest), string(event.Delete), string(event.MergeGroup))
 	}
 	hasPush, hasPull := slices.Contains(cfg.On, string(event.Push)), slices.Contains(cfg.On, string(event.PullRequest))
+	hasGroup := slices.Contains(cfg.On, string(event.MergeGroup))
+	if hasGroup && len(cfg.On) == 1 && len(cfg.Branches) > 0 {
+		p.warn("branches", "does nothing for merge groups, whose branch is the queue's; base_branches is what they are merged into")
+	}
 	if !hasPull {
 		const idle = "does nothing, since on does not name pull_request"
 		if len(cfg.Actions) > 0 {
 			p.warn("actions", idle)
 		}
-		if len(cfg.BaseBranches) > 0 {
+		if len(cfg.BaseBranches) > 0 && !hasGroup {
 			p.warn("base_branches", idle)
+		}
+		if len(cfg.Labels) > 0 {
+			p.warn("labels", idle)
+		}
+		if cfg.NoDrafts {
+			p.warn("drafts", idle)
 		}
 		if cfg.Forks != "" {
 			p.warn("forks", idle)
@@ -125,12 +141,6 @@ func compileRoute(cfg Route, components []component, p *problems) route {
 	}
 	for i, action := range cfg.Actions {
 		oneOf(p, fmt.Sprintf("actions[%d]", i), action, pullActions...)
-	}
-	if len(cfg.Actions) == 0 {
-		cfg.Actions = slices.Clone(pullActions[:defaultActions])
-		if len(cfg.BaseBranches) > 0 {
-			cfg.Actions = append(cfg.Actions, edited)
-		}
 	}
 	setDefault(&cfg.Commits, "every")
 	oneOf(p, "commits", cfg.Commits, "every", "distinct", "head")
@@ -155,6 +165,12 @@ func compileRoute(cfg Route, components []component, p *problems) route {
 	if err != nil {
 		p.errorf("environment", "%s: %v", quote(cfg.Environment), err)
 	}
+	if len(cfg.Actions) == 0 {
+		cfg.Actions = slices.Clone(pullActions[:defaultActions])
+		if len(cfg.BaseBranches) > 0 || env.perBase {
+			cfg.Actions = append(cfg.Actions, edited)
+		}
+	}
 	rt := route{
 		Route:        cfg,
 		sources:      compileFilter(ofSource, cfg.Sources, p),
@@ -162,6 +178,7 @@ func compileRoute(cfg Route, components []component, p *problems) route {
 		branches:     compileFilter(ofBranch, cfg.Branches, p),
 		tags:         compileFilter(ofTag, cfg.Tags, p),
 		baseBranches: compileFilter(ofBaseBranch, cfg.BaseBranches, p),
+		labels:       compileFilter(ofLabel, cfg.Labels, p),
 		authors:      compileFilter(ofAuthor, cfg.Authors, p),
 		paths:        compileFilter(ofPath, cfg.Paths, p),
 		environment:  env,

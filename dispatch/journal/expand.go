@@ -66,6 +66,9 @@ func (x *expanding) expand() error {
 		}
 		x.changes = append(x.changes, older...)
 	}
+	if err := x.act(); err != nil {
+		return err
+	}
 	if err := x.move.save(x.c, millis(x.At)); err != nil {
 		return err
 	}

@@ -50,6 +50,10 @@ func steps(t *testing.T, j *SQLite) (repeats int) {
 	l.stop("x")
 	l.putOffStatus()
 	l.deliver("3")
+	l.command("3", dispatch.Act{Execution: "b", Again: true, Reason: "again", Resume: dispatch.Resume{State: dispatch.StateReady, At: l.now}},
+		dispatch.Act{Execution: "c", Stop: dispatch.StopRequest{Reason: "enough", At: l.now}}, dispatch.Act{Execution: "a"})
+	l.answers()
+	l.deliver("4")
 	l.end()
 	return l.repeats
 }
@@ -68,6 +72,7 @@ func picture(t *testing.T, j *SQLite) string {
 		`SELECT 'landing ' || request || ' ' || ref FROM landings ORDER BY request, ref`,
 		`SELECT 'commit ' || sha || ' ' || message || ' ' || coalesce(paths, 'unknown') FROM commits ORDER BY sha`,
 		`SELECT 'deferred ' || delivery || ' ' || behind || ' ' || (due_at > 0) || ' ' || reason FROM deferred ORDER BY delivery`,
+		`SELECT 'answer ' || comment || ' ' || text || ' ' || (due_at > wanted_at) FROM answers ORDER BY seq`,
 		`SELECT 'reopened ' || delivery || ' ' || first FROM reopened ORDER BY delivery`,
 	} {
 		err := j.read(t.Context(), func(s scan) error {

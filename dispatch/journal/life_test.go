@@ -116,6 +116,39 @@ func (l *life) redrive(id string, from, to dispatch.State) {
 	})
 }
 
+// command expands a command, which is answered twice.
+func (l *life) command(id string, acts ...dispatch.Act) {
+	l.t.Helper()
+	d, err := l.j.Delivery(l.t.Context(), "github:"+id)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.retry("command "+id, func() error {
+		_, err := l.j.Expand(l.t.Context(), []dispatch.Expansion{{Delivery: d.Seq, Acts: acts, At: l.now,
+			Answer: &dispatch.Answer{Source: "github", Repository: "acme/api", PullRequest: 1, Comment: "7", Text: "done:"}}})
+		return err
+	})
+}
+
+// answers puts off the first answer and gives it later.
+func (l *life) answers() {
+	l.t.Helper()
+	next := func(at time.Time) (found []dispatch.Answer) {
+		l.retry("read answers", func() (err error) {
+			found, _, err = l.j.NextAnswers(l.t.Context(), at, 10, nil)
+			return err
+		})
+		return found
+	}
+	later := l.now.Add(time.Hour)
+	for _, a := range next(l.now) {
+		l.retry("put off an answer", func() error { return l.j.AnswerFailed(l.t.Context(), a.Seq, later, "502") })
+	}
+	for _, a := range next(later) {
+		l.retry("give an answer", func() error { return l.j.AnswerGiven(l.t.Context(), a.Seq) })
+	}
+}
+
 // putOffStatus takes the first status and records that it failed.
 func (l *life) putOffStatus() {
 	l.t.Helper()

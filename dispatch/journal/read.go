@@ -199,14 +199,15 @@ func (j *SQLite) WaitingEnvironments(ctx context.Context) ([]string, error) {
 func (j *SQLite) Unfinished(ctx context.Context) (dispatch.Depth, error) {
 	var d dispatch.Depth
 	err := j.read(ctx, func(s scan) error {
-		return s(&d.Deliveries, &d.Completing, &d.Waiting, &d.Ready, &d.Running, &d.Statuses)
+		return s(&d.Deliveries, &d.Completing, &d.Waiting, &d.Ready, &d.Running, &d.Statuses, &d.Answers)
 	}, `SELECT
 		(SELECT count(*) FROM deliveries WHERE seq > (SELECT expanded FROM progress)) + (SELECT count(*) FROM reopened),
 		(SELECT count(*) FROM deferred f WHERE NOT EXISTS (SELECT 1 FROM reopened o WHERE o.delivery = f.delivery)),
 		(SELECT count(*) FROM requests WHERE state = 'waiting'),
 		(SELECT count(*) FROM requests WHERE state = 'ready'),
 		(SELECT count(*) FROM requests WHERE state = 'running'),
-		(SELECT count(*) FROM statuses)`)
+		(SELECT count(*) FROM statuses),
+		(SELECT count(*) FROM answers)`)
 	return d, err
 }
 

@@ -232,68 +232,76 @@ func (j *SQLite) Admit(ctx context.Context, environment string, limit int, now t
 // RequestStop implements [dispatch.Requests].
 func (j *SQLite) RequestStop(ctx context.Context, id string, r dispatch.StopRequest) ([]dispatch.Change, error) {
 	var changes []dispatch.Change
-	err := j.do(ctx, func(c *conn) error {
-		changes = nil
-		seq, state, err := find(c, id)
-		if err != nil {
-			return err
-		}
-		if state.Finished() {
-			return dispatch.ErrFinished
-		}
-		_, err = c.exec(`UPDATE requests SET stop_reason = iif(stop_reason = '', ?2, stop_reason), due_at = iif(state = 'running', ?3, min(due_at, ?3)) WHERE seq = ?1`,
-			seq, r.Reason, millis(r.At))
-		if err != nil || state != dispatch.StateWaiting {
-			return err
-		}
-		if changes, err = withdrawWaiting(c, seq, r.Reason, r.At); err != nil || len(changes) > 0 {
-			return err
-		}
-		changes, err = end(c, &dispatch.EndRecord{Seq: seq, State: dispatch.StateAborted, StoppedAt: r.At, Status: r.Status}, r.At)
+	err := j.do(ctx, func(c *conn) (err error) {
+		changes, err = requestStop(c, id, r)
 		return err
 	})
 	return changes, err
+}
+
+func requestStop(c *conn, id string, r dispatch.StopRequest) ([]dispatch.Change, error) {
+	seq, state, err := find(c, id)
+	if err != nil {
+		return nil, err
+	}
+	if state.Finished() {
+		return nil, dispatch.ErrFinished
+	}
+	_, err = c.exec(`UPDATE requests SET stop_reason = iif(stop_reason = '', ?2, stop_reason), due_at = iif(state = 'running', ?3, min(due_at, ?3)) WHERE seq = ?1`,
+		seq, r.Reason, millis(r.At))
+	if err != nil || state != dispatch.StateWaiting {
+		return nil, err
+	}
+	changes, err := withdrawWaiting(c, seq, r.Reason, r.At)
+	if err != nil || len(changes) > 0 {
+		return changes, err
+	}
+	return end(c, &dispatch.EndRecord{Seq: seq, State: dispatch.StateAborted, StoppedAt: r.At, Status: r.Status}, r.At)
 }
 
 // Rerun implements [dispatch.Requests].
 func (j *SQLite) Rerun(ctx context.Context, id, reason string, r dispatch.Resume) (string, []dispatch.Change, error) {
 	var changes []dispatch.Change
 	var again string
-	err := j.do(ctx, func(c *conn) error {
-		changes = nil
-		seq, state, err := find(c, id)
-		if err != nil {
-			return err
-		}
-		if !state.Finished() {
-			return dispatch.ErrUnfinished
-		}
-		var base string
-		if err := c.query(`SELECT base FROM requests WHERE seq = ?`, func(s scan) error { return s(&base) }, seq); err != nil {
-			return err
-		}
-		newSeq := int64(0)
-		for attempt := 2; newSeq == 0; attempt++ {
-			again = dispatch.AttemptID(base, attempt)
-			newSeq, err = c.insert(`INSERT INTO requests (id, base, attempt, delivery, route, state_machine, environment, source, repository, ref,
-					kind, pull_request, sha, title, author, reason, cancel_superseded, reports, state, due_at, created_at, head_repository, teardown, context, rerun)
-				SELECT ?2, base, ?3, delivery, route, state_machine, environment, source, repository, ref,
-					kind, pull_request, sha, title, author, ?4, cancel_superseded, reports, ?5, ?6, ?6, head_repository, teardown, context, 1 FROM requests WHERE seq = ?1
-				ON CONFLICT (id) DO NOTHING`, seq, again, int64(attempt), reason, string(r.State), millis(r.At))
-			if err != nil {
-				return err
-			}
-		}
-		if _, err := c.exec(`INSERT INTO inputs SELECT ?, input FROM inputs WHERE request = ?`, newSeq, seq); err != nil {
-			return err
-		}
-		changes, err = change(c, r.State, `SELECT id, environment, 0 FROM requests WHERE seq = ?`, newSeq)
-		if err != nil {
-			return err
-		}
-		return wantStatus(c, newSeq, r.Status, r.At)
+	err := j.do(ctx, func(c *conn) (err error) {
+		again, changes, err = rerun(c, id, reason, r)
+		return err
 	})
 	return again, changes, err
+}
+
+func rerun(c *conn, id, reason string, r dispatch.Resume) (again string, changes []dispatch.Change, err error) {
+	seq, state, err := find(c, id)
+	if err != nil {
+		return "", nil, err
+	}
+	if !state.Finished() {
+		return "", nil, dispatch.ErrUnfinished
+	}
+	var base string
+	if err := c.query(`SELECT base FROM requests WHERE seq = ?`, func(s scan) error { return s(&base) }, seq); err != nil {
+		return "", nil, err
+	}
+	newSeq := int64(0)
+	for attempt := 2; newSeq == 0; attempt++ {
+		again = dispatch.AttemptID(base, attempt)
+		newSeq, err = c.insert(`INSERT INTO requests (id, base, attempt, delivery, route, state_machine, environment, source, repository, ref,
+				kind, pull_request, sha, title, author, reason, cancel_superseded, reports, state, due_at, created_at, head_repository, teardown, context, rerun)
+			SELECT ?2, base, ?3, delivery, route, state_machine, environment, source, repository, ref,
+				kind, pull_request, sha, title, author, ?4, cancel_superseded, reports, ?5, ?6, ?6, head_repository, teardown, context, 1 FROM requests WHERE seq = ?1
+			ON CONFLICT (id) DO NOTHING`, seq, again, int64(attempt), reason, string(r.State), millis(r.At))
+		if err != nil {
+			return "", nil, err
+		}
+	}
+	if _, err := c.exec(`INSERT INTO inputs SELECT ?, input FROM inputs WHERE request = ?`, newSeq, seq); err != nil {
+		return "", nil, err
+	}
+	changes, err = change(c, r.State, `SELECT id, environment, 0 FROM requests WHERE seq = ?`, newSeq)
+	if err != nil {
+		return "", nil, err
+	}
+	return again, changes, wantStatus(c, newSeq, r.Status, r.At)
 }
 
 func find(c *conn, id string) (seq int64, state dispatch.State, err error) {

@@ -17,6 +17,17 @@ const (
 	Approve Verb = "approve"
 )
 
+// Verdict says whether a command is carried out.
+type Verdict string
+
+// The verdicts on commands.
+const (
+	Granted Verdict = "granted"
+	// Denied is that on the command of somebody who may not write to the
+	// repository.
+	Denied Verdict = "denied"
+)
+
 // Order is what a command asks for. An event of kind [Command] names the
 // repository, the [Event.Sender] who asks, and in here what is to be done, about
 // a pull request, a commit or an execution; it has no ref and no commits of its
@@ -39,6 +50,9 @@ type Order struct {
 	// Wrong is what is wrong with the order, for the person who wrote it; nothing
 	// is done then but to tell them.
 	Wrong string `json:"wrong,omitempty"`
+	// Verdict is what the host said of the sender, once it was asked. No delivery
+	// says it, and nothing is done without it.
+	Verdict Verdict `json:"verdict,omitempty"`
 	// Comment is the host's ID of the comment that it was written in, empty when
 	// it came another way. Answers to a comment go below the pull request; what
 	// came without one is answered by what it changes.

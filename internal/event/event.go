@@ -18,6 +18,8 @@ const (
 	Push        Kind = "push"
 	PullRequest Kind = "pull_request"
 	Delete      Kind = "delete"
+	// MergeGroup is what a merge queue is about to merge.
+	MergeGroup Kind = "merge_group"
 )
 
 // Command is the kind of an event in which a person asks for something, such
@@ -36,8 +38,9 @@ type Event struct {
 	DeliveryID string `json:"delivery_id"`
 	Kind       Kind   `json:"kind"`
 	// Action refines a pull request event: opened, synchronize, reopened,
-	// ready_for_review, edited (its base changed), closed or labeled. Empty
-	// otherwise.
+	// ready_for_review, edited (its base changed), closed, labeled or unlabeled, and allowed,
+	// which no host says: a person lets the one commit of a fork run. Of a merge
+	// group it is checks_requested or destroyed. Empty otherwise.
 	Action     string     `json:"action,omitempty"`
 	Repository Repository `json:"repository"`
 	// Ref is the full name of the ref the commits are on: refs/heads/… or
@@ -73,6 +76,9 @@ type Event struct {
 	// Late says that the event was found out about afterwards, when newer ones of
 	// its ref had come already: it moves no ref and supersedes nothing.
 	Late bool `json:"late,omitempty"`
+	// MergeGroup is what events of that kind are about. Their ref is the group's
+	// own branch, and their commit its head.
+	MergeGroup *Group `json:"merge_group,omitempty"`
 	// Command is what a person asks for, for events of that kind.
 	Command *Order `json:"command,omitempty"`
 	// Sender is the login of who caused the event; for a command, of who asks.
@@ -145,6 +151,16 @@ type Commit struct {
 // empty because nobody told.
 func (c *Commit) KnowsMessage() bool { return c.MessageKnown || c.Message != "" }
 
+// Group is what an event of a merge queue adds.
+type Group struct {
+	// Base is the short name of the branch to be merged into, at BaseSHA.
+	Base    string `json:"base"`
+	BaseSHA string `json:"base_sha,omitempty"`
+	// Gone is why the group is gone, empty while it is not: merged, invalidated,
+	// dequeued, or gone where the host does not say.
+	Gone string `json:"gone,omitempty"`
+}
+
 // PullReq is what a pull request event adds.
 type PullReq struct {
 	Number int `json:"number"`
@@ -156,8 +172,9 @@ type PullReq struct {
 	Title   string   `json:"title,omitempty"`
 	Author  string   `json:"author,omitempty"`
 	Labels  []string `json:"labels,omitempty"`
-	// Label is the label that an action labeled has just given. Routes that
-	// let a fork run once labeled trust it, and no label given earlier.
+	// Label is the label that an action labeled has just given, or unlabeled
+	// taken off. Routes that let a fork run once labeled trust the former, and no
+	// label given earlier.
 	Label  string `json:"label,omitempty"`
 	Draft  bool   `json:"draft,omitempty"`
 	Merged bool   `json:"merged,omitempty"`

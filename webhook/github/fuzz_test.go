@@ -16,6 +16,11 @@ func FuzzDecode(f *testing.F) {
 	f.Add("push", "application/json", []byte(`{"ref":"refs/heads/a","repository":{"full_name":"a/b"},"commits":[`+
 		`{"id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","parents":["bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"]},`+
 		`{"id":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","parents":[{"sha":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}]}]}`))
+	f.Add("issue_comment", "application/json", commentOn(f, "> q\n\n/switchyard rerun a\x00`b`\n```", nil))
+	f.Add("issue_comment", "application/json", commentOn(f, "/switchyard allow "+commandSHA, nil))
+	f.Add("check_run", "application/json", checkOf(f, "rerequested", nil))
+	f.Add("check_suite", "application/json", checkOf(f, "rerequested", func(m object) { m["check_suite"] = object{"head_sha": commandSHA} }))
+	f.Add("merge_group", "application/json", groupOf(f, "destroyed", func(m, _ object) { m["reason"] = "dequeued" }))
 	f.Add("ping", "", []byte("{}"))
 	s := newSource(f)
 	f.Fuzz(func(t *testing.T, kind, contentType string, body []byte) {

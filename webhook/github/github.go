@@ -8,6 +8,10 @@
 //	push, deleted   a deletion; its "before" is the ref's last commit
 //	pull_request    opened, synchronize, reopened, ready_for_review, closed,
 //	                labeled, and edited where the base changed
+//	merge_group     a group of a merge queue that is to be checked, or is gone
+//	issue_comment   a command, in a new comment of a person on a pull request
+//	check_run, check_suite
+//	                a command, where somebody has pressed a button
 //	create, delete  ignored: a push tells of the same ref
 //	ping, others    ignored
 //
@@ -52,8 +56,8 @@ type Config struct {
 
 // Source verifies and decodes the deliveries.
 type Source struct {
-	hmac              *webhook.HMAC
-	push, pullRequest *sieve.Sieve
+	hmac                                          *webhook.HMAC
+	push, pullRequest, mergeGroup, comment, check *sieve.Sieve
 }
 
 var (
@@ -72,6 +76,15 @@ func New(cfg Config) (*Source, error) {
 		return nil, err
 	}
 	if s.pullRequest, err = sieve.New(pullRequestFields); err != nil {
+		return nil, err
+	}
+	if s.mergeGroup, err = sieve.New(mergeGroupFields); err != nil {
+		return nil, err
+	}
+	if s.comment, err = sieve.New(commentFields); err != nil {
+		return nil, err
+	}
+	if s.check, err = sieve.New(checkFields); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -108,6 +121,12 @@ func (s *Source) Decode(h http.Header, body []byte) (event.Event, error) {
 		err = s.decodePush(h, body, &ev)
 	case gh.PullRequestEvent:
 		err = s.decodePullRequest(h, body, &ev)
+	case "merge_group":
+		err = s.decodeMergeGroup(h, body, &ev)
+	case gh.IssueCommentEvent:
+		err = s.decodeComment(h, body, &ev)
+	case gh.CheckRunEvent, gh.CheckSuiteEvent:
+		err = s.decodeCheck(h, body, kind == gh.CheckSuiteEvent, &ev)
 	case gh.PingEvent:
 		err = &webhook.Ignored{Reason: "ping: the webhook is set up"}
 	case gh.CreateEvent:
@@ -115,7 +134,7 @@ func (s *Source) Decode(h http.Header, body []byte) (event.Event, error) {
 	case gh.DeleteEvent:
 		err = &webhook.Ignored{Reason: "delete: a deletion is taken from the push event, which names the last commit"}
 	default:
-		err = &webhook.Ignored{Reason: fmt.Sprintf("event %s: only push and pull_request start executions", safetext.Cut(safetext.Line(string(kind)), 64))}
+		err = &webhook.Ignored{Reason: fmt.Sprintf("event %s: only push, pull_request and merge_group start executions", safetext.Cut(safetext.Line(string(kind)), 64))}
 	}
 	return ev, err
 }

@@ -94,7 +94,7 @@ func pullRequestEvent(p *pullRequestPayload, ev *event.Event) (err error) {
 		HeadRepo: pr.Head.Repo.FullName,
 	}
 	switch ev.Action {
-	case "labeled":
+	case "labeled", "unlabeled":
 		ev.PullRequest.Label = p.Label.Name
 	case "edited":
 		ev.PullRequest.OldBase = p.Changes.Base.Ref.From
@@ -112,7 +112,7 @@ func pullRequestEvent(p *pullRequestPayload, ev *event.Event) (err error) {
 // action is what happened, or the reason why it starts nothing.
 func action(p *pullRequestPayload) (string, error) {
 	switch p.Action {
-	case "opened", "synchronize", "reopened", "ready_for_review", "closed", "labeled":
+	case "opened", "synchronize", "reopened", "ready_for_review", "closed", "labeled", "unlabeled":
 		return p.Action, nil
 	case "edited":
 		if p.Changes.Base != nil {

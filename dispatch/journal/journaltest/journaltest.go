@@ -50,6 +50,8 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Journal) {
 		{"AnEarlierEndDoesNotCountAgain", earlierEnds},
 		{"RedrivesAreWithdrawn", withdrawals},
 		{"RerunCountsAttempts", rerun},
+		{"CommandsActOnce", commands},
+		{"AnswersWaitUntilGiven", answers},
 		{"StatusesCoalesce", statusesCoalesce},
 		{"StatusesAreToldAgainOnPullRequests", statusesAreToldAgain},
 		{"StatusesNewestFirst", statusesNewestFirst},

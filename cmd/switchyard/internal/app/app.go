@@ -230,7 +230,7 @@ func (a *App) openDispatch() error {
 	}
 	known()
 	a.dispatcher, err = dispatch.New(a.journal, a.engine, routes, a.dispatchConfig(a.cfg),
-		dispatch.WithLogger(a.log), dispatch.WithObserver(a.metrics), dispatch.WithTracer(a.tracer), dispatch.WithHost(&a.hosts))
+		dispatch.WithLogger(a.log), dispatch.WithObserver(a.metrics), dispatch.WithTracer(a.tracer), dispatch.WithHost(&a.hosts), dispatch.WithCommander(&a.hosts))
 	if err != nil {
 		return err
 	}
