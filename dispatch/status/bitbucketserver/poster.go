@@ -12,7 +12,7 @@ import (
 
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
-	"switchyard/dispatch/status/internal/build"
+	"switchyard/dispatch/status/internal/buildstatus"
 	githost "switchyard/githost/bitbucketserver"
 )
 
@@ -51,7 +51,7 @@ func New(host *githost.Client, cfg Config, opts ...Option) (*Poster, error) {
 	if host == nil {
 		return nil, errors.New("bitbucket-server: no host to tell")
 	}
-	limits, err := build.Limits("bitbucket-server", cfg.Limits)
+	limits, err := buildstatus.Limits("bitbucket-server", cfg.Limits)
 	p := &Poster{limits: limits, now: time.Now, host: host}
 	for _, f := range opts {
 		f(p)
@@ -81,13 +81,13 @@ func (p *Poster) Post(ctx context.Context, s dispatch.Status, targetURL string) 
 		Parent:      key,
 		Ref:         s.Ref,
 		Name:        status.Line(s.Context, maxName),
-		State:       build.States[s.State],
+		State:       buildstatus.States[s.State],
 		Description: status.Line(s.Description, maxDescription),
-		URL:         build.Link(targetURL, p.host.CommitURL(s.Repository, s.SHA), maxURL),
+		URL:         buildstatus.Link(targetURL, p.host.CommitURL(s.Repository, s.SHA), maxURL),
 	}
 	err := p.host.PostStatus(ctx, s.Repository, s.SHA, body)
 	if err == nil || errors.As(err, new(*dispatch.PermanentError)) {
 		return err
 	}
-	return build.Classify(ctx, p.host, &s, p.now(), err)
+	return buildstatus.Classify(ctx, p.host, &s, p.now(), err)
 }

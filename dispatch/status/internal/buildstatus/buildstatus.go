@@ -1,6 +1,6 @@
-// Package build has what the posters of build statuses at Bitbucket Cloud and Data
+// Package buildstatus has what the posters of build statuses at Bitbucket Cloud and Data
 // Center share.
-package build
+package buildstatus
 
 import (
 	"context"
