@@ -215,7 +215,7 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 		"secret from a device": {"sources: {github: {secrets: file:/dev/zero}}\n", []string{
 			"1:29: sources.github.secrets: read secret: /dev/zero is not a regular file"}},
 		"unknown provider": {"sources: {forge: {secrets: x}}\n", []string{
-			`1:18: sources.forge: provider is missing: the name "forge" is none; set provider: codecommit, git, gitea, github or gitlab`}},
+			`1:18: sources.forge: provider is missing: the name "forge" is none; set provider: bitbucket, bitbucket-server, codecommit, git, gitea, github or gitlab`}},
 		"misspelt provider": {"sources: {forge: {provider: gihub, secrets: x}}\n", []string{
 			`1:29: sources.forge.provider: unknown value "gihub"; did you mean github?`}},
 		"token and app": {"sources:\n  github: {secrets: x, token: t, app: {id: 1, private_key: k}}\n", []string{
@@ -234,17 +234,22 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 			"1:40: sources.github.repositories[\"a/b\"]: A/B is the same repository: hosts take small and capital letters for the same"}},
 		"a path and a misspelt key": {"sources: {git: {secrets: x, repositories: {a/b: {paht: /b}}}}\n", []string{
 			"1:50: sources.git.repositories[\"a/b\"].paht: unknown key; did you mean path?"}},
-		"git with a token":      {"sources: {git: {secrets: x, token: t}}\n", []string{"1:36: sources.git.token: a git source has no API; its statuses are git notes"}},
-		"gitea without address": {"sources: {gitea: {secrets: x}}\n", []string{`1:18: sources.gitea: base_url is missing: set it to the address of your Gitea or Forgejo, for example https://git.example.com`}},
-		"gitea with an app":     {"sources: {gitea: {secrets: x, base_url: \"https://h\", app: {id: 1, private_key: x}}}\n", []string{`1:59: sources.gitea.app: only a source with provider: github has it`}},
-		"gitea with a query":    {"sources: {gitea: {secrets: x, base_url: \"https://h?x\"}}\n", []string{`1:41: sources.gitea.base_url: holds a ? or #; give the address alone, for example https://git.example.com`}},
-		"source name in URL":    {"sources: {Git Hub: {provider: github, secrets: x}}\n", []string{`1:20: sources["Git Hub"]: a source's name is 1 to 63 of a-z, 0-9, _ and -: it stands in the URL /webhooks/Git%20Hub`}},
-		"both engines":          {"engine: {embedded: {}, aws: {}}\n", []string{"1:9: engine: embedded and aws exclude each other; keep one"}},
-		"no engine":             {"engine: {}\n", []string{"1:9: engine: says neither embedded nor aws"}},
-		"unknown engine":        {"engine: lambda\n", []string{`1:9: engine: want embedded or aws, not "lambda"`}},
-		"function of nothing":   {"engine: {embedded: {functions: {f: {}}}}\n", []string{"1:36: engine.embedded.functions.f: needs either exec or http"}},
-		"headers of a program":  {"engine: {embedded: {functions: {f: {exec: x, headers: {a: b}}}}}\n", []string{"1:55: engine.embedded.functions.f.headers: only an http function has headers"}},
-		"environment of a URL":  {"engine: {embedded: {functions: {f: {http: \"http://h\", environment: {a: b}}}}}\n", []string{"1:68: engine.embedded.functions.f.environment: only an exec function has an environment"}},
+		"git with a token":            {"sources: {git: {secrets: x, token: t}}\n", []string{"1:36: sources.git.token: a git source has no API; its statuses are git notes"}},
+		"bitbucket with a user alone": {"sources: {bitbucket: {secrets: x, user: ada}}\n", []string{`1:41: sources.bitbucket.user: is whose API token or app password token holds; set token too, or leave it out`}},
+		"bitbucket with a password":   {"sources: {bitbucket: {secrets: x, token: t, user: \"a:b\"}}\n", []string{`1:51: sources.bitbucket.user: holds a colon; give the e-mail address or the user name alone, and the password as token`}},
+		"data center without address": {"sources: {bitbucket-server: {secrets: x}}\n", []string{`1:29: sources.bitbucket-server: base_url is missing: set it to the address of your Bitbucket Data Center, for example https://bitbucket.example.com`}},
+		"data center with a query":    {"sources: {bitbucket-server: {secrets: x, base_url: \"https://h?x\"}}\n", []string{`1:52: sources.bitbucket-server.base_url: holds a ? or #; give the address alone, for example https://bitbucket.example.com`}},
+		"user of another host":        {"sources: {github: {secrets: x, user: ada}}\n", []string{`1:38: sources.github.user: only a source with provider: bitbucket or bitbucket-server has it`}},
+		"gitea without address":       {"sources: {gitea: {secrets: x}}\n", []string{`1:18: sources.gitea: base_url is missing: set it to the address of your Gitea or Forgejo, for example https://git.example.com`}},
+		"gitea with an app":           {"sources: {gitea: {secrets: x, base_url: \"https://h\", app: {id: 1, private_key: x}}}\n", []string{`1:59: sources.gitea.app: only a source with provider: github has it`}},
+		"gitea with a query":          {"sources: {gitea: {secrets: x, base_url: \"https://h?x\"}}\n", []string{`1:41: sources.gitea.base_url: holds a ? or #; give the address alone, for example https://git.example.com`}},
+		"source name in URL":          {"sources: {Git Hub: {provider: github, secrets: x}}\n", []string{`1:20: sources["Git Hub"]: a source's name is 1 to 63 of a-z, 0-9, _ and -: it stands in the URL /webhooks/Git%20Hub`}},
+		"both engines":                {"engine: {embedded: {}, aws: {}}\n", []string{"1:9: engine: embedded and aws exclude each other; keep one"}},
+		"no engine":                   {"engine: {}\n", []string{"1:9: engine: says neither embedded nor aws"}},
+		"unknown engine":              {"engine: lambda\n", []string{`1:9: engine: want embedded or aws, not "lambda"`}},
+		"function of nothing":         {"engine: {embedded: {functions: {f: {}}}}\n", []string{"1:36: engine.embedded.functions.f: needs either exec or http"}},
+		"headers of a program":        {"engine: {embedded: {functions: {f: {exec: x, headers: {a: b}}}}}\n", []string{"1:55: engine.embedded.functions.f.headers: only an http function has headers"}},
+		"environment of a URL":        {"engine: {embedded: {functions: {f: {http: \"http://h\", environment: {a: b}}}}}\n", []string{"1:68: engine.embedded.functions.f.environment: only an exec function has an environment"}},
 		"unknown state machine": {strings.Replace(minimal, "state_machine: deploy", "state_machine: deplyo", 1), []string{
 			`7:32: routes[0].state_machine: state_machines has no "deplyo"; did you mean deploy?`}},
 		"unknown source": {strings.Replace(minimal, "state_machine: deploy", "state_machine: deploy, sources: forge", 1), []string{

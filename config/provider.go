@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	githostbitbucket "switchyard/githost/bitbucket"
 	"switchyard/webhook/codecommit"
 )
 
@@ -15,6 +16,9 @@ const (
 	providerGitea      = "gitea"
 	providerGit        = "git"
 	providerCodeCommit = "codecommit"
+
+	providerBitbucket       = "bitbucket"
+	providerBitbucketServer = "bitbucket-server"
 )
 
 // provider is what the config knows of a kind of git host.
@@ -52,6 +56,18 @@ var providers = map[string]provider{
 		check:     (*decoder).checkGitea,
 		cloneBase: (*Source).giteaAddress,
 		tells:     func(c *Config, source string) bool { _, ok := c.GiteaStatus(source); return ok },
+	},
+	providerBitbucket: {
+		keys:      []string{"secrets", "token", "user", "base_url"},
+		check:     (*decoder).checkBitbucket,
+		cloneBase: func(*Source) string { return githostbitbucket.DefaultCloneBase },
+		tells:     func(c *Config, source string) bool { _, ok := c.BitbucketStatus(source); return ok },
+	},
+	providerBitbucketServer: {
+		keys:      []string{"secrets", "token", "user", "base_url"},
+		check:     (*decoder).checkBitbucketServer,
+		cloneBase: bitbucketServerCloneBase,
+		tells:     func(c *Config, source string) bool { _, ok := c.BitbucketServerStatus(source); return ok },
 	},
 	providerGit: {
 		keys:    []string{"secrets"},

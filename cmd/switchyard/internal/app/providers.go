@@ -92,6 +92,10 @@ var providers = map[string]provider{
 	},
 	"gitlab": gitLab,
 	"gitea":  giteaHost,
+
+	"bitbucket":        bitbucketCloud,
+	"bitbucket-server": bitbucketDataCenter,
+
 	"git": {
 		signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
 			return git.New(git.Config{Secrets: secrets})

@@ -1,0 +1,116 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"switchyard/build"
+	"switchyard/config"
+	"switchyard/dispatch"
+	"switchyard/dispatch/status"
+	statusbitbucket "switchyard/dispatch/status/bitbucket"
+	statusbitbucketserver "switchyard/dispatch/status/bitbucketserver"
+	hostbitbucket "switchyard/githost/bitbucket"
+	hostbitbucketserver "switchyard/githost/bitbucketserver"
+	"switchyard/webhook"
+	"switchyard/webhook/bitbucket"
+	"switchyard/webhook/bitbucketserver"
+)
+
+// bitbucketCloud is the kind of host called bitbucket.
+var bitbucketCloud = provider{
+	signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
+		return bitbucket.New(bitbucket.Config{Secrets: secrets})
+	},
+	host: func(_ *apis, cfg *config.Config, name string) (dispatch.Host, error) {
+		c, ok := cfg.BitbucketHost(name)
+		if !ok {
+			return nil, nil
+		}
+		return hostbitbucket.New(c)
+	},
+	lacks: func(name string) string {
+		return fmt.Sprintf("set sources.%s.token, with the scopes \"Repositories: Read\" and \"Pull requests: Read\"", name)
+	},
+	poster: func(_ *apis, cfg *config.Config, name string) (status.Poster, error) {
+		c, ok := cfg.BitbucketHost(name)
+		if !ok {
+			return nil, nil
+		}
+		host, err := hostbitbucket.New(c)
+		if err != nil {
+			return nil, err
+		}
+		limits, _ := cfg.BitbucketStatus(name)
+		return statusbitbucket.New(host, limits)
+	},
+	credentials: func(_ *apis, cfg *config.Config, name string) (credentials, error) {
+		c, ok := cfg.BitbucketHost(name)
+		if !ok {
+			return nil, nil
+		}
+		host, err := hostbitbucket.New(c)
+		return cloneCredentials(host, err)
+	},
+	hints: Hints{
+		Token:     "the page Security > Access tokens of the repository's, project's or workspace's settings",
+		Hooks:     "the repository's page Repository settings > Webhooks",
+		HooksNeed: `the scope "Webhooks: Read and write"`,
+	},
+}
+
+// bitbucketDataCenter is the kind of host called bitbucket-server.
+var bitbucketDataCenter = provider{
+	signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
+		return bitbucketserver.New(bitbucketserver.Config{Secrets: secrets})
+	},
+	host: func(_ *apis, cfg *config.Config, name string) (dispatch.Host, error) {
+		c, ok := cfg.BitbucketServerHost(name)
+		if !ok {
+			return nil, nil
+		}
+		return hostbitbucketserver.New(c)
+	},
+	lacks: func(name string) string {
+		return fmt.Sprintf("set sources.%s.token, an HTTP access token with the permission \"Repository read\"", name)
+	},
+	poster: func(_ *apis, cfg *config.Config, name string) (status.Poster, error) {
+		c, ok := cfg.BitbucketServerHost(name)
+		if !ok {
+			return nil, nil
+		}
+		host, err := hostbitbucketserver.New(c)
+		if err != nil {
+			return nil, err
+		}
+		limits, _ := cfg.BitbucketServerStatus(name)
+		return statusbitbucketserver.New(host, limits)
+	},
+	credentials: func(_ *apis, cfg *config.Config, name string) (credentials, error) {
+		c, ok := cfg.BitbucketServerHost(name)
+		if !ok {
+			return nil, nil
+		}
+		host, err := hostbitbucketserver.New(c)
+		return cloneCredentials(host, err)
+	},
+	hints: Hints{
+		Token:       "the page HTTP access tokens of the repository's or project's settings, or of your account",
+		Hooks:       "the repository's page Repository settings > Webhooks",
+		HooksNeed:   `the permission "Repository admin"`,
+		ProtectNeed: `the permission "Repository admin"`,
+	},
+}
+
+// cloneCredentials are those of a host that has the same for all its repositories.
+func cloneCredentials(host interface {
+	CloneCredentials() (user, password string)
+}, err error) (credentials, error) {
+	if err != nil {
+		return nil, err
+	}
+	return func(context.Context, string, string) (build.Credentials, error) {
+		user, password := host.CloneCredentials()
+		return build.Credentials{User: user, Password: password}, nil
+	}, nil
+}
