@@ -22,7 +22,7 @@ func (c *Config) GitLabStatus(source string) (cfg statusgitlab.Config, ok bool) 
 // ok is false when it has no token.
 func (c *Config) GitLabHost(source string) (cfg githostgitlab.Config, ok bool) {
 	s := c.Sources[source]
-	cfg = githostgitlab.Config{Source: source, BaseURL: s.BaseURL, Token: s.Token.Reveal()}
+	cfg = githostgitlab.Config{Source: source, BaseURL: s.BaseURL, CloneBase: s.CloneBase, Token: s.Token.Reveal()}
 	return cfg, s.Provider == providerGitLab && !s.Token.IsZero()
 }
 

@@ -62,7 +62,7 @@ func (c *cli) hooksListCommand() *cobra.Command {
 			}
 			found := make([]hookReport, 0, len(all))
 			for i := range all {
-				r := hookReport{Ours: hostsetup.SameURL(all[i].URL, h.url), URL: all[i].URL, Events: all[i].Events, Active: &all[i].Active, Note: all[i].Trouble}
+				r := hookReport{Ours: githost.SameURL(all[i].URL, h.url), URL: all[i].URL, Events: all[i].Events, Active: &all[i].Active, Note: all[i].Trouble}
 				if missing := hostsetup.MissingEvents(h.hooks, &all[i]); r.Ours && len(missing) > 0 {
 					r.Note = strings.TrimPrefix(r.Note+"; it does not tell of "+strings.Join(missing, ", "), "; ")
 				}

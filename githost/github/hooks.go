@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -129,22 +128,4 @@ func (c *Client) aboutHook(ctx context.Context, repository, id string) (*call, i
 	}
 	q, err := c.about(ctx, repository)
 	return q, number, err
-}
-
-// leadsTo reports whether two URLs are the same place.
-func leadsTo(a, b string) bool {
-	return place(a) == place(b)
-}
-
-func place(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return text
-	}
-	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)
-	if port := u.Port(); port == "443" && u.Scheme == "https" || port == "80" && u.Scheme == "http" {
-		u.Host = u.Hostname()
-	}
-	u.Path = strings.TrimRight(u.Path, "/")
-	return u.String()
 }

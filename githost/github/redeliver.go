@@ -107,7 +107,7 @@ func (q *call) logs(ctx context.Context, url string) (all []deliveries, err erro
 		unseen = q.refused(ctx, "list the webhooks", toWriteHooks, err)
 	}
 	for _, h := range hooks {
-		if leadsTo(h.GetConfig().GetURL(), url) {
+		if githost.SameURL(h.GetConfig().GetURL(), url) {
 			id := h.GetID()
 			all = append(all, deliveries{
 				name: "the repository's webhook", needs: toWriteHooks,
@@ -127,7 +127,7 @@ func (q *call) logs(ctx context.Context, url string) (all []deliveries, err erro
 		unseen = errors.Join(unseen, q.refused(ctx, "list the organization's webhooks", toReadOrgHooks, err))
 	}
 	for _, h := range hooks {
-		if leadsTo(h.GetConfig().GetURL(), url) {
+		if githost.SameURL(h.GetConfig().GetURL(), url) {
 			id := h.GetID()
 			all = append(all, deliveries{
 				name: "the organization's webhook", needs: toReadOrgHooks,
@@ -146,7 +146,7 @@ func (q *call) logs(ctx context.Context, url string) (all []deliveries, err erro
 		if err != nil && codeOf(err) != http.StatusNotFound {
 			unseen = errors.Join(unseen, q.refused(ctx, "read the App's webhook", "of the App itself", err))
 		}
-		if err == nil && leadsTo(own.GetURL(), url) {
+		if err == nil && githost.SameURL(own.GetURL(), url) {
 			all = append(all, deliveries{
 				name: "the App's webhook", needs: "of the App itself",
 				list: func(opts *github.ListCursorOptions) ([]*github.HookDelivery, *github.Response, error) {

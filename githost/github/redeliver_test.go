@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"switchyard/dispatch"
+	"switchyard/githost"
 	"switchyard/internal/githubtest"
 )
 
@@ -73,7 +74,7 @@ func TestRedeliverAsksForWhatDidNotArrive(t *testing.T) {
 				var lost []string
 				for range 130 {
 					for _, d := range f.repo.Emit("push", "", nil) {
-						if leadsTo(d.URL(), ours) {
+						if githost.SameURL(d.URL(), ours) {
 							lost = append(lost, d.GUID)
 						}
 					}

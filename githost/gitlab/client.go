@@ -44,6 +44,9 @@ type Config struct {
 	// BaseURL is where GitLab is. Default https://gitlab.com; the API below
 	// /api/v4 is found by itself.
 	BaseURL string
+	// CloneBase is where repositories are cloned from, and branches listed, when
+	// that is not BaseURL.
+	CloneBase string
 	// Token is a project, group or personal access token, or one of OAuth, with
 	// the scope api: read_api can be asked about commits, and cannot write.
 	Token string
@@ -62,6 +65,7 @@ func WithClock(now func() time.Time) Option { return func(c *Client) { c.now = n
 type Client struct {
 	source    string
 	base      *url.URL // ends with a slash
+	cloneBase string   // ends with none
 	token     string
 	transport http.RoundTripper
 	now       func() time.Time
@@ -70,6 +74,8 @@ type Client struct {
 	mu sync.Mutex
 	// held is until when the host has no calls left for us.
 	held time.Time
+	// partial are lists that a call has not come to the end of.
+	partial map[string]partial
 	// names are the full names of other projects, such as forks, by their ID.
 	names map[int64]string
 }
@@ -89,7 +95,7 @@ var (
 
 // New checks cfg and calls nothing.
 func New(cfg Config, opts ...Option) (*Client, error) {
-	c := &Client{source: cfg.Source, token: cfg.Token, transport: http.DefaultTransport, now: time.Now, names: map[int64]string{}}
+	c := &Client{source: cfg.Source, token: cfg.Token, transport: http.DefaultTransport, now: time.Now, names: map[int64]string{}, partial: map[string]partial{}}
 	for _, f := range opts {
 		f(c)
 	}
@@ -101,6 +107,9 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 	c.base, err = url.Parse(base + "/")
 	if err != nil || c.base.Scheme != "https" && c.base.Scheme != "http" || c.base.Host == "" || c.base.User != nil || c.base.RawQuery != "" || c.base.Fragment != "" {
 		return nil, fmt.Errorf("gitlab: base URL %q is not an http or https URL without user and query", cfg.BaseURL)
+	}
+	if c.cloneBase = strings.TrimRight(cfg.CloneBase, "/"); c.cloneBase == "" {
+		c.cloneBase = base
 	}
 	if cfg.Token == "" {
 		return nil, errors.New("gitlab: the API needs a token")

@@ -128,10 +128,16 @@ func (q *call) pushed(ctx context.Context, ev *event.Event) ([]*gl.Commit, error
 	if err != nil {
 		return nil, err
 	}
-	if branch == "" || branch == ev.Branch() {
+	base := ""
+	if branch != "" && branch != ev.Branch() {
+		if base, err = q.tip(ctx, branch); err != nil && !missing(err) {
+			return nil, err
+		}
+	}
+	if base == "" {
 		return q.list(ctx, ev.After, maxCommits, time.Time{}) // the first push: all of it is new
 	}
-	found, err := q.list(ctx, branchPrefix+branch+".."+ev.After, maxCommits, time.Time{})
+	found, err := q.list(ctx, base+".."+ev.After, maxCommits, time.Time{})
 	if err == nil && !lists(found, ev) {
 		return nil, &dispatch.PermanentError{Err: fmt.Errorf("%s has the commits of %s by now, so that %s no longer tells which of them the push brought", branch, ev.Ref, q.repository)}
 	}
@@ -157,9 +163,16 @@ func (q *call) pulled(ctx context.Context, ev *event.Event) ([]*gl.Commit, error
 	if pr == nil {
 		return nil, &dispatch.PermanentError{Err: fmt.Errorf("%s: the event does not say which merge request it is about", q.repository)}
 	}
-	found, err := q.list(ctx, branchPrefix+pr.Base+".."+ev.After, maxPulled, time.Time{})
-	if err == nil && has(found, ev.After) || err != nil && !missing(err) {
-		return found, err
+	base, err := q.tip(ctx, pr.Base)
+	if err == nil {
+		found, problem := q.list(ctx, base+".."+ev.After, maxPulled, time.Time{})
+		if problem == nil && has(found, ev.After) {
+			return found, nil
+		}
+		err = problem
+	}
+	if err != nil && !missing(err) {
+		return nil, err
 	}
 	op := fmt.Sprintf("list the commits of merge request %d", pr.Number)
 	var all []*gl.Commit
@@ -188,6 +201,22 @@ func (e missingError) Unwrap() error { return e.error }
 
 func missing(err error) bool { return errors.As(err, new(missingError)) }
 
+// tip is the commit that a branch is at. Lists go by that: while one is read page
+// by page, a branch may move.
+func (q *call) tip(ctx context.Context, branch string) (string, error) {
+	b, _, err := q.api.Branches.GetBranch(q.repository, branch, gl.WithContext(ctx))
+	op := fmt.Sprintf("read branch %q", branch)
+	switch {
+	case notFound(err):
+		return "", missingError{q.failed(ctx, op, err)}
+	case err != nil:
+		return "", q.failed(ctx, op, err)
+	case b.Commit == nil || CheckSHA(b.Commit.ID) != nil:
+		return "", fmt.Errorf("%s at %s: GitLab names no commit", op, q.repository)
+	}
+	return b.Commit.ID, nil
+}
+
 func (q *call) commit(ctx context.Context, sha string) (*gl.Commit, error) {
 	found, _, err := q.api.Commits.GetCommit(q.repository, sha, &gl.GetCommitOptions{Stats: gl.Ptr(false)}, gl.WithContext(ctx))
 	if err != nil {
@@ -202,10 +231,12 @@ func (q *call) commit(ctx context.Context, sha string) (*gl.Commit, error) {
 
 // list lists the commits of a revision, newest first: a commit's ID stands for
 // all that it has, and one..other for what the other has more. since, unless it is
-// zero, is the earliest date of a commit.
+// zero, is the earliest date of a commit. A call that ends before a long list does
+// leaves what it has read to the next.
 func (q *call) list(ctx context.Context, revision string, most int, since time.Time) ([]*gl.Commit, error) {
-	var all []*gl.Commit
-	opts := &gl.ListCommitsOptions{RefName: &revision, ListOptions: gl.ListOptions{PerPage: pageSize, Page: 1}}
+	key := q.repository + " " + revision + " " + since.String()
+	all, page := q.resume(key)
+	opts := &gl.ListCommitsOptions{RefName: &revision, ListOptions: gl.ListOptions{PerPage: pageSize, Page: page}}
 	if !since.IsZero() {
 		opts.Since = &since
 	}
@@ -215,6 +246,10 @@ func (q *call) list(ctx context.Context, revision string, most int, since time.T
 			verdict := q.failed(ctx, "list the commits of "+revision, err)
 			if notFound(err) {
 				return nil, missingError{verdict}
+			}
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) && len(all) > 0 {
+				q.suspend(key, all, opts.Page)
+				return nil, &dispatch.UnfinishedError{Err: fmt.Errorf("%s: %d commits are read so far", q.repository, len(all))}
 			}
 			return nil, verdict
 		}

@@ -11,6 +11,7 @@ import (
 	gl "gitlab.com/gitlab-org/api/client-go"
 
 	"switchyard/dispatch"
+	"switchyard/githost"
 )
 
 const (
@@ -81,7 +82,7 @@ func (c *Client) Redeliver(ctx context.Context, repository, url, mark string, si
 	settled := after
 	waiting := int64(0) // the first that has not arrived, of all hooks
 	for _, h := range hooks {
-		if h.URL != url {
+		if !githost.SameURL(h.URL, url) {
 			continue
 		}
 		log, err := q.log(ctx, h.ID, after, since)

@@ -25,5 +25,5 @@ func (c *Client) Refs(ctx context.Context, repository string) (map[string]string
 	if err != nil {
 		return nil, err
 	}
-	return gitrefs.List(ctx, c.transport, c.base.String()+repository+".git", user, password)
+	return gitrefs.List(ctx, c.transport, c.cloneBase+"/"+repository+".git", user, password)
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -128,7 +127,7 @@ func removeAll(ctx context.Context, host githost.Hooks, repository string, hooks
 func Ours(all []githost.Hook, to string) []githost.Hook {
 	var ours []githost.Hook
 	for _, h := range all {
-		if SameURL(h.URL, to) {
+		if githost.SameURL(h.URL, to) {
 			ours = append(ours, h)
 		}
 	}
@@ -142,23 +141,4 @@ func MissingEvents(host githost.Hooks, h *githost.Hook) []string {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(host.HookEvents()), func(event string) bool { return slices.Contains(h.Events, event) })
-}
-
-// SameURL reports whether two URLs lead to the same place, however scheme, host
-// and a slash at the end are written.
-func SameURL(a, b string) bool {
-	one, err := url.Parse(a)
-	if err != nil {
-		return false
-	}
-	other, err := url.Parse(b)
-	return err == nil && one.Host != "" && canonical(one) == canonical(other)
-}
-
-func canonical(u *url.URL) string {
-	scheme, port := strings.ToLower(u.Scheme), u.Port()
-	if scheme == "https" && port == "443" || scheme == "http" && port == "80" {
-		port = ""
-	}
-	return scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port + strings.TrimRight(u.EscapedPath(), "/") + "?" + u.RawQuery
 }
