@@ -100,7 +100,15 @@ func (g git) both(ctx context.Context, dir string, args ...string) (stdout, stde
 		rm := g.remote
 		// No redirect leads to another way of transport.
 		env.set("GIT_ALLOW_PROTOCOL", rm.scheme)
-		if rm.password != "" && rm.host != "" {
+		switch {
+		case rm.password == "" || rm.host == "":
+		case rm.bearer:
+			// Like the helper's it goes to this repository, and is in no argument.
+			env.set("GIT_CONFIG_COUNT", "1")
+			env.set("GIT_CONFIG_KEY_0", "http."+rm.url+".extraHeader")
+			env.set("GIT_CONFIG_VALUE_0", "Authorization: Bearer "+rm.password)
+			conf = append(conf, "http.followRedirects=false")
+		default:
 			env.set("SWITCHYARD_GIT_PROTOCOL", rm.scheme)
 			env.set("SWITCHYARD_GIT_HOST", rm.host)
 			env.set("SWITCHYARD_GIT_PATH", rm.path)

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -87,11 +88,51 @@ func TestCredentialsReachGitOnly(t *testing.T) {
 	}
 }
 
+// A token without a user goes in a header of its own, to its repository alone.
+func TestBearerReachesGitOnly(t *testing.T) {
+	const token = "BBDC-a+b/c=of the tests"
+	r := newRepo(t)
+	commit := r.spec("version: 0.2\nphases: {build: {commands: [env, cat .git/config]}}\n")
+	backend := gitBackend(t, r)
+	var elsewhere atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		genuine := q.Header.Get("Authorization") == "Bearer "+token
+		switch {
+		case strings.HasPrefix(q.URL.Path, "/moved.git/"):
+			http.Redirect(w, q, strings.Replace(q.URL.RequestURI(), "/moved.git/", "/elsewhere.git/", 1), http.StatusFound)
+		case strings.HasPrefix(q.URL.Path, "/elsewhere.git/"):
+			elsewhere.Add(1)
+			w.WriteHeader(http.StatusNotFound)
+		case !genuine:
+			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		default:
+			backend.ServeHTTP(w, q)
+		}
+	}))
+	t.Cleanup(server.Close)
+	url := server.URL + "/app.git"
+	h := newHandler(t, Config{}, WithAccess(&tokens{password: token, bearer: true}))
+	b := run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": url}))
+	if b.err != nil {
+		t.Fatalf("%s\n%s", b.messages(), b.log)
+	}
+	if strings.Contains(b.log, token) || strings.Contains(b.log, "Authorization") {
+		t.Errorf("the build saw the token:\n%s", b.log)
+	}
+	wantNowhere(t, h.cfg.DataDir, token)
+	b = run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": server.URL + "/moved.git"}))
+	if b.err == nil || strings.Contains(b.err.Cause+b.messages(), token) || elsewhere.Load() > 0 {
+		t.Errorf("a redirect: %v, followed %d times", b.err, elsewhere.Load())
+	}
+}
+
 // tokens is a config whose sources have all repositories and one token, and notes
 // what it is asked for.
 type tokens struct {
 	anything
 	password string
+	bearer   bool
 
 	mu    sync.Mutex
 	asked []Fetch
@@ -101,6 +142,9 @@ func (a *tokens) Credentials(_ context.Context, f Fetch) (Credentials, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asked = append(a.asked, f)
+	if a.bearer {
+		return Credentials{Password: a.password}, nil
+	}
 	return Credentials{User: "git", Password: a.password}, nil
 }
 

@@ -103,7 +103,7 @@ func (s *session) fetch(ctx context.Context, g git, rm remote, v version, named 
 		if c.Note != "" {
 			s.log.note("%s", c.Note)
 		}
-		rm.user, rm.password = c.User, c.Password
+		rm.user, rm.password, rm.bearer = c.User, c.Password, c.User == ""
 	}
 	s.log.hide(rm.password)
 	g.remote = &rm

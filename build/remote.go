@@ -24,6 +24,8 @@ type remote struct {
 	scheme string
 	// user and password were in the URL, or are what the host is to be given.
 	user, password string
+	// bearer says that password goes without a user, in a header of its own.
+	bearer bool
 	// host and path are as git says them to a credential helper; "" but for
 	// http and https.
 	host, path string
@@ -151,6 +153,8 @@ type Fetch struct {
 
 // Credentials are what a host is given for one repository.
 type Credentials struct {
+	// User and Password go to the host that the URL names. Without a User the
+	// Password is a token that is sent as a bearer.
 	User, Password string
 	// Note is for the build's log: why there are none, if somebody could expect
 	// some.

@@ -199,15 +199,10 @@ func (c *Client) Throttled(err, shown error) *dispatch.ThrottledError {
 	return c.rest.Throttled(err, shown)
 }
 
-// CloneCredentials returns what a repository is fetched with over HTTPS: a
-// person's token beside the user name, and one of a repository or project beside
-// x-token-auth; see "HTTP access tokens".
-func (c *Client) CloneCredentials() (user, password string) {
-	if c.cfg.User != "" {
-		return c.cfg.User, c.cfg.Token
-	}
-	return "x-token-auth", c.cfg.Token
-}
+// CloneCredentials returns what a repository is fetched with over HTTPS. The user is
+// empty for a token of a repository or project, which the server takes as a bearer
+// only; see "HTTP access tokens".
+func (c *Client) CloneCredentials() (user, password string) { return c.cfg.User, c.cfg.Token }
 
 // Refs implements [githost.Refs] by git's own protocol.
 func (c *Client) Refs(ctx context.Context, repository string) (map[string]string, error) {

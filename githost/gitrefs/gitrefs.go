@@ -39,7 +39,8 @@ const (
 
 // List returns the full names of a repository's branches with their commits, in
 // hex. cloneURL is an http or https URL; user and password are what it is cloned
-// with, both empty for none. They go to no other host: a redirect leads elsewhere
+// with, both empty for none; without a user the password is a token that is sent as
+// a bearer. They go to no other host: a redirect leads elsewhere
 // only within its host.
 //
 // Errors are those of [dispatch.Host].
@@ -203,8 +204,11 @@ func (l *lister) do(r *http.Request, mediaType string) (*http.Response, error) {
 	r.Header.Set("Git-Protocol", "version=2")
 	r.Header.Set("User-Agent", "git/2.0 (switchyard)")
 	r.Header.Set("Accept", mediaType)
-	if l.user != "" || l.password != "" {
+	switch {
+	case l.user != "":
 		r.SetBasicAuth(l.user, l.password)
+	case l.password != "":
+		r.Header.Set("Authorization", "Bearer "+l.password)
 	}
 	response, err := l.client.Do(r)
 	if err != nil {

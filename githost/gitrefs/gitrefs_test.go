@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -203,5 +204,23 @@ func TestListFollowsARepositoryThatMovedOnItsHost(t *testing.T) {
 	got, err := gitrefs.List(t.Context(), http.DefaultTransport, s.URL+"/old.git", "u", "p")
 	if err != nil || got["refs/heads/main"] != commit {
 		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// A password without a user is a token, which goes as a bearer.
+func TestTokenAlone(t *testing.T) {
+	var got []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Header.Get("Authorization"))
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer s.Close()
+	for _, c := range [][2]string{{"", "token"}, {"ada", "token"}, {"", ""}} {
+		if _, err := gitrefs.List(t.Context(), http.DefaultTransport, s.URL+"/x.git", c[0], c[1]); err == nil {
+			t.Error("a repository that is not there has branches")
+		}
+	}
+	if want := []string{"Bearer token", "Basic YWRhOnRva2Vu", ""}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -219,8 +219,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) serveGit(w http.ResponseWriter, r *http.Request, name, rest string) {
 	repo := s.repo(name)
-	_, password, _ := r.BasicAuth()
-	if password != Token && password != AppPassword || repo == nil {
+	// Data Center takes a repository's token as a bearer only, and Cloud one beside
+	// a user of that name only.
+	user, password, _ := r.BasicAuth()
+	known := r.Header.Get("Authorization") == "Bearer "+Token
+	if s.cloud {
+		known = user == "x-token-auth" && password == Token || user == "x-bitbucket-api-token-auth" && password == AppPassword
+	}
+	if !known || repo == nil {
+		w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
