@@ -129,6 +129,7 @@ type Route struct {
 	Paths         Strings        `json:"paths,omitzero" jsonschema:"Patterns of changed files; a commit that changed none of them starts nothing. Default: all."`
 	Actions       Strings        `json:"actions,omitzero" jsonschema:"Actions of pull_request. Default: opened, synchronize, reopened, ready_for_review, and with base_branches or an environment that names .BaseBranch also edited, which concerns only a changed base." enum:"opened,synchronize,reopened,ready_for_review,edited,closed,labeled,unlabeled"`
 	Commits       string         `json:"commits,omitzero" jsonschema:"Which commits of a push or pull request start an execution: every (of a pull request those that its base has not), distinct (of a push those the host had not seen before) or head. Default: every." enum:"every,distinct,head"`
+	Checkout      string         `json:"checkout,omitzero" jsonschema:"What an execution for a pull request builds: its head, or the commit that the host has made of merging that into the base. Default: head." enum:"head,merge"`
 	Revisit       string         `json:"revisit,omitzero" jsonschema:"What a push does that moves its branch back to a commit that ran before: ignore, or run it again. Default: ignore." enum:"ignore,run"`
 	StateMachine  string         `json:"state_machine" jsonschema:"Name under state_machines."`
 	Environment   string         `json:"environment,omitzero" jsonschema:"Where the execution deploys; part of its identity. A template: dev-{{ .Branch | slug }}."`

@@ -56,7 +56,7 @@ func (r *Route) router() router.Route {
 		Name: r.Name, On: r.On, Sources: r.Sources, Repositories: r.Repositories,
 		Branches: r.Branches, Tags: r.Tags, BaseBranches: r.BaseBranches, Authors: r.Authors, Paths: r.Paths,
 		Labels: r.Labels, NoDrafts: r.Drafts != nil && !*r.Drafts,
-		Actions: r.Actions, Commits: r.Commits, Revisit: r.Revisit, StateMachine: r.StateMachine,
+		Actions: r.Actions, Commits: r.Commits, Checkout: r.Checkout, Revisit: r.Revisit, StateMachine: r.StateMachine,
 		Environment: r.Environment, Project: r.Project, OverrideShape: r.OverrideShape,
 		Input: r.Input, SkipMarkers: r.SkipMarkers, Forks: r.Forks, ForkLabel: r.ForkLabel,
 		OnNewCommit: onNewCommit,

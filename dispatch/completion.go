@@ -55,6 +55,8 @@ func (c *completer) deferral(ev *event.Event, plan *event.Plan, now time.Time) *
 		return &Deferral{DueAt: now, Reason: "the git host's word on which commit " + headOf(ev) + " is: the delivery tells no more of it"}
 	case unlisted(ev, plan):
 		return &Deferral{DueAt: now, Reason: "the git host's list of all commits of the " + whole(ev) + ": it came with only a part of them"}
+	case plan.Unmerged:
+		return &Deferral{DueAt: now, Reason: "the git host's word on what the pull request would be merged to"}
 	case len(plan.Lacks) > 0:
 		return &Deferral{DueAt: now, Reason: "the git host's word on " + lacking(plan.Lacks)}
 	}
@@ -89,6 +91,12 @@ func headOf(ev *event.Event) string {
 		return ev.Head
 	}
 	return fmt.Sprintf("the head %q", ev.Ref)
+}
+
+// notMerged is the reason recorded where nobody told what a pull request would be
+// merged to.
+func notMerged(ev *event.Event, why string) event.Ignored {
+	return event.Ignored{Commit: ev.After, Reason: "the host did not tell what the pull request would be merged to: " + why}
 }
 
 // lacking says for a person what a plan would have needed to know.
@@ -331,6 +339,12 @@ func (d *Dispatcher) askHost(ctx context.Context, ev *event.Event) error {
 		return err
 	}
 	p := plan()
+	if p.Unmerged {
+		if err := q.merge(ctx, ev); err != nil {
+			return err
+		}
+		p = plan()
+	}
 	return q.describe(ctx, ev, &p)
 }
 
@@ -346,6 +360,9 @@ func (c *completer) unknown(p *PendingDelivery, ev *event.Event, plan *event.Pla
 	reasons := unknownReasons(plan, why)
 	if unlisted(ev, plan) {
 		reasons = append(reasons, Ignored{Ignored: notListed(ev, why)})
+	}
+	if plan.Unmerged {
+		reasons = append(reasons, Ignored{Ignored: notMerged(ev, why)})
 	}
 	return reasons
 }

@@ -96,8 +96,8 @@ type Observer interface {
 	// "duplicate" or "unavailable", and how long the answer took.
 	Delivered(outcome string, took time.Duration)
 	// Called is called after every call to the engine ("start", "describe" or
-	// "stop") or to a git host ("list commits", "get commit", "judge", "get pull
-	// request" or "answer"), with "ok",
+	// "stop") or to a git host ("list commits", "get commit", "get merge", "judge", "get
+	// pull request" or "answer"), with "ok",
 	// "throttled", "blocked", "permanent", "unfinished", "panic" or "error".
 	Called(op, outcome string, took time.Duration)
 	// Started is called for every execution started, with the time since its

@@ -230,6 +230,9 @@ func commitsOf(ev *event.Event) []string {
 	if last != "" && !slices.Contains(ids, last) {
 		ids = append(ids, last)
 	}
+	if ev.PullRequest != nil && ev.PullRequest.Merge != "" {
+		ids = append(ids, ev.PullRequest.Merge) // a fork's where the head is
+	}
 	return ids
 }
 

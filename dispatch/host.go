@@ -27,6 +27,15 @@ type Host interface {
 	Commit(ctx context.Context, source, repository, sha string) (event.Commit, error)
 }
 
+// Merger is a [Host] that tells what a pull request would be merged to.
+type Merger interface {
+	// Merge returns the commit that the host has made of merging the After of a
+	// pull request into its base, to try that; or for a person why there is none
+	// and will be none, such as a conflict. While the host is still at it, that is
+	// an error.
+	Merge(ctx context.Context, pull *event.Event) (sha, conflict string, err error)
+}
+
 // Refuser is a [Host] that knows beforehand which sources cannot be asked. What
 // these leave out is not waited for.
 type Refuser interface {

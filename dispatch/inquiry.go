@@ -68,6 +68,24 @@ func (q inquiry) describe(ctx context.Context, ev *event.Event, plan *event.Plan
 	return nil
 }
 
+// merge fills in what the pull request of an event would be merged to.
+func (q inquiry) merge(ctx context.Context, ev *event.Event) error {
+	m, ok := q.host.(Merger)
+	if !ok {
+		return fmt.Errorf("%w: the source %s is of a kind that does not tell what pull requests would be merged to", ErrCannotAsk, ev.Source)
+	}
+	pull := *ev.PullRequest
+	err := q.call(ctx, "get merge", func(ctx context.Context) (err error) {
+		pull.Merge, pull.Conflict, err = m.Merge(ctx, ev)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ask what pull request #%d would be merged to: %w", pull.Number, err)
+	}
+	ev.PullRequest = &pull
+	return nil
+}
+
 // Complete routes an event after it has filled in, from h, what the event left
 // out and p needs. It is for a caller that keeps nothing from one delivery to the
 // next, and so knows nothing of a commit but what the event and the host say.
@@ -83,6 +101,10 @@ func Complete(ctx context.Context, h Host, p Planner, ev *event.Event, tries int
 	plan = p.Plan(*ev)
 	if unlisted(ev, &plan) {
 		err = q.list(ctx, ev)
+		plan = p.Plan(*ev)
+	}
+	if err == nil && plan.Unmerged {
+		err = q.merge(ctx, ev)
 		plan = p.Plan(*ev)
 	}
 	if err == nil && len(plan.Lacks) > 0 {
@@ -103,6 +125,9 @@ func Complete(ctx context.Context, h Host, p Planner, ev *event.Event, tries int
 	}
 	if unlisted(ev, &plan) {
 		unknown = append(unknown, notListed(ev, why))
+	}
+	if plan.Unmerged {
+		unknown = append(unknown, notMerged(ev, why))
 	}
 	return plan, unknown, nil
 }

@@ -51,6 +51,11 @@ type PullRequestReader interface {
 	PullRequest(ctx context.Context, repository string, number int) (event.Event, error)
 }
 
+// Merger tells what pull requests would be merged to. It is that of dispatch.
+type Merger interface {
+	Merge(ctx context.Context, pull *event.Event) (sha, conflict string, err error)
+}
+
 // Unlabeler takes labels off pull requests.
 type Unlabeler interface {
 	// Unlabel takes a label off; one that is not there is no error.

@@ -187,8 +187,27 @@ func bare(c *event.Commit) bool {
 // takesAll reports whether a route takes more of an event's commits than the
 // last.
 func (p *planning) takesAll(rt *route) bool {
-	alone := p.tag != "" || p.ending != "" || p.labeledFork(rt)
+	alone := p.tag != "" || p.ending != "" || p.labeledFork(rt) || p.merges(rt)
 	return !alone && (rt.Commits != "head" || p.head == "")
+}
+
+// merges reports whether a route builds what the head would be merged to.
+func (p *planning) merges(rt *route) bool {
+	return rt.Checkout == checkoutMerge && p.ev.Kind == event.PullRequest && p.ending == ""
+}
+
+// unmerged says why there is no merge to be built, "" when there is.
+func (p *planning) unmerged() string {
+	switch pr := p.ev.PullRequest; {
+	case pr.Conflict != "":
+		return fmt.Sprintf("pull request #%d has no merge to build: %s", pr.Number, clip(pr.Conflict, maxMessage))
+	case pr.Merge == "":
+		p.plan.Unmerged = true
+		return fmt.Sprintf("checkout: merge builds what pull request #%d would be merged to, which the host has not told", pr.Number)
+	case !validSHA(pr.Merge):
+		return fmt.Sprintf("the merge of pull request #%d is said to be %s, which is not a git object name", pr.Number, quote(pr.Merge))
+	}
+	return ""
 }
 
 // labeledFork reports whether a person has let one commit of a fork run, and no
@@ -226,6 +245,8 @@ func (p *planning) unchosenOfPull(rt *route, c *event.Commit) string {
 		return "the end of a pull request concerns its head alone"
 	case p.labeledFork(rt):
 		return "forks: labeled lets only the head run, which the label was given to"
+	case p.merges(rt):
+		return "checkout: merge builds what the head would be merged to; there is no such commit of this one"
 	case rt.Commits == "head":
 		return "commits: head starts only the head of a pull request"
 	}

@@ -68,6 +68,11 @@ type Route struct {
 	// of a pull request those that its base has not. For a pull request distinct
 	// is every. Of a fork that runs once labeled, only the head ever runs.
 	Commits string
+	// Checkout is head (default) or merge: whether a pull request's execution is
+	// of its head, or of the commit that the host has made of merging that into the
+	// base, which then is a part of its identity. With merge, only the head of a
+	// pull request runs. Of pushes and merge groups the commit itself is.
+	Checkout string
 	// Revisit is ignore (default) or run: whether a push that moves its branch
 	// back to a commit that was requested before asks for another attempt. The
 	// journal knows where the branch was; the plan only passes the wish on.

@@ -24,6 +24,7 @@ type golden struct {
 	Ignored  []event.Ignored `json:"ignored"`
 	Lacks    []event.Lack    `json:"lacks,omitempty"`
 	Unlisted bool            `json:"unlisted,omitempty"`
+	Unmerged bool            `json:"unmerged,omitempty"`
 	Warnings []string        `json:"warnings,omitempty"`
 }
 
@@ -56,7 +57,7 @@ func TestPlanGolden(t *testing.T) {
 			plan := r.Plan(ev)
 			checkPlan(t, &ev, plan)
 
-			got := golden{Requests: []goldenRequest{}, Ignored: plan.Ignored, Lacks: plan.Lacks, Unlisted: plan.Unlisted, Warnings: r.Warnings()}
+			got := golden{Requests: []goldenRequest{}, Ignored: plan.Ignored, Lacks: plan.Lacks, Unlisted: plan.Unlisted, Unmerged: plan.Unmerged, Warnings: r.Warnings()}
 			for _, q := range plan.Requests {
 				got.Requests = append(got.Requests, goldenRequest{q, q.Former, q.Input})
 			}

@@ -26,6 +26,9 @@ type identity struct {
 	// same commit and environment are one request. For a teardown it says what
 	// came to its end.
 	ending string
+	// merge is the commit that is built in the place of the head of a pull request,
+	// empty for the head itself.
+	merge string
 
 	repoSlug, routeSlug string
 	// seed is what the hash begins with: all of the identity but the commit.
@@ -52,6 +55,9 @@ func (id *identity) prepare(n int) {
 // enter sets the environment of the IDs that follow.
 func (id *identity) enter(environment string) {
 	id.seed = appendSeed(id.seed[:0], id.source, id.repository, id.route, environment, id.ending)
+	if id.merge != "" {
+		id.seed = appendSeed(id.seed, "merge", id.merge)
+	}
 }
 
 // in returns the ID for a commit, whose object name must be valid, in the
@@ -93,12 +99,13 @@ func (id *identity) name(seed []byte, sha string) string {
 
 // RouteOf finds the route that made a request, by the request's ID and what its
 // input says of the commit; "" when it is none of these routes, or a teardown.
-func (r *Router) RouteOf(id, source, repository, sha, environment string) string {
+// merge is the commit that was built in the place of that, empty where none was.
+func (r *Router) RouteOf(id, source, repository, sha, merge, environment string) string {
 	if !validSHA(sha) {
 		return ""
 	}
 	for i := range r.routes {
-		one := identity{source: source, repository: repository, route: r.routes[i].Name}
+		one := identity{source: source, repository: repository, route: r.routes[i].Name, merge: merge}
 		one.prepare(1)
 		one.enter(environment)
 		if one.in(sha) == id {

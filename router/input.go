@@ -75,8 +75,13 @@ func appendEnvironment(dst []byte, environment string) []byte {
 }
 
 // appendCommit writes what differs between the commits of an event. ref is the
-// short name of the branch or tag, skip false when nothing may be skipped.
-func (s *inputShape) appendCommit(dst []byte, ref string, c *event.Commit, skip bool) []byte {
+// short name of the branch or tag, skip false when nothing may be skipped. What is
+// built is the commit itself, or else merge.
+func (s *inputShape) appendCommit(dst []byte, ref string, c *event.Commit, merge string, skip bool) []byte {
+	built := c.SHA
+	if merge != "" {
+		built = merge
+	}
 	for i := range s.flags {
 		dst = append(dst, s.flags[i].json...)
 		dst = strconv.AppendBool(dst, skip && untouched(s.flags[i].paths, c))
@@ -96,11 +101,15 @@ func (s *inputShape) appendCommit(dst []byte, ref string, c *event.Commit, skip 
 		dst = appendString(dst, ref)
 		dst = append(dst, `,"commit":`...)
 		dst = append(dst, '"')
-		dst = append(dst, c.SHA...) // hex, checked before
+		dst = append(dst, built...) // hex, checked before
 		dst = append(dst, `"}]`...)
 	}
 	dst = append(dst, `,"commit":{"sha":"`...)
-	dst = append(dst, c.SHA...)
+	dst = append(dst, built...)
+	if merge != "" {
+		dst = append(dst, `","head":"`...)
+		dst = append(dst, c.SHA...)
+	}
 	dst = append(dst, `","message":`...)
 	dst = appendString(dst, clip(c.Message, maxMessage))
 	dst = append(dst, `,"author":`...)

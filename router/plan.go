@@ -149,6 +149,12 @@ func (p *planning) route(rt *route) {
 				continue
 			}
 		}
+		if p.merges(rt) {
+			if why := p.unmerged(); why != "" {
+				p.ignore(rt.Name, c.SHA, why)
+				continue
+			}
+		}
 		w.request(c, why)
 	}
 }

@@ -84,12 +84,15 @@ func checkPlan(t *testing.T, ev *event.Event, plan event.Plan) {
 		ids[q.ID] = true
 		var in struct {
 			Environment *string
-			Commit      struct{ SHA string }
+			Commit      struct{ SHA, Head string }
 			Source      struct{ Provider, Repository, Ref, Event string }
 		}
 		if err := json.Unmarshal(q.Input, &in); err != nil {
 			t.Errorf("%s: input: %v\n%q", q.ID, err, q.Input)
 			continue
+		}
+		if in.Commit.Head != "" && in.Commit.SHA == ev.PullRequest.Merge {
+			in.Commit.SHA = in.Commit.Head // what it would be merged to is built
 		}
 		if in.Environment == nil || *in.Environment != q.Environment || in.Commit.SHA != q.Commit.SHA || in.Source.Event != string(q.Kind) {
 			t.Errorf("%s: input is of another request: %s", q.ID, q.Input)

@@ -91,6 +91,7 @@ const (
 	labeled        = "labeled"
 	unlabeled      = "unlabeled"
 	allowed        = "allowed"
+	checkoutMerge  = "merge"
 	defaultActions = 4
 )
 
@@ -144,6 +145,11 @@ func compileRoute(cfg Route, components []component, p *problems) route {
 	}
 	setDefault(&cfg.Commits, "every")
 	oneOf(p, "commits", cfg.Commits, "every", "distinct", "head")
+	if !hasPull && cfg.Checkout != "" {
+		p.warn("checkout", "does nothing, since on does not name pull_request")
+	}
+	setDefault(&cfg.Checkout, "head")
+	oneOf(p, "checkout", cfg.Checkout, "head", checkoutMerge)
 	setDefault(&cfg.Revisit, "ignore")
 	oneOf(p, "revisit", cfg.Revisit, "ignore", "run")
 	setDefault(&cfg.OverrideShape, "list")

@@ -41,6 +41,9 @@ func (w *writer) begin() {
 	}
 	w.source = w.route.input.appendSource(make([]byte, 0, 512), w.ev)
 	w.id.source, w.id.repository, w.id.route, w.id.ending = w.ev.Source, w.ev.Repository.FullName, w.route.Name, w.ending
+	if w.merges(w.route) {
+		w.id.merge = w.ev.PullRequest.Merge
+	}
 	ids := n
 	if w.tag == "" { // tags started nothing while requests had former names
 		ids *= 2
@@ -140,7 +143,7 @@ func (w *writer) lacks(c *event.Commit, what lack) {
 func (w *writer) request(c *event.Commit, why string) {
 	rt, environment := w.route, w.environment.name
 	buf := appendEnvironment(w.buf[:0], environment)
-	buf = rt.input.appendCommit(buf, w.branch+w.tag, c, w.tag == "")
+	buf = rt.input.appendCommit(buf, w.branch+w.tag, c, w.id.merge, w.tag == "")
 	buf = append(buf, w.source...)
 	w.buf = buf
 	if len(buf) > maxInput {
@@ -152,6 +155,9 @@ func (w *writer) request(c *event.Commit, why string) {
 	}
 	if w.unlisted != "" && c.SHA == w.head {
 		why += w.unlisted
+	}
+	if w.id.merge != "" {
+		why += "; what it would be merged to, " + w.id.merge[:shaInID] + ", is built"
 	}
 	if w.lack != 0 {
 		w.lacks(c, w.lack)
@@ -183,8 +189,8 @@ func (w *writer) request(c *event.Commit, why string) {
 // formerOf returns how a commit's request was known before its environment was
 // part of its identity, nil when it never was.
 func (w *writer) formerOf(c *event.Commit) *event.FormerIdentity {
-	if w.tag != "" || !w.environment.known {
-		return nil
+	if w.tag != "" || w.id.merge != "" || !w.environment.known {
+		return nil // nor did merges
 	}
 	w.formers = append(w.formers, event.FormerIdentity{ID: w.id.before(c.SHA), Environment: w.environment.former})
 	return &w.formers[len(w.formers)-1]

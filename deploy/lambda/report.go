@@ -25,7 +25,7 @@ type Reporter struct {
 	// Decode reads a status change.
 	Decode func([]byte) (event.Outcome, error)
 	// RouteOf finds the route of an execution, see router.Router.RouteOf.
-	RouteOf func(id, source, repository, sha, environment string) string
+	RouteOf func(id, source, repository, sha, merge, environment string) string
 	// Posters are those of the sources whose commits are told.
 	Posters map[string]Poster
 	// Link is the address of an execution's page, "" for none.
@@ -56,7 +56,8 @@ func (r *Reporter) Report(ctx context.Context, change []byte) error {
 	var in struct {
 		Environment string `json:"environment"`
 		Commit      struct {
-			SHA string `json:"sha"`
+			SHA  string `json:"sha"`
+			Head string `json:"head"`
 		} `json:"commit"`
 		Source struct {
 			Provider   string `json:"provider"`
@@ -67,7 +68,11 @@ func (r *Reporter) Report(ctx context.Context, change []byte) error {
 	if json.Unmarshal([]byte(o.Input), &in) != nil {
 		return nil //nolint:nilerr // not one that we have started
 	}
-	route := r.RouteOf(o.Name, in.Source.Provider, in.Source.Repository, in.Commit.SHA, in.Environment)
+	sha, merge := in.Commit.SHA, ""
+	if in.Commit.Head != "" { // what it would be merged to was built, and the head is what is told
+		sha, merge = in.Commit.Head, in.Commit.SHA
+	}
+	route := r.RouteOf(o.Name, in.Source.Provider, in.Source.Repository, sha, merge, in.Environment)
 	poster := r.Posters[in.Source.Provider]
 	if route == "" || poster == nil {
 		return nil
@@ -78,7 +83,7 @@ func (r *Reporter) Report(ctx context.Context, change []byte) error {
 		link = r.Link(o.ExecutionARN)
 	}
 	err = poster.Post(ctx, dispatch.Status{
-		Source: in.Source.Provider, Repository: in.Source.Repository, SHA: in.Commit.SHA, Ref: in.Source.Ref, Execution: o.Name,
+		Source: in.Source.Provider, Repository: in.Source.Repository, SHA: sha, Ref: in.Source.Ref, Execution: o.Name,
 		Context: dispatch.StatusContext(route, ""), State: now.State, Description: now.Description,
 	}, link)
 	var permanent *dispatch.PermanentError

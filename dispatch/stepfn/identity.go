@@ -15,6 +15,7 @@ import (
 var identityParts = [][]string{
 	{"environment"},
 	{"commit", "sha"},
+	{"commit", "head"},
 	{"source", "provider"},
 	{"source", "repository"},
 }

@@ -3,10 +3,14 @@ package github
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+
+	"github.com/google/go-github/v88/github"
 
 	"switchyard/dispatch"
 	"switchyard/githost"
@@ -16,6 +20,7 @@ import (
 var (
 	_ githost.PullRequestReader = (*Client)(nil)
 	_ githost.Unlabeler         = (*Client)(nil)
+	_ githost.Merger            = (*Client)(nil)
 )
 
 // PullRequest implements [githost.PullRequestReader].
@@ -55,4 +60,45 @@ func (c *Client) Unlabel(ctx context.Context, repository string, pullRequest int
 		return nil // "Label does not exist"
 	}
 	return q.refused(ctx, fmt.Sprintf("take a label off pull request #%d", pullRequest), toComment, err)
+}
+
+// Merge implements [githost.Merger]. GitHub merges on a branch of its own,
+// refs/pull/N/merge, some time after a pull request or its base has moved: until
+// then mergeable is null ("Get a pull request"). The commit is taken only where
+// the head that was asked for is one of its parents.
+func (c *Client) Merge(ctx context.Context, pull *event.Event) (sha, conflict string, err error) {
+	if pull.PullRequest == nil {
+		return "", "", &dispatch.PermanentError{Err: errors.New("the event does not say which pull request it is about")}
+	}
+	q, err := c.about(ctx, pull.Repository.FullName, pull.After)
+	if err != nil {
+		return "", "", err
+	}
+	n := pull.PullRequest.Number
+	got, _, err := q.api.PullRequests.Get(ctx, q.owner, q.name, n)
+	if err != nil {
+		return "", "", q.refused(ctx, fmt.Sprintf("read pull request #%d", n), toReadPulls, err)
+	}
+	switch head := strings.ToLower(got.GetHead().GetSHA()); {
+	case got.GetState() != "open":
+		return "", "it is not open any more", nil
+	case head != pull.After:
+		return "", fmt.Sprintf("its head has moved on to %.12s, of which another delivery tells", head), nil
+	case got.Mergeable == nil:
+		return "", "", fmt.Errorf("%s has not tried yet to merge pull request #%d", q.repository, n)
+	case !got.GetMergeable():
+		return "", "it conflicts with its base " + got.GetBase().GetRef(), nil
+	}
+	sha = strings.ToLower(got.GetMergeCommitSHA())
+	if !objectID.MatchString(sha) {
+		return "", "", fmt.Errorf("%s names no commit for the merge of pull request #%d", q.repository, n)
+	}
+	made, _, err := q.api.Repositories.GetCommit(ctx, q.owner, q.name, sha, &github.ListOptions{PerPage: 1})
+	if err != nil {
+		return "", "", q.failed(ctx, fmt.Sprintf("read commit %.12s", sha), err)
+	}
+	if !slices.ContainsFunc(made.Parents, func(p *github.Commit) bool { return strings.EqualFold(p.GetSHA(), pull.After) }) {
+		return "", "", fmt.Errorf("%s still has the merge of another head of pull request #%d", q.repository, n)
+	}
+	return sha, "", nil
 }

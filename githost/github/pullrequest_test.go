@@ -104,3 +104,43 @@ func TestUnlabel(t *testing.T) {
 		}
 	}
 }
+
+func TestMerge(t *testing.T) {
+	const pull = `{"number":7,"state":%q,"head":{"sha":"` + "%s" + `"},"base":{"ref":"main"},"mergeable":%s,"merge_commit_sha":%q}`
+	head, merge := id(503), id(900)
+	for name, row := range map[string]struct {
+		pull, parents         string
+		sha, conflict, failed string
+	}{
+		"merged":         {fmt.Sprintf(pull, "open", strings.ToUpper(head), "true", merge), `{"sha":"` + id(300) + `"},{"sha":"` + head + `"}`, merge, "", ""},
+		"not tried yet":  {fmt.Sprintf(pull, "open", head, "null", merge), "", "", "", "has not tried yet"},
+		"a conflict":     {fmt.Sprintf(pull, "open", head, "false", merge), "", "", "it conflicts with its base main", ""},
+		"pushed since":   {fmt.Sprintf(pull, "open", id(504), "true", merge), "", "", "its head has moved on to 000000000000", ""},
+		"closed":         {fmt.Sprintf(pull, "closed", head, "true", merge), "", "", "it is not open any more", ""},
+		"an older merge": {fmt.Sprintf(pull, "open", head, "true", merge), `{"sha":"` + id(300) + `"},{"sha":"` + id(502) + `"}`, "", "", "another head"},
+		"no name":        {fmt.Sprintf(pull, "open", head, "true", "main"), "", "", "", "names no commit"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				switch r.URL.Path {
+				case "/repos/acme/api/pulls/7":
+					fmt.Fprint(w, row.pull)
+				case "/repos/acme/api/commits/" + merge:
+					fmt.Fprintf(w, `{"sha":%q,"parents":[%s]}`, merge, row.parents)
+				default:
+					t.Errorf("%s", r.URL)
+				}
+			}))
+			defer s.Close()
+			c, err := New(Config{Source: "work", BaseURL: s.URL, Token: "t0ken"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sha, conflict, err := c.Merge(t.Context(), &event.Event{After: head, Repository: event.Repository{FullName: "acme/api"}, PullRequest: &event.PullReq{Number: 7}})
+			if sha != row.sha || !strings.HasPrefix(conflict, row.conflict) || row.conflict == "" && conflict != "" || (row.failed != "") != (err != nil) || err != nil && !strings.Contains(err.Error(), row.failed) {
+				t.Errorf("%q, %q, %v", sha, conflict, err)
+			}
+		})
+	}
+}

@@ -178,6 +178,11 @@ type PullReq struct {
 	Label  string `json:"label,omitempty"`
 	Draft  bool   `json:"draft,omitempty"`
 	Merged bool   `json:"merged,omitempty"`
+	// Merge is the commit that the host has made of merging the head into the base,
+	// to try that; Conflict is why there is none, such as a conflict. Both are empty
+	// until the host was asked: no delivery tells of its own head.
+	Merge    string `json:"merge,omitempty"`
+	Conflict string `json:"conflict,omitempty"`
 	// Fork is true when the head is in another repository than the base, or
 	// in none any more.
 	Fork     bool   `json:"fork,omitempty"`
@@ -250,6 +255,9 @@ type Plan struct {
 	// or paths, since the event did not tell. Whoever can find out does so and
 	// plans again.
 	Lacks []Lack
+	// Unmerged says that a route builds what the head of the pull request would be
+	// merged to, which the event does not tell.
+	Unmerged bool
 	// Unlisted says that a route takes commits which the event is about and does
 	// not list, because it is Truncated.
 	Unlisted bool

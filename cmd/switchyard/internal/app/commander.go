@@ -9,7 +9,10 @@ import (
 	"switchyard/internal/event"
 )
 
-var _ dispatch.Commander = (*hosts)(nil)
+var (
+	_ dispatch.Commander = (*hosts)(nil)
+	_ dispatch.Merger    = (*hosts)(nil)
+)
 
 // RefusesCommands implements [dispatch.Commander]: without a host that says who
 // may write to a repository, nobody may give commands.
@@ -46,6 +49,15 @@ func (h *hosts) PullRequest(ctx context.Context, source, repository string, numb
 		return event.Event{}, err
 	}
 	return reader.PullRequest(ctx, repository, number)
+}
+
+// Merge implements [dispatch.Merger].
+func (h *hosts) Merge(ctx context.Context, pull *event.Event) (sha, conflict string, err error) {
+	merger, err := face[githost.Merger](h, pull.Source, "tells what pull requests would be merged to")
+	if err != nil {
+		return "", "", err
+	}
+	return merger.Merge(ctx, pull)
 }
 
 // Answer implements [dispatch.Commander].

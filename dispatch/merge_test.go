@@ -1,0 +1,114 @@
+package dispatch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"switchyard/dispatch"
+	"switchyard/internal/event"
+)
+
+// merging starts what a pull request would be merged to.
+type merging struct{ planner }
+
+func (p merging) Plan(ev event.Event) event.Plan {
+	if ev.Kind != event.PullRequest {
+		return p.planner.Plan(ev)
+	}
+	switch pr := ev.PullRequest; {
+	case pr.Conflict != "":
+		return event.Plan{Ignored: []event.Ignored{{Route: "r", Commit: ev.After, Reason: "no merge: " + pr.Conflict}}}
+	case pr.Merge == "":
+		return event.Plan{Unmerged: true}
+	}
+	plan := p.planner.Plan(ev)
+	for i := range plan.Requests {
+		plan.Requests[i].ID += "-" + ev.PullRequest.Merge
+	}
+	return plan
+}
+
+// merger is a host that merges pull requests to try that.
+type merger struct {
+	*host
+	merge, conflict string
+}
+
+func (m *merger) Merge(ctx context.Context, pull *event.Event) (sha, conflict string, err error) {
+	return m.merge, m.conflict, m.ask(ctx, pull.Source, fmt.Sprint("merge of ", pull.PullRequest.Number))
+}
+
+func TestTheMergeIsKnownBeforeItIsRequested(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		e := newEngine()
+		h := &merger{host: &host{}, merge: "m1"}
+		h.answer(func(context.Context, string, int) error { return errors.New("still merging") })
+		start := func() *service {
+			return run(t, path, e, merging{oneRoute}, dispatch.Config{PollEvery: time.Hour, CompleteFor: 10 * time.Minute}, dispatch.WithHost(h))
+		}
+		s := start()
+		s.accept(pulled("d1", 1, "a"))
+		settle()
+		if d := s.delivery("github:d1"); d.State != dispatch.DeliveryCompleting || !strings.Contains(d.WaitsFor, "still merging") {
+			t.Errorf("%+v", d)
+		}
+		s.stop()
+		h.answer(nil)
+		s = start()
+		defer s.stop()
+		time.Sleep(time.Minute)
+		s.want(map[string]dispatch.State{"a-r-m1": dispatch.StateRunning})
+		// A fork's commit is one whichever of both is built.
+		if held, err := s.j.Holders(t.Context(), "m1"); err != nil || len(held) != 1 {
+			t.Errorf("%+v, %v", held, err)
+		}
+		// The base has moved, and the pull request was changed.
+		h.merge = "m2"
+		s.accept(pulled("d2", 1, "a"))
+		settle()
+		s.want(map[string]dispatch.State{"a-r-m1": dispatch.StateRunning, "a-r-m2": dispatch.StateRunning})
+		h.merge, h.conflict = "", "it conflicts with main"
+		s.accept(pulled("d3", 1, "b"))
+		settle()
+		s.same("a conflict", s.reasons("github:d3"), []string{"b no merge: it conflicts with main"})
+		if len(e.names()) != 2 {
+			t.Errorf("started %q", e.names())
+		}
+	})
+}
+
+func TestAMergeThatNobodyTellsIsARecordedReason(t *testing.T) {
+	for name, row := range map[string]struct {
+		host dispatch.Host
+		why  string
+	}{
+		"no access":    {refuser{&host{}}, "the host's API cannot be asked: github is not set up"},
+		"another kind": {&host{}, "the host's API cannot be asked: the source github is of a kind that does not tell what pull requests would be merged to"},
+		"never": {&merger{host: &host{on: func(context.Context, string, int) error { return errors.New("still merging") }}},
+			"the host was asked for 10m0s in vain, and said at last: ask what pull request #1 would be merged to: still merging"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, path string) {
+				e := newEngine()
+				s := run(t, path, e, merging{oneRoute}, dispatch.Config{PollEvery: time.Hour, CompleteFor: 10 * time.Minute}, dispatch.WithHost(row.host))
+				defer s.stop()
+				s.accept(pulled("d1", 1, "a"))
+				time.Sleep(15 * time.Minute)
+				s.same("reasons", s.reasons("github:d1"), []string{"a the host did not tell what the pull request would be merged to: " + row.why})
+				if len(e.names()) != 0 {
+					t.Errorf("started %q", e.names())
+				}
+				ev := pulled("d2", 1, "a")
+				plan, unknown, err := dispatch.Complete(t.Context(), row.host, merging{oneRoute}, &ev, 0)
+				switch {
+				case name == "never" && err == nil, name == "another kind" && (err != nil || len(unknown) != 1 || len(plan.Requests) > 0):
+					t.Errorf("%+v, %+v, %v", plan, unknown, err)
+				}
+			})
+		})
+	}
+}
