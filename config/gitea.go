@@ -33,11 +33,11 @@ func (c *Config) GiteaHost(source string) (cfg githostgitea.Config, ok bool) {
 	return cfg, s.Provider == providerGitea && !s.Token.IsZero()
 }
 
-// GiteaStatus is what is needed to write commit statuses to a source with provider
+// GiteaStatus is how fast commit statuses are written to a source with provider
 // gitea; ok is false when it has no token.
 func (c *Config) GiteaStatus(source string) (cfg statusgitea.Config, ok bool) {
-	host, ok := c.GiteaHost(source)
-	return statusgitea.Config{Source: source, BaseURL: host.BaseURL, Token: host.Token, Limits: status.Limits{
+	_, ok = c.GiteaHost(source)
+	return statusgitea.Config{Limits: status.Limits{
 		PerMinute: c.Status.PerMinute, PerHour: c.Status.PerHour, Concurrent: c.Status.Concurrent,
 	}}, ok
 }

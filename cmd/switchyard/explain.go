@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -19,10 +18,6 @@ import (
 	"switchyard/internal/safetext"
 	"switchyard/router"
 	"switchyard/webhook"
-	"switchyard/webhook/git"
-	"switchyard/webhook/gitea"
-	"switchyard/webhook/github"
-	"switchyard/webhook/gitlab"
 )
 
 func (c *cli) explainCommand() *cobra.Command {
@@ -107,7 +102,10 @@ func explain(cfg *config.Config, source, kind string, body []byte) ([]explanatio
 	if err != nil {
 		return nil, err
 	}
-	evs, err := decode(cfg, source, kind, body)
+	evs, err := app.Decode(cfg, source, kind, body)
+	if errors.Is(err, app.ErrNoSource) {
+		return nil, usagef("sources has no %q; name one with --source", source)
+	}
 	var ignored *webhook.Ignored
 	if errors.As(err, &ignored) {
 		ex.plan.Ignored = []event.Ignored{{Reason: ignored.Reason}}
@@ -122,54 +120,6 @@ func explain(cfg *config.Config, source, kind string, body []byte) ([]explanatio
 		all[i] = explanation{routes: ex.routes, event: ev, plan: r.Plan(ev), router: r}
 	}
 	return all, nil
-}
-
-// noSecret is a secret that signs nothing: Decode does not verify, but a source
-// is not made without one.
-var noSecret = []string{"explain verifies nothing"}
-
-// decode reads the payload as the source would read a delivery of it.
-func decode(cfg *config.Config, source, kind string, body []byte) ([]event.Event, error) {
-	provider := cfg.Sources[source].Provider
-	if provider == "" {
-		provider = source // a config without the source still has routes to ask
-	}
-	h := http.Header{}
-	h.Set("Content-Type", "application/json")
-	var decoder webhook.Source
-	var err error
-	switch provider {
-	case "github":
-		h.Set("X-GitHub-Event", kind)
-		h.Set("X-GitHub-Delivery", "explain")
-		decoder, err = github.New(github.Config{Secrets: noSecret})
-	case "gitlab":
-		h.Set("X-Gitlab-Event", "System Hook") // whose body says what it is
-		h.Set("Idempotency-Key", "explain")
-		decoder, err = gitlab.New(gitlab.Config{Secrets: noSecret})
-	case "gitea":
-		h.Set("X-Gitea-Event", kind)
-		h.Set("X-Gitea-Delivery", "explain")
-		decoder, err = gitea.New(gitea.Config{Secrets: noSecret})
-	case "git":
-		h.Set(git.HeaderDelivery, "explain")
-		decoder, err = git.New(git.Config{Secrets: noSecret})
-	case "codecommit":
-		messages, err := app.CodeCommitMessages(cfg, source, nil)
-		if err != nil {
-			return nil, err
-		}
-		return messages.DecodeMessage(body)
-	default:
-		return nil, usagef("sources has no %q; name one with --source", source)
-	}
-	if _, known := cfg.Sources[source]; err == nil && known {
-		decoder, err = webhook.From(decoder, cfg.Origin(source))
-	}
-	if err != nil {
-		return nil, err
-	}
-	return webhook.DecodeAll(decoder, h, body)
 }
 
 // explainReport is the documented shape of `explain --json`.

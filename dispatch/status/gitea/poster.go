@@ -28,35 +28,22 @@ const (
 	notFoundPatience = 24 * time.Hour
 )
 
-// Config is what an operator sets. BaseURL and Token are required.
+// DefaultLimits are modest: the hosts publish none, and are often one small
+// machine.
+var DefaultLimits = status.Limits{PerMinute: 40, Concurrent: 2}
+
+// Config is what an operator sets.
 type Config struct {
-	// Source is the name under sources in the config. Errors name the keys
-	// below it.
-	Source string
-	// BaseURL is the address of the host.
-	BaseURL string
-	// Token needs the scope write:repository, of a user who may write to the
-	// repositories.
-	Token string
-	// Limits bound the pace. The host has none; default: 600 posts in a minute, 4
-	// at once, so that it has time for others. Set any field and the others are
-	// taken as they are.
+	// Limits bound the pace. Zero is [DefaultLimits]; set any field and the others
+	// are taken as they are.
 	Limits status.Limits
 }
 
 // Option replaces what a test or the wiring may replace.
-type Option func(*options)
+type Option func(*Poster)
 
-type options struct {
-	transport http.RoundTripper
-	now       func() time.Time
-}
-
-// WithTransport replaces the default transport.
-func WithTransport(t http.RoundTripper) Option { return func(o *options) { o.transport = t } }
-
-// WithClock replaces time.Now for how long a repository has been missing.
-func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+// WithClock replaces time.Now for how long a repository is given to be found.
+func WithClock(now func() time.Time) Option { return func(p *Poster) { p.now = now } }
 
 // Poster is a [status.Poster].
 type Poster struct {
@@ -67,23 +54,20 @@ type Poster struct {
 
 var _ status.Poster = (*Poster)(nil)
 
-// New checks cfg and calls nothing.
-func New(cfg Config, opts ...Option) (*Poster, error) {
-	o := options{transport: http.DefaultTransport, now: time.Now}
-	for _, f := range opts {
-		f(&o)
-	}
+// New checks cfg and calls nothing. The host's token needs the scope
+// write:repository, of a user who may write to the repositories.
+func New(host *githost.Client, cfg Config, opts ...Option) (*Poster, error) {
 	if cfg.Limits == (status.Limits{}) {
-		cfg.Limits = status.Limits{PerMinute: 600, Concurrent: 4}
+		cfg.Limits = DefaultLimits
 	}
 	if cfg.Limits.PerMinute < 0 || cfg.Limits.PerHour < 0 || cfg.Limits.Concurrent < 0 {
 		return nil, fmt.Errorf("gitea: limits %+v must not be negative", cfg.Limits)
 	}
-	host, err := githost.New(githost.Config{Source: cfg.Source, BaseURL: cfg.BaseURL, Token: cfg.Token}, githost.WithTransport(o.transport))
-	if err != nil {
-		return nil, err
+	p := &Poster{limits: cfg.Limits, now: time.Now, host: host}
+	for _, f := range opts {
+		f(p)
 	}
-	return &Poster{limits: cfg.Limits, now: o.now, host: host}, nil
+	return p, nil
 }
 
 // Limits returns the configured pace.

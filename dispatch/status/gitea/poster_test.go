@@ -12,6 +12,7 @@ import (
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
 	"switchyard/dispatch/status/gitea"
+	githost "switchyard/githost/gitea"
 	"switchyard/internal/giteatest"
 )
 
@@ -34,7 +35,11 @@ func setUp(t *testing.T) (*giteatest.Server, *giteatest.Repo, *gitea.Poster, dis
 
 func poster(t *testing.T, address, token string) *gitea.Poster {
 	t.Helper()
-	p, err := gitea.New(gitea.Config{Source: "forge", BaseURL: address, Token: token}, gitea.WithClock(func() time.Time { return now }))
+	host, err := githost.New(githost.Config{Source: "forge", BaseURL: address, Token: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := gitea.New(host, gitea.Config{}, gitea.WithClock(func() time.Time { return now }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,20 +168,14 @@ func TestRenamedRepositoryGetsItsStatuses(t *testing.T) {
 	}
 }
 
-func TestNewChecks(t *testing.T) {
-	for _, cfg := range []gitea.Config{
-		{Token: "t"}, {BaseURL: "https://h"}, {BaseURL: "https://h", Token: "t", Limits: status.Limits{PerMinute: -1}},
-	} {
-		if _, err := gitea.New(cfg); err == nil {
-			t.Errorf("%+v: no error", cfg)
-		}
-	}
-	p, err := gitea.New(gitea.Config{BaseURL: "https://h", Token: "t"})
-	if err != nil || p.Limits().PerMinute == 0 || p.Limits().Concurrent == 0 {
-		t.Errorf("%v", err)
+func TestLimits(t *testing.T) {
+	if _, err := gitea.New(nil, gitea.Config{Limits: status.Limits{PerMinute: -1}}); err == nil {
+		t.Error("limits below zero are taken")
 	}
 	own := status.Limits{PerHour: 7}
-	if p, err = gitea.New(gitea.Config{BaseURL: "https://h", Token: "t", Limits: own}); err != nil || p.Limits() != own {
-		t.Errorf("%v", err)
+	for set, want := range map[status.Limits]status.Limits{{}: gitea.DefaultLimits, own: own} {
+		if p, err := gitea.New(nil, gitea.Config{Limits: set}); err != nil || p.Limits() != want {
+			t.Errorf("%+v: %v", set, err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"switchyard/build"
 	"switchyard/config"
@@ -21,6 +22,10 @@ import (
 var bitbucketCloud = provider{
 	signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
 		return bitbucket.New(bitbucket.Config{Secrets: secrets})
+	},
+	sends: func(h http.Header, event, delivery string) {
+		h.Set("X-Event-Key", event)
+		h.Set("X-Request-UUID", delivery)
 	},
 	host: func(_ *apis, cfg *config.Config, name string) (dispatch.Host, error) {
 		c, ok := cfg.BitbucketHost(name)
@@ -63,6 +68,10 @@ var bitbucketCloud = provider{
 var bitbucketDataCenter = provider{
 	signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
 		return bitbucketserver.New(bitbucketserver.Config{Secrets: secrets})
+	},
+	sends: func(h http.Header, event, delivery string) {
+		h.Set("X-Event-Key", event)
+		h.Set("X-Request-Id", delivery)
 	},
 	host: func(_ *apis, cfg *config.Config, name string) (dispatch.Host, error) {
 		c, ok := cfg.BitbucketServerHost(name)

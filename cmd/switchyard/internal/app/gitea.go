@@ -3,53 +3,73 @@ package app
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"switchyard/build"
 	"switchyard/config"
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
 	statusgitea "switchyard/dispatch/status/gitea"
-	hostgitea "switchyard/githost/gitea"
+	githost "switchyard/githost/gitea"
 	"switchyard/webhook"
 	"switchyard/webhook/gitea"
 )
+
+// giteaAPI keeps the clients of sources with provider gitea.
+type giteaAPI struct {
+	clients[githost.Config, *githost.Client]
+}
+
+// client returns the one of a source; nil if the config has no access to its API.
+func (a *giteaAPI) client(cfg *config.Config, name string) (*githost.Client, error) {
+	c, ok := cfg.GiteaHost(name)
+	if !ok {
+		return nil, nil
+	}
+	return a.of(name, c, func(c githost.Config) (*githost.Client, error) { return githost.New(c) })
+}
 
 // giteaHost is the kind of host of that name, which Forgejo is too.
 var giteaHost = provider{
 	signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
 		return gitea.New(gitea.Config{Secrets: secrets})
 	},
-	host: func(_ *apis, cfg *config.Config, name string) (dispatch.Host, error) {
-		c, ok := cfg.GiteaHost(name)
-		if !ok {
-			return nil, nil
+	sends: func(h http.Header, event, delivery string) {
+		h.Set("X-Gitea-Event", event)
+		h.Set("X-Gitea-Delivery", delivery)
+	},
+	host: func(a *apis, cfg *config.Config, name string) (dispatch.Host, error) {
+		host, err := a.gitea.client(cfg, name)
+		if host == nil {
+			return nil, err
 		}
-		return hostgitea.New(c)
+		return host, err
 	},
 	lacks: func(name string) string {
-		return fmt.Sprintf("set sources.%s.token, with the scope %s", name, hostgitea.ScopeRead)
+		return fmt.Sprintf("set sources.%s.token, with the scope %s", name, githost.ScopeRead)
 	},
-	poster: func(_ *apis, cfg *config.Config, name string) (status.Poster, error) {
+	poster: func(a *apis, cfg *config.Config, name string) (status.Poster, error) {
 		c, ok := cfg.GiteaStatus(name)
 		if !ok {
 			return nil, nil
 		}
-		return statusgitea.New(c)
-	},
-	credentials: func(_ *apis, cfg *config.Config, name string) (credentials, error) {
-		c, ok := cfg.GiteaHost(name)
-		if !ok {
-			return nil, nil
-		}
-		host, err := hostgitea.New(c)
+		host, err := a.gitea.client(cfg, name)
 		if err != nil {
+			return nil, err
+		}
+		return statusgitea.New(host, c)
+	},
+	credentials: func(a *apis, cfg *config.Config, name string) (credentials, error) {
+		host, err := a.gitea.client(cfg, name)
+		if host == nil {
 			return nil, err
 		}
 		return func(context.Context, string, string) (build.Credentials, error) {
 			user, password := host.CloneCredentials()
 			return build.Credentials{User: user, Password: password}, nil
 		}, nil
-	}, hints: Hints{
+	},
+	hints: Hints{
 		Token:       "the user's page Settings > Applications",
 		Hooks:       "the repository's page Settings > Webhooks",
 		HooksNeed:   `an administrator of the repository, and the scope "write:repository"`,

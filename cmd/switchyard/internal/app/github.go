@@ -2,25 +2,16 @@ package app
 
 import (
 	"context"
-	"reflect"
-	"sync"
 
 	"switchyard/build"
 	"switchyard/config"
 	githost "switchyard/githost/github"
 )
 
-// gitHubAPI keeps a client for each source with provider github. All that asks the
-// API of one shares it, and so its limits and an App's tokens; a reload keeps it
-// while nothing about it changes.
+// gitHubAPI keeps the clients of sources with provider github, with their Apps'
+// tokens.
 type gitHubAPI struct {
-	mu      sync.Mutex
-	clients map[string]gitHubClient
-}
-
-type gitHubClient struct {
-	cfg githost.Config
-	*githost.Client
+	clients[githost.Config, *githost.Client]
 }
 
 // client returns the one of a source; nil if its provider is another or the config
@@ -30,20 +21,7 @@ func (a *gitHubAPI) client(cfg *config.Config, name string) (*githost.Client, er
 	if !ok {
 		return nil, nil
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if kept, ok := a.clients[name]; ok && reflect.DeepEqual(kept.cfg, c) {
-		return kept.Client, nil
-	}
-	made, err := githost.New(c)
-	if err != nil {
-		return nil, err
-	}
-	if a.clients == nil {
-		a.clients = map[string]gitHubClient{}
-	}
-	a.clients[name] = gitHubClient{c, made}
-	return made, nil
+	return a.of(name, c, func(c githost.Config) (*githost.Client, error) { return githost.New(c) })
 }
 
 func gitHubCredentials(a *apis, cfg *config.Config, name string) (credentials, error) {

@@ -3,7 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
-	"sync"
+	"net/http"
 
 	"switchyard/build"
 	"switchyard/config"
@@ -15,17 +15,9 @@ import (
 	"switchyard/webhook/gitlab"
 )
 
-// gitLabAPI keeps a client for each source with provider gitlab. All that asks the
-// API of one shares it, and so its limits; a reload keeps it while nothing about
-// it changes.
+// gitLabAPI keeps the clients of sources with provider gitlab.
 type gitLabAPI struct {
-	mu      sync.Mutex
-	clients map[string]gitLabClient
-}
-
-type gitLabClient struct {
-	cfg githost.Config
-	*githost.Client
+	clients[githost.Config, *githost.Client]
 }
 
 // client returns the one of a source; nil if the config has no access to its API.
@@ -34,26 +26,17 @@ func (a *gitLabAPI) client(cfg *config.Config, name string) (*githost.Client, er
 	if !ok {
 		return nil, nil
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if kept, ok := a.clients[name]; ok && kept.cfg == c {
-		return kept.Client, nil
-	}
-	made, err := githost.New(c)
-	if err != nil {
-		return nil, err
-	}
-	if a.clients == nil {
-		a.clients = map[string]gitLabClient{}
-	}
-	a.clients[name] = gitLabClient{c, made}
-	return made, nil
+	return a.of(name, c, func(c githost.Config) (*githost.Client, error) { return githost.New(c) })
 }
 
 // gitLab is the kind of host of that name.
 var gitLab = provider{
 	signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
 		return gitlab.New(gitlab.Config{Secrets: secrets})
+	},
+	sends: func(h http.Header, _, delivery string) {
+		h.Set("X-Gitlab-Event", "System Hook") // whose body says what it is
+		h.Set("Idempotency-Key", delivery)
 	},
 	host: func(a *apis, cfg *config.Config, name string) (dispatch.Host, error) {
 		host, err := a.gitLab.client(cfg, name)

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"switchyard/build"
 	"switchyard/config"
@@ -25,6 +26,11 @@ type provider struct {
 	// source without a door is nil.
 	signed func(cfg *config.Config, name string, secrets []string) (webhook.Source, error)
 	door   func(cfg *config.Config, name string, hint func(text []byte)) (webhook.Source, error)
+	// sends sets what the host puts in the header of a delivery beside its proof:
+	// what it calls the event, and the delivery's ID. messages, for a kind that has
+	// a door, reads what comes through one.
+	sends    func(h http.Header, event, delivery string)
+	messages func(cfg *config.Config, name string) (webhook.Decoder, error)
 	// host asks the API of the source. It is nil where the config has no access
 	// to it, and lacks says then what to set.
 	host  func(a *apis, cfg *config.Config, name string) (dispatch.Host, error)
@@ -47,6 +53,7 @@ type apis struct {
 	codeCommit codeCommitAPI
 	gitHub     gitHubAPI
 	gitLab     gitLabAPI
+	gitea      giteaAPI
 }
 
 // providers are the kinds of git host, by the names that they have in the
@@ -60,6 +67,10 @@ var providers = map[string]provider{
 			}
 			// Before Gitea had a provider of its own, it was configured as github.
 			return gitea.Beside(hub, gitea.Config{Secrets: secrets})
+		},
+		sends: func(h http.Header, event, delivery string) {
+			h.Set("X-GitHub-Event", event)
+			h.Set("X-GitHub-Delivery", delivery)
 		},
 		host: func(a *apis, cfg *config.Config, name string) (dispatch.Host, error) {
 			host, err := a.gitHub.client(cfg, name)
@@ -100,6 +111,7 @@ var providers = map[string]provider{
 		signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
 			return git.New(git.Config{Secrets: secrets})
 		},
+		sends: func(h http.Header, _, delivery string) { h.Set(git.HeaderDelivery, delivery) },
 		host: func(_ *apis, cfg *config.Config, name string) (dispatch.Host, error) {
 			notes, ok := cfg.GitNotes(name)
 			if !ok {
@@ -120,6 +132,9 @@ var providers = map[string]provider{
 	},
 	"codecommit": {
 		door: codeCommitSource,
+		messages: func(cfg *config.Config, name string) (webhook.Decoder, error) {
+			return CodeCommitMessages(cfg, name, nil)
+		},
 		host: func(a *apis, cfg *config.Config, name string) (dispatch.Host, error) {
 			return a.codeCommit.client(cfg, name)
 		},

@@ -1,11 +1,15 @@
 package app
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"net/http"
 
 	"switchyard/config"
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
+	"switchyard/internal/event"
 	"switchyard/webhook"
 	"switchyard/webhook/eventbridge"
 )
@@ -49,6 +53,42 @@ func newSource(cfg *config.Config, name string, s *config.Source, hint func(text
 		return nil, err
 	}
 	return webhook.From(source, cfg.Origin(name))
+}
+
+// noSecret signs nothing: decoding does not verify, but a source is not made
+// without a secret.
+var noSecret = []string{"nothing is verified"}
+
+// ErrNoSource says that a config has no source of a name, and that it is not the
+// name of a provider either.
+var ErrNoSource = errors.New("no such source")
+
+// Decode reads a payload as the source would read a delivery of it, without its
+// proof. kind is what the host calls what happened. A config without the source
+// still has routes: the name is then taken for that of a provider.
+func Decode(cfg *config.Config, name, kind string, body []byte) ([]event.Event, error) {
+	s, known := cfg.Sources[name]
+	p, found := providers[cmp.Or(s.Provider, name)]
+	if !found {
+		return nil, ErrNoSource
+	}
+	if p.messages != nil {
+		messages, err := p.messages(cfg, name)
+		if err != nil {
+			return nil, err
+		}
+		return messages.DecodeMessage(body)
+	}
+	source, err := p.signed(cfg, name, noSecret)
+	if err == nil && known {
+		source, err = webhook.From(source, cfg.Origin(name))
+	}
+	if err != nil {
+		return nil, err
+	}
+	h := http.Header{"Content-Type": {"application/json"}}
+	p.sends(h, kind, "explain")
+	return webhook.DecodeAll(source, h, body)
 }
 
 // posters builds what tells each source about its commits. A source that
