@@ -110,30 +110,35 @@ func TestDocsSourceConfigs(t *testing.T) {
 	}
 }
 
-// What docs/sources/gitea.md has one write down is a config that validates, with
-// the state machine beside it.
-func TestDocsOfGiteaLeadToAConfig(t *testing.T) {
-	const doc = "../../docs/sources/gitea.md"
-	dir, written := t.TempDir(), 0
-	for _, b := range blocks(t, doc) {
-		name := map[string]string{"yaml": "switchyard.yaml", "json": "deploy.asl.json"}[b.language]
-		if name == "" {
-			continue
+// What the document of a git host has one write down is a config that validates,
+// with the state machine beside it.
+func TestDocsOfHostsLeadToAConfig(t *testing.T) {
+	for doc, env := range map[string]map[string]string{
+		"gitea":                 {"GITEA_WEBHOOK_SECRET": "secret", "GITEA_TOKEN": "token"},
+		"bitbucket":             {"BITBUCKET_WEBHOOK_SECRET": "secret", "BITBUCKET_TOKEN": "token"},
+		"bitbucket-data-center": {"BITBUCKET_WEBHOOK_SECRET": "secret", "BITBUCKET_TOKEN": "token"},
+	} {
+		doc = "../../docs/sources/" + doc + ".md"
+		dir, written := t.TempDir(), 0
+		for _, b := range blocks(t, doc) {
+			name := map[string]string{"yaml": "switchyard.yaml", "json": "deploy.asl.json"}[b.language]
+			if name == "" {
+				continue
+			}
+			written++
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(b.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
-		written++
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(b.text), 0o600); err != nil {
-			t.Fatal(err)
+		if written != 2 {
+			t.Fatalf("%s has %d files to write", doc, written)
 		}
-	}
-	if written != 2 {
-		t.Fatalf("%s has %d files to write", doc, written)
-	}
-	env := map[string]string{"GITEA_WEBHOOK_SECRET": "secret", "GITEA_TOKEN": "token"}
-	var out, problems bytes.Buffer
-	code := run(t.Context(), []string{"config", "validate", "--config", filepath.Join(dir, "switchyard.yaml")}, strings.NewReader(""), &out, &problems,
-		func(name string) (string, bool) { v, ok := env[name]; return v, ok })
-	if code != exitDone {
-		t.Errorf("%d: %s%s", code, &out, &problems)
+		var out, problems bytes.Buffer
+		code := run(t.Context(), []string{"config", "validate", "--config", filepath.Join(dir, "switchyard.yaml")}, strings.NewReader(""), &out, &problems,
+			func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+		if code != exitDone {
+			t.Errorf("%s: %d: %s%s", doc, code, &out, &problems)
+		}
 	}
 }
 
