@@ -87,6 +87,34 @@ func TestOpenPullRequestsAndTheirMark(t *testing.T) {
 	}
 }
 
+func TestOnePullRequest(t *testing.T) {
+	r := newRig(t)
+	main := r.Chain("main", 1)
+	topic := r.Add("topic", gittest.Commit{Message: "t1", Parents: main})
+	m := r.Open(r.Project, "topic", "main", "Topic")
+	m.Touch(func(m *gitlabtest.MergeRequest) { m.Labels = []string{"safe to test", "other"} })
+	got, err := r.client.PullRequest(soon(t), name, 1)
+	want := event.Event{
+		Kind: event.PullRequest, Action: "synchronize", Ref: "refs/heads/topic", After: topic[0], Repository: event.Repository{FullName: name},
+		Commits: []event.Commit{{SHA: topic[0], Distinct: true}}, Truncated: true, Sender: r.server.Bot.Username,
+		PullRequest: &event.PullReq{Number: 1, Base: "main", Title: "Topic", Author: r.server.Bot.Username, HeadRepo: name, Labels: []string{"safe to test", "other"}},
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
+	}
+	for range 2 { // the second time it is not there
+		if err := r.client.Unlabel(soon(t), name, 1, "safe to test"); err != nil || !slices.Equal(m.Labels, []string{"other"}) {
+			t.Errorf("%v, %q", err, m.Labels)
+		}
+	}
+	m.Touch(func(m *gitlabtest.MergeRequest) { m.State = "closed" })
+	for _, number := range []int{1, 2, -1} {
+		if _, err := r.client.PullRequest(soon(t), name, number); !errors.As(err, new(*dispatch.PermanentError)) {
+			t.Errorf("%d: error %v", number, err)
+		}
+	}
+}
+
 func TestMayWrite(t *testing.T) {
 	r := newRig(t)
 	may := func(login string) bool {
@@ -133,7 +161,7 @@ func TestCommentIsNoQuickAction(t *testing.T) {
 	if err := r.client.Comment(soon(t), name, m.IID, text); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"**Deployed** a/b\n\\/merge\n  \\/close\n> \\/approve\nsee /etc\n"}, r.Comments); diff != "" {
+	if diff := cmp.Diff([]string{"**Deployed** a/b\n\\/merge\n  \\/close\n> \\/approve\nsee /etc\n"}, r.Comments()); diff != "" {
 		t.Error(diff)
 	}
 	if err := r.client.Comment(soon(t), name, 99, "x"); !errors.As(err, new(*dispatch.PermanentError)) {

@@ -15,7 +15,7 @@ import (
 )
 
 // hookEvents are what a hook of ours tells of, by GitLab's names.
-var hookEvents = []string{"merge_requests_events", "push_events", "tag_push_events"}
+var hookEvents = []string{"merge_requests_events", "note_events", "push_events", "tag_push_events"}
 
 // HookEvents implements [githost.Hooks].
 func (c *Client) HookEvents() []string { return slices.Clone(hookEvents) }
@@ -98,7 +98,7 @@ func (c *Client) CreateHook(ctx context.Context, repository string, h githost.Ho
 	}
 	made, _, err := c.api.Projects.AddProjectHook(repository, &gl.AddProjectHookOptions{
 		URL: &h.URL, Token: &h.Secret, Name: gl.Ptr("Switchyard"), EnableSSLVerification: gl.Ptr(true),
-		PushEvents: gl.Ptr(true), TagPushEvents: gl.Ptr(true), MergeRequestsEvents: gl.Ptr(true),
+		PushEvents: gl.Ptr(true), TagPushEvents: gl.Ptr(true), MergeRequestsEvents: gl.Ptr(true), NoteEvents: gl.Ptr(true),
 	}, gl.WithContext(ctx))
 	if err != nil {
 		return githost.Hook{}, q.verdict(ctx, "create a webhook", repository, toAdmin, err)

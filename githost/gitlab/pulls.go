@@ -7,6 +7,7 @@ import (
 
 	gl "gitlab.com/gitlab-org/api/client-go"
 
+	"switchyard/dispatch"
 	"switchyard/githost"
 	"switchyard/internal/event"
 )
@@ -50,26 +51,70 @@ func (c *Client) PullRequests(ctx context.Context, repository, mark string) (ope
 		if CheckSHA(m.SHA) != nil || m.SourceBranch == "" {
 			continue // its source branch is gone: there is nothing to run
 		}
-		ev := event.Event{
-			Kind: event.PullRequest, Action: "synchronize", Repository: event.Repository{FullName: repository},
-			Ref: branchPrefix + m.SourceBranch, After: m.SHA,
-			Commits: []event.Commit{{SHA: m.SHA, Distinct: true}},
-			PullRequest: &event.PullReq{
-				Number: int(m.IID), Base: m.TargetBranch, Title: m.Title, Draft: m.Draft, Labels: m.Labels,
-				Fork: m.SourceProjectID == 0 || m.SourceProjectID != m.TargetProjectID, HeadRepo: repository,
-			},
-		}
-		if m.Author != nil {
-			ev.PullRequest.Author = m.Author.Username
-		}
-		if ev.PullRequest.Fork {
-			if ev.PullRequest.HeadRepo, err = q.nameOf(ctx, m.SourceProjectID); err != nil {
-				return nil, "", err
-			}
+		ev, err := q.pullEvent(ctx, m)
+		if err != nil {
+			return nil, "", err
 		}
 		open = append(open, ev)
 	}
 	return open, next, nil
+}
+
+// pullEvent is the event that the last change of an open merge request's head
+// would have been.
+func (q *call) pullEvent(ctx context.Context, m *gl.BasicMergeRequest) (event.Event, error) {
+	ev := event.Event{
+		Kind: event.PullRequest, Action: "synchronize", Repository: event.Repository{FullName: q.repository},
+		Ref: branchPrefix + m.SourceBranch, After: m.SHA,
+		Commits: []event.Commit{{SHA: m.SHA, Distinct: true}},
+		PullRequest: &event.PullReq{
+			Number: int(m.IID), Base: m.TargetBranch, Title: m.Title, Draft: m.Draft, Labels: m.Labels,
+			Fork: m.SourceProjectID == 0 || m.SourceProjectID != m.TargetProjectID, HeadRepo: q.repository,
+		},
+	}
+	if m.Author != nil {
+		ev.PullRequest.Author = m.Author.Username
+	}
+	if !ev.PullRequest.Fork {
+		return ev, nil
+	}
+	var err error
+	ev.PullRequest.HeadRepo, err = q.nameOf(ctx, m.SourceProjectID)
+	return ev, err
+}
+
+// PullRequest implements [githost.PullRequestReader].
+func (c *Client) PullRequest(ctx context.Context, repository string, number int) (event.Event, error) {
+	q, err := c.about(repository)
+	if err != nil {
+		return event.Event{}, err
+	}
+	op := fmt.Sprintf("read merge request %d", number)
+	m, _, err := c.api.MergeRequests.GetMergeRequest(repository, int64(number), nil, gl.WithContext(ctx))
+	switch {
+	case err != nil:
+		return event.Event{}, q.failed(ctx, op, err)
+	case m.State != "opened":
+		return event.Event{}, &dispatch.PermanentError{Err: fmt.Errorf("%s: merge request %d is not open", repository, number)}
+	case CheckSHA(m.SHA) != nil || m.SourceBranch == "":
+		return event.Event{}, &dispatch.PermanentError{Err: fmt.Errorf("%s: GitLab names no head of merge request %d", repository, number)}
+	}
+	ev, err := q.pullEvent(ctx, &m.BasicMergeRequest)
+	ev.Truncated, ev.Sender = true, ev.PullRequest.Author
+	return ev, err
+}
+
+// Unlabel implements [githost.Unlabeler].
+func (c *Client) Unlabel(ctx context.Context, repository string, pullRequest int, label string) error {
+	q, err := c.about(repository)
+	if err != nil {
+		return err
+	}
+	opts := &gl.UpdateMergeRequestOptions{RemoveLabels: &gl.LabelOptions{label}}
+	if _, _, err = c.api.MergeRequests.UpdateMergeRequest(repository, int64(pullRequest), opts, gl.WithContext(ctx)); err != nil {
+		return q.verdict(ctx, fmt.Sprintf("take a label off merge request %d", pullRequest), repository, toWrite, err)
+	}
+	return nil
 }
 
 // mergeRequests lists those of a state, the last changed first.

@@ -53,7 +53,8 @@ func (d *delivered) key() string {
 	return strconv.FormatInt(d.ID, 10)
 }
 
-// ours are the triggers of what a hook of ours tells of.
+// ours are the triggers of what is asked for again. A comment is not: who gave a
+// command and saw no answer has given it again, or does not want it any more.
 var ours = map[string]bool{"push_hooks": true, "tag_push_hooks": true, "merge_request_hooks": true}
 
 // Redeliver implements [githost.Redeliverer]. The mark is the number of the

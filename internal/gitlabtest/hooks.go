@@ -38,11 +38,11 @@ type attempt struct {
 	at      time.Time
 }
 
-// Hook adds one that tells of pushes, tags and merge requests.
+// Hook adds one that tells of pushes, tags, merge requests and comments.
 func (p *Project) Hook(url, secret string) *Hook {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
-	h := &Hook{ID: p.s.id(), URL: url, Secret: secret, Events: map[string]bool{"push_events": true, "tag_push_events": true, "merge_requests_events": true}}
+	h := &Hook{ID: p.s.id(), URL: url, Secret: secret, Events: map[string]bool{"push_events": true, "tag_push_events": true, "merge_requests_events": true, "note_events": true}}
 	p.hooksMade = append(p.hooksMade, h)
 	return h
 }

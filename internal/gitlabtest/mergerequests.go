@@ -146,6 +146,42 @@ func (c *call) mergeRequest() *MergeRequest {
 	return c.p.mrs[n-1]
 }
 
+func (c *call) oneMergeRequest() (any, *refusal) {
+	m := c.mergeRequest()
+	if m == nil {
+		return nil, errNotFound
+	}
+	return m.entity(), nil
+}
+
+// editMergeRequest takes labels off; a label that is not there is no error.
+func (c *call) editMergeRequest() (any, *refusal) {
+	m := c.mergeRequest()
+	if m == nil {
+		return nil, errNotFound
+	}
+	for _, gone := range strings.Split(c.r.Form.Get("remove_labels"), ",") {
+		m.Labels = slices.DeleteFunc(m.Labels, func(l string) bool { return l == gone })
+	}
+	m.touch()
+	return m.entity(), nil
+}
+
+// Comment writes a comment below the merge request, and tells the webhooks.
+func (m *MergeRequest) Comment(by User, text string) {
+	m.into.s.mu.Lock()
+	defer m.into.s.mu.Unlock()
+	m.into.tell("note_events", "note_hooks", "Note Hook", object{
+		"object_kind": "note", "event_type": "note", "project_id": m.into.ID, "project": m.into.hookAttributes(),
+		"user": object{"id": by.ID, "name": by.Username, "username": by.Username, "email": "[REDACTED]"},
+		"object_attributes": object{
+			"id": m.into.s.id(), "note": text, "noteable_type": "MergeRequest", "author_id": by.ID, "system": false, "action": "create",
+			"project_id": m.into.ID, "url": m.url() + "#note",
+		},
+		"merge_request": object{"iid": m.IID, "source_branch": m.Source, "target_branch": m.Target, "state": m.State, "last_commit": hookCommit(m.into.one(m.SHA))},
+	})
+}
+
 // mergeRequestCommits lists what the head has and the target had when the merge
 // request last changed, newest first.
 func (c *call) mergeRequestCommits() (any, *refusal) {
@@ -164,6 +200,13 @@ func (c *call) mergeRequestCommits() (any, *refusal) {
 	return page(c, all, 100), nil
 }
 
+// Comments are the bodies of those that were written to merge requests by the API.
+func (p *Project) Comments() []string {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	return slices.Clone(p.comments)
+}
+
 func (c *call) comment() (any, *refusal) {
 	if c.mergeRequest() == nil {
 		return nil, errNotFound
@@ -177,6 +220,6 @@ func (c *call) comment() (any, *refusal) {
 			c.t.Errorf("a line is taken for a quick action: %q", line)
 		}
 	}
-	c.p.Comments = append(c.p.Comments, body)
+	c.p.comments = append(c.p.comments, body)
 	return object{"id": c.id(), "body": body}, nil
 }

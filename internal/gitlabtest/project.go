@@ -22,12 +22,11 @@ type Project struct {
 	Role int
 	// MustSucceed is the setting "Pipelines must succeed".
 	MustSucceed bool
-	// Comments are the bodies of those that were written to merge requests.
-	Comments []string
 	// DiffFiles is how many files a comparison lists before it is cut; 0 is 1,000.
 	DiffFiles int
 
 	s         *Server
+	comments  []string
 	members   map[int64]member
 	mrs       []*MergeRequest
 	list      []*pipeline

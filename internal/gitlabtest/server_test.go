@@ -65,6 +65,7 @@ func TestAnswersAreThoseOfGitLab(t *testing.T) {
 		at + "/repository/compare?from=main&to=topic":       &gl.Compare{},
 		at + "/repository/tree?ref=topic&recursive=true":    &[]*gl.TreeNode{},
 		at + "/merge_requests?state=opened":                 &[]*gl.BasicMergeRequest{},
+		at + "/merge_requests/1":                            &gl.MergeRequest{},
 		at + "/merge_requests/1/commits":                    &[]*gl.Commit{},
 		at + "/pipelines?sha=" + main[1]:                    &[]*gl.PipelineInfo{},
 		at + "/hooks":                                       &[]*gl.ProjectHook{},

@@ -8,13 +8,14 @@
 //	merge request   opened, reopened and closed; of an update synchronize for
 //	                pushed code, edited for another target branch,
 //	                ready_for_review for a draft that is none any more, and
-//	                labeled for each label that was given
+//	                labeled and unlabeled for each label that was given or taken
+//	comment         a command, where one on a merge request holds one
 //	test            ignored: what the button Test sends pushes nothing
 //	others          ignored
 //
 // One update of a merge request may tell of several changes, and so may its
-// opening with labels: each is an event of its own. An approval, a new title or
-// a label that was taken away starts nothing.
+// opening with labels: each is an event of its own. An approval or a new title
+// starts nothing.
 //
 // GitLab sends no push at all where more than 3 branches or tags are pushed at
 // once, unless push_event_hooks_limit says otherwise; only an audit finds those.
@@ -68,8 +69,8 @@ func WithClock(now func() time.Time) Option { return func(s *Source) { s.proof.n
 
 // Source verifies and decodes the deliveries.
 type Source struct {
-	proof                    proof
-	push, mergeRequest, kind *sieve.Sieve
+	proof                          proof
+	push, mergeRequest, note, kind *sieve.Sieve
 }
 
 var (
@@ -91,7 +92,7 @@ func New(cfg Config, opts ...Option) (*Source, error) {
 	for _, kept := range []struct {
 		into   **sieve.Sieve
 		fields sieve.Fields
-	}{{&s.push, pushFields}, {&s.mergeRequest, mergeRequestFields}, {&s.kind, kindFields}} {
+	}{{&s.push, pushFields}, {&s.mergeRequest, mergeRequestFields}, {&s.note, noteFields}, {&s.kind, kindFields}} {
 		if *kept.into, err = sieve.New(kept.fields); err != nil {
 			return nil, err
 		}
@@ -165,12 +166,14 @@ func (s *Source) decode(said string, body []byte) ([]event.Event, error) {
 		return s.decodePush(body)
 	case "Merge Request Hook", "merge_request":
 		return s.decodeMergeRequest(body)
+	case "Note Hook", "note":
+		return s.decodeNote(body)
 	case "repository_update":
 		return nil, &webhook.Ignored{Reason: "repository_update: the push event of each ref names the commits; have the system hook send push and tag push events"}
 	case "":
 		return nil, fmt.Errorf("event_name: missing from the body of a system hook")
 	}
-	return nil, &webhook.Ignored{Reason: fmt.Sprintf("event %s: only pushes, tag pushes and merge requests start executions", shown(kind))}
+	return nil, &webhook.Ignored{Reason: fmt.Sprintf("event %s: only pushes, tag pushes, merge requests and comments on those do anything", shown(kind))}
 }
 
 // deliveryID is what GitLab says again when it sends a delivery again.

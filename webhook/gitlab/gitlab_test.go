@@ -178,7 +178,7 @@ func TestIgnoredWithReason(t *testing.T) {
 		"a test of a request": {"Merge Request Hook", mutate(t, "mr-open.json", func(m object) { delete(m["object_attributes"].(object), "action") }), "names no action"},
 		"an update when over": {"Merge Request Hook", mutate(t, "mr-labeled.json", set("object_attributes.state", "merged")), "while merged"},
 		"unapproved":          {"Merge Request Hook", mutate(t, "mr-approved.json", set("object_attributes.action", "unapproval")), "merge request unapproval"},
-		"retargeted to same":  {"Merge Request Hook", mutate(t, "mr-retargeted.json", set("object_attributes.target_branch", "main")), "no label was given"},
+		"retargeted to same":  {"Merge Request Hook", mutate(t, "mr-retargeted.json", set("object_attributes.target_branch", "main")), "labels stay as they are"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ev, err := newSource(t).Decode(header(row.hook), row.body)
@@ -306,6 +306,7 @@ func TestOneUpdateTellsOfSeveralChanges(t *testing.T) {
 	want := []fact{
 		{id + ".1", "edited", "main", "develop", ""}, {id + ".2", "ready_for_review", "main", "", ""},
 		{id + ".3", "labeled", "main", "", "safe to test"}, {id + ".4", "labeled", "main", "", "size::S"},
+		{id + ".5", "unlabeled", "main", "", "gone"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

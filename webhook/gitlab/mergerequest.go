@@ -168,9 +168,10 @@ func (p *mergeRequestPayload) updated() (all []happening, err error) {
 	}
 	if c.Labels != nil {
 		all = append(all, given(c.Labels.Previous, c.Labels.Current)...)
+		all = append(all, taken(c.Labels.Previous, c.Labels.Current)...)
 	}
 	if len(all) == 0 {
-		return nil, &webhook.Ignored{Reason: "merge request updated: its base and head stay as they are, and no label was given"}
+		return nil, &webhook.Ignored{Reason: "merge request updated: its base, head and labels stay as they are"}
 	}
 	return all, nil
 }
@@ -205,6 +206,15 @@ func given(previous, current []label) (all []happening) {
 		if l.Title != "" && !slices.Contains(previous, l) {
 			all = append(all, happening{action: "labeled", label: l.Title})
 		}
+	}
+	return all
+}
+
+// taken are the labels that were there before and are not now.
+func taken(previous, current []label) []happening {
+	all := given(current, previous)
+	for i := range all {
+		all[i].action = "unlabeled"
 	}
 	return all
 }

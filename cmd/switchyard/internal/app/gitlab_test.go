@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"switchyard/internal/gitlabtest"
 	"switchyard/internal/gittest"
@@ -50,8 +51,17 @@ func TestGitLabFromAPushToItsStatuses(t *testing.T) {
 	all = append(all, p.Add("topic", gittest.Commit{Message: "t1", Parents: all[24:]}, gittest.Commit{Message: "t2"})...)
 	host.Lost = func(trigger string) bool { return trigger == "push_hooks" }
 	p.Push()
-	p.Open(p, "topic", "main", "Topic")
+	m := p.Open(p, "topic", "main", "Topic")
 	s.once(t, all...)
+
+	// Who may push may give commands.
+	ada := host.User("ada")
+	p.Member(ada, gitlabtest.Developer, time.Time{})
+	m.Comment(ada, "/switchyard explain")
+	eventually(t, "an answer", func() bool { return len(p.Comments()) == 1 })
+	if said := p.Comments()[0]; !strings.Contains(said, "all") {
+		t.Errorf("%s", said)
+	}
 
 	// What no delivery told, an audit finds.
 	host.Lost = func(string) bool { return true }
