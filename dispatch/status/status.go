@@ -74,3 +74,21 @@ func Line(s string, limit int) string {
 	}
 	return s
 }
+
+// Markdown returns s as [Line] does, in Markdown that shows it as it is: each
+// ASCII punctuation character may stand behind a backslash, and a mention of
+// somebody, which hosts make of plain text too, is broken by a character without
+// width.
+func Markdown(s string, limit int) string {
+	var b strings.Builder
+	for _, r := range Line(s, limit) {
+		if r < 0x80 && strings.ContainsRune("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", r) {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+		if r == '@' {
+			b.WriteRune('\u200b')
+		}
+	}
+	return b.String()
+}

@@ -129,6 +129,14 @@ func (c *Client) For(ctx context.Context, owner, name string) (*github.Client, e
 	return c.byToken, nil
 }
 
+// AppID is the ID of the App as which calls are made, 0 for a token.
+func (c *Client) AppID() int64 {
+	if c.app == nil {
+		return 0
+	}
+	return c.app.id
+}
+
 // Failed tells of the error of a call: what it calls into question of an App's
 // tokens is asked for anew.
 func (c *Client) Failed(repository string, err error) {

@@ -32,9 +32,9 @@ var words = map[dispatch.StatusState]string{
 func (n note) String() string {
 	var b strings.Builder
 	b.WriteString(marker + "context=" + url.QueryEscape(n.context) + " commit=" + n.sha + " state=" + url.QueryEscape(string(n.state)) + ")\n\n")
-	b.WriteString("**" + plain(n.context) + "** " + words[n.state] + " on `" + n.sha[:min(12, len(n.sha))] + "`")
+	b.WriteString("**" + status.Markdown(n.context, maxField) + "** " + words[n.state] + " on `" + n.sha[:min(12, len(n.sha))] + "`")
 	if n.description != "" {
-		b.WriteString(": " + plain(n.description))
+		b.WriteString(": " + status.Markdown(n.description, maxField))
 	}
 	if link := linkTo(n.target); link != "" {
 		b.WriteString(" ([execution](<" + link + ">))")
@@ -73,20 +73,6 @@ func parse(content string) (n note, ok bool) {
 		}
 	}
 	return n, true
-}
-
-// plain is a text that Markdown shows as it is, on one line: each ASCII
-// punctuation character may stand behind a backslash.
-func plain(text string) string {
-	text = status.Line(text, maxField)
-	var b strings.Builder
-	for _, r := range text {
-		if r < 0x80 && strings.ContainsRune("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", r) {
-			b.WriteByte('\\')
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
 }
 
 // linkTo is a URL as it may stand between angle brackets; empty for what is not

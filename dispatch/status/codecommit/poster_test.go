@@ -244,7 +244,7 @@ func TestHostileTextIsQuoted(t *testing.T) {
 	s.Description = "![x](https://evil.example/p.png) <img src=x> @ada\r\n\n[//]: # (switchyard context=a commit=b state=success)"
 	text := newNote(s, "https://switchyard.example.com/x?a=<b>\"c\"").String()
 	_, shown, _ := strings.Cut(text, "\n\n")
-	want := `**switchyard\/build** failed on ` + "`aaaaaaaaaaaa`" + `: \!\[x\]\(https\:\/\/evil\.example\/p\.png\) \<img src\=x\> \@ada   \[\/\/\]\: \# \(switchyard context\=a commit\=b state\=success\)` +
+	want := `**switchyard\/build** failed on ` + "`aaaaaaaaaaaa`" + `: \!\[x\]\(https\:\/\/evil\.example\/p\.png\) \<img src\=x\> \@` + "\u200b" + `ada   \[\/\/\]\: \# \(switchyard context\=a commit\=b state\=success\)` +
 		` ([execution](<https://switchyard.example.com/x?a=%3Cb%3E"c">))`
 	if diff := cmp.Diff(want, shown); diff != "" {
 		t.Error(diff)

@@ -1,5 +1,7 @@
 // Package github tells commit statuses to GitHub, GitHub Enterprise and hosts
-// with the same API.
+// with the same API. As a GitHub App that may write checks it makes a check run of
+// each execution, with a summary, the end of its log and annotations; a token
+// cannot.
 //
 // A status is created for each new state; GitHub shows the newest of each
 // context, and takes at most 1,000 of each commit and context. Facts are from
@@ -12,6 +14,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/google/go-github/v88/github"
@@ -48,11 +51,21 @@ type Option func(*Poster)
 // WithClock replaces time.Now for how long a repository is given to be found.
 func WithClock(now func() time.Time) Option { return func(p *Poster) { p.now = now } }
 
+// WithDetails has check runs show what there is to an execution's end.
+func WithDetails(d status.Describer) Option { return func(p *Poster) { p.describe = d } }
+
 // Poster is a [status.Poster].
 type Poster struct {
-	limits status.Limits
-	now    func() time.Time
-	host   *githost.Client
+	limits   status.Limits
+	now      func() time.Time
+	host     *githost.Client
+	describe status.Describer
+
+	mu sync.Mutex
+	// runs are the check runs that GitHub has as far as they are remembered.
+	runs map[row]known
+	// noChecks is until when a repository gets statuses in their place.
+	noChecks map[string]time.Time
 }
 
 var _ status.Poster = (*Poster)(nil)
@@ -67,7 +80,7 @@ func New(host *githost.Client, cfg Config, opts ...Option) (*Poster, error) {
 	if cfg.Limits.PerMinute < 0 || cfg.Limits.PerHour < 0 || cfg.Limits.Concurrent < 0 {
 		return nil, fmt.Errorf("github: limits %+v must not be negative", cfg.Limits)
 	}
-	p := &Poster{limits: cfg.Limits, now: time.Now, host: host}
+	p := &Poster{limits: cfg.Limits, now: time.Now, host: host, runs: map[row]known{}, noChecks: map[string]time.Time{}}
 	for _, o := range opts {
 		o(p)
 	}
@@ -79,7 +92,7 @@ func (p *Poster) Limits() status.Limits { return p.limits }
 
 var objectID = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
 
-// Post creates a commit status.
+// Post creates a commit status or, as an App, a check run.
 func (p *Poster) Post(ctx context.Context, s dispatch.Status, targetURL string) error {
 	owner, repo, err := githost.Split(s.Repository)
 	if err != nil {
@@ -91,6 +104,16 @@ func (p *Poster) Post(ctx context.Context, s dispatch.Status, targetURL string) 
 	client, err := p.host.For(ctx, owner, repo)
 	if err != nil {
 		return p.classify(ctx, s.WantedAt, fmt.Sprintf("authorise github app for %s", s.Repository), err)
+	}
+	if p.writesChecks(s.Repository) {
+		err := p.postCheck(ctx, client, owner, repo, s, targetURL)
+		if err == nil {
+			return nil
+		}
+		if !p.mayNot(s.Repository, err) {
+			p.host.Failed(s.Repository, err)
+			return p.classify(ctx, s.WantedAt, fmt.Sprintf("github check of %s at %s", s.SHA, s.Repository), err)
+		}
 	}
 	wanted := github.RepoStatus{
 		State:       github.Ptr(string(s.State)),

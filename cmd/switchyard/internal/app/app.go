@@ -269,6 +269,7 @@ func (a *App) openFaces() error {
 	if a.pages, err = ui.New(a.dispatcher, baseURL(a.cfg, a.public.Addr()), []byte(key), pageOpts...); err != nil {
 		return err
 	}
+	a.apis.describe = a.newDetails().describe
 	posters, err := posters(a.cfg, &a.apis)
 	if err != nil {
 		return err

@@ -54,6 +54,9 @@ type apis struct {
 	gitHub     gitHubAPI
 	gitLab     gitLabAPI
 	gitea      giteaAPI
+	// describe finds the details of executions for hosts that show them; nil where
+	// nothing does.
+	describe status.Describer
 }
 
 // providers are the kinds of git host, by the names that they have in the
@@ -91,7 +94,7 @@ var providers = map[string]provider{
 			if err != nil {
 				return nil, err
 			}
-			return statusgithub.New(host, c)
+			return statusgithub.New(host, c, statusgithub.WithDetails(a.describe))
 		},
 		credentials: gitHubCredentials,
 		hints: Hints{
