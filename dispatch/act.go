@@ -52,7 +52,8 @@ func AnswerText(text string, acts []Ignored) string {
 	return cutAnswer(b.String())
 }
 
-// Answer is what the author of a command is told.
+// Answer is what the author of a command is told below a pull request, or a label
+// that is taken off it.
 type Answer struct {
 	// Seq names the answer once it is kept.
 	Seq int64
@@ -63,7 +64,9 @@ type Answer struct {
 	// Comment is the host's ID of the one that is answered, "" for none.
 	Comment string
 	// Text is Markdown in which nothing comes from outside but in code spans.
-	Text     string
+	Text string
+	// Unlabel is the label to be taken off in the place of saying something.
+	Unlabel  string
 	Tries    int
 	WantedAt time.Time
 }

@@ -22,7 +22,7 @@ type Commander interface {
 	// PullRequest returns an open pull request as the event that its last change
 	// of head was.
 	PullRequest(ctx context.Context, source, repository string, number int) (event.Event, error)
-	// Answer tells the author of a command what came of it.
+	// Answer tells the author of a command what came of it, or takes a label off.
 	Answer(ctx context.Context, a *Answer) error
 }
 

@@ -195,6 +195,11 @@ func (d *Dispatcher) expansion(ctx context.Context, p *PendingDelivery, r *rules
 			return e, nil
 		}
 	}
+	if !ev.Late && len(plan.Outdated) > 0 && ev.PullRequest != nil && d.refusesCommands(ev.Source) == nil {
+		for _, label := range plan.Outdated {
+			e.Answers = append(e.Answers, Answer{Source: ev.Source, Repository: ev.Repository.FullName, PullRequest: ev.PullRequest.Number, Unlabel: label})
+		}
+	}
 	if ev.Late {
 		for i := range plan.Requests {
 			plan.Requests[i].CancelSuperseded = false

@@ -69,7 +69,7 @@ type Appender interface {
 	//
 	// Acts of a command are done in order, in the same step as all else; one that
 	// does not fit the state its execution is in by then changes nothing. What
-	// became of each is recorded as [Acted] says, and told in the Answer.
+	// became of each is recorded as [Acted] says, and told in the Answers.
 	//
 	// A delivery with a Deferral is set aside instead, and counts as expanded
 	// for those behind it: see [Deferrals]. So is one that comes after a delivery
@@ -303,11 +303,11 @@ type Expansion struct {
 	Commits  []string
 	Fork     bool
 	Deferral *Deferral
-	// Acts are what a command does to executions, and Answer what its author is
-	// told, nil for nothing.
-	Acts   []Act
-	Answer *Answer
-	At     time.Time
+	// Acts are what a command does to executions, and Answers what is said or done
+	// about a pull request at its host.
+	Acts    []Act
+	Answers []Answer
+	At      time.Time
 }
 
 // NewRequest is a request to be recorded.

@@ -74,7 +74,7 @@ func (c *order) answer(text string) {
 	if c.o.Comment == "" || c.o.PullRequest == 0 {
 		return
 	}
-	c.e.Answer = &Answer{Source: c.ev.Source, Repository: c.ev.Repository.FullName, PullRequest: c.o.PullRequest, Comment: c.o.Comment, Text: cutAnswer(text)}
+	c.e.Answers = append(c.e.Answers, Answer{Source: c.ev.Source, Repository: c.ev.Repository.FullName, PullRequest: c.o.PullRequest, Comment: c.o.Comment, Text: cutAnswer(text)})
 }
 
 func (c *order) refuse(reason string) {

@@ -75,7 +75,11 @@ func (p *people) answers() []string {
 	defer p.mu.Unlock()
 	var all []string
 	for _, a := range p.said {
-		all = append(all, fmt.Sprintf("#%d %s: %s", a.PullRequest, a.Comment, a.Text))
+		text := a.Text
+		if a.Unlabel != "" {
+			text = "without " + a.Unlabel
+		}
+		all = append(all, fmt.Sprintf("#%d %s: %s", a.PullRequest, a.Comment, text))
 	}
 	return all
 }
@@ -394,5 +398,56 @@ func TestACommandNamesAnExecution(t *testing.T) {
 		s.want(map[string]dispatch.State{"c-r-r2": dispatch.StateRunning})
 		s.same("another's", s.reasons("github:c1"), []string{`no execution "c-r" of this repository is known`})
 		s.same("no comment, no answer", who.answers(), nil)
+	})
+}
+
+// outdating says that a fork's label speaks for an older commit.
+type outdating struct{ planner }
+
+func (p outdating) Plan(ev event.Event) event.Plan {
+	if ev.Action == "synchronize" {
+		return event.Plan{Ignored: []event.Ignored{{Route: "r", Reason: "older"}}, Outdated: []string{"safe to test"}}
+	}
+	return p.planner.Plan(ev)
+}
+
+// Once another commit has come, the label that let the one before run is taken
+// off.
+func TestALabelIsTakenOffWhenAnotherCommitComes(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		who := &people{}
+		who.answer(func(context.Context, string) error { return errors.New("502") })
+		s := withPeople(t, path, newEngine(), outdating{oneRoute}, who)
+		ev := pulled("d1", 1, "a")
+		ev.Action = "labeled"
+		s.accept(ev)
+		ev = pulled("d2", 1, "b")
+		ev.Action = "synchronize"
+		s.accept(ev)
+		late := pulled("d3", 2, "c")
+		late.Action, late.Late = "synchronize", true
+		s.accept(late)
+		s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning})
+		s.stop()
+		who.answer(nil)
+		s = withPeople(t, path, newEngine(), outdating{oneRoute}, who)
+		defer s.stop()
+		time.Sleep(time.Minute)
+		s.same("taken off", who.answers(), []string{"#1 : without safe to test"})
+	})
+}
+
+func TestNothingIsTakenOffWithoutAccess(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		who := &people{refuses: dispatch.ErrCannotAsk}
+		s := withPeople(t, path, newEngine(), outdating{oneRoute}, who)
+		defer s.stop()
+		ev := pulled("d2", 1, "b")
+		ev.Action = "synchronize"
+		s.accept(ev)
+		settle()
+		if depth, err := s.Depth(t.Context()); err != nil || depth.Answers != 0 {
+			t.Errorf("%+v, %v", depth, err)
+		}
 	})
 }

@@ -25,6 +25,7 @@ type golden struct {
 	Lacks    []event.Lack    `json:"lacks,omitempty"`
 	Unlisted bool            `json:"unlisted,omitempty"`
 	Unmerged bool            `json:"unmerged,omitempty"`
+	Outdated []string        `json:"outdated,omitempty"`
 	Warnings []string        `json:"warnings,omitempty"`
 }
 
@@ -57,7 +58,7 @@ func TestPlanGolden(t *testing.T) {
 			plan := r.Plan(ev)
 			checkPlan(t, &ev, plan)
 
-			got := golden{Requests: []goldenRequest{}, Ignored: plan.Ignored, Lacks: plan.Lacks, Unlisted: plan.Unlisted, Unmerged: plan.Unmerged, Warnings: r.Warnings()}
+			got := golden{Requests: []goldenRequest{}, Ignored: plan.Ignored, Lacks: plan.Lacks, Unlisted: plan.Unlisted, Unmerged: plan.Unmerged, Outdated: plan.Outdated, Warnings: r.Warnings()}
 			for _, q := range plan.Requests {
 				got.Requests = append(got.Requests, goldenRequest{q, q.Former, q.Input})
 			}

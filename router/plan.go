@@ -338,10 +338,18 @@ func (p *planning) refuseFork(rt *route) string {
 	case p.ev.Action == allowed, p.ev.Action == labeled && is(pr.Label), p.ev.Action == "opened" && slices.ContainsFunc(pr.Labels, is):
 		return ""
 	case slices.ContainsFunc(pr.Labels, is):
+		p.outdate(pr.Labels[slices.IndexFunc(pr.Labels, is)])
 		return fmt.Sprintf("pull request #%d comes from %s, and its label %s may be older than its newest commit; look at that, take the label off and give it again",
 			pr.Number, from, quote(rt.ForkLabel))
 	}
 	return fmt.Sprintf("pull request #%d comes from %s; forks: labeled waits for the label %s", pr.Number, from, quote(rt.ForkLabel))
+}
+
+// outdate notes that a label speaks for an older commit, once a newer one has come.
+func (p *planning) outdate(label string) {
+	if p.ev.Action == "synchronize" && !slices.Contains(p.plan.Outdated, label) {
+		p.plan.Outdated = append(p.plan.Outdated, label)
+	}
 }
 
 // forkName names the fork of a pull request.

@@ -22,13 +22,15 @@ func (x *expanding) act() error {
 		outcomes = append(outcomes, dispatch.Acted(a, made, err))
 	}
 	x.ignored = append(x.ignored[:len(x.ignored):len(x.ignored)], outcomes...)
-	if x.Answer == nil {
-		return nil
+	for i := range x.Answers {
+		a := &x.Answers[i]
+		_, err := x.c.insert(`INSERT INTO answers (delivery, source, repository, pull_request, comment, text, unlabel, due_at, wanted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			x.Delivery, a.Source, a.Repository, int64(a.PullRequest), a.Comment, dispatch.AnswerText(a.Text, outcomes), a.Unlabel, max(1, millis(x.At)), millis(x.At))
+		if err != nil {
+			return err
+		}
 	}
-	_, err := x.c.insert(`INSERT INTO answers (delivery, source, repository, pull_request, comment, text, due_at, wanted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		x.Delivery, x.Answer.Source, x.Answer.Repository, int64(x.Answer.PullRequest), x.Answer.Comment,
-		dispatch.AnswerText(x.Answer.Text, outcomes), max(1, millis(x.At)), millis(x.At))
-	return err
+	return nil
 }
 
 func do(c *conn, a *dispatch.Act) (made string, changes []dispatch.Change, err error) {
@@ -40,7 +42,7 @@ func do(c *conn, a *dispatch.Act) (made string, changes []dispatch.Change, err e
 }
 
 const (
-	answersQuery = `SELECT seq, delivery, source, repository, pull_request, comment, text, tries, wanted_at FROM answers
+	answersQuery = `SELECT seq, delivery, source, repository, pull_request, comment, text, unlabel, tries, wanted_at FROM answers
 		WHERE due_at <= ? AND source NOT IN (SELECT value FROM json_each(?)) ORDER BY due_at, seq LIMIT ?`
 	nextAnswerQuery = `SELECT due_at FROM answers WHERE due_at > ? ORDER BY due_at LIMIT 1`
 )
@@ -55,7 +57,7 @@ func (j *SQLite) NextAnswers(ctx context.Context, now time.Time, limit int, exce
 	err = j.read(ctx, func(s scan) error {
 		var a dispatch.Answer
 		var wanted int64
-		err := s(&a.Seq, &a.Delivery, &a.Source, &a.Repository, &a.PullRequest, &a.Comment, &a.Text, &a.Tries, &wanted)
+		err := s(&a.Seq, &a.Delivery, &a.Source, &a.Repository, &a.PullRequest, &a.Comment, &a.Text, &a.Unlabel, &a.Tries, &wanted)
 		a.WantedAt = timeOf(wanted)
 		due = append(due, a)
 		return err

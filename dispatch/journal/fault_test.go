@@ -72,7 +72,7 @@ func picture(t *testing.T, j *SQLite) string {
 		`SELECT 'landing ' || request || ' ' || ref FROM landings ORDER BY request, ref`,
 		`SELECT 'commit ' || sha || ' ' || message || ' ' || coalesce(paths, 'unknown') FROM commits ORDER BY sha`,
 		`SELECT 'deferred ' || delivery || ' ' || behind || ' ' || (due_at > 0) || ' ' || reason FROM deferred ORDER BY delivery`,
-		`SELECT 'answer ' || comment || ' ' || text || ' ' || (due_at > wanted_at) FROM answers ORDER BY seq`,
+		`SELECT 'answer ' || comment || ' ' || text || ' ' || unlabel || ' ' || (due_at > wanted_at) FROM answers ORDER BY seq`,
 		`SELECT 'reopened ' || delivery || ' ' || first FROM reopened ORDER BY delivery`,
 	} {
 		err := j.read(t.Context(), func(s scan) error {

@@ -125,7 +125,7 @@ func (l *life) command(id string, acts ...dispatch.Act) {
 	}
 	l.retry("command "+id, func() error {
 		_, err := l.j.Expand(l.t.Context(), []dispatch.Expansion{{Delivery: d.Seq, Acts: acts, At: l.now,
-			Answer: &dispatch.Answer{Source: "github", Repository: "acme/api", PullRequest: 1, Comment: "7", Text: "done:"}}})
+			Answers: []dispatch.Answer{{Source: "github", Repository: "acme/api", PullRequest: 1, Comment: "7", Text: "done:"}, {Source: "github", PullRequest: 1, Unlabel: "safe"}}}})
 		return err
 	})
 }

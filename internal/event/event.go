@@ -255,6 +255,9 @@ type Plan struct {
 	// or paths, since the event did not tell. Whoever can find out does so and
 	// plans again.
 	Lacks []Lack
+	// Outdated are labels that let a fork's commit run and were given before the
+	// newest one came: they are to be taken off.
+	Outdated []string
 	// Unmerged says that a route builds what the head of the pull request would be
 	// merged to, which the event does not tell.
 	Unmerged bool

@@ -8,9 +8,9 @@ import (
 )
 
 // command expands the delivery of a command.
-func (f *fixture) command(seq int64, answer *dispatch.Answer, acts ...dispatch.Act) []dispatch.Change {
+func (f *fixture) command(seq int64, answer dispatch.Answer, acts ...dispatch.Act) []dispatch.Change {
 	f.t.Helper()
-	changes, err := f.j.Expand(f.t.Context(), []dispatch.Expansion{{Delivery: seq, Acts: acts, Answer: answer, At: f.now}})
+	changes, err := f.j.Expand(f.t.Context(), []dispatch.Expansion{{Delivery: seq, Acts: acts, Answers: []dispatch.Answer{answer}, At: f.now}})
 	f.must(err)
 	return changes
 }
@@ -20,13 +20,13 @@ func (f *fixture) answers(at time.Time, except ...string) (texts []string, found
 	found, next, err := f.j.NextAnswers(f.t.Context(), at, 10, except)
 	f.must(err)
 	for _, a := range found {
-		texts = append(texts, a.Comment+": "+a.Text)
+		texts = append(texts, a.Comment+": "+a.Text+a.Unlabel)
 	}
 	return texts, found, next
 }
 
-func comment(id string) *dispatch.Answer {
-	return &dispatch.Answer{Source: "github", Repository: "acme/api", PullRequest: 12, Comment: id, Text: "Done:"}
+func comment(id string) dispatch.Answer {
+	return dispatch.Answer{Source: "github", Repository: "acme/api", PullRequest: 12, Comment: id, Text: "Done:"}
 }
 
 func commands(t *testing.T, f *fixture) {
@@ -76,29 +76,29 @@ func answers(t *testing.T, f *fixture) {
 		f.command(f.deliver("c"+id), comment(id))
 	}
 	elsewhere := comment("3")
-	elsewhere.Source = "gitea"
+	elsewhere.Source, elsewhere.Text, elsewhere.Unlabel = "gitea", "", "safe to test"
 	f.command(f.deliver("c3"), elsewhere)
 	depth, err := f.j.Unfinished(t.Context())
 	f.must(err)
 	f.diff("unfinished", int64(3), depth.Answers)
 	texts, all, _ := f.answers(f.now)
-	f.diff("the oldest first", []string{"1: Done:", "2: Done:", "3: Done:"}, texts)
+	f.diff("the oldest first", []string{"1: Done:", "2: Done:", "3: safe to test"}, texts)
 	if a := all[0]; a.Source != "github" || a.Repository != "acme/api" || a.PullRequest != 12 || a.Tries != 0 || !a.WantedAt.Equal(f.now.Add(-2*time.Second)) || a.Delivery == 0 {
 		t.Errorf("%+v", a)
 	}
 	texts, _, _ = f.answers(f.now, "github")
-	f.diff("without a source", []string{"3: Done:"}, texts)
+	f.diff("without a source", []string{"3: safe to test"}, texts)
 
 	f.must(f.j.AnswerFailed(t.Context(), all[0].Seq, f.now.Add(time.Minute), "502"))
 	f.must(f.j.AnswerGiven(t.Context(), all[1].Seq))
 	f.must(f.j.AnswerGiven(t.Context(), all[1].Seq))
 	f.must(f.j.AnswerFailed(t.Context(), all[1].Seq, f.now, "gone"))
 	texts, _, next := f.answers(f.now)
-	f.diff("due", []string{"3: Done:"}, texts)
+	f.diff("due", []string{"3: safe to test"}, texts)
 	if !next.Equal(f.now.Add(time.Minute)) {
 		t.Errorf("the next falls due at %v", next)
 	}
 	texts, all, _ = f.answers(f.now.Add(time.Minute))
-	f.diff("due later", []string{"3: Done:", "1: Done:"}, texts)
+	f.diff("due later", []string{"3: safe to test", "1: Done:"}, texts)
 	f.diff("tries", 1, all[1].Tries)
 }

@@ -62,6 +62,13 @@ func (h *hosts) Merge(ctx context.Context, pull *event.Event) (sha, conflict str
 
 // Answer implements [dispatch.Commander].
 func (h *hosts) Answer(ctx context.Context, a *dispatch.Answer) error {
+	if a.Unlabel != "" {
+		unlabeler, err := face[githost.Unlabeler](h, a.Source, "takes labels off")
+		if err != nil {
+			return err
+		}
+		return unlabeler.Unlabel(ctx, a.Repository, a.PullRequest, a.Unlabel)
+	}
 	commenter, err := face[githost.Commenter](h, a.Source, "writes comments")
 	if err != nil {
 		return err
