@@ -86,6 +86,7 @@ var (
 	_ githost.History           = (*Client)(nil)
 	_ githost.PullRequests      = (*Client)(nil)
 	_ githost.PullRequestReader = (*Client)(nil)
+	_ githost.Merger            = (*Client)(nil)
 	_ githost.Unlabeler         = (*Client)(nil)
 	_ githost.Redeliverer       = (*Client)(nil)
 	_ githost.Judge             = (*Client)(nil)

@@ -115,6 +115,38 @@ func TestOnePullRequest(t *testing.T) {
 	}
 }
 
+func TestWhatAMergeRequestWouldBeMergedTo(t *testing.T) {
+	r := newRig(t)
+	main := r.Chain("main", 2)
+	topic := r.Add("topic", gittest.Commit{Message: "t1", Parents: main[:1], Files: map[string]string{"t.txt": "t"}})
+	m := r.Open(r.Project, "topic", "main", "Topic")
+	ev := pulled(m)
+	sha, conflict, err := r.client.Merge(soon(t), ev)
+	if err != nil || conflict != "" {
+		t.Fatal(conflict, err)
+	}
+	if got := r.Git("log", "-1", "--format=%P", sha); got != main[1]+" "+topic[0]+"\n" {
+		t.Errorf("parents %s", got)
+	}
+	r.Commit("main", "in the way", map[string]string{"t.txt": "other"})
+	if sha, conflict, err = r.client.Merge(soon(t), ev); err != nil || sha != "" || !strings.Contains(conflict, "conflicts with its target main") {
+		t.Errorf("%s, %q, %v", sha, conflict, err)
+	}
+	r.Chain("topic", 1)
+	r.Push()
+	if sha, conflict, err = r.client.Merge(soon(t), ev); err != nil || sha != "" || !strings.Contains(conflict, "moved on") {
+		t.Errorf("%s, %q, %v", sha, conflict, err)
+	}
+	m.Touch(func(m *gitlabtest.MergeRequest) { m.State = "closed" })
+	if sha, conflict, err = r.client.Merge(soon(t), ev); err != nil || sha != "" || !strings.Contains(conflict, "not open") {
+		t.Errorf("%s, %q, %v", sha, conflict, err)
+	}
+	ev.PullRequest = nil
+	if _, _, err = r.client.Merge(soon(t), ev); !errors.As(err, new(*dispatch.PermanentError)) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestMayWrite(t *testing.T) {
 	r := newRig(t)
 	may := func(login string) bool {

@@ -22,6 +22,7 @@ type MergeRequest struct {
 
 	from, into *Project
 	updated    time.Time
+	conflicts  bool
 }
 
 // Open opens a merge request from a branch of a project, which may be a fork, and
@@ -109,7 +110,7 @@ func (m *MergeRequest) url() string {
 
 func (m *MergeRequest) entity() object {
 	return object{
-		"id": 9000 + m.IID, "iid": m.IID, "project_id": m.into.ID, "title": m.Title, "state": m.State, "sha": m.SHA, "draft": m.Draft,
+		"id": 9000 + m.IID, "iid": m.IID, "project_id": m.into.ID, "title": m.Title, "state": m.State, "sha": m.SHA, "draft": m.Draft, "has_conflicts": m.conflicts,
 		"source_branch": m.Source, "target_branch": m.Target, "source_project_id": m.from.ID, "target_project_id": m.into.ID,
 		"labels": append([]string{}, m.Labels...), "author": m.into.s.Bot.basic(), "web_url": m.url(), "updated_at": m.updated.Format("2006-01-02T15:04:05.000Z"),
 	}
@@ -152,6 +153,26 @@ func (c *call) oneMergeRequest() (any, *refusal) {
 		return nil, errNotFound
 	}
 	return m.entity(), nil
+}
+
+// mergeRef merges the head into the target on a ref of its own, as
+// MergeRequests::MergeabilityCheckService does.
+func (c *call) mergeRef() (any, *refusal) {
+	m := c.mergeRequest()
+	if m == nil {
+		return nil, errNotFound
+	}
+	target, err := c.p.Tip(m.Target)
+	if err != nil || m.State != "opened" {
+		return nil, refuse(http.StatusBadRequest, "Merge request is not mergeable")
+	}
+	tree, err := c.p.Try("", "merge-tree", "--write-tree", target, m.SHA)
+	if m.conflicts = err != nil; m.conflicts {
+		return nil, refuse(http.StatusBadRequest, "Merge request is not mergeable")
+	}
+	sha := strings.TrimSpace(c.p.Git("commit-tree", "-p", target, "-p", m.SHA, "-m", "Merge "+m.Source, strings.TrimSpace(tree)))
+	c.p.Git("update-ref", fmt.Sprintf("refs/merge-requests/%d/merge", m.IID), sha)
+	return object{"commit_id": sha}, nil
 }
 
 // editMergeRequest takes labels off; a label that is not there is no error.

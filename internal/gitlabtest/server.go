@@ -173,6 +173,7 @@ func (s *Server) routes() map[string]http.HandlerFunc {
 	route("GET "+project+"/merge_requests", may{role: Reporter, params: with("state", "order_by", "sort", "iids[]")}, (*call).mergeRequests)
 	route("GET "+project+"/merge_requests/{iid}", may{role: Reporter}, (*call).oneMergeRequest)
 	route("PUT "+project+"/merge_requests/{iid}", may{role: Developer, write: true, params: []string{"title", "add_labels", "remove_labels", "labels"}}, (*call).editMergeRequest)
+	route("GET "+project+"/merge_requests/{iid}/merge_ref", may{role: Reporter}, (*call).mergeRef)
 	route("GET "+project+"/merge_requests/{iid}/commits", may{role: Reporter, params: with()}, (*call).mergeRequestCommits)
 	route("POST "+project+"/merge_requests/{iid}/notes", may{role: Reporter, write: true, params: []string{"body", "internal", "created_at"}}, (*call).comment)
 	route("GET "+project+"/pipelines", may{role: Reporter, params: with("sha", "ref", "source", "status", "order_by", "sort")}, (*call).pipelines)
