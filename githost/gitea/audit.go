@@ -11,6 +11,7 @@ import (
 
 	"code.gitea.io/sdk/gitea"
 
+	"switchyard/dispatch"
 	"switchyard/githost"
 	"switchyard/githost/gitrefs"
 	"switchyard/internal/event"
@@ -21,9 +22,10 @@ import (
 const dateSlack = 24 * time.Hour
 
 var (
-	_ githost.Refs         = (*Client)(nil)
-	_ githost.History      = (*Client)(nil)
-	_ githost.PullRequests = (*Client)(nil)
+	_ githost.Refs              = (*Client)(nil)
+	_ githost.History           = (*Client)(nil)
+	_ githost.PullRequests      = (*Client)(nil)
+	_ githost.PullRequestReader = (*Client)(nil)
 )
 
 // Refs implements [githost.Refs], by git's own protocol.
@@ -103,6 +105,26 @@ func (c *Client) PullRequests(ctx context.Context, repository, mark string) (ope
 		}
 	}
 	return open, next, nil
+}
+
+// PullRequest implements [githost.PullRequestReader].
+func (c *Client) PullRequest(ctx context.Context, repository string, number int) (event.Event, error) {
+	q, err := c.about(ctx, repository)
+	if err != nil {
+		return event.Event{}, err
+	}
+	pr, r, err := q.api.GetPullRequest(q.owner, q.name, int64(number))
+	if err != nil {
+		return event.Event{}, q.failed(ctx, fmt.Sprintf("read pull request %d", number), ScopeRead, r, err)
+	}
+	if pr.State != gitea.StateOpen {
+		return event.Event{}, &dispatch.PermanentError{Err: fmt.Errorf("%s: pull request %d is not open", repository, number)}
+	}
+	ev, ok := q.pullRequest(pr)
+	if !ok {
+		return event.Event{}, &dispatch.PermanentError{Err: fmt.Errorf("%s: the host names no head of pull request %d", repository, number)}
+	}
+	return ev, nil
 }
 
 func markOf(page []*gitea.PullRequest, total string) string {

@@ -129,3 +129,22 @@ func TestPullRequestWhoseForkIsGone(t *testing.T) {
 		t.Errorf("%+v, %v", open, err)
 	}
 }
+
+func TestPullRequest(t *testing.T) {
+	f := setUp(t)
+	f.Chain("main", 1)
+	own := f.Chain("topic", 2)
+	pr := f.OpenPull(f.Repo, "topic", "main", "A topic", "ada")
+	pr.Label("x")
+	got, err := f.c.PullRequest(t.Context(), name, 1)
+	if err != nil || got.After != own[1] || got.PullRequest.Number != 1 || got.PullRequest.Fork || !slices.Equal(got.PullRequest.Labels, []string{"x"}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	pr.Close()
+	var permanent *dispatch.PermanentError
+	for _, number := range []int{1, 2, 0, -1} { // closed, or not there
+		if got, err := f.c.PullRequest(t.Context(), name, number); !errors.As(err, &permanent) {
+			t.Errorf("%d: %+v, %v", number, got, err)
+		}
+	}
+}

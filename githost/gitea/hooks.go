@@ -18,7 +18,7 @@ var _ githost.Hooks = (*Client)(nil)
 
 // hookEvents are what webhook/gitea makes something of. A deleted branch is told
 // by delete alone, and changes of a pull request by events of their own.
-var hookEvents = []string{"delete", "pull_request", "pull_request_label", "pull_request_sync", "push"}
+var hookEvents = []string{"delete", "pull_request", "pull_request_comment", "pull_request_label", "pull_request_sync", "push"}
 
 // hookScope is what it takes to see and change webhooks.
 const hookScope = ScopeWrite + ", and administer the repository"

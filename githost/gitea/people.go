@@ -18,6 +18,7 @@ import (
 var (
 	_ githost.Judge     = (*Client)(nil)
 	_ githost.Commenter = (*Client)(nil)
+	_ githost.Unlabeler = (*Client)(nil)
 	_ githost.Standings = (*Client)(nil)
 	_ githost.Protector = (*Client)(nil)
 )
@@ -55,6 +56,28 @@ func (c *Client) Comment(ctx context.Context, repository string, pullRequest int
 	}
 	if _, r, err := q.api.CreateIssueComment(q.owner, q.name, int64(pullRequest), gitea.CreateIssueCommentOption{Body: text}); err != nil {
 		return q.failed(ctx, "comment on pull request "+strconv.Itoa(pullRequest), ScopeIssues, r, err)
+	}
+	return nil
+}
+
+// Unlabel implements [githost.Unlabeler].
+func (c *Client) Unlabel(ctx context.Context, repository string, pullRequest int, label string) error {
+	q, err := c.about(ctx, repository)
+	if err != nil {
+		return err
+	}
+	op := "take a label off pull request " + strconv.Itoa(pullRequest)
+	pr, r, err := q.api.GetPullRequest(q.owner, q.name, int64(pullRequest))
+	if err != nil {
+		return q.failed(ctx, op, ScopeRead, r, err)
+	}
+	for _, l := range pr.Labels {
+		if l.Name != label {
+			continue
+		}
+		if r, err := q.api.DeleteIssueLabel(q.owner, q.name, pr.Index, l.ID); err != nil && StatusOf(r) != http.StatusNotFound {
+			return q.failed(ctx, op, ScopeIssues, r, err)
+		}
 	}
 	return nil
 }

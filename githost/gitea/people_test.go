@@ -165,3 +165,25 @@ func TestHooks(t *testing.T) {
 		t.Errorf("asked by one who may not: %v", err)
 	}
 }
+
+func TestUnlabel(t *testing.T) {
+	f := setUp(t)
+	f.Chain("main", 1)
+	f.Chain("topic", 1)
+	pr := f.OpenPull(f.Repo, "topic", "main", "t", "ada")
+	pr.Label("safe to/test")
+	pr.Label("other")
+	for range 2 { // the second time it is not there
+		if err := f.c.Unlabel(t.Context(), name, 1, "safe to/test"); err != nil || !slices.Equal(pr.Labels(), []string{"other"}) {
+			t.Errorf("%v, %v", err, pr.Labels())
+		}
+	}
+	var permanent *dispatch.PermanentError
+	if err := f.c.Unlabel(t.Context(), name, 7, "other"); !errors.As(err, &permanent) {
+		t.Errorf("of one that is not there: %v", err)
+	}
+	f.s.AddToken(giteatest.Token{Text: token, Login: "bot", Scopes: []string{"write:repository"}})
+	if err := f.c.Unlabel(t.Context(), name, 1, "other"); !errors.Is(err, dispatch.ErrCannotAsk) || !strings.Contains(err.Error(), "write:issue") {
+		t.Errorf("without the scope: %v", err)
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -18,6 +17,13 @@ func (s *Server) routes() {
 	s.handle("GET "+repo+"/git/commits/{sha}", "repository", "", (*call).commit)
 	s.handle("GET "+repo+"/branches/{branch...}", "repository", "", (*call).branch)
 	s.handle("GET "+repo+"/pulls", "repository", "", (*call).listPulls)
+	s.handle("GET "+repo+"/pulls/{number}", "repository", "", func(q *call) (int, any, error) {
+		if p := q.pull(); p != nil {
+			return http.StatusOK, p.shown(), nil
+		}
+		return 0, nil, errNotFound
+	})
+	s.handle("DELETE "+repo+"/issues/{number}/labels/{id}", "issue", "write", (*call).unlabel)
 	s.handle("POST "+repo+"/statuses/{sha}", "repository", "write", (*call).status)
 	s.handle("POST "+repo+"/issues/{number}/comments", "issue", "read", (*call).comment)
 	s.handle("GET "+repo+"/collaborators/{login}/permission", "repository", "read", (*call).permission)
@@ -232,13 +238,32 @@ func (q *call) status() (int, any, error) {
 }
 
 func (q *call) comment() (int, any, error) {
-	number, err := strconv.Atoi(q.r.PathValue("number"))
-	if err != nil || number < 1 || number > len(q.repo.pulls) {
+	p := q.pull()
+	if p == nil {
 		return 0, nil, errNotFound
 	}
 	text, _ := q.body["body"].(string)
-	q.repo.comments = append(q.repo.comments, Comment{number, q.login, text})
+	q.repo.comments = append(q.repo.comments, Comment{p.Number, q.login, text})
 	return http.StatusCreated, object{"id": len(q.repo.comments), "body": text, "user": user(q.login)}, nil
+}
+
+// pull is the one that the path names, nil for none.
+func (q *call) pull() *Pull {
+	number := atoi(q.r.PathValue("number"), 0)
+	if number < 1 || number > len(q.repo.pulls) {
+		return nil
+	}
+	return q.repo.pulls[number-1]
+}
+
+func (q *call) unlabel() (int, any, error) {
+	p, id := q.pull(), atoi(q.r.PathValue("id"), 0)
+	if p == nil || id < 1 || id > len(q.repo.labels) || !slices.Contains(p.labels, q.repo.labels[id-1]) {
+		return 0, nil, errNotFound
+	}
+	p.labels = slices.DeleteFunc(p.labels, func(l string) bool { return l == q.repo.labels[id-1] })
+	p.touch()
+	return http.StatusNoContent, nil, nil
 }
 
 var people = regexp.MustCompile(`^[a-z]+$`)

@@ -60,7 +60,7 @@ func (r *Repo) AddHook(url, secret string) {
 	defer r.s.mu.Unlock()
 	r.s.lastID++
 	r.hooks = append(r.hooks, &hook{id: r.s.lastID, url: url, secret: secret, active: true,
-		events: []string{"create", "delete", "pull_request", "pull_request_label", "pull_request_sync", "push"}})
+		events: []string{"create", "delete", "pull_request", "pull_request_comment", "pull_request_label", "pull_request_sync", "push"}})
 }
 
 // Push tells the webhooks of what became of branches since they were last told,

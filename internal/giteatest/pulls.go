@@ -20,6 +20,7 @@ type Pull struct {
 	draft      bool
 	state      string
 	updated    time.Time
+	labels     []string
 }
 
 // OpenPull opens a pull request of a branch, in the same repository or a fork of
@@ -31,7 +32,7 @@ func (r *Repo) OpenPull(from *Repo, head, base, title, author string) *Pull {
 	r.pulls = append(r.pulls, p)
 	p.follow()
 	s.mu.Unlock()
-	r.tell("pull_request", "pull_request", p.payload("opened", nil))
+	r.tell("pull_request", "pull_request", p.payload("opened"))
 	return p
 }
 
@@ -63,7 +64,7 @@ func (p *Pull) Sync() {
 	moved := p.follow()
 	p.repo.s.mu.Unlock()
 	if moved {
-		p.repo.tell("pull_request", "pull_request_sync", p.payload("synchronized", nil))
+		p.repo.tell("pull_request", "pull_request_sync", p.payload("synchronized"))
 	}
 }
 
@@ -73,7 +74,39 @@ func (p *Pull) Close() {
 	p.state = "closed"
 	p.touch()
 	p.repo.s.mu.Unlock()
-	p.repo.tell("pull_request", "pull_request", p.payload("closed", nil))
+	p.repo.tell("pull_request", "pull_request", p.payload("closed"))
+}
+
+// Label gives it a label, and tells the webhooks as the host does: without which.
+func (p *Pull) Label(name string) {
+	p.repo.s.mu.Lock()
+	if !slices.Contains(p.repo.labels, name) {
+		p.repo.labels = append(p.repo.labels, name)
+	}
+	p.labels = append(p.labels, name)
+	p.touch()
+	p.repo.s.mu.Unlock()
+	p.repo.tell("pull_request", "pull_request_label", p.payload("label_updated"))
+}
+
+// Labels are those that it has.
+func (p *Pull) Labels() []string {
+	p.repo.s.mu.Lock()
+	defer p.repo.s.mu.Unlock()
+	return slices.Clone(p.labels)
+}
+
+// Say has a person comment on it.
+func (p *Pull) Say(login, text string) []Delivery {
+	p.repo.s.mu.Lock()
+	p.repo.comments = append(p.repo.comments, Comment{p.Number, login, text})
+	id := len(p.repo.comments)
+	p.touch()
+	p.repo.s.mu.Unlock()
+	return p.repo.tell("issue_comment", "pull_request_comment", object{
+		"action": "created", "is_pull": true, "issue": object{"number": p.Number, "title": p.Title}, "pull_request": p.shown(),
+		"comment": object{"id": id, "body": text, "user": user(login)}, "repository": p.repo.shown(nil), "sender": user(login),
+	})
 }
 
 func (p *Pull) shown() object {
@@ -83,20 +116,19 @@ func (p *Pull) shown() object {
 	} else {
 		head["ref"] = "refs/pull/" + itoa(p.Number) + "/head"
 	}
-	tip := p.repo.resolve("refs/heads/" + p.base)
+	tip, labels := p.repo.resolve("refs/heads/"+p.base), []object{}
+	for _, name := range p.labels {
+		labels = append(labels, object{"id": slices.Index(p.repo.labels, name) + 1, "name": name})
+	}
 	return object{
-		"id": p.Number, "number": p.Number, "title": p.Title, "state": p.state, "draft": p.draft, "merged": false, "labels": []object{}, "user": user(p.Author),
+		"id": p.Number, "number": p.Number, "title": p.Title, "state": p.state, "draft": p.draft, "merged": false, "labels": labels, "user": user(p.Author),
 		"html_url": p.repo.web() + "/pulls/" + itoa(p.Number), "updated_at": p.updated.Format(time.RFC3339),
 		"head": head, "base": object{"label": p.base, "ref": p.base, "sha": tip, "repo_id": p.repo.id, "repo": p.repo.shown(nil)},
 	}
 }
 
-func (p *Pull) payload(action string, changes object) object {
-	o := object{"action": action, "number": p.Number, "pull_request": p.shown(), "repository": p.repo.shown(nil), "sender": user(p.Author), "commit_id": "", "review": nil, "requested_reviewer": nil}
-	if changes != nil {
-		o["changes"] = changes
-	}
-	return o
+func (p *Pull) payload(action string) object {
+	return object{"action": action, "number": p.Number, "pull_request": p.shown(), "repository": p.repo.shown(nil), "sender": user(p.Author), "commit_id": "", "review": nil, "requested_reviewer": nil}
 }
 
 func (q *call) listPulls() (int, any, error) {

@@ -76,6 +76,7 @@ type Repo struct {
 	pulls    []*Pull
 	statuses []Status
 	comments []Comment
+	labels   []string // by ID, less one
 	rules    []map[string]any
 	known    map[string]described // by commit
 }

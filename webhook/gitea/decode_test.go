@@ -151,7 +151,10 @@ func TestPullRequestActions(t *testing.T) {
 		for _, n := range names {
 			added = append(added, object{"id": 1, "name": n})
 		}
-		return object{"added_labels": added}
+		return object{"added_labels": added, "removed_labels": nil}
+	}
+	taken := func(names ...string) object {
+		return object{"added_labels": nil, "removed_labels": labels(names...)["added_labels"]}
 	}
 	for name, row := range map[string]struct {
 		action  string
@@ -166,6 +169,8 @@ func TestPullRequestActions(t *testing.T) {
 		"one label given":          {action: "label_updated", changes: labels("safe to test"), want: "labeled"},
 		"two labels given":         {action: "label_updated", changes: labels("a", "safe to test"), want: "ignored: pull request label_updated: several"},
 		"labels not said":          {action: "label_updated", want: "ignored: pull request label_updated: the host does not say"},
+		"one label taken off":      {action: "label_updated", changes: taken("safe to test"), want: "unlabeled"},
+		"two labels taken off":     {action: "label_updated", changes: taken("a", "safe to test"), want: "ignored: pull request label_updated: several"},
 		"labels taken":             {action: "label_updated", changes: labels(), want: "ignored: pull request label_updated: the host does not say"},
 		"retargeted":               {action: "edited", changes: object{"ref": object{"from": "main"}}, want: "edited"},
 		"retargeted, as it should": {action: "edited", changes: object{"ref": object{"from": "dev"}}, want: "edited", oldBase: "dev"},
@@ -199,7 +204,7 @@ func TestPullRequestActions(t *testing.T) {
 				t.Fatal(err)
 			}
 			label := ""
-			if row.want == "labeled" {
+			if row.want == "labeled" || row.want == "unlabeled" {
 				label = "safe to test"
 			}
 			if ev.Action != row.want || ev.PullRequest.OldBase != row.oldBase || ev.PullRequest.Label != label {

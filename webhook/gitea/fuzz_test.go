@@ -14,7 +14,7 @@ func FuzzDecode(f *testing.F) {
 	for _, name := range []string{
 		"05-push-12-commits.push", "10-forced-push-back.push", "12-branch-delete.delete", "13-branch-on-existing-commit.push", "15-tag-annotated.push",
 		"16-tag-delete.push", "20-paths-and-message-unicode.push.form", "29-pr-opened.pull_request", "32-pr-label-added.pull_request_label",
-		"35-pr-retargeted.pull_request", "38-pr-draft-to-ready.pull_request", "49-pr-head-branch-deleted.pull_request",
+		"35-pr-retargeted.pull_request", "38-pr-draft-to-ready.pull_request", "42-pr-comment.pull_request_comment", "49-pr-head-branch-deleted.pull_request",
 		"57-fork-pr-edited-after-fork-deleted.pull_request", "78-test-delivery-web.push",
 	} {
 		d := sourcetest.Load(f, "testdata/"+name+".json")

@@ -10,7 +10,8 @@
 //	create        ignored: the push that follows it names the commits
 //	pull_request  opened, synchronize, reopened, closed, edited where the base
 //	              changed, ready_for_review where the title no longer makes it
-//	              a draft, labeled where the host says which label was given
+//	              a draft, labeled and unlabeled where the host says which label
+//	issue_comment a command, in a new comment on a pull request
 //	others        ignored
 //
 // The hosts imitate GitHub's deliveries and differ in much: they list commits
@@ -66,8 +67,8 @@ type Config struct {
 
 // Source verifies and decodes the deliveries.
 type Source struct {
-	hmac                       *webhook.HMAC
-	push, pullRequest, removal *sieve.Sieve
+	hmac                                *webhook.HMAC
+	push, pullRequest, removal, comment *sieve.Sieve
 }
 
 var (
@@ -89,6 +90,9 @@ func New(cfg Config) (*Source, error) {
 		return nil, err
 	}
 	if s.removal, err = sieve.New(removalFields); err != nil {
+		return nil, err
+	}
+	if s.comment, err = sieve.New(commentFields); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -128,6 +132,8 @@ func (s *Source) Decode(h http.Header, body []byte) (event.Event, error) {
 		// The latter two are what hooks are subscribed to; X-Gitea-Event-Type
 		// has them, and in some versions X-Gitea-Event.
 		err = s.decodePullRequest(h, body, &ev)
+	case "issue_comment", "pull_request_comment": // by the same rule
+		err = s.decodeComment(h, body, &ev)
 	case "delete":
 		err = s.decodeRemoval(h, body, &ev)
 	case "create":

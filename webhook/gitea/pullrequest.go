@@ -25,7 +25,7 @@ var pullRequestFields = sieve.Fields{
 		"base":   {"ref": nil, "sha": nil, "repo": hub.RepositoryFields},
 	},
 	"label":      {"name": nil},
-	"changes":    {"ref": {"from": nil}, "title": {"from": nil}, "added_labels": {"name": nil}},
+	"changes":    {"ref": {"from": nil}, "title": {"from": nil}, "added_labels": {"name": nil}, "removed_labels": {"name": nil}},
 	"repository": hub.RepositoryFields,
 	"sender":     {"login": nil},
 }
@@ -45,9 +45,11 @@ type pullRequestPayload struct {
 	Label   label `json:"label"`
 	Changes struct {
 		// Ref is there when the base changed. Its "from" is the new base.
-		Ref         *former `json:"ref"`
-		Title       *former `json:"title"`
-		AddedLabels []label `json:"added_labels"`
+		Ref   *former `json:"ref"`
+		Title *former `json:"title"`
+		// RemovedLabels and AddedLabels are left out by most versions.
+		AddedLabels   []label `json:"added_labels"`
+		RemovedLabels []label `json:"removed_labels"`
 	} `json:"changes"`
 	Repository repository `json:"repository"`
 	Sender     hub.Who    `json:"sender"`
@@ -110,7 +112,7 @@ func (s *Source) decodePullRequest(h http.Header, body []byte, ev *event.Event) 
 		HeadRepo: pr.Head.Repo.FullName,
 	}
 	switch {
-	case ev.Action == "labeled":
+	case ev.Action == "labeled" || ev.Action == "unlabeled":
 		ev.PullRequest.Label = p.Label.Name
 	case ev.Action == "edited" && p.Changes.Ref.From != pr.Base.Ref:
 		ev.PullRequest.OldBase = p.Changes.Ref.From
@@ -132,7 +134,7 @@ func (p *pullRequestPayload) action() (string, error) {
 	case "synchronized", "synchronize":
 		return "synchronize", nil
 	case "label_updated", "labeled": // the former for labels given and taken alike
-		return p.givenLabel()
+		return p.changedLabel()
 	case "edited":
 		switch title := p.Changes.Title; {
 		case p.Changes.Ref != nil:
@@ -147,19 +149,23 @@ func (p *pullRequestPayload) action() (string, error) {
 	return "", &webhook.Ignored{Reason: fmt.Sprintf("pull request %s: the head commit stays as it is", safetext.Cut(safetext.Line(p.Action), 64))}
 }
 
-// givenLabel finds the label that was given. A label lets a fork's commit run, so
-// one that was there before must not stand for it.
-func (p *pullRequestPayload) givenLabel() (string, error) {
-	switch added := p.Changes.AddedLabels; {
+// changedLabel finds the label that was given or taken off. A label lets a fork's
+// commit run, so one that was there before must not stand for it.
+func (p *pullRequestPayload) changedLabel() (string, error) {
+	added, removed := p.Changes.AddedLabels, p.Changes.RemovedLabels
+	switch {
 	case p.Label.Name != "":
+		return "labeled", nil
+	case len(added)+len(removed) > 1:
+		return "", &webhook.Ignored{Reason: "pull request label_updated: several labels were changed at once, and one delivery stands for one; give the label that matters by itself"}
 	case len(added) == 1 && added[0].Name != "":
 		p.Label.Name = added[0].Name
-	case len(added) > 1:
-		return "", &webhook.Ignored{Reason: "pull request label_updated: several labels were given at once, and one delivery stands for one; give the label that matters by itself"}
-	default:
-		return "", &webhook.Ignored{Reason: "pull request label_updated: the host does not say which label was given, or one was taken off"}
+		return "labeled", nil
+	case len(removed) == 1 && removed[0].Name != "":
+		p.Label.Name = removed[0].Name
+		return "unlabeled", nil
 	}
-	return "labeled", nil
+	return "", &webhook.Ignored{Reason: "pull request label_updated: the host does not say which label was given, or one was taken off"}
 }
 
 // draftPrefixes are what makes a pull request a draft unless the administrator

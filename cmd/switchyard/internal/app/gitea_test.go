@@ -26,7 +26,7 @@ routes:
 func giteaService(t *testing.T) (*service, *giteatest.Server, *giteatest.Repo) {
 	t.Helper()
 	host := giteatest.New(t)
-	host.AddToken(giteatest.Token{Text: "of the bot", Login: "bot", Scopes: []string{"write:repository"}})
+	host.AddToken(giteatest.Token{Text: "of the bot", Login: "bot", Scopes: []string{"write:repository", "write:issue"}})
 	repo := host.AddRepo("acme/api")
 	repo.Private = true
 	repo.Allow("bot", "admin")
@@ -100,4 +100,31 @@ func TestAuditHealsWhatAGiteaLost(t *testing.T) {
 	repo.Push()
 	s.audited(t, url.Values{"heal": {"true"}})
 	s.once(t, slices.Concat(first, lost)...)
+}
+
+// A person who may write gives a command in a comment, and is answered below it;
+// for others nothing is done.
+func TestCommandInACommentAtAGitea(t *testing.T) {
+	s, _, repo := giteaService(t)
+	repo.Allow("wendy", "write")
+	repo.Chain("topic", 1)
+	pr := repo.OpenPull(repo, "topic", "main", "A topic", "ada")
+	head, err := repo.Tip("topic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an execution of the head", func() bool { return s.bySHA(t)[head] == 1 })
+	s.settled(t, len(s.bySHA(t)))
+	taken(t, pr.Say("wendy", "/switchyard rerun all"))
+	eventually(t, "another attempt", func() bool { return s.bySHA(t)[head] == 2 })
+	answers := func() int {
+		return len(slices.DeleteFunc(repo.Comments(), func(c giteatest.Comment) bool { return c.Login != "bot" }))
+	}
+	eventually(t, "an answer", func() bool { return answers() == 1 })
+	taken(t, pr.Say("eve", "/switchyard rerun all"))
+	taken(t, pr.Say("wendy", "/switchyard explain"))
+	eventually(t, "an answer to the next", func() bool { return answers() >= 2 })
+	if n := s.bySHA(t)[head]; n != 2 {
+		t.Errorf("%d executions, of which one is for somebody who may not write", n)
+	}
 }
