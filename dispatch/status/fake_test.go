@@ -38,6 +38,9 @@ func (o *memOutbox) want(seq int64, s dispatch.Status) {
 	defer o.mu.Unlock()
 	key := keyOf(s)
 	s.Version = 1
+	if s.WantedAt.IsZero() {
+		s.WantedAt = time.Now()
+	}
 	if old := o.rows[key]; old != nil {
 		s.Version = old.Version + 1
 	}

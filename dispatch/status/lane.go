@@ -374,7 +374,10 @@ func (l *lane) settle(r result) {
 	}
 	switch r.verdict {
 	case told:
-		l.count(func(s *Stats) { s.Posted++ })
+		l.count(func(s *Stats) {
+			s.Posted++
+			s.Lag += max(l.w.now().Sub(r.row.WantedAt), 0)
+		})
 		log.Debug("status posted")
 		if s.misses > 1 {
 			log.Info("the repository's statuses are taken again", zap.Int("refused_or_failed", s.misses))

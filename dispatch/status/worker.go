@@ -161,6 +161,8 @@ type Stats struct {
 	// things are; Failed counts the tries that are repeated; Throttled those
 	// that the host turned away for being too many.
 	Posted, Refused, Failed, Throttled uint64
+	// Lag is how long those that were posted had waited, all together.
+	Lag time.Duration
 	// Held counts the repositories that are left alone for now, since what was
 	// posted to them was refused or failed.
 	Held int

@@ -60,7 +60,7 @@ func TestWorkerPostsWithLink(t *testing.T) {
 		if got := poster.seen(); len(got) != 2 || got[1].StatusState != dispatch.StatusSuccess {
 			t.Errorf("posts: %v", got)
 		}
-		if diff := cmp.Diff([]Stats{{Source: "github", Posted: 2}}, w.Stats()); diff != "" {
+		if diff := cmp.Diff([]Stats{{Source: "github", Posted: 2, Lag: time.Second}}, w.Stats()); diff != "" {
 			t.Errorf("stats (-want +got):\n%s", diff)
 		}
 	})

@@ -11,6 +11,11 @@ var objectID = regexp.MustCompile(`^[0-9a-f]{7,64}$`)
 
 // resolve is the commit that a ref of a path means: an ID, a branch or a tag.
 func (r *Repo) resolve(ref string) (string, error) {
+	if !r.known[ref] && len(ref) == 40 && objectID.MatchString(ref) {
+		for sha := range strings.FieldsSeq(r.Git("rev-list", "--all")) {
+			r.known[sha] = true
+		}
+	}
 	if r.known[ref] {
 		return ref, nil
 	}

@@ -33,6 +33,7 @@ func TestAFailedBuildAnnotatesItsLines(t *testing.T) {
 	api := gh.Start()
 	repo := gh.AddRepo("acme/api")
 	sha := repo.Commit("feature/a", "bad", map[string]string{"buildspec.yml": failingBuild})
+	repo.Allow("ada", "write")
 	app := gh.AddApp(map[string]string{"checks": "write", "contents": "read"})
 	app.Install("acme")
 	s := startWith(t, t.TempDir(), fmt.Sprintf(`
@@ -45,7 +46,7 @@ routes:
   - {name: all, on: [push], state_machine: test}
 engine: {embedded: {projects: {local: {repository: %q}}}}
 `, secret, app.ID, app.PrivateKey, api+"api/v3", repo.Dir), buildOf(repo.Dir))
-	repo.AddHook("http://"+s.Addr().String()+"/webhooks/github", secret, "push")
+	app.SetHook("http://"+s.Addr().String()+"/webhooks/github", secret)
 	if d := repo.Push("feature/a")[0]; d.StatusCode != http.StatusAccepted {
 		t.Fatalf("%d %s", d.StatusCode, d.Status)
 	}
@@ -66,5 +67,20 @@ engine: {embedded: {projects: {local: {repository: %q}}}}
 	}
 	if run.Name != "switchyard/all" || run.Conclusion != "failure" || !strings.Contains(run.Summary, "2 tests, 1 failed") || !strings.Contains(run.Text, "undefined: frobnicate") || !strings.HasPrefix(run.DetailsURL, "http://"+s.Addr().String()+"/executions/") || !strings.Contains(run.DetailsURL, run.External) {
 		t.Errorf("%+v", run)
+	}
+	// Somebody who may write asks for it again on GitHub's page: another attempt has
+	// a check run of its own. A stranger asks in vain.
+	if d := repo.Rerequest(run.ID, "eve"); d.StatusCode != http.StatusAccepted {
+		t.Errorf("%d %s", d.StatusCode, d.Status)
+	}
+	if d := repo.Rerequest(run.ID, "ada"); d.StatusCode != http.StatusAccepted {
+		t.Errorf("%d %s", d.StatusCode, d.Status)
+	}
+	eventually(t, "the second attempt has ended", func() bool {
+		all := repo.CheckRuns(sha)
+		return len(all) > 1 && all[1].Status == "completed"
+	})
+	if all := repo.CheckRuns(sha); len(all) != 2 || all[1].External == run.External || all[1].Conclusion != "failure" || len(all[1].Annotations) != 3 {
+		t.Errorf("%+v", all)
 	}
 }

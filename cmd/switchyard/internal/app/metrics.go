@@ -193,8 +193,8 @@ func (m *metrics) watchSecrets(stats func() awssecret.Stats) {
 
 // statusPosts counts commit statuses, read when Prometheus asks.
 type statusPosts struct {
-	read        func() []status.Stats
-	posts, held *prometheus.Desc
+	read             func() []status.Stats
+	posts, held, lag *prometheus.Desc
 }
 
 func (m *metrics) watchStatuses(read func() []status.Stats) {
@@ -204,13 +204,16 @@ func (m *metrics) watchStatuses(read func() []status.Stats) {
 			"Commit statuses by source and outcome: posted, refused, failed or throttled and tried again.", []string{"source", "outcome"}, nil),
 		held: prometheus.NewDesc("switchyard_status_held_repositories",
 			"Repositories whose statuses the host refuses or fails to take, and which are left alone for now.", []string{"source"}, nil),
+		lag: prometheus.NewDesc("switchyard_status_lag_seconds",
+			"How long the commit statuses that were posted had waited, from when the execution changed.", []string{"source"}, nil),
 	})
 }
 
-func (s *statusPosts) Describe(c chan<- *prometheus.Desc) { c <- s.posts; c <- s.held }
+func (s *statusPosts) Describe(c chan<- *prometheus.Desc) { c <- s.posts; c <- s.held; c <- s.lag }
 
 func (s *statusPosts) Collect(c chan<- prometheus.Metric) {
 	for _, source := range s.read() {
+		c <- prometheus.MustNewConstSummary(s.lag, source.Posted, source.Lag.Seconds(), nil, source.Source)
 		c <- prometheus.MustNewConstMetric(s.held, prometheus.GaugeValue, float64(source.Held), source.Source)
 		for outcome, n := range map[string]uint64{
 			"posted": source.Posted, "refused": source.Refused, "failed": source.Failed, "throttled": source.Throttled,
