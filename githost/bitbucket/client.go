@@ -76,14 +76,15 @@ type Client struct {
 }
 
 var (
-	_ dispatch.Host        = (*Client)(nil)
-	_ githost.Refs         = (*Client)(nil)
-	_ githost.PullRequests = (*Client)(nil)
-	_ githost.History      = (*Client)(nil)
-	_ githost.Judge        = (*Client)(nil)
-	_ githost.Commenter    = (*Client)(nil)
-	_ githost.Hooks        = (*Client)(nil)
-	_ githost.Standings    = (*Client)(nil)
+	_ dispatch.Host             = (*Client)(nil)
+	_ githost.Refs              = (*Client)(nil)
+	_ githost.PullRequests      = (*Client)(nil)
+	_ githost.PullRequestReader = (*Client)(nil)
+	_ githost.History           = (*Client)(nil)
+	_ githost.Judge             = (*Client)(nil)
+	_ githost.Commenter         = (*Client)(nil)
+	_ githost.Hooks             = (*Client)(nil)
+	_ githost.Standings         = (*Client)(nil)
 )
 
 // New checks cfg and calls nothing.

@@ -189,7 +189,15 @@ func TestPullRequestsAreAsTheyAre(t *testing.T) {
 	if err != nil || open[0].After != moved {
 		t.Error(open, err)
 	}
+	if ev, err := c.PullRequest(t.Context(), "acme/app", one.Number); err != nil || ev.After != moved || ev.PullRequest.Number != one.Number {
+		t.Error(ev, err)
+	}
 	one.Decline()
+	for _, number := range []int{one.Number, 9} {
+		if _, err := c.PullRequest(t.Context(), "acme/app", number); !errors.As(err, new(*dispatch.PermanentError)) {
+			t.Error(number, err)
+		}
+	}
 	if open, _, err = c.PullRequests(t.Context(), "acme/app", mark); err != nil || len(open) != 1 {
 		t.Error(open, err)
 	}

@@ -82,7 +82,7 @@ func (h *hook) hook() githost.Hook {
 
 // HookEvents implements [githost.Hooks].
 func (c *Client) HookEvents() []string {
-	return []string{"pullrequest:created", "pullrequest:fulfilled", "pullrequest:rejected", "pullrequest:updated", "repo:push"}
+	return []string{"pullrequest:comment_created", "pullrequest:created", "pullrequest:fulfilled", "pullrequest:rejected", "pullrequest:updated", "repo:push"}
 }
 
 // Hooks implements [githost.Hooks]. Of deliveries the host tells people alone.

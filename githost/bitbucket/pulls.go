@@ -166,6 +166,22 @@ func (c *Client) PullRequests(ctx context.Context, repository, mark string) ([]e
 	return open, next, nil
 }
 
+// PullRequest implements [githost.PullRequestReader].
+func (c *Client) PullRequest(ctx context.Context, repository string, number int) (event.Event, error) {
+	at, err := path(repository, "pullrequests", strconv.Itoa(number))
+	if err != nil {
+		return event.Event{}, err
+	}
+	var p pullRequest
+	if _, err := c.ask(ctx, fmt.Sprintf("read pull request %d", number), repository, readPulls, rest.Call{Path: at, Into: &p}); err != nil {
+		return event.Event{}, err
+	}
+	if p.State != "OPEN" {
+		return event.Event{}, &dispatch.PermanentError{Err: fmt.Errorf("pull request %d of %s is not open", number, repository)}
+	}
+	return c.opened(ctx, repository, &p)
+}
+
 // markOf is a digest of what the first page says, and of how many there are: one
 // that is closed leaves the list without a change of the others. It is empty where
 // the host does not say.

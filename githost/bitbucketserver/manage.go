@@ -39,6 +39,7 @@ type pullRequest struct {
 	ID          int    `json:"id"`
 	Title       string `json:"title"`
 	Draft       bool   `json:"draft"`
+	State       string `json:"state"`
 	UpdatedDate int64  `json:"updatedDate"`
 	Author      struct {
 		User struct {
@@ -80,6 +81,22 @@ func (c *Client) PullRequests(ctx context.Context, name, mark string) (open []ev
 		return nil, next, err
 	}
 	return open, next, nil
+}
+
+// PullRequest implements [githost.PullRequestReader].
+func (c *Client) PullRequest(ctx context.Context, name string, number int) (event.Event, error) {
+	at, err := path(api, name, "pull-requests", strconv.Itoa(number))
+	if err != nil {
+		return event.Event{}, err
+	}
+	var p pullRequest
+	if _, err := c.ask(ctx, fmt.Sprintf("read pull request %d", number), name, "", rest.Call{Path: at, Into: &p}); err != nil {
+		return event.Event{}, err
+	}
+	if p.State != "OPEN" {
+		return event.Event{}, &dispatch.PermanentError{Err: fmt.Errorf("pull request %d of %s is not open", number, name)}
+	}
+	return opened(name, &p)
 }
 
 // opened is an open pull request as the event of its head.
@@ -148,7 +165,7 @@ func (h *hook) hook() githost.Hook {
 
 // HookEvents implements [githost.Hooks].
 func (c *Client) HookEvents() []string {
-	return []string{"pr:declined", "pr:deleted", "pr:from_ref_updated", "pr:merged", "pr:modified", "pr:opened", "repo:refs_changed"}
+	return []string{"pr:comment:added", "pr:declined", "pr:deleted", "pr:from_ref_updated", "pr:merged", "pr:modified", "pr:opened", "repo:refs_changed"}
 }
 
 // Hooks implements [githost.Hooks]: those of the repository itself, and not of its

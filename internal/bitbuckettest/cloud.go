@@ -12,11 +12,18 @@ import (
 // cloudOperations are what is called of Bitbucket Cloud's API, by the paths of its
 // description.
 var cloudOperations = map[string]operation{
-	"GET /repositories/{workspace}/{repo_slug}":                                          cloudRepository,
-	"GET /repositories/{workspace}/{repo_slug}/commits":                                  cloudCommits,
-	"GET /repositories/{workspace}/{repo_slug}/commit/{commit}":                          cloudCommit,
-	"GET /repositories/{workspace}/{repo_slug}/diffstat/{spec}":                          cloudDiffstat,
-	"GET /repositories/{workspace}/{repo_slug}/pullrequests":                             cloudPulls,
+	"GET /repositories/{workspace}/{repo_slug}":                 cloudRepository,
+	"GET /repositories/{workspace}/{repo_slug}/commits":         cloudCommits,
+	"GET /repositories/{workspace}/{repo_slug}/commit/{commit}": cloudCommit,
+	"GET /repositories/{workspace}/{repo_slug}/diffstat/{spec}": cloudDiffstat,
+	"GET /repositories/{workspace}/{repo_slug}/pullrequests":    cloudPulls,
+	"GET /repositories/{workspace}/{repo_slug}/pullrequests/{pull_request_id}": func(q *call) (any, error) {
+		p, err := q.pull()
+		if err != nil {
+			return nil, err
+		}
+		return p.cloud(), nil
+	},
 	"GET /repositories/{workspace}/{repo_slug}/pullrequests/{pull_request_id}/commits":   cloudPullCommits,
 	"POST /repositories/{workspace}/{repo_slug}/pullrequests/{pull_request_id}/comments": cloudComment,
 	"GET /repositories/{workspace}/{repo_slug}/hooks":                                    cloudHooks,

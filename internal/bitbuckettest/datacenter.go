@@ -11,14 +11,21 @@ import (
 // dataCenterOperations are what is called of Bitbucket Data Center's API, by the
 // paths of its description.
 var dataCenterOperations = map[string]operation{
-	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}":                                         dcRepository,
-	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}/default-branch":                          dcDefaultBranch,
-	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}/tags/{name...}":                          dcTag,
-	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}/commits":                                 dcCommits,
-	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}/commits/{commitId}":                      dcCommit,
-	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}/commits/{commitId}/changes":              dcChanges,
-	"POST /api/latest/projects/{projectKey}/repos/{repositorySlug}/commits/{commitId}/builds":              dcStatus,
-	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}/pull-requests":                           dcPulls,
+	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}":                            dcRepository,
+	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}/default-branch":             dcDefaultBranch,
+	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}/tags/{name...}":             dcTag,
+	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}/commits":                    dcCommits,
+	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}/commits/{commitId}":         dcCommit,
+	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}/commits/{commitId}/changes": dcChanges,
+	"POST /api/latest/projects/{projectKey}/repos/{repositorySlug}/commits/{commitId}/builds": dcStatus,
+	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}/pull-requests":              dcPulls,
+	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}/pull-requests/{pullRequestId}": func(q *call) (any, error) {
+		p, err := q.pull()
+		if err != nil {
+			return nil, err
+		}
+		return p.dataCenter(), nil
+	},
 	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}/pull-requests/{pullRequestId}/commits":   dcPullCommits,
 	"POST /api/latest/projects/{projectKey}/repos/{repositorySlug}/pull-requests/{pullRequestId}/comments": dcComment,
 	"GET /api/latest/projects/{projectKey}/repos/{repositorySlug}/webhooks":                                dcHooks,

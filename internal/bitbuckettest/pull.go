@@ -134,3 +134,20 @@ func (p *Pull) tell(event string, more object) {
 	s.mu.Unlock()
 	s.sendAll(deliveries)
 }
+
+// Say has somebody comment on it, by name or, at Cloud, account ID, and tells the
+// webhooks.
+func (p *Pull) Say(who, text string) {
+	s := p.r.s
+	s.mu.Lock()
+	event, id := "pr:comment:added", s.id()
+	payload := object{"actor": object{"name": who}, "pullRequest": p.dataCenter(), "comment": object{"id": id, "text": text, "author": object{"name": who}}}
+	if s.cloud {
+		event = "pullrequest:comment_created"
+		person := object{"type": "user", "account_id": who, "nickname": "somebody"}
+		payload = object{"actor": person, "pullrequest": p.cloud(), "repository": p.r.cloudRepository(), "comment": object{"id": id, "content": object{"raw": text}, "user": person}}
+	}
+	deliveries := p.r.deliveries(event, payload)
+	s.mu.Unlock()
+	s.sendAll(deliveries)
+}

@@ -2,14 +2,15 @@
 //
 // What becomes of each event:
 //
-//	repo:push               a push or a deletion for each ref that it tells of
-//	pullrequest:created     a pull request, action opened
-//	pullrequest:updated     action synchronize: for new commits, another title,
-//	                        another base and a draft made ready alike, of which
-//	                        the payload does not say which it was
-//	pullrequest:fulfilled   action closed, merged
-//	pullrequest:rejected    action closed; there is no reopening
-//	others                  ignored
+//	repo:push                     a push or a deletion for each ref that it tells of
+//	pullrequest:created           a pull request, action opened
+//	pullrequest:updated           action synchronize: for new commits, another title,
+//	                              another base and a draft made ready alike, of which
+//	                              the payload does not say which it was
+//	pullrequest:fulfilled         action closed, merged
+//	pullrequest:rejected          action closed; there is no reopening
+//	pullrequest:comment_created   a command, where the comment holds one
+//	others                        ignored
 //
 // Of a push five commits are told at most, newest first, and truncated where there
 // are more; no paths. Of a pull request's head only the first 12 digits are told,
@@ -52,6 +53,7 @@ type Config struct {
 type Source struct {
 	hmac              *webhook.HMAC
 	push, pullRequest *sieve.Sieve
+	comment           *sieve.Sieve
 }
 
 var (
@@ -71,6 +73,9 @@ func New(cfg Config) (*Source, error) {
 		return nil, err
 	}
 	if s.pullRequest, err = sieve.New(pullRequestFields); err != nil {
+		return nil, err
+	}
+	if s.comment, err = sieve.New(commentFields); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -110,6 +115,13 @@ func (s *Source) DecodeAll(h http.Header, body []byte) ([]event.Event, error) {
 			return nil, err
 		}
 		err := p.event(key, &ev)
+		return []event.Event{ev}, err
+	case bb.PullRequestCommentCreatedEvent:
+		var p commentPayload
+		if err := payload.Read(h, body, s.comment, &p); err != nil {
+			return nil, err
+		}
+		err := p.event(&ev)
 		return []event.Event{ev}, err
 	case bb.RepoUpdatedEvent:
 		return []event.Event{ev}, &webhook.Ignored{Reason: "repo:updated: pushes that follow carry the repository's new name; if routes, clone_base or secrets name it, change it there"}

@@ -12,6 +12,7 @@
 //	pr:merged             action closed, merged
 //	pr:declined           action closed; when it is opened again, nothing is told
 //	pr:deleted            action closed, though its state is still OPEN
+//	pr:comment:added      a command, where the comment holds one
 //	diagnostics:ping      ignored; it is the one that carries no signature
 //	others                ignored, a mirror's too: its pushes were told of before
 //
@@ -55,6 +56,7 @@ type Config struct {
 type Source struct {
 	hmac              *webhook.HMAC
 	push, pullRequest *sieve.Sieve
+	comment           *sieve.Sieve
 }
 
 var (
@@ -74,6 +76,9 @@ func New(cfg Config) (*Source, error) {
 		return nil, err
 	}
 	if s.pullRequest, err = sieve.New(pullRequestFields); err != nil {
+		return nil, err
+	}
+	if s.comment, err = sieve.New(commentFields); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -144,6 +149,13 @@ func (s *Source) DecodeAll(h http.Header, body []byte) ([]event.Event, error) {
 			return nil, err
 		}
 		err := p.event(key, &ev)
+		return []event.Event{ev}, err
+	case bbs.PullRequestCommentAddedEvent:
+		var p commentPayload
+		if err := payload.Read(h, body, s.comment, &p); err != nil {
+			return nil, err
+		}
+		err := p.event(&ev)
 		return []event.Event{ev}, err
 	case bbs.RepositoryModifiedEvent:
 		return []event.Event{ev}, &webhook.Ignored{Reason: "repo:modified: pushes that follow carry the repository's new name; if routes or secrets name it, change it there"}

@@ -314,6 +314,30 @@ func TestPingGoesUnsignedAndNothingElseDoes(t *testing.T) {
 	}
 }
 
+// A comment asks for something on a line of its own, in the name of who wrote it.
+func TestCommandsInComments(t *testing.T) {
+	d, h := load(t, "28")
+	said := func(text string) string {
+		return strings.Replace(string(d.Body), `"text": "/test please"`, `"text": "`+text+`"`, 1)
+	}
+	ev, err := newSource(t).Decode(h, []byte(said("/switchyard rerun branches")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &event.Order{Verb: event.Rerun, Route: "branches", PullRequest: 1, Comment: "62"}
+	if ev.Kind != event.Command || ev.Sender != "ada" || ev.Repository.FullName != "ACME/app" || *ev.Command != *want || len(ev.Commits) > 0 {
+		t.Errorf("%+v %+v", ev, ev.Command)
+	}
+	if _, err := newSource(t).Decode(h, []byte(said("> /switchyard rerun"))); !errors.As(err, new(*webhook.Ignored)) {
+		t.Error(err)
+	}
+	// One who only passes on what another wrote asks for nothing.
+	other := strings.Replace(said("/switchyard rerun"), `"name": "ada"`, `"name": "adx"`, 1)
+	if _, err := newSource(t).Decode(h, []byte(other)); err == nil || errors.As(err, new(*webhook.Ignored)) || !strings.Contains(err.Error(), "actor") {
+		t.Error(err)
+	}
+}
+
 func TestSignatureVector(t *testing.T) {
 	d, h := load(t, "90")
 	body := []byte(*d.BodyText)
@@ -385,7 +409,7 @@ func TestBadDeliveriesSayWhatIsWrong(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, name := range []string{"02", "03", "05", "07", "09", "10", "15", "20", "24", "40", "52"} {
+	for _, name := range []string{"02", "03", "05", "07", "09", "10", "15", "20", "24", "40", "28", "52"} {
 		d, h := load(f, name)
 		f.Add(h.Get("X-Event-Key"), []byte(d.Body))
 	}
@@ -396,6 +420,9 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		for _, ev := range evs {
+			if ev.Kind == event.Command && ev.Command != nil && ev.Sender != "" {
+				continue
+			}
 			if ev.DeliveryID == "" || ev.Branch() == "" && ev.Tag() == "" || ev.Repository.FullName == "" || len(ev.Commits) == 0 && !ev.Truncated {
 				t.Errorf("incomplete: %+v", ev)
 			}

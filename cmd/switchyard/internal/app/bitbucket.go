@@ -18,6 +18,37 @@ import (
 	"switchyard/webhook/bitbucketserver"
 )
 
+// bitbucketCloudAPI keeps the clients of sources with provider bitbucket.
+type bitbucketCloudAPI struct {
+	clients[hostbitbucket.Config, *hostbitbucket.Client]
+}
+
+// client returns the one of a source; nil if the config has no access to its API.
+func (a *bitbucketCloudAPI) client(cfg *config.Config, name string) (*hostbitbucket.Client, error) {
+	c, ok := cfg.BitbucketHost(name)
+	if !ok {
+		return nil, nil
+	}
+	return a.of(name, c, func(c hostbitbucket.Config) (*hostbitbucket.Client, error) { return hostbitbucket.New(c) })
+}
+
+// bitbucketDataCenterAPI keeps the clients of sources with provider
+// bitbucket-server.
+type bitbucketDataCenterAPI struct {
+	clients[hostbitbucketserver.Config, *hostbitbucketserver.Client]
+}
+
+// client returns the one of a source; nil if the config has no access to its API.
+func (a *bitbucketDataCenterAPI) client(cfg *config.Config, name string) (*hostbitbucketserver.Client, error) {
+	c, ok := cfg.BitbucketServerHost(name)
+	if !ok {
+		return nil, nil
+	}
+	return a.of(name, c, func(c hostbitbucketserver.Config) (*hostbitbucketserver.Client, error) {
+		return hostbitbucketserver.New(c)
+	})
+}
+
 // bitbucketCloud is the kind of host called bitbucket.
 var bitbucketCloud = provider{
 	signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
@@ -27,35 +58,30 @@ var bitbucketCloud = provider{
 		h.Set("X-Event-Key", event)
 		h.Set("X-Request-UUID", delivery)
 	},
-	host: func(_ *apis, cfg *config.Config, name string) (dispatch.Host, error) {
-		c, ok := cfg.BitbucketHost(name)
-		if !ok {
-			return nil, nil
+	host: func(a *apis, cfg *config.Config, name string) (dispatch.Host, error) {
+		host, err := a.bitbucketCloud.client(cfg, name)
+		if host == nil {
+			return nil, err
 		}
-		return hostbitbucket.New(c)
+		return host, err
 	},
 	lacks: func(name string) string {
 		return fmt.Sprintf("set sources.%s.token, with the scopes \"Repositories: Read\" and \"Pull requests: Read\"", name)
 	},
-	poster: func(_ *apis, cfg *config.Config, name string) (status.Poster, error) {
-		c, ok := cfg.BitbucketHost(name)
-		if !ok {
-			return nil, nil
-		}
-		host, err := hostbitbucket.New(c)
-		if err != nil {
+	poster: func(a *apis, cfg *config.Config, name string) (status.Poster, error) {
+		host, err := a.bitbucketCloud.client(cfg, name)
+		if host == nil {
 			return nil, err
 		}
 		limits, _ := cfg.BitbucketStatus(name)
 		return statusbitbucket.New(host, limits)
 	},
-	credentials: func(_ *apis, cfg *config.Config, name string) (credentials, error) {
-		c, ok := cfg.BitbucketHost(name)
-		if !ok {
-			return nil, nil
+	credentials: func(a *apis, cfg *config.Config, name string) (credentials, error) {
+		host, err := a.bitbucketCloud.client(cfg, name)
+		if host == nil {
+			return nil, err
 		}
-		host, err := hostbitbucket.New(c)
-		return cloneCredentials(host, err)
+		return cloneCredentials(host), nil
 	},
 	hints: Hints{
 		Token:     "the page Security > Access tokens of the repository's, project's or workspace's settings",
@@ -73,35 +99,30 @@ var bitbucketDataCenter = provider{
 		h.Set("X-Event-Key", event)
 		h.Set("X-Request-Id", delivery)
 	},
-	host: func(_ *apis, cfg *config.Config, name string) (dispatch.Host, error) {
-		c, ok := cfg.BitbucketServerHost(name)
-		if !ok {
-			return nil, nil
+	host: func(a *apis, cfg *config.Config, name string) (dispatch.Host, error) {
+		host, err := a.bitbucketDataCenter.client(cfg, name)
+		if host == nil {
+			return nil, err
 		}
-		return hostbitbucketserver.New(c)
+		return host, err
 	},
 	lacks: func(name string) string {
 		return fmt.Sprintf("set sources.%s.token, an HTTP access token with the permission \"Repository read\"", name)
 	},
-	poster: func(_ *apis, cfg *config.Config, name string) (status.Poster, error) {
-		c, ok := cfg.BitbucketServerHost(name)
-		if !ok {
-			return nil, nil
-		}
-		host, err := hostbitbucketserver.New(c)
-		if err != nil {
+	poster: func(a *apis, cfg *config.Config, name string) (status.Poster, error) {
+		host, err := a.bitbucketDataCenter.client(cfg, name)
+		if host == nil {
 			return nil, err
 		}
 		limits, _ := cfg.BitbucketServerStatus(name)
 		return statusbitbucketserver.New(host, limits)
 	},
-	credentials: func(_ *apis, cfg *config.Config, name string) (credentials, error) {
-		c, ok := cfg.BitbucketServerHost(name)
-		if !ok {
-			return nil, nil
+	credentials: func(a *apis, cfg *config.Config, name string) (credentials, error) {
+		host, err := a.bitbucketDataCenter.client(cfg, name)
+		if host == nil {
+			return nil, err
 		}
-		host, err := hostbitbucketserver.New(c)
-		return cloneCredentials(host, err)
+		return cloneCredentials(host), nil
 	},
 	hints: Hints{
 		Token:       "the page HTTP access tokens of the repository's or project's settings, or of your account",
@@ -114,12 +135,9 @@ var bitbucketDataCenter = provider{
 // cloneCredentials are those of a host that has the same for all its repositories.
 func cloneCredentials(host interface {
 	CloneCredentials() (user, password string)
-}, err error) (credentials, error) {
-	if err != nil {
-		return nil, err
-	}
+}) credentials {
 	return func(context.Context, string, string) (build.Credentials, error) {
 		user, password := host.CloneCredentials()
 		return build.Credentials{User: user, Password: password}, nil
-	}, nil
+	}
 }

@@ -99,6 +99,13 @@ func TestBitbucketFromAPushToItsStatuses(t *testing.T) {
 			all = append(all, theirs...)
 			s.once(t, all...)
 			pull.Update() // the same head once more
+			// Who may write is answered, and nobody else.
+			repo.Writer("712020:c4e620c8-76bb-5b49-8907-d2c68a83b4c5", "write")
+			pull.Say("712020:00000000-0000-0000-0000-000000000000", "/switchyard stop")
+			pull.Say("712020:c4e620c8-76bb-5b49-8907-d2c68a83b4c5", "Why?\n\n/switchyard explain")
+			eventually(t, "the command is answered", func() bool {
+				return slices.ContainsFunc(repo.Comments(), func(text string) bool { return strings.Contains(text, theirs[2][:12]) })
+			})
 			pull.Decline()
 
 			// What no delivery told, an audit finds.

@@ -57,6 +57,9 @@ type apis struct {
 	// describe finds the details of executions for hosts that show them; nil where
 	// nothing does.
 	describe status.Describer
+
+	bitbucketCloud      bitbucketCloudAPI
+	bitbucketDataCenter bitbucketDataCenterAPI
 }
 
 // providers are the kinds of git host, by the names that they have in the
