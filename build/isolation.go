@@ -405,6 +405,34 @@ func (h *Handler) isolate() error {
 	return nil
 }
 
+// TryIsolation finds out, as [New] does and without a data directory, what would
+// keep builds apart here: by is bubblewrap or the program that runs containers, and
+// exposed says why nothing would. The error is the one of New where it refuses such
+// a configuration.
+func TryIsolation(log *zap.Logger, cfg Config) (by, exposed string, err error) {
+	if err := cfg.fill(); err != nil {
+		return "", "", err
+	}
+	if cfg.DataDir, err = os.MkdirTemp("", "switchyard-isolation-"); err != nil {
+		return "", "", err
+	}
+	defer func() { err = errors.Join(err, removeAll(cfg.DataDir)) }()
+	if cfg.DataDir, err = filepath.EvalSymlinks(cfg.DataDir); err != nil {
+		return "", "", err
+	}
+	h := &Handler{cfg: cfg, log: log}
+	if err := h.isolate(); err != nil {
+		return "", "", err
+	}
+	switch {
+	case h.containers != nil:
+		by = cfg.Container.Runtime
+	case h.bubblewrap != nil:
+		by = IsolationBubblewrap
+	}
+	return by, h.exposed, nil
+}
+
 // checkShown refuses paths of the configuration that builds can't be given. It
 // comes before it is tried whether isolation works: a name with a typing error
 // must not have builds run without.

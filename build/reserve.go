@@ -61,8 +61,7 @@ const (
 	defaultReserve = 1 << 30
 )
 
-// newReserve keeps least bytes of the file system of dir; 0 for the default, less
-// for nothing.
+// newReserve keeps least bytes of the file system of dir, as [Reserve] does.
 func newReserve(dir string, least int64, log *zap.Logger) *reserve {
 	free := func() int64 {
 		n, total := fault.Space(dir)
@@ -71,11 +70,17 @@ func newReserve(dir string, least int64, log *zap.Logger) *reserve {
 		}
 		return n
 	}
+	return &reserve{least: Reserve(dir, least), free: free, log: log}
+}
+
+// Reserve is how many bytes of the file system of dir are kept where [Config] says
+// least: 0 for the default, less for nothing.
+func Reserve(dir string, least int64) int64 {
 	if least == 0 {
 		_, total := fault.Space(dir)
 		least = min(defaultReserve, total/reserveShare)
 	}
-	return &reserve{least: max(0, least), free: free, log: log}
+	return max(0, least)
 }
 
 // enter says that a build runs until the returned function is called. It is not

@@ -52,6 +52,8 @@ type Config struct {
 	read *files
 	// variables are those that the config names, and whether a secret does.
 	variables map[string]bool
+	// secretFiles are those that secrets were read from.
+	secretFiles []string
 	// warnings are what the router finds probably not meant.
 	warnings []string
 	// samples are what the routes' environment templates make of a branch.
@@ -275,6 +277,7 @@ func (r *reading) config(name string, data []byte, read *files, answers map[awss
 	if err := d.errors(); err != nil {
 		return nil, nil, err
 	}
+	c.secretFiles = d.secretFiles
 	return c, d.wanted, nil
 }
 
@@ -292,6 +295,12 @@ func (c *Config) Files() []string {
 		return nil
 	}
 	return slices.Clone(c.read.names)
+}
+
+// SecretFiles are the paths of the files that hold secrets of the service and of
+// its builds.
+func (c *Config) SecretFiles() []string {
+	return append(slices.Clone(c.secretFiles), c.BuildSecretFiles()...)
 }
 
 // Warnings list what is valid but probably not meant, such as a pattern that a

@@ -44,6 +44,8 @@ type decoder struct {
 	expanded, written map[string]string
 	// variables are those that are named, and whether a secret does.
 	variables map[string]bool
+	// secretFiles are those that secrets were read from.
+	secretFiles []string
 	// wanted are the secrets in AWS that are referred to, and answers what they
 	// are, nil before that is known: then only their form is checked.
 	wanted  []awssecret.Wanted

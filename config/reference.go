@@ -76,6 +76,7 @@ func (d *decoder) secret(written, path string) (Secret, bool) {
 	}
 	if named {
 		file := d.resolve(strings.TrimPrefix(text, "file:"))
+		d.secretFiles = append(d.secretFiles, file)
 		data, err := d.read.file(file, maxSecret)
 		if err != nil {
 			d.failValue(path, "read secret: %v", err)

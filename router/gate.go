@@ -25,22 +25,42 @@ type Gate struct {
 // repository: by the pull request, or by the push to its head branch.
 func (r *Router) Gates(source, repository, base string) []Gate {
 	var gates []Gate
+	// A route that takes merge groups tells that there is a merge queue.
+	groups := func(rt *route) bool { return rt.into(base, event.MergeGroup) }
+	queue := slices.ContainsFunc(r.routes, func(rt route) bool { return rt.of(source, repository) && groups(&rt) })
 	for i := range r.routes {
 		rt := &r.routes[i]
-		if _, ok := rt.sources.decide(source); !ok {
+		if !rt.of(source, repository) {
 			continue
 		}
-		if _, ok := rt.repositories.decide(repository); !ok {
-			continue
-		}
-		_, into := rt.baseBranches.decide(base)
-		pulls := into && slices.Contains(rt.On, string(event.PullRequest))
+		pulls := rt.into(base, event.PullRequest)
 		pushes := slices.Contains(rt.On, string(event.Push)) && rt.takesBranches(event.Push)
-		if pulls || pushes {
-			gates = append(gates, rt.gate(base, pulls, pushes))
+		switch {
+		case pulls || pushes:
+			g := rt.gate(base, pulls, pushes)
+			if queue && !groups(rt) && g.Never == "" {
+				g.Unless = append(g.Unless, "the commit is the merge queue's (on lacks merge_group)")
+			}
+			gates = append(gates, g)
+		case groups(rt):
+			gates = append(gates, Gate{Route: rt.Name, Never: "it runs in the merge queue alone, which a pull request enters once it has what is required"})
 		}
 	}
 	return gates
+}
+
+// of reports whether a route takes events of a repository.
+func (rt *route) of(source, repository string) bool {
+	_, its := rt.sources.decide(source)
+	_, ok := rt.repositories.decide(repository)
+	return its && ok
+}
+
+// into reports whether a route takes events of a kind that are about a merge into
+// a branch.
+func (rt *route) into(base string, kind event.Kind) bool {
+	_, ok := rt.baseBranches.decide(base)
+	return ok && slices.Contains(rt.On, string(kind))
 }
 
 func (rt *route) gate(base string, pulls, pushes bool) Gate {
@@ -63,6 +83,9 @@ func (rt *route) gate(base string, pulls, pushes bool) Gate {
 		unless("the newest commit's message has a marker such as [skip ci] (skip_markers)")
 	}
 	if !pushes {
+		if len(rt.labels.rules) > 0 {
+			unless("its labels do not match labels: %s", rt.labels.list())
+		}
 		for action, when := range map[string]string{"opened": "the pull request was opened with its newest commit", "synchronize": "a commit was pushed after the pull request was opened"} {
 			if !slices.Contains(rt.Actions, action) {
 				unless("%s (actions lacks %s)", when, action)
@@ -107,8 +130,7 @@ func (r *Router) BaseBranches(source, repository string, of []string) []string {
 	}
 	for i := range r.routes {
 		rt := &r.routes[i]
-		_, its := rt.sources.decide(source)
-		if _, ok := rt.repositories.decide(repository); !ok || !its || len(rt.baseBranches.rules) == 0 {
+		if !rt.of(source, repository) || len(rt.baseBranches.rules) == 0 {
 			continue
 		}
 		for _, rule := range rt.baseBranches.rules {

@@ -38,6 +38,10 @@ func TestGates(t *testing.T) {
 		"markers":            {Route{On: []string{"pull_request"}, SkipMarkers: true, Forks: "allow"}, "r; the newest commit's message has a marker such as [skip ci] (skip_markers)"},
 		"no new commits":     {Route{On: []string{"pull_request"}, Actions: []string{"opened"}, Forks: "allow"}, "r; a commit was pushed after the pull request was opened (actions lacks synchronize)"},
 		"only when ready":    {Route{On: []string{"pull_request"}, Actions: []string{"ready_for_review"}, Forks: "allow"}, "r; a commit was pushed after the pull request was opened (actions lacks synchronize); the pull request was opened with its newest commit (actions lacks opened)"},
+		"labels":             {Route{On: []string{"pull_request"}, Labels: []string{"ready"}, Forks: "allow"}, `r; its labels do not match labels: "ready"`},
+		"no drafts":          {Route{On: []string{"pull_request"}, NoDrafts: true, Forks: "allow"}, "r"}, // nobody merges a draft
+		"queue alone":        {Route{On: []string{"merge_group"}}, "r; never: it runs in the merge queue alone, which a pull request enters once it has what is required"},
+		"queue of another":   {Route{On: []string{"merge_group"}, BaseBranches: []string{"dev"}}, ""},
 		"but pushes":         {Route{On: []string{"pull_request", "push"}, Actions: []string{"opened"}, Forks: "allow"}, "r"},
 		"into this one":      {Route{On: []string{"pull_request"}, BaseBranches: []string{"ma*"}, Forks: "allow"}, "r"},
 		"into another":       {Route{On: []string{"pull_request"}, BaseBranches: []string{"release/*"}}, ""},
@@ -60,6 +64,25 @@ func TestGates(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+// Where one route takes merge groups, what another gives is missing in the queue.
+func TestGatesOfAMergeQueue(t *testing.T) {
+	pull := Route{Name: "pull", On: []string{"pull_request"}, StateMachine: "m", Forks: "allow"}
+	both := Route{Name: "both", On: []string{"pull_request", "merge_group"}, StateMachine: "m", Forks: "allow", BaseBranches: []string{"main"}}
+	r, err := New(Config{Routes: []Route{pull, both}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for base, want := range map[string]string{"main": "pull; the commit is the merge queue's (on lacks merge_group)\nboth\n", "dev": "pull\n"} {
+		got := ""
+		for _, g := range r.Gates("github", "acme/api", base) {
+			got += g.say() + "\n"
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", base, got, want)
+		}
 	}
 }
 

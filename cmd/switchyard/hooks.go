@@ -10,7 +10,6 @@ import (
 
 	"switchyard/cmd/switchyard/internal/hostsetup"
 	"switchyard/config"
-	"switchyard/dispatch"
 	"switchyard/githost"
 	"switchyard/internal/safetext"
 )
@@ -146,7 +145,7 @@ func (c *cli) hooksFlags(cmd *cobra.Command) func(ctx context.Context, each func
 			}
 			if err != nil {
 				failed = true
-				some = []hookReport{{Error: withHint(err, r.host.Hints.HooksNeed)}}
+				some = []hookReport{{Error: err.Error()}}
 			}
 			for _, one := range some {
 				one.Source, one.Repository = r.source, r.name
@@ -173,15 +172,6 @@ func (r *repository) hooks() (githost.Hooks, error) {
 		return nil, errors.New("webhooks of this kind of host are not managed by its API; set them up by hand")
 	}
 	return hooks, nil
-}
-
-// withHint adds to a refusal by the host which permission the call takes.
-func withHint(err error, need string) string {
-	text := err.Error()
-	if need != "" && errors.As(err, new(*dispatch.PermanentError)) {
-		text += "; this needs " + need
-	}
-	return text
 }
 
 func (c *cli) showHooks(reports []hookReport, asJSON, showing bool) error {

@@ -68,6 +68,13 @@ func called(t *testing.T, text string, hosts map[string]app.OpenHost, args ...st
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return calledWith(t, path, func(*config.Config) (map[string]app.OpenHost, error) { return hosts, nil }, args...)
+}
+
+// calledWith runs a command in this process with a config, in an environment that
+// has nothing else.
+func calledWith(t *testing.T, path string, openHosts func(*config.Config) (map[string]app.OpenHost, error), args ...string) (stdout, stderr string, code int) {
+	t.Helper()
 	var out, errOut bytes.Buffer
 	c := newCLI(strings.NewReader(""), &out, &errOut, func(name string) (string, bool) {
 		if name == "SWITCHYARD_CONFIG" {
@@ -75,7 +82,7 @@ func called(t *testing.T, text string, hosts map[string]app.OpenHost, args ...st
 		}
 		return "", false
 	})
-	c.openHosts = func(*config.Config) (map[string]app.OpenHost, error) { return hosts, nil }
+	c.openHosts = openHosts
 	code = c.run(t.Context(), args)
 	return out.String(), errOut.String(), code
 }
@@ -102,7 +109,7 @@ routes: [{name: r, sources: [github], repositories: [acme/api, "acme/x-*"], stat
 func twoStandIns() (*standIn, map[string]app.OpenHost) {
 	s := &standIn{hooks: map[string][]githost.Hook{}}
 	return s, map[string]app.OpenHost{
-		"github": {Host: s, Hints: app.Hints{HooksNeed: `"Webhooks: read and write"`}},
+		"github": {Host: s},
 		"mirror": {Unable: dispatch.ErrCannotAsk},
 	}
 }
@@ -157,7 +164,7 @@ func TestHooksCommandsSayWhatIsMissing(t *testing.T) {
 		"no public_url":     {strings.Replace(twoHosts, `public_url: "https://ci.example.com/"`, "", 1), hosts, []string{"create"}, exitFailed, "server.public_url is not set"},
 		"cannot be asked":   {twoHosts, hosts, []string{"create", "--repository", "mirror:a"}, exitFailed, "mirror a: the host's API cannot be asked"},
 		"not by API":        {twoHosts, map[string]app.OpenHost{"github": {Host: struct{ dispatch.Host }{}}}, []string{"create"}, exitFailed, "set them up by hand"},
-		"permission":        {twoHosts, map[string]app.OpenHost{"github": {Host: refusing, Hints: hosts["github"].Hints}}, []string{"list"}, exitFailed, `403 Resource not accessible; this needs "Webhooks: read and write"`},
+		"permission":        {twoHosts, map[string]app.OpenHost{"github": {Host: refusing}}, []string{"list"}, exitFailed, `failed: github acme/api: list the webhooks: 403 Resource not accessible`},
 		"unknown source":    {twoHosts, hosts, []string{"list", "--source", "gitlab"}, exitFailed, "it has github, mirror"},
 		"which source":      {twoHosts, hosts, []string{"list", "--repository", "acme/unknown"}, exitUsage, "write it as SOURCE:acme/unknown"},
 		"no repository":     {twoHosts, hosts, []string{"list", "--source", "mirror"}, exitFailed, "the config names no repository"},

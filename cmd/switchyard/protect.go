@@ -91,7 +91,7 @@ func protectRepository(ctx context.Context, cfg *config.Config, routes *router.R
 	of := func(branch string, err error) protection {
 		p := protection{Source: r.source, Repository: r.name, Branch: branch}
 		if err != nil {
-			p.Error = withHint(err, r.host.Hints.ProtectNeed)
+			p.Error = err.Error()
 		}
 		return p
 	}

@@ -95,6 +95,7 @@ func (c *cli) root() *cobra.Command {
 		c.executionsCommand(),
 		c.deliveriesCommand(),
 		c.auditCommand(),
+		c.doctorCommand(),
 		c.hooksCommand(),
 		c.protectCommand(),
 		c.healthCommand(),

@@ -48,6 +48,7 @@ const hintTimeout = 3 * time.Second
 type App struct {
 	log     *zap.Logger
 	dir     string // data_dir
+	key     string // of links and proofs
 	data    *datadir.Dir
 	metrics *metrics
 	closers
@@ -255,8 +256,8 @@ func (a *App) openDispatch() error {
 
 // openFaces builds what answers people and hosts.
 func (a *App) openFaces() error {
-	key, err := secretFile(a.dir, keyFile)
-	if err != nil {
+	var err error
+	if a.key, err = secretFile(a.dir, keyFile); err != nil {
 		return err
 	}
 	pageOpts := []ui.Option{ui.WithLogger(a.log), ui.WithForkBuilds(a.cfg.ForkBuilds()), ui.WithHistory(a.dispatcher.History)}
@@ -266,7 +267,7 @@ func (a *App) openFaces() error {
 	} else {
 		pageOpts = append(pageOpts, ui.WithLogs(a.embedded.copyLog))
 	}
-	if a.pages, err = ui.New(a.dispatcher, baseURL(a.cfg, a.public.Addr()), []byte(key), pageOpts...); err != nil {
+	if a.pages, err = ui.New(a.dispatcher, baseURL(a.cfg, a.public.Addr()), []byte(a.key), pageOpts...); err != nil {
 		return err
 	}
 	a.apis.describe = a.newDetails().describe

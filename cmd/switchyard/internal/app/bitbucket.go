@@ -84,9 +84,8 @@ var bitbucketCloud = provider{
 		return cloneCredentials(host), nil
 	},
 	hints: Hints{
-		Token:     "the page Security > Access tokens of the repository's, project's or workspace's settings",
-		Hooks:     "the repository's page Repository settings > Webhooks",
-		HooksNeed: `the scope "Webhooks: Read and write"`,
+		Token: "the page Security > Access tokens of the repository's, project's or workspace's settings",
+		Hooks: "the repository's page Repository settings > Webhooks",
 	},
 }
 
@@ -125,10 +124,8 @@ var bitbucketDataCenter = provider{
 		return cloneCredentials(host), nil
 	},
 	hints: Hints{
-		Token:       "the page HTTP access tokens of the repository's or project's settings, or of your account",
-		Hooks:       "the repository's page Repository settings > Webhooks",
-		HooksNeed:   `the permission "Repository admin"`,
-		ProtectNeed: `the permission "Repository admin"`,
+		Token: "the page HTTP access tokens of the repository's or project's settings, or of your account",
+		Hooks: "the repository's page Repository settings > Webhooks",
 	},
 }
 

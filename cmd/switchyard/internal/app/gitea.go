@@ -70,9 +70,7 @@ var giteaHost = provider{
 		}, nil
 	},
 	hints: Hints{
-		Token:       "the user's page Settings > Applications",
-		Hooks:       "the repository's page Settings > Webhooks",
-		HooksNeed:   `an administrator of the repository, and the scope "write:repository"`,
-		ProtectNeed: `an administrator of the repository, and the scope "write:repository"`,
+		Token: "the user's page Settings > Applications",
+		Hooks: "the repository's page Settings > Webhooks",
 	},
 }

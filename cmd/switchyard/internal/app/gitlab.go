@@ -70,9 +70,7 @@ var gitLab = provider{
 		}, nil
 	},
 	hints: Hints{
-		Token:       "the page Settings > Access tokens of the project, the group or the user",
-		Hooks:       "the project's page Settings > Webhooks",
-		HooksNeed:   `the role Maintainer and the scope "api"`,
-		ProtectNeed: `the role Maintainer and the scope "api"`,
+		Token: "the page Settings > Access tokens of the project, the group or the user",
+		Hooks: "the project's page Settings > Webhooks",
 	},
 }

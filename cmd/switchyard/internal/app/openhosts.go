@@ -22,13 +22,11 @@ type OpenHost struct {
 // Hints say for a person what a kind of git host calls things. What is empty, it
 // does not have.
 type Hints struct {
-	// Token is where a token or App is made and changed.
+	// Token is where a token or App is made and changed; empty for a host that is
+	// asked without one.
 	Token string
-	// Hooks is the page of a repository's webhooks, and HooksNeed the permission
-	// that managing them takes.
-	Hooks, HooksNeed string
-	// ProtectNeed is the permission that changing the protection of a branch takes.
-	ProtectNeed string
+	// Hooks is the page of a repository's webhooks.
+	Hooks string
 }
 
 // OpenHosts makes a client of the API of each source, for a command. Nothing is

@@ -101,10 +101,8 @@ var providers = map[string]provider{
 		},
 		credentials: gitHubCredentials,
 		hints: Hints{
-			Token:       "the token's page below Settings > Developer settings, or the App's page Permissions & events",
-			Hooks:       "the repository's page Settings > Webhooks",
-			HooksNeed:   `the repository permission "Webhooks: read and write" (a classic token: admin:repo_hook)`,
-			ProtectNeed: `the repository permission "Administration: read and write" (a classic token: repo)`,
+			Token: "the token's page below Settings > Developer settings, or the App's page Permissions & events",
+			Hooks: "the repository's page Settings > Webhooks",
 		},
 	},
 	"gitlab": gitLab,

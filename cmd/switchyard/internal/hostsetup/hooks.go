@@ -86,7 +86,7 @@ func create(ctx context.Context, host githost.Hooks, want Hook) (githost.Hook, e
 }
 
 // Trouble says in what a hook is not as a hook of ours must be; empty where it is.
-func Trouble(host githost.Hooks, h *githost.Hook) string {
+func Trouble(host Events, h *githost.Hook) string {
 	if !h.Active {
 		return "it was switched off"
 	}
@@ -134,9 +134,12 @@ func Ours(all []githost.Hook, to string) []githost.Hook {
 	return ours
 }
 
+// Events knows of which events a hook of ours must tell.
+type Events interface{ HookEvents() []string }
+
 // MissingEvents are the events that a hook of ours must tell of and this one does
 // not. The wildcard of GitHub's API is all.
-func MissingEvents(host githost.Hooks, h *githost.Hook) []string {
+func MissingEvents(host Events, h *githost.Hook) []string {
 	if slices.Contains(h.Events, "*") {
 		return nil
 	}
