@@ -113,7 +113,7 @@ func (s *Source) decodeMergeRequest(body []byte) ([]event.Event, error) {
 	}
 	ev, err := p.event()
 	if err != nil {
-		return nil, err
+		return []event.Event{{Repository: ev.Repository}}, err
 	}
 	evs := make([]event.Event, len(all))
 	for i, h := range all {
@@ -237,7 +237,8 @@ func (p *mergeRequestPayload) event() (ev event.Event, err error) {
 		return ev, err
 	}
 	if a.LastCommit == nil {
-		return ev, errors.New("object_attributes.last_commit: missing, where the head commit should be")
+		// Refused deliveries disable a webhook, and this one is as GitLab means it.
+		return ev, &webhook.Ignored{Reason: "merge request: GitLab names no head commit, as where the source branch has none"}
 	}
 	if ev.After, err = field.SHA("object_attributes.last_commit.id", a.LastCommit.ID); err != nil {
 		return ev, err
