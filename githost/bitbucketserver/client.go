@@ -185,6 +185,19 @@ func (c *Client) PostStatus(ctx context.Context, repository, sha string, body an
 	return err
 }
 
+// Sees reports whether the API shows us a repository.
+func (c *Client) Sees(ctx context.Context, repository string) (bool, error) {
+	at, err := path(api, repository)
+	if err != nil {
+		return false, err
+	}
+	_, err = c.rest.Do(ctx, rest.Call{Path: at})
+	if rest.Code(err) == http.StatusNotFound {
+		return false, nil
+	}
+	return err == nil, c.rest.Verdict(ctx, "read the repository", repository, "", err)
+}
+
 // CommitURL is a commit's page.
 func (c *Client) CommitURL(repository, sha string) string {
 	return c.webURL(repository, "commits", sha)

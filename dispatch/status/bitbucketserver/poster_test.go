@@ -125,6 +125,19 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// A commit that the repository does not have, such as a fork's, holds up no other.
+func TestCommitThatIsNotThereIsGivenUp(t *testing.T) {
+	_, _, p, s := start(t)
+	s.SHA = strings.Repeat("ab", 20)
+	if err := p.Post(t.Context(), s, ""); !errors.As(err, new(*dispatch.PermanentError)) || !strings.Contains(err.Error(), "fork") {
+		t.Error(err)
+	}
+	s.Repository = strings.Replace(s.Repository, "app", "gone", 1)
+	if err := p.Post(t.Context(), s, ""); !errors.As(err, new(*status.RefusedError)) {
+		t.Error(err)
+	}
+}
+
 func TestNewRefusesBadLimits(t *testing.T) {
 	if _, err := bitbucketserver.New(nil, bitbucketserver.Config{}); err == nil {
 		t.Error("no host passed")

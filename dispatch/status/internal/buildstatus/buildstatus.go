@@ -57,6 +57,8 @@ func Link(target, commit string, most int) string {
 // Host is asked what an error of its client means.
 type Host interface {
 	Code(err error) int
+	// Sees reports whether the host shows us a repository.
+	Sees(ctx context.Context, repository string) (bool, error)
 	Throttled(err, shown error) *dispatch.ThrottledError
 }
 
@@ -71,7 +73,15 @@ func Classify(ctx context.Context, h Host, s *dispatch.Status, now time.Time, er
 	if throttled := h.Throttled(err, plain); throttled != nil {
 		return throttled
 	}
-	switch code := h.Code(err); {
+	code := h.Code(err)
+	if code == http.StatusNotFound {
+		// A repository that we see has no such commit, such as one of a fork. That
+		// must not hold back what is told of the others.
+		if seen, askErr := h.Sees(ctx, s.Repository); askErr == nil && seen {
+			return &dispatch.PermanentError{Err: fmt.Errorf("%w; the repository is there, and the commit is not in it, as a fork's may not be", plain)}
+		}
+	}
+	switch {
 	case code == http.StatusUnauthorized:
 		return &status.UnauthorizedError{Err: plain}
 	case code == http.StatusNotFound && now.Sub(s.WantedAt) > notFoundPatience:
