@@ -142,6 +142,43 @@ func TestDocsOfHostsLeadToAConfig(t *testing.T) {
 	}
 }
 
+// GitHub's document has one config with a token, and sources with an App to put in
+// the place of its own.
+func TestDocsOfGitHubLeadToAConfig(t *testing.T) {
+	dir := t.TempDir()
+	var whole, app string
+	for _, b := range blocks(t, "../../docs/sources/github.md") {
+		switch {
+		case b.language == "json":
+			if err := os.WriteFile(filepath.Join(dir, "deploy.asl.json"), []byte(b.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		case b.language == "yaml" && whole == "":
+			whole = b.text
+		case b.language == "yaml":
+			app = b.text
+		}
+	}
+	from, to := strings.Index(whole, "sources:\n"), strings.Index(whole, "state_machines:\n")
+	if from < 0 || to < from || !strings.HasPrefix(app, "sources:\n") {
+		t.Fatalf("the configs are\n%s\nand\n%s", whole, app)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "github-app.pem"), []byte("key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"GITHUB_WEBHOOK_SECRET": "secret", "GITHUB_TOKEN": "token"}
+	for way, text := range map[string]string{"token": whole, "app": whole[:from] + app + whole[to:]} {
+		path := filepath.Join(dir, "switchyard.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out, problems bytes.Buffer
+		if code := run(t.Context(), []string{"config", "validate", "--config", path}, strings.NewReader(""), &out, &problems, func(name string) (string, bool) { v, ok := env[name]; return v, ok }); code != exitDone {
+			t.Errorf("%s: %d: %s%s", way, code, &out, &problems)
+		}
+	}
+}
+
 // Every command in the documents is one that the program takes: its name, flags
 // and number of arguments.
 func TestDocsCommands(t *testing.T) {

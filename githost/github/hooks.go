@@ -19,7 +19,9 @@ var _ githost.Hooks = (*Client)(nil)
 
 // HookEvents implements [githost.Hooks]. What an App's checks are asked for again
 // by, check_run and check_suite, reach its own webhook without being asked for.
-func (c *Client) HookEvents() []string { return []string{"issue_comment", "pull_request", "push"} }
+func (c *Client) HookEvents() []string {
+	return []string{"issue_comment", "merge_group", "pull_request", "push"}
+}
 
 // Hooks implements [githost.Hooks]. Those of the organisation and of an App are not
 // the repository's.
