@@ -99,6 +99,7 @@ type Auditor struct {
 	repositories func(ctx context.Context) ([]Repository, error)
 	rules        func() (Planner, Config)
 	throttled    func(error) (after time.Duration, ok bool)
+	refuses      func(error) bool
 	now          func() time.Time
 	log          *zap.Logger
 	observer     func(Summary)
@@ -124,6 +125,10 @@ func WithThrottled(f func(error) (time.Duration, bool)) Option {
 	return func(a *Auditor) { a.throttled = f }
 }
 
+// WithRefusals says which errors of a [Host] are its last word, such as that it has
+// no such commit. Any other is asked about again in the next audit.
+func WithRefusals(f func(error) bool) Option { return func(a *Auditor) { a.refuses = f } }
+
 // WithObserver is told of every repository that was audited.
 func WithObserver(f func(Summary)) Option { return func(a *Auditor) { a.observer = f } }
 
@@ -133,6 +138,7 @@ func New(ledger Ledger, repositories func(ctx context.Context) ([]Repository, er
 	a := &Auditor{
 		ledger: ledger, repositories: repositories, rules: rules, now: time.Now, log: zap.NewNop(),
 		throttled: func(error) (time.Duration, bool) { return 0, false },
+		refuses:   func(error) bool { return false },
 		observer:  func(Summary) {}, busy: map[key]chan struct{}{},
 	}
 	for _, o := range opts {

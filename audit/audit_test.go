@@ -102,6 +102,52 @@ func TestForcedPushesAndDeletions(t *testing.T) {
 	r.want("told", audit.Query{})
 }
 
+// Where the journal knows a branch by a later push alone, what came before that
+// is looked for.
+func TestABranchThatWasHeardOfLate(t *testing.T) {
+	r := newRig(t, rules{})
+	r.take(r.push("main", "a"))
+	r.audit(audit.Query{})
+	r.push("x", "x1", "x2")         // lost
+	r.take(r.push("x", "x3", "x4")) // told
+	r.want("late", audit.Query{Heal: true}, "x1-all", "x2-all")
+	r.want("after", audit.Query{Heal: true})
+}
+
+// Branches that are new together leave what they share to one another, as hosts
+// tell it; what none of the former branches had is new all the same.
+func TestBranchesThatAreNewTogether(t *testing.T) {
+	r := newRig(t, rules{})
+	r.take(r.push("main", "a"))
+	r.push("develop", "old1", "old2") // before the first audit, and told to nobody
+	r.audit(audit.Query{})
+	r.commit("old2", "s1", "s2")
+	r.commit("s2", "x1")
+	r.commit("s1", "y1")
+	r.branches["refs/heads/x"], r.branches["refs/heads/y"], r.branches["refs/heads/z"] = "x1", "y1", "s2"
+	r.want("together", audit.Query{Heal: true}, "s1-all", "s2-all", "x1-all", "y1-all")
+	r.want("after", audit.Query{Heal: true})
+}
+
+// An error that may pass says nothing of what is new.
+func TestAnErrorIsNoForcedPush(t *testing.T) {
+	r := newRig(t, rules{})
+	r.take(r.push("main", "a"), r.push("x", "x1"))
+	r.audit(audit.Query{})
+	r.push("x", "x2")
+	r.fail = func(call string) error {
+		if call == "commits refs/heads/x" {
+			r.fail = nil
+			return errors.New("broken")
+		}
+		return nil
+	}
+	if _, s := r.audit(audit.Query{Heal: true}); !strings.Contains(s.Error, "broken") {
+		t.Errorf("%+v", s)
+	}
+	r.want("again", audit.Query{Heal: true}, "x2-all")
+}
+
 // A host that lists nothing any more is not believed: everything would be torn
 // down.
 func TestAHostWithoutBranchesIsNotBelieved(t *testing.T) {
@@ -168,7 +214,7 @@ func TestPullRequests(t *testing.T) {
 	ready.Draft = false
 	draft.PullRequest = &ready
 	r.pulls[2] = draft
-	r.want("lost: ready", audit.Query{Heal: true}, "x1-pulls-other", "x2-pulls-other", "x3-pulls-other")
+	r.want("lost: ready", audit.Query{Heal: true}, "a-pulls-other", "x1-pulls-other", "x2-pulls-other", "x3-pulls-other")
 
 	delete(r.pulls, 1)
 	delete(r.pulls, 2)

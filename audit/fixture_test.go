@@ -87,14 +87,16 @@ func (g *graph) Commits(_ context.Context, ev *event.Event) ([]event.Commit, err
 	stop := map[string]bool{ev.Before: true, "": true}
 	if ev.Before != "" {
 		if _, known := g.parents[ev.Before]; !known {
-			return nil, fmt.Errorf("no commit %s", ev.Before)
+			return nil, fmt.Errorf("%w %s", errNoCommit, ev.Before)
 		}
 		for c := ev.Before; c != ""; c = g.parents[c] {
 			stop[c] = true
 		}
-	} else if ev.Ref != "refs/heads/main" {
-		for c := g.branches["refs/heads/main"]; c != ""; c = g.parents[c] {
-			stop[c] = true
+	} else if ev.PullRequest == nil {
+		for other, c := range g.branches {
+			for ; other != ev.Ref && c != ""; c = g.parents[c] {
+				stop[c] = true
+			}
 		}
 	}
 	if ev.PullRequest != nil {
@@ -294,6 +296,8 @@ type rig struct {
 	grace time.Duration
 }
 
+var errNoCommit = errors.New("no commit")
+
 type throttledError struct{ after time.Duration }
 
 func (throttledError) Error() string { return "too many calls" }
@@ -309,7 +313,7 @@ func newRig(t *testing.T, p audit.Planner) *rig {
 			var limited throttledError
 			ok := errors.As(err, &limited)
 			return limited.after, ok
-		}))
+		}), audit.WithRefusals(func(err error) bool { return errors.Is(err, errNoCommit) }))
 	return r
 }
 

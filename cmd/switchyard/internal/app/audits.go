@@ -21,7 +21,7 @@ import (
 func (a *App) newAuditor() *audit.Auditor {
 	return audit.New(ledger{a.journal, a.dispatcher}, a.audited, func() (audit.Planner, audit.Config) {
 		return a.inForce.Load(), a.reloader.current().AuditConfig()
-	}, audit.WithLogger(a.log), audit.WithThrottled(throttled), audit.WithObserver(a.metrics.audited))
+	}, audit.WithLogger(a.log), audit.WithThrottled(throttled), audit.WithRefusals(refuses), audit.WithObserver(a.metrics.audited))
 }
 
 // throttled reports whether a host asks for fewer calls, or has not come to the
@@ -33,6 +33,9 @@ func throttled(err error) (time.Duration, bool) {
 	}
 	return time.Second, errors.As(err, new(*dispatch.UnfinishedError))
 }
+
+// refuses reports whether an error is a host's last word.
+func refuses(err error) bool { return errors.As(err, new(*dispatch.PermanentError)) }
 
 // audited are the repositories that are audited: those that the config names, and
 // those that deliveries told of.

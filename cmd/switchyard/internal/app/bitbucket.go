@@ -29,7 +29,7 @@ func (a *bitbucketCloudAPI) client(cfg *config.Config, name string) (*hostbitbuc
 	if !ok {
 		return nil, nil
 	}
-	return a.of(name, c, func(c hostbitbucket.Config) (*hostbitbucket.Client, error) { return hostbitbucket.New(c) })
+	return a.of(name, c, func(c hostbitbucket.Config) (*hostbitbucket.Client, error) { return hostbitbucket.New(c, hostbitbucket.WithTransport(asking)) })
 }
 
 // bitbucketDataCenterAPI keeps the clients of sources with provider
@@ -45,7 +45,7 @@ func (a *bitbucketDataCenterAPI) client(cfg *config.Config, name string) (*hostb
 		return nil, nil
 	}
 	return a.of(name, c, func(c hostbitbucketserver.Config) (*hostbitbucketserver.Client, error) {
-		return hostbitbucketserver.New(c)
+		return hostbitbucketserver.New(c, hostbitbucketserver.WithTransport(asking))
 	})
 }
 

@@ -26,7 +26,7 @@ func (a *giteaAPI) client(cfg *config.Config, name string) (*githost.Client, err
 	if !ok {
 		return nil, nil
 	}
-	return a.of(name, c, func(c githost.Config) (*githost.Client, error) { return githost.New(c) })
+	return a.of(name, c, func(c githost.Config) (*githost.Client, error) { return githost.New(c, githost.WithTransport(asking)) })
 }
 
 // giteaHost is the kind of host of that name, which Forgejo is too.

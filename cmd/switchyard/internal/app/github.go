@@ -21,7 +21,7 @@ func (a *gitHubAPI) client(cfg *config.Config, name string) (*githost.Client, er
 	if !ok {
 		return nil, nil
 	}
-	return a.of(name, c, func(c githost.Config) (*githost.Client, error) { return githost.New(c) })
+	return a.of(name, c, func(c githost.Config) (*githost.Client, error) { return githost.New(c, githost.WithTransport(asking)) })
 }
 
 func gitHubCredentials(a *apis, cfg *config.Config, name string) (credentials, error) {

@@ -3,12 +3,17 @@ package app
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 
 	"switchyard/config"
 	"switchyard/dispatch"
 	"switchyard/internal/event"
+	"switchyard/internal/retryhttp"
 )
+
+// asking carries the questions to hosts' APIs.
+var asking http.RoundTripper = retryhttp.Transport{Next: http.DefaultTransport}
 
 // hosts asks the git host of each source. A reload replaces what it knows.
 type hosts struct {
