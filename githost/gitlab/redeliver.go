@@ -63,7 +63,8 @@ var ours = map[string]bool{"push_hooks": true, "tag_push_hooks": true, "merge_re
 // GitLab sends nothing again by itself, and disables a hook after four failures
 // in a row: what happens meanwhile is not in its log, and only an audit finds it.
 // A hook that is disabled is tested first, which enables it. GitLab allows five
-// requests a minute to send again, for each hook.
+// requests a minute to test and to send again, for each hook, and does not say for
+// how long it refuses more: what is left is for the next call.
 func (c *Client) Redeliver(ctx context.Context, repository, url, mark string, since time.Time) (asked int, next string, err error) {
 	q, err := c.about(repository)
 	if err != nil {
@@ -86,6 +87,11 @@ func (c *Client) Redeliver(ctx context.Context, repository, url, mark string, si
 		if !githost.SameURL(h.URL, url) {
 			continue
 		}
+		if h.AlertStatus != "" && h.AlertStatus != executable {
+			if err := q.test(ctx, h.ID); err != nil {
+				return asked, mark, unlessEnough(err)
+			}
+		}
 		log, err := q.log(ctx, h.ID, after, since)
 		if err != nil {
 			return asked, mark, err
@@ -95,17 +101,12 @@ func (c *Client) Redeliver(ctx context.Context, repository, url, mark string, si
 		}
 		settled = max(settled, log[0].ID)
 		failed := undelivered(log)
-		if len(failed) > 0 && h.AlertStatus != "" && h.AlertStatus != executable {
-			if err := q.test(ctx, h.ID); err != nil {
-				return asked, mark, err
-			}
-		}
 		for _, f := range failed {
 			if waiting == 0 || f.first < waiting {
 				waiting = f.first
 			}
 			if err := q.resend(ctx, h.ID, f.last); err != nil {
-				return asked, mark, err
+				return asked, mark, unlessEnough(err)
 			}
 			asked++
 		}
@@ -114,6 +115,16 @@ func (c *Client) Redeliver(ctx context.Context, repository, url, mark string, si
 		settled = waiting - 1
 	}
 	return asked, strconv.FormatInt(settled, 10), nil
+}
+
+// unlessEnough is err, or nil where it is that of the limit on requests of one
+// hook. One on all calls says how long to wait.
+func unlessEnough(err error) error {
+	var throttled *dispatch.ThrottledError
+	if errors.As(err, &throttled) && throttled.After == 0 {
+		return nil
+	}
+	return err
 }
 
 // failure is a delivery of which no attempt arrived.
