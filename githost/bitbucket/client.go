@@ -22,6 +22,7 @@ import (
 	"switchyard/dispatch"
 	"switchyard/githost"
 	"switchyard/githost/gitrefs"
+	"switchyard/githost/internal/ancestry"
 	"switchyard/githost/internal/rest"
 )
 
@@ -69,6 +70,8 @@ func WithClock(now func() time.Time) Option { return func(o *options) { o.now = 
 type Client struct {
 	rest *rest.Client
 	cfg  Config
+
+	walks ancestry.Walks
 
 	mu sync.Mutex
 	// full are the IDs of commits by repository and first digits.
@@ -153,19 +156,19 @@ type page[T any] struct {
 }
 
 // list asks for page after page until each has had its turn or says that it is
-// enough.
-func list[T any](ctx context.Context, c *Client, op, repository, needs string, call rest.Call, each func([]T) (more bool, err error)) error {
+// enough. After an error call is the one that would go on.
+func list[T any](ctx context.Context, c *Client, op, repository, needs string, call *rest.Call, each func([]T) (more bool, err error)) error {
 	for {
 		var p page[T]
 		call.Into = &p
-		if _, err := c.ask(ctx, op, repository, needs, call); err != nil {
+		if _, err := c.ask(ctx, op, repository, needs, *call); err != nil {
 			return err
 		}
 		more, err := each(p.Values)
 		if err != nil || !more || p.Next == "" {
 			return err
 		}
-		call = rest.Call{URL: p.Next}
+		*call = rest.Call{URL: p.Next}
 	}
 }
 

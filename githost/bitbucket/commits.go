@@ -125,36 +125,45 @@ func (c *Client) mainBranch(ctx context.Context, repository string) (string, err
 // between lists what head has and base has not, oldest first; all that head has
 // where base is empty.
 func (c *Client) between(ctx context.Context, repository, head, base string) ([]event.Commit, error) {
-	found, err := c.list(ctx, repository, head, base, func(*ancestry.Commit) bool { return true })
-	return ancestry.OldestFirst(found), err
+	key := repository + " " + head + " " + base
+	walk := c.walks.Take(key)
+	err := c.list(ctx, repository, head, base, &walk, func(*ancestry.Commit) bool { return true })
+	if err = c.walks.Keep(ctx, key, walk, err); err != nil {
+		return nil, err
+	}
+	return ancestry.OldestFirst(walk.Found), nil
 }
 
-// list goes back from head for as long as wanted says so of a commit, and returns
-// what it met, newest first.
-func (c *Client) list(ctx context.Context, repository, head, base string, wanted func(*ancestry.Commit) bool) ([]ancestry.Commit, error) {
+// list goes back from head, or on from where a walk has come to, for as long as
+// wanted says so of a commit. It adds what it meets, newest first.
+func (c *Client) list(ctx context.Context, repository, head, base string, walk *ancestry.Walk, wanted func(*ancestry.Commit) bool) error {
 	at, err := path(repository, "commits")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	q := query("include", head, "pagelen", strconv.Itoa(pageSize), "fields", commitFields)
 	if base != "" {
 		q.Add("exclude", base)
 	}
-	var all []ancestry.Commit
-	err = list(ctx, c, fmt.Sprintf("list the commits of %.12s", head), repository, "", rest.Call{Path: at, Query: q}, func(more []commit) (bool, error) {
+	call := rest.Call{Path: at, Query: q}
+	if walk.Next != "" {
+		call = rest.Call{URL: walk.Next}
+	}
+	err = list(ctx, c, fmt.Sprintf("list the commits of %.12s", head), repository, "", &call, func(more []commit) (bool, error) {
 		for i := range more {
 			found := more[i].event()
 			if !wanted(&found) {
 				return false, nil
 			}
-			all = append(all, found)
+			walk.Found = append(walk.Found, found)
 		}
-		if len(all) > maxCommits {
+		if len(walk.Found) > maxCommits {
 			return false, &dispatch.PermanentError{Err: fmt.Errorf("%s: there are more than %d commits, which is for how many the host is asked", repository, maxCommits)}
 		}
 		return true, nil
 	})
-	return all, err
+	walk.Next = call.URL
+	return err
 }
 
 // CommitsSince implements [githost.History]. The host lists by descent, so that
@@ -165,7 +174,8 @@ func (c *Client) CommitsSince(ctx context.Context, repository, head string, sinc
 		return nil, err
 	}
 	old := 0
-	found, err := c.list(ctx, repository, head, "", func(found *ancestry.Commit) bool {
+	walk := ancestry.Walk{}
+	err := c.list(ctx, repository, head, "", &walk, func(found *ancestry.Commit) bool {
 		if old++; !found.At.Before(since) {
 			old = 0
 		}
@@ -174,7 +184,7 @@ func (c *Client) CommitsSince(ctx context.Context, repository, head string, sinc
 	if err != nil {
 		return nil, err
 	}
-	return ancestry.OldestFirst(slices.DeleteFunc(found, func(c ancestry.Commit) bool { return c.At.Before(since) })), nil
+	return ancestry.OldestFirst(slices.DeleteFunc(walk.Found, func(c ancestry.Commit) bool { return c.At.Before(since) })), nil
 }
 
 // commit reads one commit, by its ID or the first digits of that.
@@ -217,7 +227,7 @@ func (c *Client) Commit(ctx context.Context, _, repository, sha string) (event.C
 	}
 	made.PathsKnown = true
 	q := query("renames", "false", "pagelen", strconv.Itoa(pageSize))
-	err = list(ctx, c, fmt.Sprintf("list what commit %.12s changed", sha), repository, "", rest.Call{Path: at, Query: q}, func(more []change) (bool, error) {
+	err = list(ctx, c, fmt.Sprintf("list what commit %.12s changed", sha), repository, "", &rest.Call{Path: at, Query: q}, func(more []change) (bool, error) {
 		for _, f := range more {
 			// A renamed file was removed under its former name, also where the
 			// host tells of both at once.

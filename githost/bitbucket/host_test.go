@@ -355,3 +355,59 @@ func (h handler) RoundTrip(r *http.Request) (*http.Response, error) {
 	h.ServeHTTP(w, r)
 	return w.Result(), nil
 }
+
+// A list that takes longer than a call may goes on where it was.
+func TestLongListGoesOn(t *testing.T) {
+	s, r, c, main := start(t)
+	more := r.Chain("main", 9)
+	for _, base := range []string{main[2], ""} {
+		want := more
+		if base == "" {
+			want = append(slices.Clone(main), more...)
+		}
+		before, unfinished := len(s.Calls("")), 0
+		for {
+			ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(time.Hour))
+			pages := 0
+			slow := &ending{ctx, make(chan struct{})}
+			s.Intercept(func(call bitbuckettest.Call) *bitbuckettest.AnswerError {
+				if strings.HasSuffix(call.Path, "/commits") {
+					if pages++; pages == 3 {
+						close(slow.done)
+					}
+				}
+				return nil
+			})
+			found, err := c.Commits(slow, push("main", base, more[8]))
+			cancel()
+			if errors.As(err, new(*dispatch.UnfinishedError)) && unfinished < 9 {
+				unfinished++
+				continue
+			}
+			same(t, "in pieces", want, shas(found), err)
+			break
+		}
+		s.Intercept(nil)
+		// A page that is asked for again is the one that did not arrive in time.
+		if calls := len(s.Calls("")) - before; unfinished == 0 || calls > len(want)+2*unfinished+2 {
+			t.Errorf("%d calls, %d times unfinished", calls, unfinished)
+		}
+	}
+}
+
+// ending is a context whose time is over when a test says so.
+type ending struct {
+	context.Context
+	done chan struct{}
+}
+
+func (e *ending) Done() <-chan struct{} { return e.done }
+
+func (e *ending) Err() error {
+	select {
+	case <-e.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}

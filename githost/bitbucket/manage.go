@@ -45,7 +45,7 @@ func (c *Client) MayWrite(ctx context.Context, repository, login string) (bool, 
 	}
 	may := false
 	call := rest.Call{Path: rest.Path("workspaces", workspace, "permissions", "repositories", slug), Query: query("q", `permission>"read"`, "pagelen", strconv.Itoa(pageSize))}
-	err := list(ctx, c, "list who may write", repository, adminRepository, call, func(more []permission) (bool, error) {
+	err := list(ctx, c, "list who may write", repository, adminRepository, &call, func(more []permission) (bool, error) {
 		for _, p := range more {
 			if (p.User.UUID == login || p.User.AccountID == login) && (p.Permission == "write" || p.Permission == "admin") {
 				may = true
@@ -92,7 +92,7 @@ func (c *Client) Hooks(ctx context.Context, repository string) ([]githost.Hook, 
 		return nil, err
 	}
 	var all []githost.Hook
-	err = list(ctx, c, "list the webhooks", repository, webhooks, rest.Call{Path: at, Query: query("pagelen", strconv.Itoa(pageSize))}, func(more []hook) (bool, error) {
+	err = list(ctx, c, "list the webhooks", repository, webhooks, &rest.Call{Path: at, Query: query("pagelen", strconv.Itoa(pageSize))}, func(more []hook) (bool, error) {
 		for i := range more {
 			all = append(all, more[i].hook())
 		}

@@ -115,7 +115,7 @@ func (c *Client) listPullRequest(ctx context.Context, repository string, number 
 	}
 	var all []ancestry.Commit
 	q := query("pagelen", strconv.Itoa(pageSize), "fields", commitFields)
-	err = list(ctx, c, fmt.Sprintf("list the commits of pull request %d", number), repository, readPulls, rest.Call{Path: at, Query: q}, func(more []commit) (bool, error) {
+	err = list(ctx, c, fmt.Sprintf("list the commits of pull request %d", number), repository, readPulls, &rest.Call{Path: at, Query: q}, func(more []commit) (bool, error) {
 		for i := range more {
 			all = append(all, more[i].event())
 		}
@@ -147,7 +147,7 @@ func (c *Client) PullRequests(ctx context.Context, repository, mark string) ([]e
 		return nil, next, githost.ErrUnchanged
 	}
 	if first.Next != "" {
-		err = list(ctx, c, op, repository, readPulls, rest.Call{URL: first.Next}, func(more []pullRequest) (bool, error) {
+		err = list(ctx, c, op, repository, readPulls, &rest.Call{URL: first.Next}, func(more []pullRequest) (bool, error) {
 			all = append(all, more...)
 			return true, nil
 		})

@@ -21,6 +21,7 @@ import (
 	"switchyard/dispatch"
 	"switchyard/githost"
 	"switchyard/githost/gitrefs"
+	"switchyard/githost/internal/ancestry"
 	"switchyard/githost/internal/rest"
 )
 
@@ -61,8 +62,9 @@ func WithClock(now func() time.Time) Option { return func(o *options) { o.now = 
 
 // Client asks the API. It is safe for concurrent use.
 type Client struct {
-	rest *rest.Client
-	cfg  Config
+	rest  *rest.Client
+	cfg   Config
+	walks ancestry.Walks
 }
 
 var (
@@ -148,17 +150,18 @@ type page[T any] struct {
 }
 
 // list asks for page after page until each has had its turn or says that it is
-// enough. last tells that there is no further one.
-func list[T any](ctx context.Context, c *Client, op, repository, needs string, call rest.Call, each func(values []T, last bool) (more bool, err error)) error {
+// enough. last tells that there is no further one. After an error call is the one that
+// would go on.
+func list[T any](ctx context.Context, c *Client, op, repository, needs string, call *rest.Call, each func(values []T, last bool) (more bool, err error)) error {
 	if call.Query == nil {
 		call.Query = url.Values{}
 	}
 	call.Query.Set("limit", strconv.Itoa(pageSize))
-	for start := 0; ; {
+	for start, _ := strconv.Atoi(call.Query.Get("start")); ; {
 		call.Query.Set("start", strconv.Itoa(start))
 		var p page[T]
 		call.Into = &p
-		if _, err := c.ask(ctx, op, repository, needs, call); err != nil {
+		if _, err := c.ask(ctx, op, repository, needs, *call); err != nil {
 			return err
 		}
 		// A start that does not lead on would never end.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -159,40 +160,51 @@ func (c *Client) defaultBranch(ctx context.Context, repository string) (string, 
 // between lists what head has and base has not, oldest first; all that head has
 // where base is empty.
 func (c *Client) between(ctx context.Context, repository, head, base string) ([]event.Commit, error) {
-	found, err := c.list(ctx, repository, head, base, func(*ancestry.Commit) bool { return true })
-	return ancestry.OldestFirst(found), err
-}
-
-// list goes back from head for as long as wanted says so of a commit, and returns
-// what it met, newest first.
-func (c *Client) list(ctx context.Context, repository, head, base string, wanted func(*ancestry.Commit) bool) ([]ancestry.Commit, error) {
-	at, err := path(api, repository, "commits")
+	key := repository + " " + head + " " + base
+	walk := c.walks.Take(key)
+	err := c.list(ctx, repository, head, base, &walk, func(*ancestry.Commit) bool { return true })
+	if base == "" || checkSHA(base) == nil { // a branch moves, and its pages with it
+		err = c.walks.Keep(ctx, key, walk, err)
+	}
 	if err != nil {
 		return nil, err
+	}
+	return ancestry.OldestFirst(walk.Found), nil
+}
+
+// list goes back from head, or on from where a walk has come to, for as long as
+// wanted says so of a commit. It adds what it meets, newest first.
+func (c *Client) list(ctx context.Context, repository, head, base string, walk *ancestry.Walk, wanted func(*ancestry.Commit) bool) error {
+	at, err := path(api, repository, "commits")
+	if err != nil {
+		return err
 	}
 	q := query("until", head)
 	if base != "" {
 		q.Set("since", base)
 	}
-	return c.collect(ctx, fmt.Sprintf("list the commits of %.12s", head), repository, rest.Call{Path: at, Query: q}, wanted)
+	if walk.Next != "" {
+		q.Set("start", walk.Next)
+	}
+	return c.collect(ctx, fmt.Sprintf("list the commits of %.12s", head), repository, rest.Call{Path: at, Query: q}, walk, wanted)
 }
 
-func (c *Client) collect(ctx context.Context, op, repository string, call rest.Call, wanted func(*ancestry.Commit) bool) ([]ancestry.Commit, error) {
-	var all []ancestry.Commit
-	err := list(ctx, c, op, repository, "", call, func(more []commit, _ bool) (bool, error) {
+func (c *Client) collect(ctx context.Context, op, repository string, call rest.Call, walk *ancestry.Walk, wanted func(*ancestry.Commit) bool) error {
+	err := list(ctx, c, op, repository, "", &call, func(more []commit, _ bool) (bool, error) {
 		for i := range more {
 			found := c.made(repository, &more[i])
 			if !wanted(&found) {
 				return false, nil
 			}
-			all = append(all, found)
+			walk.Found = append(walk.Found, found)
 		}
-		if len(all) > maxCommits {
+		if len(walk.Found) > maxCommits {
 			return false, &dispatch.PermanentError{Err: fmt.Errorf("%s at %s: there are more than %d, which is for how many the host is asked", op, repository, maxCommits)}
 		}
 		return true, nil
 	})
-	return all, err
+	walk.Next = call.Query.Get("start")
+	return err
 }
 
 // CommitsSince implements [githost.History]. The host lists by descent, so that
@@ -204,7 +216,8 @@ func (c *Client) CommitsSince(ctx context.Context, repository, head string, sinc
 	}
 	const enough = 100
 	old := 0
-	found, err := c.list(ctx, repository, head, "", func(found *ancestry.Commit) bool {
+	walk := ancestry.Walk{}
+	err := c.list(ctx, repository, head, "", &walk, func(found *ancestry.Commit) bool {
 		if old++; !found.At.Before(since) {
 			old = 0
 		}
@@ -213,7 +226,7 @@ func (c *Client) CommitsSince(ctx context.Context, repository, head string, sinc
 	if err != nil {
 		return nil, err
 	}
-	return ancestry.OldestFirst(slices.DeleteFunc(found, func(c ancestry.Commit) bool { return c.At.Before(since) })), nil
+	return ancestry.OldestFirst(slices.DeleteFunc(walk.Found, func(c ancestry.Commit) bool { return c.At.Before(since) })), nil
 }
 
 func (c *Client) commit(ctx context.Context, repository, sha string) (event.Commit, error) {
@@ -265,7 +278,7 @@ func (c *Client) Commit(ctx context.Context, _, repository, sha string) (event.C
 		SrcPath *file  `json:"srcPath"`
 	}
 	made.PathsKnown = true
-	err = list(ctx, c, fmt.Sprintf("list what commit %.12s changed", sha), repository, "", rest.Call{Path: at}, func(more []change, _ bool) (bool, error) {
+	err = list(ctx, c, fmt.Sprintf("list what commit %.12s changed", sha), repository, "", &rest.Call{Path: at}, func(more []change, _ bool) (bool, error) {
 		for _, f := range more {
 			// A moved file was removed under its former name; a copied one stays.
 			if former := f.SrcPath.path(); f.Type == "MOVE" && former != "" {
@@ -302,11 +315,12 @@ func (c *Client) ofPullRequest(ctx context.Context, ev *event.Event) ([]event.Co
 	if err != nil {
 		return nil, err
 	}
-	found, err := c.collect(ctx, "list the commits of pull request "+number, repository, rest.Call{Path: at}, func(*ancestry.Commit) bool { return true })
+	walk := ancestry.Walk{}
+	err = c.collect(ctx, "list the commits of pull request "+number, repository, rest.Call{Path: at, Query: url.Values{}}, &walk, func(*ancestry.Commit) bool { return true })
 	if err != nil && !errors.As(err, new(*dispatch.PermanentError)) {
 		return nil, err
 	}
-	if upTo := ancestry.UpTo(found, ev.After); len(upTo) > 0 {
+	if upTo := ancestry.UpTo(walk.Found, ev.After); len(upTo) > 0 {
 		return ancestry.OldestFirst(upTo), nil
 	}
 	// Its branch was moved on by force, or the pull request is deleted.

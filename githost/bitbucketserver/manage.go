@@ -60,7 +60,7 @@ func (c *Client) PullRequests(ctx context.Context, name, mark string) (open []ev
 	}
 	sum := sha256.New()
 	call := rest.Call{Path: at, Query: query("state", "OPEN", "order", "OLDEST")}
-	err = list(ctx, c, "list the pull requests", name, "", call, func(more []pullRequest, last bool) (bool, error) {
+	err = list(ctx, c, "list the pull requests", name, "", &call, func(more []pullRequest, last bool) (bool, error) {
 		for i := range more {
 			p := &more[i]
 			fmt.Fprintf(sum, "%d %d %q %q %q\n", p.ID, p.UpdatedDate, p.FromRef.LatestCommit, p.ToRef.ID, p.Title)
@@ -131,7 +131,7 @@ func (c *Client) MayWrite(ctx context.Context, name, login string) (bool, error)
 	}
 	may := false
 	call := rest.Call{Path: api + "/users", Query: query("filter", login, "permission.1", "REPO_WRITE", "permission.1.projectKey", key, "permission.1.repositorySlug", slug)}
-	err := list(ctx, c, "list who may write", name, adminRepository, call, func(more []user, _ bool) (bool, error) {
+	err := list(ctx, c, "list who may write", name, adminRepository, &call, func(more []user, _ bool) (bool, error) {
 		for _, u := range more { // names that contain it are there too
 			may = may || strings.EqualFold(u.Name, login) && (u.Active == nil || *u.Active)
 		}
@@ -176,7 +176,7 @@ func (c *Client) Hooks(ctx context.Context, name string) ([]githost.Hook, error)
 		return nil, err
 	}
 	var all []githost.Hook
-	err = list(ctx, c, "list the webhooks", name, adminRepository, rest.Call{Path: at}, func(more []hook, _ bool) (bool, error) {
+	err = list(ctx, c, "list the webhooks", name, adminRepository, &rest.Call{Path: at}, func(more []hook, _ bool) (bool, error) {
 		for i := range more {
 			all = append(all, more[i].hook())
 		}

@@ -48,7 +48,7 @@ func (c *Client) conditions(ctx context.Context, name string) ([]condition, erro
 		return nil, err
 	}
 	var all []condition
-	err = list(ctx, c, "list the required builds", name, "", rest.Call{Path: at}, func(more []condition, _ bool) (bool, error) {
+	err = list(ctx, c, "list the required builds", name, "", &rest.Call{Path: at}, func(more []condition, _ bool) (bool, error) {
 		all = append(all, more...)
 		return true, nil
 	})
