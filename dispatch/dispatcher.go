@@ -284,6 +284,9 @@ type Stats struct {
 	Requested, Started, Ended     int64
 	CallErrors, Throttled         int64
 	JournalErrors                 int64
+	// Incomplete counts deliveries that went on without commits of theirs, or
+	// without what was to be merged, because nobody told.
+	Incomplete int64
 	// Faults counts panics that were caught.
 	Faults int64
 	// Starting is how many start calls are under way.
@@ -291,7 +294,7 @@ type Stats struct {
 }
 
 type counters struct {
-	accepted, duplicates, refused, requested, started, ended, callErrors, throttled, journalErrors, faults, starting atomic.Int64
+	accepted, duplicates, refused, requested, started, ended, callErrors, throttled, journalErrors, faults, incomplete, starting atomic.Int64
 }
 
 // Stats returns what this process has done; see [Dispatcher.Depth] for what
@@ -302,7 +305,7 @@ func (d *Dispatcher) Stats() Stats {
 		Accepted: c.accepted.Load(), Duplicates: c.duplicates.Load(), Refused: c.refused.Load(),
 		Requested: c.requested.Load(), Started: c.started.Load(), Ended: c.ended.Load(),
 		CallErrors: c.callErrors.Load(), Throttled: c.throttled.Load(), JournalErrors: c.journalErrors.Load(),
-		Faults: c.faults.Load(), Starting: c.starting.Load(),
+		Faults: c.faults.Load(), Incomplete: c.incomplete.Load(), Starting: c.starting.Load(),
 	}
 }
 

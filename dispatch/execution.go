@@ -80,7 +80,11 @@ type Execution struct {
 	Attempt int    `json:"attempt"`
 	// Delivery is the ID of the delivery that asked first; a rerun has that of
 	// the attempt before.
-	Delivery     string     `json:"delivery"`
+	Delivery string `json:"delivery"`
+	// AlsoAsked are later deliveries that asked for the same, such as the pull
+	// request of a commit that was pushed, oldest first and at most 100. Lists leave
+	// them out.
+	AlsoAsked    []Asking   `json:"also_asked,omitempty"`
 	Route        string     `json:"route"`
 	StateMachine string     `json:"state_machine"`
 	Environment  string     `json:"environment,omitempty"`
@@ -134,6 +138,16 @@ type Execution struct {
 
 	// Traceparent is the delivery's W3C trace context, empty when it had none.
 	Traceparent string `json:"-"`
+}
+
+// Asking is a delivery that asked for an execution which there was.
+type Asking struct {
+	// Delivery is its ID.
+	Delivery string     `json:"delivery"`
+	Kind     event.Kind `json:"kind"`
+	Ref      string     `json:"ref,omitempty"`
+	// PullRequest is its number, 0 for none.
+	PullRequest int `json:"pull_request,omitempty"`
 }
 
 // ExecutionFilter narrows a list of executions; zero fields match everything.

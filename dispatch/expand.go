@@ -95,6 +95,10 @@ func (d *Dispatcher) expandSlice(ctx context.Context, pending []PendingDelivery)
 			ids[n] = slice[i].Requests[n].ID
 		}
 		d.outlook.expanded(pending[i].ID, ids)
+		if slice[i].gap {
+			d.stats.incomplete.Add(1)
+			d.log.Warn("a delivery went on without what its host did not tell; its record says of what", zap.String("delivery_id", pending[i].ID), zap.String("repo", slice[i].Repository))
+		}
 	}
 	for i := range changes {
 		if !changes[i].State.Finished() {
@@ -195,6 +199,9 @@ func (d *Dispatcher) expansion(ctx context.Context, p *PendingDelivery, r *rules
 			return e, nil
 		}
 	}
+	if err := d.abandon(ctx, &ev, &e); err != nil {
+		return e, err
+	}
 	if !ev.Late && len(plan.Outdated) > 0 && ev.PullRequest != nil && d.refusesCommands(ev.Source) == nil {
 		for _, label := range plan.Outdated {
 			e.Answers = append(e.Answers, Answer{Source: ev.Source, Repository: ev.Repository.FullName, PullRequest: ev.PullRequest.Number, Unlabel: label})
@@ -211,7 +218,8 @@ func (d *Dispatcher) expansion(ctx context.Context, p *PendingDelivery, r *rules
 			e.Requests[i].Retell = true
 		}
 	}
-	e.Ignored = append(e.Ignored, d.completer.unknown(p, &ev, &plan)...)
+	unknown := d.completer.unknown(p, &ev, &plan)
+	e.Ignored, e.gap = append(e.Ignored, unknown...), len(unknown) > 0 && (unlisted(&ev, &plan) || plan.Unmerged)
 	return e, nil
 }
 

@@ -308,6 +308,8 @@ type Expansion struct {
 	Acts    []Act
 	Answers []Answer
 	At      time.Time
+	// gap says that it went on without what nobody told.
+	gap bool
 }
 
 // NewRequest is a request to be recorded.

@@ -112,3 +112,46 @@ func TestAMergeThatNobodyTellsIsARecordedReason(t *testing.T) {
 		})
 	}
 }
+
+// grouped starts the head of a merge group, until that is gone.
+type grouped struct{ planner }
+
+func (p grouped) Plan(ev event.Event) event.Plan {
+	if ev.MergeGroup != nil && ev.MergeGroup.Gone != "" {
+		return event.Plan{Ignored: []event.Ignored{{Reason: "gone"}}}
+	}
+	return p.planner.Plan(ev)
+}
+
+func group(id, sha, gone string) event.Event {
+	ev := push(id, sha)
+	ev.Kind, ev.Ref, ev.After, ev.MergeGroup = event.MergeGroup, "refs/heads/gh-readonly-queue/main/pr-1-x", sha, &event.Group{Base: "main", Gone: gone}
+	return ev
+}
+
+func TestAMergeGroupThatIsGoneStopsWhatChecksIt(t *testing.T) {
+	for name, row := range map[string]struct {
+		gone   string
+		cancel bool
+		want   dispatch.State
+	}{
+		"dequeued":         {"dequeued", true, dispatch.StateAborted},
+		"merged":           {"merged", true, dispatch.StateRunning},
+		"nobody wanted it": {"invalidated", false, dispatch.StateRunning},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, path string) {
+				s := run(t, path, newEngine(), grouped{planner{routes: []string{"r"}, cancel: row.cancel}}, dispatch.Config{PollEvery: time.Hour})
+				defer s.stop()
+				s.accept(group("d1", "a", ""))
+				other := push("d2", "b")
+				s.accept(other)
+				settle()
+				s.accept(group("d3", "a", row.gone))
+				s.accept(group("d4", "b", row.gone)) // what a push asked for goes on
+				time.Sleep(time.Minute)
+				s.want(map[string]dispatch.State{"a-r": row.want, "b-r": dispatch.StateRunning})
+			})
+		})
+	}
+}

@@ -110,6 +110,37 @@ func TestAPullRequestWithoutAccess(t *testing.T) {
 		s.want(map[string]dispatch.State{"c-r": dispatch.StateRunning})
 		s.same("reasons", s.reasons("github:d1"), []string{"the host did not list the other commits of the pull request: the host's API cannot be asked: github is not set up"})
 		s.same("nobody was asked", h.calls(), nil)
+		s.accept(pushed("d2", "x", true, told("d", "of d", "x")))
+		s.accept(pushed("d3", "d", false, told("e", "of e", "x")))
+		settle()
+		if n := s.Stats().Incomplete; n != 2 {
+			t.Errorf("%d deliveries are counted as incomplete, want 2", n)
+		}
+	})
+}
+
+// A push and a pull request of one commit are one execution, which names both.
+func TestAPushAndAPullRequestAreOneExecution(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		e := newEngine()
+		s := run(t, path, e, oneRoute, dispatch.Config{PollEvery: time.Hour})
+		defer s.stop()
+		s.accept(pushed("d1", "", false, told("c", "of c", "x")))
+		s.accept(pulled("d2", 12, "c"))
+		s.accept(pulled("d2", 12, "c"))
+		settle()
+		want := []dispatch.Asking{{Delivery: "github:d2", Kind: event.PullRequest, Ref: "refs/heads/main", PullRequest: 12}}
+		if x := s.get("c-r"); x.Delivery != "github:d1" || !slices.Equal(x.AlsoAsked, want) {
+			t.Errorf("%+v", x)
+		}
+		e.end(s, "c-r", event.Failed)
+		again, err := s.Rerun(t.Context(), "c-r", "ada")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x := s.get(again); !slices.Equal(x.AlsoAsked, want) {
+			t.Errorf("%+v", x)
+		}
 	})
 }
 

@@ -51,7 +51,8 @@ func TestPageShowsHostileTextAsText(t *testing.T) {
 	start := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
 	p := pages(t, journal{"x": {
 		ID: "x", State: dispatch.StateFailed, Title: "<script>alert(1)</script>", Ref: "refs/heads/feature/\u202e<b>",
-		SHA: "abc", Author: "\x1b[31mred", ARN: "arn", StartedAt: start, StoppedAt: start.Add(1500 * time.Millisecond),
+		AlsoAsked: []dispatch.Asking{{Delivery: "github:d2", Kind: "pull_request", PullRequest: 12}, {Delivery: "github:d3", Kind: "push", Ref: "refs/heads/<script>\u202e"}},
+		SHA:       "abc", Author: "\x1b[31mred", ARN: "arn", StartedAt: start, StoppedAt: start.Add(1500 * time.Millisecond),
 		Input: json.RawMessage(`{"commit":{"message":"</pre><script>"}}`), Cause: "</pre><script>cause",
 	}}, ui.WithLogs(func(_ context.Context, _ string, w io.Writer) error {
 		_, err := io.WriteString(w, "one\ntwo\x1b[2J</pre><script>")
@@ -71,7 +72,7 @@ func TestPageShowsHostileTextAsText(t *testing.T) {
 			t.Errorf("the page contains %q", bad)
 		}
 	}
-	for _, good := range []string{"1.5s", "one\ntwo", "&lt;script&gt;"} {
+	for _, good := range []string{"1.5s", "one\ntwo", "&lt;script&gt;", "pull_request #12, push of refs/heads/&lt;script&gt;"} {
 		if !strings.Contains(body, good) {
 			t.Errorf("the page does not contain %q", good)
 		}

@@ -144,6 +144,9 @@ func (x *expanding) exists(r *dispatch.NewRequest, found *held) error {
 		}
 	}
 	x.move.asks(found.seq)
+	if _, err := x.c.exec(`INSERT INTO repeats VALUES (?, ?) ON CONFLICT DO NOTHING`, found.seq, x.Delivery); err != nil {
+		return err
+	}
 	why := dispatch.AlreadyRequested
 	switch do {
 	case again:

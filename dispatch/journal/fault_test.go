@@ -70,6 +70,7 @@ func picture(t *testing.T, j *SQLite) string {
 		`SELECT 'output ' || output FROM outputs ORDER BY request`,
 		`SELECT 'tip ' || ref || ' ' || sha || ' ' || newest FROM tips ORDER BY ref`,
 		`SELECT 'landing ' || request || ' ' || ref FROM landings ORDER BY request, ref`,
+		`SELECT 'repeat ' || request || ' ' || delivery FROM repeats ORDER BY request, delivery`,
 		`SELECT 'commit ' || sha || ' ' || message || ' ' || coalesce(paths, 'unknown') FROM commits ORDER BY sha`,
 		`SELECT 'deferred ' || delivery || ' ' || behind || ' ' || (due_at > 0) || ' ' || reason FROM deferred ORDER BY delivery`,
 		`SELECT 'answer ' || comment || ' ' || text || ' ' || unlabel || ' ' || (due_at > wanted_at) FROM answers ORDER BY seq`,

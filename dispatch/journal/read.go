@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"switchyard/dispatch"
+	"switchyard/internal/event"
 )
 
 const (
@@ -140,8 +141,29 @@ func (j *SQLite) Execution(ctx context.Context, id string) (dispatch.Execution, 
 		err = dispatch.ErrNotFound
 	}
 	x.Input, x.Output = jsonOf(input), jsonOf(output)
+	if err == nil {
+		x.AlsoAsked, err = j.alsoAsked(ctx, x.Base)
+	}
 	return x, err
 }
+
+// alsoAsked lists the deliveries that asked for a request, or another attempt at
+// it, after the first. Those that retention has removed are left out.
+func (j *SQLite) alsoAsked(ctx context.Context, base string) (all []dispatch.Asking, err error) {
+	err = j.read(ctx, func(s scan) error {
+		var a dispatch.Asking
+		var source, id, kind string
+		err := s(&source, &id, &kind, &a.Ref, &a.PullRequest)
+		a.Delivery, a.Kind = dispatch.DeliveryID(source, id), event.Kind(kind)
+		all = append(all, a)
+		return err
+	}, alsoAskedQuery, base)
+	return all, err
+}
+
+const alsoAskedQuery = `SELECT d.source, d.delivery_id, d.kind, d.ref,
+		CASE WHEN d.kind = 'pull_request' AND json_valid(CAST(d.event AS TEXT)) THEN coalesce(json_extract(CAST(d.event AS TEXT), '$.pull_request.number'), 0) ELSE 0 END
+	FROM repeats p JOIN deliveries d ON d.seq = p.delivery WHERE p.request = (SELECT seq FROM requests WHERE id = ?) ORDER BY p.delivery LIMIT 100`
 
 // jsonOf keeps a text that is not JSON, as an engine may give it, from
 // spoiling the JSON it is shown in.

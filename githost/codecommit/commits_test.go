@@ -174,3 +174,25 @@ func TestCommitsOfAPlainPushCostOneCallEach(t *testing.T) {
 		t.Errorf("asked again for what is known: %v", h.server.Calls()[calls:])
 	}
 }
+
+// A pull request has what its destination has not.
+func TestCommitsOfAPullRequest(t *testing.T) {
+	h := newHost(t, Config{})
+	base := h.repo.Commit("main", "base", map[string]string{"a": "1"})
+	one := h.repo.Commit("topic", "one", map[string]string{"a": "2"}, base)
+	tip := h.repo.Commit("main", "two", map[string]string{"b": "1"})
+	two := h.repo.Commit("topic", "three", map[string]string{"a": "3"})
+	pull := func(base string) *event.Event {
+		ev := push("topic", "", two)
+		ev.Kind, ev.PullRequest = event.PullRequest, &event.PullReq{Number: 1, Base: "main", BaseSHA: base}
+		return ev
+	}
+	if got := h.shas(t, pull(tip)); !cmp.Equal(got, []string{one, two}) {
+		t.Errorf("got %v", got)
+	}
+	for _, unknown := range []string{"", "0123456789012345678901234567890123456789", "--help"} {
+		if all, err := h.Commits(t.Context(), pull(unknown)); !errors.As(err, new(*dispatch.PermanentError)) {
+			t.Errorf("%q: %v, %v", unknown, all, err)
+		}
+	}
+}

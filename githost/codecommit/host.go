@@ -78,6 +78,9 @@ func (c *Client) Commits(ctx context.Context, push *event.Event) ([]event.Commit
 
 // pushed returns the commits of a push, oldest first.
 func (q *call) pushed(ctx context.Context, push *event.Event) ([]*node, error) {
+	if push.Kind == event.PullRequest {
+		return q.pulled(ctx, push)
+	}
 	if push.Tag() != "" {
 		return q.one(ctx, push.After) // a tag brings the commit that it names
 	}
@@ -115,6 +118,34 @@ func (q *call) pushed(ctx context.Context, push *event.Event) ([]*node, error) {
 		return nil, err
 	}
 	return oldestFirst(found, push.After), nil
+}
+
+// maxPulled is the most commits that a pull request may have for all of them to
+// be listed.
+const maxPulled = 250
+
+// pulled returns the commits that the source of a pull request has and its
+// destination had not, oldest first.
+func (q *call) pulled(ctx context.Context, ev *event.Event) ([]*node, error) {
+	if ev.PullRequest == nil || ev.PullRequest.BaseSHA == "" {
+		return nil, &dispatch.PermanentError{Err: fmt.Errorf("%s: the event does not say where the destination of the pull request is", q.repository)}
+	}
+	base := ev.PullRequest.BaseSHA
+	if err := Check(q.repository, base); err != nil {
+		return nil, err
+	}
+	known, err := q.commits(ctx, []string{base})
+	if err != nil {
+		return nil, err
+	}
+	if known[base] == nil {
+		return nil, &missingError{base}
+	}
+	found, err := between(ctx, q, ev.After, []string{base}, min(q.cfg.MaxCommits, maxPulled))
+	if err != nil {
+		return nil, err
+	}
+	return oldestFirst(found, ev.After), nil
 }
 
 func (q *call) one(ctx context.Context, sha string) ([]*node, error) {

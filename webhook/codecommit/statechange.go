@@ -144,6 +144,7 @@ func (d *Decoder) pullRequest(c *detail, ev *event.Event) (err error) {
 	commit := d.commit(ev.Repository.FullName, ev.After)
 	commit.Author = author
 	ev.Commits = []event.Commit{commit}
+	ev.Truncated = ev.Action != "closed"
 	return nil
 }
 

@@ -127,6 +127,9 @@ func firstRequestWins(t *testing.T, f *fixture) {
 	x := f.execution("x")
 	f.diff("input", `{"id":"x"}`, string(x.Input))
 	f.diff("delivery", first, x.Delivery)
+	asked := []dispatch.Asking{{Delivery: second, Kind: event.Push, Ref: "refs/heads/main"}}
+	f.diff("also asked", asked, x.AlsoAsked)
+	f.diff("also asked for z", []dispatch.Asking(nil), f.execution("z").AlsoAsked)
 	d, err := f.j.Delivery(t.Context(), second)
 	f.must(err)
 	f.diff("executions", []string{"z"}, idsOf(d.Executions))

@@ -241,6 +241,8 @@ func (a *App) openDispatch() error {
 	if a.embedded != nil {
 		a.metrics.watchBuilds(a.embedded.builds.Room)
 	}
+	a.metrics.counter("switchyard_deliveries_incomplete_total", "Deliveries that went on without what their host did not tell.",
+		func() float64 { return float64(a.dispatcher.Stats().Incomplete) })
 	a.metrics.counter("switchyard_journal_appended_deliveries_total", "Deliveries made durable.",
 		func() float64 { return float64(a.journal.Stats().Appended) })
 	a.metrics.counter("switchyard_journal_append_commits_total", "Commits, each with one fsync, that made deliveries durable.",

@@ -129,7 +129,7 @@ const scrapeTimeout = 3 * time.Second
 
 func (m *metrics) watchDepth(read func(context.Context) (dispatch.Depth, error)) {
 	m.registry.MustRegister(&depth{read: read, log: m.log, queue: prometheus.NewDesc("switchyard_queue_depth",
-		"Work in the journal: deliveries to be expanded or completed, executions waiting, ready or running, statuses to be posted.", []string{"queue"}, nil)})
+		"Work in the journal: deliveries to be expanded or completed, executions waiting, ready or running, statuses and answers to be posted.", []string{"queue"}, nil)})
 }
 
 func (d *depth) Describe(c chan<- *prometheus.Desc) { c <- d.queue }
@@ -144,7 +144,7 @@ func (d *depth) Collect(c chan<- prometheus.Metric) {
 		return
 	}
 	for queue, n := range map[string]int64{
-		"deliveries": now.Deliveries, "completing": now.Completing, "waiting": now.Waiting, "ready": now.Ready, "running": now.Running, "statuses": now.Statuses,
+		"deliveries": now.Deliveries, "completing": now.Completing, "waiting": now.Waiting, "ready": now.Ready, "running": now.Running, "statuses": now.Statuses, "answers": now.Answers,
 	} {
 		c <- prometheus.MustNewConstMetric(d.queue, prometheus.GaugeValue, float64(n), queue)
 	}
