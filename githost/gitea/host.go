@@ -72,12 +72,18 @@ func (c *Client) Commits(ctx context.Context, ev *event.Event) ([]event.Commit, 
 	return found, err
 }
 
-// gone reports whether a list failed because the host no longer has a commit that
-// it was to leave out: it answers that with a 404 or, as other versions do for
-// lack of a better word, with a 500.
-func (q *call) gone(ctx context.Context, sha string, listErr error) (bool, error) {
+// lost reports whether a list failed in the way that it does where the host does
+// not have one of its ends: with a 500 for the one that is to be left out, and for
+// the other with a 404 or, in older versions, with a 500 too.
+func lost(listErr error) bool {
 	var failed *listError
-	if !errors.As(listErr, &failed) || failed.status != http.StatusNotFound && failed.status != http.StatusInternalServerError {
+	return errors.As(listErr, &failed) && (failed.status == http.StatusNotFound || failed.status == http.StatusInternalServerError)
+}
+
+// gone reports whether a list failed because the host no longer has a commit that
+// it was to leave out.
+func (q *call) gone(ctx context.Context, sha string, listErr error) (bool, error) {
+	if !lost(listErr) {
 		return false, nil
 	}
 	_, r, err := q.api.GetSingleCommit(q.owner, q.name, sha)
@@ -100,7 +106,7 @@ func (q *call) pulled(ctx context.Context, ev *event.Event) ([]event.Commit, err
 		return nil, &dispatch.PermanentError{Err: fmt.Errorf("%s: the event does not say which pull request it is about", q.repository)}
 	}
 	found, err := q.list(ctx, ev.After, "refs/heads/"+pr.Base, maxPulled)
-	if objectID.MatchString(pr.BaseSHA) && (errors.As(err, new(*listError)) || err == nil && !ends(found, ev.After)) {
+	if objectID.MatchString(pr.BaseSHA) && (lost(err) || err == nil && !ends(found, ev.After)) {
 		return q.list(ctx, ev.After, pr.BaseSHA, maxPulled)
 	}
 	return found, err

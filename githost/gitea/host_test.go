@@ -190,6 +190,22 @@ func TestCommitHasItsPaths(t *testing.T) {
 	}
 }
 
+// A host that asks for fewer calls does not get more of them.
+func TestThrottledListIsNotTriedInAnotherWay(t *testing.T) {
+	f := setUp(t)
+	ids := f.Chain("main", 2)
+	f.s.Fail(func(string) int { return 429 })
+	pull := &event.Event{Kind: event.PullRequest, After: ids[1], Repository: event.Repository{FullName: name}, PullRequest: &event.PullReq{Number: 1, Base: "main", BaseSHA: ids[0]}}
+	for what, ev := range map[string]*event.Event{"a push": pushed("main", ids[0], ids[1]), "a pull request": pull} {
+		before := len(f.s.Calls(""))
+		_, err := f.c.Commits(t.Context(), ev)
+		var throttled *dispatch.ThrottledError
+		if calls := len(f.s.Calls("")) - before; !errors.As(err, &throttled) || calls != 1 {
+			t.Errorf("%s: %v, %d calls", what, err, calls)
+		}
+	}
+}
+
 // A fault in the middle of a list is a fault, and no shorter list.
 func TestFaultInAListIsNoEnd(t *testing.T) {
 	f := setUp(t)
