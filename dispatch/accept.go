@@ -15,6 +15,9 @@ import (
 // retryAfter is when a git host may try again while the journal cannot write.
 const retryAfter = 5 * time.Second
 
+// commandNote is what the sender of a command is told of it.
+const commandNote = "the command is carried out once the host has said that its author may give it"
+
 // Accept makes ev durable and says which executions it asks for. Nil means
 // that ev survives a crash and will be worked off. Any error that the journal
 // causes is an [*UnavailableError], which says whether the delivery may have
@@ -86,8 +89,8 @@ func (d *Dispatcher) append(ctx context.Context, ev *event.Event, text []byte, r
 	default:
 		receipt = receiptOf(id, foreseen, plan.Ignored)
 	}
-	if ev.Kind == event.Command && err == nil && receipt.Ignored != "" && !appended.Existed {
-		receipt.Ignored, receipt.Note = "", "the command is carried out once the host has said that its author may give it"
+	if ev.Kind == event.Command && err == nil && !appended.Existed {
+		receipt.Ignored, receipt.Note = "", commandNote
 	}
 	if own := DeliveryID(ev.Source, ev.DeliveryID); id != own && err == nil {
 		receipt.Note = fmt.Sprintf("the delivery ID %s was known with another body; this one is kept as %s", own, id)
@@ -144,6 +147,10 @@ func (d *Dispatcher) recall(ctx context.Context, id string, r *rules) (event.Rec
 	}
 	d.log.Debug("delivery known already", zap.String("delivery_id", id))
 	receipt := event.Receipt{Delivery: id, Duplicate: true}
+	if known.State != DeliveryExpanded && known.Kind == event.Command {
+		receipt.Note = commandNote
+		return receipt, nil
+	}
 	if known.State != DeliveryExpanded {
 		plan := d.planKnowing(ctx, r.planner, &known.Event, id)
 		if receipt.Executions = idsOf(plan.Requests); len(plan.Requests) == 0 {
