@@ -25,6 +25,7 @@ type permission struct {
 	Action   string `yaml:"action"`
 	Function bool   `yaml:"function"`
 	Server   bool   `yaml:"server"`
+	Doctor   bool   `yaml:"doctor"`
 	For      string `yaml:"for"`
 }
 
@@ -51,8 +52,8 @@ func readPermissions(t *testing.T) permissions {
 		t.Fatal(err)
 	}
 	for _, c := range slices.Concat(p.Calls, p.Platform) {
-		if !c.Function && !c.Server || c.For == "" {
-			t.Errorf("iam.yaml: %s%s needs function or server, and what it is for", c.Call, c.Action)
+		if !c.Function && !c.Server && !c.Doctor || c.For == "" {
+			t.Errorf("iam.yaml: %s%s needs function, server or doctor, and what it is for", c.Call, c.Action)
 		}
 	}
 	return p
@@ -342,6 +343,56 @@ func TestDocumentedPermissions(t *testing.T) {
 	}
 	if diff := cmp.Diff(p.actions(false), server); diff != "" {
 		t.Errorf("actions of iam.yaml (-) and of the column server (+):\n%s", diff)
+	}
+}
+
+// What doctor may need beside the service's own permissions is in docs/aws.md, and
+// nothing else is; and what its checks call is marked as its own.
+func TestDocumentedPermissionsOfDoctor(t *testing.T) {
+	p := readPermissions(t)
+	want := map[string]bool{}
+	for _, c := range p.Calls {
+		if !c.Function && !c.Server && c.Call != "sts.GetCallerIdentity" {
+			want[c.action()] = true
+		}
+	}
+	text, err := os.ReadFile("../docs/aws.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n`switchyard doctor --aws` ")
+	section, _, _ = strings.Cut(section, "\n\n")
+	got := map[string]bool{}
+	for _, m := range regexp.MustCompile("`([a-z0-9]+:[A-Z][A-Za-z]+)`").FindAllStringSubmatch(section, -1) {
+		got[m[1]] = true
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what iam.yaml has for doctor alone (-) and docs/aws.md says (+):\n%s", diff)
+	}
+
+	files, err := filepath.Glob("../cmd/switchyard/internal/doctor/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	made, named := map[string]bool{}, map[string]bool{}
+	for _, path := range files {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls(file, made, named)
+	}
+	marked := map[string]bool{}
+	for _, c := range p.Calls {
+		if c.Doctor {
+			marked[c.Call] = true
+		}
+	}
+	if diff := cmp.Diff(made, marked); diff != "" {
+		t.Errorf("calls of doctor (-) and those with doctor: true in iam.yaml (+):\n%s", diff)
 	}
 }
 

@@ -47,11 +47,13 @@ func (s *Setup) Checks() []Check {
 	for _, source := range slices.Sorted(maps.Keys(s.Config.Sources)) {
 		checks = append(checks, s.source(source)...)
 	}
-	checks = append(checks, s.engine())
+	if s.Config.Serverless == nil {
+		checks = append(checks, s.engine())
+	}
 	if s.Config.Engine.Embedded != nil {
 		checks = append(checks, s.builds())
 	}
-	return checks
+	return append(checks, s.aws()...)
 }
 
 // needsService stands for what cannot be found out while the service does not run.
