@@ -178,7 +178,6 @@ func TestCommit(t *testing.T) {
 		"nobody's login":    {files: map[string]string{"a.go": "1"}, stranger: true, paths: []string{"a.go"}, known: true},
 		"a page and one":    {files: files(301), paths: names(files(301)), known: true},
 		"as many as can be": {files: files(2999), paths: names(files(2999)), known: true},
-		"3,000":             {files: files(3000)},
 		"more than 3,000":   {files: files(3100)},
 	} {
 		t.Run(name, func(t *testing.T) {

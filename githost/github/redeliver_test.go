@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,12 +19,16 @@ const ours = "https://yard.test/webhooks/github"
 
 // receiver notes the deliveries that reach it.
 type receiver struct {
-	got  []string
 	code int
+
+	mu  sync.Mutex
+	got []string
 }
 
 func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	r.mu.Lock()
 	r.got = append(r.got, q.Header.Get("X-GitHub-Delivery"))
+	r.mu.Unlock()
 	if r.code != 0 {
 		w.WriteHeader(r.code)
 	}
