@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -397,7 +398,7 @@ func (r *Repo) Writer(name, permission string) {
 func (r *Repo) Statuses(sha string) []map[string]any {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
-	return r.statuses[sha]
+	return slices.Clone(r.statuses[sha])
 }
 
 // Comments are the texts of comments on pull requests.
