@@ -29,7 +29,9 @@ func (a *bitbucketCloudAPI) client(cfg *config.Config, name string) (*hostbitbuc
 	if !ok {
 		return nil, nil
 	}
-	return a.of(name, c, func(c hostbitbucket.Config) (*hostbitbucket.Client, error) { return hostbitbucket.New(c, hostbitbucket.WithTransport(asking)) })
+	return a.of(name, c, func(c hostbitbucket.Config) (*hostbitbucket.Client, error) {
+		return hostbitbucket.New(c, hostbitbucket.WithTransport(asking))
+	})
 }
 
 // bitbucketDataCenterAPI keeps the clients of sources with provider

@@ -17,6 +17,7 @@ import (
 	"switchyard/dispatch"
 	"switchyard/internal/awstest"
 	"switchyard/internal/giteatest"
+	"switchyard/internal/githubtest"
 	"switchyard/internal/gittest"
 )
 
@@ -79,6 +80,8 @@ type forge struct {
 	*gittest.Repo
 	// sources is the config of its source.
 	sources string
+	// hook has the service told from now on.
+	hook func()
 	// push tells of a branch that moved.
 	push func(branch string)
 	// pages has two of three calls of its API fail.
@@ -110,16 +113,16 @@ func (s *stranger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(answer.StatusCode)
 }
 
-func giteaForge(t *testing.T, receiver http.Handler) *forge {
+func giteaForge(t *testing.T, receiver *stranger) *forge {
 	server := giteatest.New(t)
 	server.Receiver = receiver
 	server.AddToken(giteatest.Token{Text: "token", Login: "bot", Scopes: []string{"write:repository", "read:user"}})
 	repo := server.AddRepo("acme/api")
 	repo.Allow("bot", "write")
-	repo.AddHook("https://switchyard.test/webhooks/gitea", secret)
 	var calls atomic.Int64
 	return &forge{
 		Repo: repo.Repo, sources: fmt.Sprintf("{gitea: {secrets: [%q], token: token, base_url: %q}}", secret, server.URL),
+		hook: func() { repo.AddHook("https://switchyard.test/webhooks/gitea", secret) },
 		push: func(string) { repo.Push() },
 		pages: func() {
 			server.Fail(func(call string) int {
@@ -127,6 +130,39 @@ func giteaForge(t *testing.T, receiver http.Handler) *forge {
 					return http.StatusBadGateway
 				}
 				return 0
+			})
+		},
+		calls: func() int { return len(server.Calls("")) },
+	}
+}
+
+// gitHubForge forgets every second delivery that it cannot make, and can be asked
+// for the others.
+func gitHubForge(t *testing.T, receiver *stranger) *forge {
+	server := githubtest.New(t)
+	server.Receiver = receiver
+	base := server.Start()
+	repo := server.AddRepo("acme/api")
+	lost, calls := 0, atomic.Int64{}
+	server.Deliver(func(d *githubtest.Delivery) githubtest.Fate {
+		if receiver.service.Load() != nil {
+			return githubtest.Arrives
+		}
+		if lost++; lost%2 == 0 {
+			return githubtest.Forgotten
+		}
+		return githubtest.Lost
+	})
+	return &forge{
+		Repo: repo.Repo, sources: fmt.Sprintf("{github: {secrets: [%q], token: %q, base_url: %q, clone_base: %q}}", secret, githubtest.AnyToken, base, strings.TrimSuffix(base, "/")),
+		hook: func() { repo.AddHook("https://switchyard.test/webhooks/github", secret, "push") },
+		push: func(branch string) { repo.Push(branch) },
+		pages: func() {
+			server.Intercept(func(c githubtest.Call) *githubtest.Answer {
+				if c.Method == http.MethodGet && calls.Add(1)%3 != 0 {
+					return &githubtest.Answer{Status: http.StatusBadGateway, Body: "{}"}
+				}
+				return nil
 			})
 		},
 		calls: func() int { return len(server.Calls("")) },
@@ -142,13 +178,15 @@ func TestNoCommitIsLostWithItsDelivery(t *testing.T) {
 		large = 500
 	}
 	for name, c := range map[string]struct {
-		forge func(*testing.T, http.Handler) *forge
+		forge func(*testing.T, *stranger) *forge
 		// pushes come in each third, and one of large commits in the second.
 		pushes, large int
 		pages         bool
 	}{
-		"gitea":                          {giteaForge, 100, large, false},
-		"gitea, two of three pages fail": {giteaForge, 12, 150, true},
+		"github":                          {gitHubForge, 100, large, false},
+		"github, two of three pages fail": {gitHubForge, 12, min(large, 2500), true},
+		"gitea":                           {giteaForge, 100, large, false},
+		"gitea, two of three pages fail":  {giteaForge, 12, 150, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			awstest.Isolate(t)
@@ -175,6 +213,7 @@ routes: [{name: all, repositories: [acme/api], branches: ["**"], state_machine: 
 			}
 			first := f.Chain("main", 1)
 			f.push("main")
+			f.hook()
 			s := up()
 			for range 100 { // until the service has taken down what there is
 				if _, summaries := s.audited(t, nil); len(summaries) == 1 && summaries[0].Error == "" {
