@@ -290,3 +290,46 @@ routes: [{name: all, repositories: [acme/api], branches: ["**"], state_machine: 
 		})
 	}
 }
+
+// An audit of a thousand branches where nothing changed makes one call of the API,
+// which GitHub does not count.
+func TestAnAuditOfAThousandBranchesWhereNothingChanged(t *testing.T) {
+	awstest.Isolate(t)
+	server := githubtest.New(t)
+	repo := server.AddRepo("acme/api")
+	first := repo.Chain("main", 3)
+	var updates strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&updates, "create refs/heads/feature/%d %s\n", i, first[i%3])
+	}
+	repo.Feed(updates.String(), "update-ref", "--stdin")
+	base := server.Start()
+	s := startWith(t, t.TempDir(), fmt.Sprintf(`
+server: {listen: "127.0.0.1:0"}
+data_dir: data
+sources: {github: {secrets: [%q], token: %q, base_url: %q, clone_base: %q}}
+engine: embedded
+state_machines: {test: {definition: test.asl.json}}
+audit: {every: 0s}
+routes: [{name: all, repositories: [acme/api], on: [push, pull_request], state_machine: test}]
+`, secret, githubtest.AnyToken, base, strings.TrimSuffix(base, "/")), `{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}`)
+	if _, summaries := s.audited(t, nil); len(summaries) != 1 || summaries[0].Branches != 1001 || summaries[0].Error != "" {
+		t.Fatalf("%+v", summaries)
+	}
+	took := time.Hour
+	for range 3 { // the machine may be busy with something else
+		calls := len(server.Calls(""))
+		findings, summaries := s.audited(t, nil)
+		if len(findings) != 0 || summaries[0].Changed != 0 || summaries[0].Error != "" {
+			t.Errorf("%+v %+v", findings, summaries)
+		}
+		if made := server.Calls("")[calls:]; len(made) > 1 {
+			t.Errorf("%d calls of the API: %v", len(made), made)
+		}
+		took = min(took, summaries[0].Took)
+	}
+	t.Logf("an audit of %d branches where nothing changed took %v", 1001, took)
+	if took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
