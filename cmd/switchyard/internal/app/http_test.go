@@ -39,8 +39,10 @@ func TestWebhookSetUpMistakes(t *testing.T) {
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 			r.Header.Set("X-Hub-Signature-256", webhook.Sign(secret, form))
 		}, 202, "api-"},
-		{"form, the JSON is signed", func(r *http.Request) {
+		{"form of Gitea, which signs the JSON in it", func(r *http.Request) {
 			setBody(r, form)
+			r.Header.Set("X-Gitea-Event", "push")
+			r.Header.Set("X-Gitea-Delivery", r.Header.Get("X-GitHub-Delivery"))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		}, 202, "api-"},
 		{"SHA-1 only", func(r *http.Request) {
