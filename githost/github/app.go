@@ -13,7 +13,7 @@ import (
 
 	"github.com/bradleyfalzon/ghinstallation/v2"
 	"github.com/golang-jwt/jwt/v4"
-	"github.com/google/go-github/v88/github"
+	"github.com/google/go-github/v60/github"
 
 	"switchyard/dispatch"
 )
@@ -26,7 +26,7 @@ type app struct {
 	key     *rsa.PrivateKey
 	base    *url.URL
 	next    http.RoundTripper
-	connect func(http.RoundTripper) (*github.Client, error)
+	connect func(http.RoundTripper) *github.Client
 	self    *github.Client // signs in as the App
 
 	mu            sync.Mutex
@@ -54,7 +54,7 @@ func (c *Client) newApp(cfg App) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.self, err = c.connect(signed)
+	a.self = c.connect(signed)
 	return a, err
 }
 
@@ -92,10 +92,7 @@ func (a *app) client(ctx context.Context, owner, repo string) (*github.Client, e
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.connect(signedIn{token})
-	if err != nil {
-		return nil, err
-	}
+	c := a.connect(signedIn{token})
 	a.clients[id] = c
 	return c, nil
 }
@@ -121,7 +118,7 @@ func (a *app) installation(ctx context.Context, owner, repo string) (int64, erro
 	if id != 0 {
 		return id, nil
 	}
-	found, _, err := a.self.Apps.GetRepositoryInstallation(ctx, owner, repo)
+	found, _, err := a.self.Apps.FindRepositoryInstallation(ctx, owner, repo)
 	switch code := codeOf(err); {
 	case code == http.StatusNotFound:
 		return 0, &dispatch.PermanentError{Err: fmt.Errorf("the app is not installed on %s: %w", name, err)}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-github/v88/github"
+	"github.com/google/go-github/v60/github"
 
 	"switchyard/githost"
 	"switchyard/githost/gitrefs"
@@ -83,7 +83,7 @@ func (c *Client) PullRequests(ctx context.Context, repository, mark string) (ope
 		return nil, "", err
 	}
 	tag, said, _ := strings.Cut(mark, " ")
-	r, err := q.api.NewRequest(ctx, http.MethodGet, fmt.Sprintf("repos/%s/%s/pulls?state=all&sort=updated&direction=desc&per_page=1", q.owner, q.name), nil)
+	r, err := q.api.NewRequest(http.MethodGet, fmt.Sprintf("repos/%s/%s/pulls?state=all&sort=updated&direction=desc&per_page=1", q.owner, q.name), nil)
 	if err != nil {
 		return nil, "", err
 	}
@@ -91,7 +91,7 @@ func (c *Client) PullRequests(ctx context.Context, repository, mark string) (ope
 		r.Header.Set("If-None-Match", tag)
 	}
 	var newest []*github.PullRequest
-	response, err := q.api.Do(r, &newest)
+	response, err := q.api.Do(ctx, r, &newest)
 	if codeOf(err) == http.StatusNotModified {
 		return nil, mark, githost.ErrUnchanged
 	}

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-github/v88/github"
+	"github.com/google/go-github/v60/github"
 
 	"switchyard/dispatch"
 )
@@ -98,7 +98,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 		return c, err
 	case cfg.Token != "":
 		c.token = cfg.Token
-		c.byToken, err = c.connect(bearer{next: c.transport, token: cfg.Token})
+		c.byToken = c.connect(bearer{next: c.transport, token: cfg.Token})
 		return c, err
 	default:
 		return nil, errors.New("github: the API needs a token or an app")
@@ -212,14 +212,10 @@ func headerOf(r *http.Response) http.Header {
 // connect returns a client whose calls of the base URL, and no others, go through
 // authorised: a redirect elsewhere must not carry a token along. They share a
 // budget.
-func (c *Client) connect(authorised http.RoundTripper) (*github.Client, error) {
-	made, err := github.NewClient(
-		github.WithTransport(within{base: c.base, inside: &budget{next: authorised, now: c.now}, outside: c.transport}),
-		github.WithURLs(github.Ptr(c.base.String()), nil), github.WithUserAgent("switchyard"), github.WithDisableRateLimitCheck())
-	if err != nil {
-		return nil, fmt.Errorf("github: %w", err)
-	}
-	return made, nil
+func (c *Client) connect(authorised http.RoundTripper) *github.Client {
+	made := github.NewClient(&http.Client{Transport: within{base: c.base, inside: &budget{next: authorised, now: c.now}, outside: c.transport}})
+	made.BaseURL, made.UserAgent = c.base, "switchyard"
+	return made
 }
 
 // within keeps what is for one host from going to another.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/bradleyfalzon/ghinstallation/v2"
-	"github.com/google/go-github/v88/github"
+	"github.com/google/go-github/v60/github"
 
 	"switchyard/dispatch"
 )
@@ -72,7 +72,7 @@ func (a *app) cloneToken(ctx context.Context, owner, repo string) (string, error
 		}
 		t.token.InstallationTokenOptions = &github.InstallationTokenOptions{
 			Repositories: []string{repo},
-			Permissions:  &github.InstallationPermissions{Contents: github.Ptr("read")},
+			Permissions:  &github.InstallationPermissions{Contents: github.String("read")},
 		}
 	}
 	text, err := t.token.Token(ctx)

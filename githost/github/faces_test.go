@@ -246,7 +246,7 @@ func TestStanding(t *testing.T) {
 		want.token.Text = "tested"
 		f.AddToken(want.token)
 		c := f.client()
-		c.byToken, _ = c.connect(bearer{c.transport, "tested"})
+		c.byToken = c.connect(bearer{c.transport, "tested"})
 		got, err := c.Standing(t.Context(), name)
 		if err != nil || got.Login != "ada" || !slices.Equal(got.Missing, want.missing) || got.Limit != 5000 || got.Left <= 0 || got.Left > 5000 || got.Clock.IsZero() || got.Reset.IsZero() || !got.Expires.Equal(map[bool]time.Time{true: end}[want.expires]) {
 			t.Errorf("%s: %+v, %v", row, got, err)
@@ -301,7 +301,7 @@ func TestRequire(t *testing.T) {
 		t.Errorf("the rest of the protection is written: %v", calls)
 	}
 	f.AddToken(githubtest.Token{Text: "reads", Permissions: map[string]string{"contents": "read"}})
-	c.byToken, _ = c.connect(bearer{c.transport, "reads"})
+	c.byToken = c.connect(bearer{c.transport, "reads"})
 	if err := c.Require(t.Context(), name, "main", []string{"more"}); !errors.Is(err, dispatch.ErrCannotAsk) || !strings.Contains(err.Error(), toAdminister) {
 		t.Errorf("%v", err)
 	}

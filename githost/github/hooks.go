@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/go-github/v88/github"
+	"github.com/google/go-github/v60/github"
 
 	"switchyard/dispatch"
 	"switchyard/githost"
@@ -90,8 +90,8 @@ func (c *Client) CreateHook(ctx context.Context, repository string, h githost.Ho
 		return githost.Hook{}, err
 	}
 	made, _, err := q.api.Repositories.CreateHook(ctx, q.owner, q.name, &github.Hook{
-		Name: github.Ptr("web"), Active: github.Ptr(true), Events: c.HookEvents(),
-		Config: &github.HookConfig{URL: &h.URL, ContentType: github.Ptr("json"), InsecureSSL: github.Ptr("0"), Secret: &h.Secret},
+		Name: github.String("web"), Active: github.Bool(true), Events: c.HookEvents(),
+		Config: &github.HookConfig{URL: &h.URL, ContentType: github.String("json"), InsecureSSL: github.String("0"), Secret: &h.Secret},
 	})
 	if err != nil {
 		return githost.Hook{}, q.refused(ctx, "create a webhook", toWriteHooks, err)

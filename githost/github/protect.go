@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"slices"
 
-	"github.com/google/go-github/v88/github"
+	"github.com/google/go-github/v60/github"
 
 	"switchyard/dispatch"
 	"switchyard/githost"
@@ -28,41 +28,65 @@ func (c *Client) Required(ctx context.Context, repository, branch string) ([]str
 
 func (q *call) required(ctx context.Context, branch string) ([]string, error) {
 	op := fmt.Sprintf("read what branch %q requires", branch)
-	r, err := q.api.NewRequest(ctx, http.MethodGet, fmt.Sprintf("repos/%s/%s/branches/%s", q.owner, q.name, url.PathEscape(branch)), nil)
-	if err != nil {
-		return nil, err
+	var b struct {
+		Protection struct {
+			Required requiredStatuses `json:"required_status_checks"`
+		} `json:"protection"`
 	}
-	b := new(github.Branch)
-	if _, err := q.api.Do(r, b); err != nil {
+	if _, err := q.get(ctx, "branches/"+url.PathEscape(branch), &b); err != nil {
 		return nil, q.refused(ctx, op, toRead, err)
 	}
-	var all []string
-	if checks := b.GetProtection().GetRequiredStatusChecks(); checks != nil {
-		all = append(all, checks.GetContexts()...)
-		if list := checks.Checks; list != nil {
-			for _, c := range *list {
-				all = append(all, c.Context)
-			}
+	all := b.Protection.Required.names()
+	for page := 1; page != 0; {
+		var rules []struct {
+			Type       string           `json:"type"`
+			Parameters requiredStatuses `json:"parameters"`
 		}
-	}
-	opts := &github.ListOptions{Page: 1, PerPage: pageSize}
-	for opts.Page != 0 {
-		rules, response, err := q.api.Repositories.ListRulesForBranch(ctx, q.owner, q.name, url.PathEscape(branch), opts)
+		response, err := q.get(ctx, fmt.Sprintf("rules/branches/%s?per_page=%d&page=%d", url.PathEscape(branch), pageSize, page), &rules)
 		if codeOf(err) == http.StatusNotFound {
 			break // an older GitHub Enterprise Server has no rulesets
 		}
 		if err != nil {
 			return nil, q.refused(ctx, op, toSeePeople, err)
 		}
-		for _, r := range rules.RequiredStatusChecks {
-			for _, c := range r.Parameters.RequiredStatusChecks {
-				all = append(all, c.Context)
+		for _, r := range rules {
+			if r.Type == "required_status_checks" {
+				all = append(all, r.Parameters.names()...)
 			}
 		}
-		opts.Page = response.NextPage
+		page = response.NextPage
 	}
 	slices.Sort(all)
 	return slices.Compact(all), nil
+}
+
+// requiredStatuses are those of a branch's protection or of a rule, of which the
+// library knows no page, and not both forms.
+type requiredStatuses struct {
+	Contexts []string `json:"contexts"`
+	Checks   []struct {
+		Context string `json:"context"`
+	} `json:"checks"`
+	OfRule []struct {
+		Context string `json:"context"`
+	} `json:"required_status_checks"`
+}
+
+func (r *requiredStatuses) names() []string {
+	all := slices.Clone(r.Contexts)
+	for _, c := range append(r.Checks, r.OfRule...) {
+		all = append(all, c.Context)
+	}
+	return all
+}
+
+// get reads a page of the repository's part of the API.
+func (q *call) get(ctx context.Context, path string, into any) (*github.Response, error) {
+	r, err := q.api.NewRequest(http.MethodGet, fmt.Sprintf("repos/%s/%s/%s", q.owner, q.name, path), nil)
+	if err != nil {
+		return nil, err
+	}
+	return q.api.Do(ctx, r, into)
 }
 
 // Require implements [githost.Protector]. The branch's protection must require some
@@ -80,12 +104,12 @@ func (c *Client) Require(ctx context.Context, repository, branch string, context
 	if len(missing) == 0 {
 		return nil
 	}
-	r, err := q.api.NewRequest(ctx, http.MethodPost, fmt.Sprintf("repos/%s/%s/branches/%s/protection/required_status_checks/contexts", q.owner, q.name, url.PathEscape(branch)), map[string]any{"contexts": missing})
+	r, err := q.api.NewRequest(http.MethodPost, fmt.Sprintf("repos/%s/%s/branches/%s/protection/required_status_checks/contexts", q.owner, q.name, url.PathEscape(branch)), map[string]any{"contexts": missing})
 	if err != nil {
 		return err
 	}
 	var now []string
-	_, err = q.api.Do(r, &now)
+	_, err = q.api.Do(ctx, r, &now)
 	var answer *github.ErrorResponse
 	if errors.As(err, &answer) && codeOf(err) == http.StatusNotFound && answer.Message != "Not Found" {
 		return &dispatch.PermanentError{Err: fmt.Errorf("branch %q of %s does not require statuses yet (%s): protect it and choose \"Require status checks to pass before merging\" under Settings, Branches, and try again", branch, repository, shown(errors.New(answer.Message)))}

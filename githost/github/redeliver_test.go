@@ -146,7 +146,7 @@ func TestRedeliverWhatCannotBeAskedFor(t *testing.T) {
 	if asked, _, err := c.Redeliver(t.Context(), name, ours, "", time.Time{}); asked != 0 || err != nil {
 		t.Errorf("no hook: %d, %v", asked, err)
 	}
-	c.byToken, _ = c.connect(bearer{c.transport, "reads"})
+	c.byToken = c.connect(bearer{c.transport, "reads"})
 	if _, _, err := c.Redeliver(t.Context(), name, ours, "", time.Time{}); !errors.Is(err, dispatch.ErrCannotAsk) || !strings.Contains(err.Error(), toWriteHooks) {
 		t.Errorf("may not: %v", err)
 	}

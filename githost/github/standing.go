@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-github/v88/github"
+	"github.com/google/go-github/v60/github"
 
 	"switchyard/dispatch"
 	"switchyard/githost"
@@ -72,7 +72,7 @@ func (q *call) finds(ctx context.Context) (missing []string, err error) {
 			return err
 		}},
 		{toWriteStatus, func() error {
-			_, _, err := q.api.Repositories.CreateStatus(ctx, q.owner, q.name, noCommit, github.RepoStatus{State: github.Ptr("pending"), Context: github.Ptr("switchyard")})
+			_, _, err := q.api.Repositories.CreateStatus(ctx, q.owner, q.name, noCommit, &github.RepoStatus{State: github.String("pending"), Context: github.String("switchyard")})
 			return err
 		}},
 	} {
@@ -96,7 +96,7 @@ func (q *call) ofApp(ctx context.Context, s githost.Standing) (githost.Standing,
 		return githost.Standing{}, q.refused(ctx, "ask who we are", toSeePeople, err)
 	}
 	s.Login, s.Expires = who.GetSlug()+"[bot]", time.Time{} // tokens of an hour are renewed
-	installed, _, err := q.app.self.Apps.GetRepositoryInstallation(ctx, q.owner, q.name)
+	installed, _, err := q.app.self.Apps.FindRepositoryInstallation(ctx, q.owner, q.name)
 	if codeOf(err) == http.StatusNotFound {
 		return githost.Standing{}, &dispatch.PermanentError{Err: q.refused(ctx, "find the App's installation", toSeePeople, err)}
 	}

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/google/go-github/v88/github"
+	"github.com/google/go-github/v60/github"
 
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
@@ -70,7 +70,7 @@ func (p *Poster) postCheck(ctx context.Context, client *github.Client, owner, re
 	for first := true; first || len(left) > 0; first = false {
 		now := left[:min(pageOfAnnotations, len(left))]
 		left = left[len(now):]
-		output := &github.CheckRunOutput{Title: &title, Summary: github.Ptr(summary(&s, &d, targetURL)), Annotations: now}
+		output := &github.CheckRunOutput{Title: &title, Summary: new(summary(&s, &d, targetURL)), Annotations: now}
 		if text := logText(d.Log); text != "" {
 			output.Text = &text
 		}
@@ -88,12 +88,12 @@ func (p *Poster) postCheck(ctx context.Context, client *github.Client, owner, re
 func (p *Poster) write(ctx context.Context, client *github.Client, owner, repo string, run *known, s dispatch.Status, targetURL string, output *github.CheckRunOutput) (*known, error) {
 	state, conclusion, at := "in_progress", (*string)(nil), (*github.Timestamp)(nil)
 	if s.State != dispatch.StatusPending {
-		state, conclusion, at = "completed", github.Ptr("failure"), (*github.Timestamp)(nil)
+		state, conclusion, at = "completed", github.String("failure"), (*github.Timestamp)(nil)
 		if !s.WantedAt.IsZero() {
 			at = &github.Timestamp{Time: s.WantedAt}
 		}
 		if s.State == dispatch.StatusSuccess {
-			conclusion = github.Ptr("success")
+			conclusion = github.String("success")
 		}
 	}
 	var link *string
@@ -127,7 +127,7 @@ func (p *Poster) find(ctx context.Context, client *github.Client, owner, repo st
 		}
 		return nil, nil
 	}
-	opts := &github.ListCheckRunsOptions{CheckName: &s.Context, AppID: github.Ptr(p.host.AppID()), Filter: github.Ptr("latest")}
+	opts := &github.ListCheckRunsOptions{CheckName: &s.Context, AppID: new(p.host.AppID()), Filter: github.String("latest")}
 	found, _, err := client.Checks.ListCheckRunsForRef(ctx, owner, repo, s.SHA, opts)
 	if err != nil {
 		return nil, err
@@ -184,14 +184,14 @@ func annotations(all []status.Annotation) []*github.CheckRunAnnotation {
 	made := make([]*github.CheckRunAnnotation, len(all))
 	for i, a := range all {
 		m := &github.CheckRunAnnotation{
-			Path: github.Ptr(a.Path), StartLine: github.Ptr(a.Line), EndLine: github.Ptr(max(a.EndLine, a.Line)),
-			AnnotationLevel: github.Ptr(string(a.Level)), Message: github.Ptr(a.Message),
+			Path: new(a.Path), StartLine: new(a.Line), EndLine: new(max(a.EndLine, a.Line)),
+			AnnotationLevel: new(string(a.Level)), Message: new(a.Message),
 		}
 		if a.Column > 0 && a.EndLine <= a.Line {
-			m.StartColumn, m.EndColumn = github.Ptr(a.Column), github.Ptr(a.Column)
+			m.StartColumn, m.EndColumn = new(a.Column), new(a.Column)
 		}
 		if a.Title != "" {
-			m.Title = github.Ptr(a.Title)
+			m.Title = new(a.Title)
 		}
 		made[i] = m
 	}

@@ -17,7 +17,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/go-github/v88/github"
+	"github.com/google/go-github/v60/github"
 
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
@@ -116,14 +116,14 @@ func (p *Poster) Post(ctx context.Context, s dispatch.Status, targetURL string) 
 		}
 	}
 	wanted := github.RepoStatus{
-		State:       github.Ptr(string(s.State)),
-		Context:     github.Ptr(s.Context),
-		Description: github.Ptr(status.Line(s.Description, maxDescription)),
+		State:       new(string(s.State)),
+		Context:     new(s.Context),
+		Description: new(status.Line(s.Description, maxDescription)),
 	}
 	if targetURL != "" {
 		wanted.TargetURL = &targetURL
 	}
-	if _, _, err = client.Repositories.CreateStatus(ctx, owner, repo, s.SHA, wanted); err != nil {
+	if _, _, err = client.Repositories.CreateStatus(ctx, owner, repo, s.SHA, &wanted); err != nil {
 		p.host.Failed(s.Repository, err)
 		return p.classify(ctx, s.WantedAt, fmt.Sprintf("github status of %s at %s", s.SHA, s.Repository), err)
 	}

@@ -16,7 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
-	gogithub "github.com/google/go-github/v88/github"
+	gogithub "github.com/google/go-github/v60/github"
 
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
