@@ -58,6 +58,10 @@ func (d *Dispatcher) accept(ctx context.Context, ev event.Event) (event.Receipt,
 		o := *ev.Command
 		o.Verdict = "" // for the host to say
 		ev.Command = &o
+		if o.Comment != "" {
+			// Whichever webhook tells of it, and however often, it is carried out once.
+			ev.DeliveryID, ev.Digest = "comment-"+ev.Repository.FullName+"-"+o.Comment, ""
+		}
 	}
 	text, err := json.Marshal(&ev)
 	if err != nil {

@@ -98,6 +98,12 @@ func (d *Dispatcher) lookUp(ctx context.Context, ev *event.Event) error {
 	}
 	if o.Verb == event.Allow {
 		plan := d.plan(d.rules.Load().planner, allowed(&pull), DeliveryID(ev.Source, ev.DeliveryID))
+		if plan.Unmerged {
+			if err := q.merge(ctx, &pull); err != nil && !errors.Is(err, ErrCannotAsk) {
+				return err
+			}
+			plan = d.plan(d.rules.Load().planner, allowed(&pull), DeliveryID(ev.Source, ev.DeliveryID))
+		}
 		if err := q.describe(ctx, &pull, &plan); err != nil && !errors.Is(err, ErrCannotAsk) {
 			return err
 		}

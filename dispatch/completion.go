@@ -339,13 +339,12 @@ func (d *Dispatcher) askHost(ctx context.Context, ev *event.Event) error {
 		return err
 	}
 	p := plan()
+	var unmerged error
 	if p.Unmerged {
-		if err := q.merge(ctx, ev); err != nil {
-			return err
-		}
+		unmerged = q.merge(ctx, ev)
 		p = plan()
 	}
-	return q.describe(ctx, ev, &p)
+	return errors.Join(unmerged, q.describe(ctx, ev, &p))
 }
 
 // unknown are the reasons that a delivery is recorded with for what nobody told.

@@ -143,7 +143,9 @@ func (c *order) about(ctx context.Context) (found []Execution, sha string, err e
 	case c.o.Verb == event.Stop && c.o.PullRequest != 0 && c.o.SHA == "":
 		// Whatever the pull request has asked for, its earlier heads too.
 		f.SHA, f.States = "", []State{StateWaiting, StateReady, StateRunning}
-		own = func(x *Execution) bool { return x.PullRequest == c.o.PullRequest || x.SHA == sha }
+		own = func(x *Execution) bool {
+			return x.PullRequest == c.o.PullRequest || sha != "" && x.SHA == sha && x.Kind == event.Push
+		}
 	case sha == "":
 		return nil, "", nil
 	}

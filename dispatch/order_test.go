@@ -131,11 +131,14 @@ func TestRerunRunsAgainWhatDidNotSucceed(t *testing.T) {
 		}
 		s.want(map[string]dispatch.State{"a-r-r2": dispatch.StateRunning})
 		s.same("the answer", who.answers(), []string{"#1 c-c1: Running again:\n- `a-r-r2`: `rerun of a-r by ada on pull request #1`"})
-		s.same("recorded", s.reasons("github:c1"), []string{"a a-r-r2 rerun of a-r by ada on pull request #1"})
-		if r := s.accept(commanded("c1", event.Order{Verb: event.Rerun})); !r.Duplicate || !slices.Equal(r.Executions, []string{"a-r-r2"}) {
+		s.same("recorded", s.reasons("github:comment-acme/api-c-c1"), []string{"a a-r-r2 rerun of a-r by ada on pull request #1"})
+		// Another webhook tells of the same comment.
+		again := commanded("c1", event.Order{Verb: event.Rerun})
+		again.DeliveryID, again.Digest = "other", strings.Repeat("f", 64)
+		if r := s.accept(again); !r.Duplicate || !slices.Equal(r.Executions, []string{"a-r-r2"}) {
 			t.Errorf("delivered again: %+v", r)
 		}
-		if _, err := s.Replay(t.Context(), "github:c1"); !errors.As(err, new(*dispatch.PermanentError)) {
+		if _, err := s.Replay(t.Context(), "github:comment-acme/api-c-c1"); !errors.As(err, new(*dispatch.PermanentError)) {
 			t.Errorf("replayed: %v", err)
 		}
 		s.accept(commanded("c2", event.Order{Verb: event.Rerun}))
@@ -215,7 +218,7 @@ func TestCommandsOfStrangersDoNothing(t *testing.T) {
 				s.accept(commanded("c1", event.Order{Verb: event.Stop, Verdict: event.Granted}))
 				time.Sleep(20 * time.Minute)
 				s.want(map[string]dispatch.State{"a-r": dispatch.StateRunning})
-				s.same("the reason", s.reasons("github:c1"), []string{row.reason})
+				s.same("the reason", s.reasons("github:comment-acme/api-c-c1"), []string{row.reason})
 				s.same("nobody is told", row.who.answers(), nil)
 			})
 		})
@@ -234,7 +237,7 @@ func TestACommandSurvivesTheProcess(t *testing.T) {
 		e.end(s, "a-r", event.Failed)
 		s.accept(commanded("c1", event.Order{Verb: event.Rerun}))
 		settle()
-		if d := s.delivery("github:c1"); d.State != dispatch.DeliveryCompleting || !strings.Contains(d.WaitsFor, "502") {
+		if d := s.delivery("github:comment-acme/api-c-c1"); d.State != dispatch.DeliveryCompleting || !strings.Contains(d.WaitsFor, "502") {
 			t.Errorf("%+v", d)
 		}
 		s.stop()
@@ -344,7 +347,7 @@ func TestAllowLetsOneCommitRun(t *testing.T) {
 			t.Errorf("started %q", e.names())
 		}
 		s.same("answers", who.answers(), []string{"#1 c-c0: `b` may run:\n- `b-r`: route `r`", "#1 c-c1: Not done: `pull request #1 has no commit z`", "#1 c-c2: `c` may run:\n- `c-r`: route `r`"})
-		if d := s.delivery("github:c0"); d.Requested != 1 {
+		if d := s.delivery("github:comment-acme/api-c-c0"); d.Requested != 1 {
 			t.Errorf("%+v", d)
 		}
 		for _, sha := range []string{"b", "c"} {

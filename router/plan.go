@@ -323,9 +323,9 @@ func (p *planning) named(rt *route) bool {
 
 // refuseFork says why a pull request from a fork starts nothing. A label
 // speaks for the commit that it was given to and for none pushed later, so
-// only two actions can carry it: labeled, and opened, since nobody without
-// rights in the repository can open a pull request with a label. An event of a
-// person's command holds the one commit that they let run.
+// only two actions can carry it: labeled, and opened where the host lets nobody
+// without rights in the repository open a pull request with a label. An event of
+// a person's command holds the one commit that they let run.
 func (p *planning) refuseFork(rt *route) string {
 	pr := p.ev.PullRequest
 	from := forkName(pr)
@@ -335,7 +335,7 @@ func (p *planning) refuseFork(rt *route) string {
 		return ""
 	case rt.Forks != "labeled":
 		return fmt.Sprintf("pull request #%d comes from %s; forks: %s lets it start nothing", pr.Number, from, rt.Forks)
-	case p.ev.Action == allowed, p.ev.Action == labeled && is(pr.Label), p.ev.Action == "opened" && slices.ContainsFunc(pr.Labels, is):
+	case p.ev.Action == allowed, p.ev.Action == labeled && is(pr.Label), p.ev.Action == "opened" && pr.LabelsVouched && slices.ContainsFunc(pr.Labels, is):
 		return ""
 	case slices.ContainsFunc(pr.Labels, is):
 		p.outdate(pr.Labels[slices.IndexFunc(pr.Labels, is)])

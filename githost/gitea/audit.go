@@ -157,7 +157,9 @@ func (q *call) pullRequest(pr *gitea.PullRequest) (event.Event, bool) {
 		Repository: event.Repository{FullName: q.repository},
 		PullRequest: &event.PullReq{
 			Number: int(pr.Index), Base: pr.Base.Ref, BaseSHA: pr.Base.Sha, Title: pr.Title, Draft: pr.Draft,
-			Fork: pr.Head.Repository == nil || pr.Base.Repository == nil || pr.Head.Repository.ID != pr.Base.Repository.ID,
+			// One without a branch was pushed to refs/for/… by somebody who need not be
+			// allowed to write.
+			Fork: pr.Head.Name == "" || pr.Head.Repository == nil || pr.Base.Repository == nil || pr.Head.Repository.ID != pr.Base.Repository.ID,
 		},
 	}
 	head := event.Commit{SHA: pr.Head.Sha, Distinct: true}

@@ -172,6 +172,10 @@ type PullReq struct {
 	Title   string   `json:"title,omitempty"`
 	Author  string   `json:"author,omitempty"`
 	Labels  []string `json:"labels,omitempty"`
+	// LabelsVouched says that the host lets nobody open a pull request with labels
+	// who may not give them later. Elsewhere a stranger may have chosen those that
+	// it was opened with.
+	LabelsVouched bool `json:"labels_vouched,omitempty"`
 	// Label is the label that an action labeled has just given, or unlabeled
 	// taken off. Routes that let a fork run once labeled trust the former, and no
 	// label given earlier.

@@ -165,7 +165,7 @@ func TestPullRequestActions(t *testing.T) {
 		oldBase string
 	}{
 		"synchronized":             {action: "synchronized", want: "synchronize"},
-		"label_updated with label": {action: "label_updated", label: "safe to test", want: "labeled"},
+		"a label that it has not":  {action: "label_updated", label: "safe to test", want: "unlabeled"},
 		"one label given":          {action: "label_updated", changes: labels("safe to test"), want: "labeled"},
 		"two labels given":         {action: "label_updated", changes: labels("a", "safe to test"), want: "ignored: pull request label_updated: several"},
 		"labels not said":          {action: "label_updated", want: "ignored: pull request label_updated: the host does not say"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"switchyard/internal/event"
@@ -107,8 +108,10 @@ func (s *Source) decodePullRequest(h http.Header, body []byte, ev *event.Event) 
 	ev.PullRequest = &event.PullReq{
 		Number: p.Number, Base: pr.Base.Ref, BaseSHA: baseSHA,
 		Title: pr.Title, Author: pr.User.Login, Draft: pr.Draft, Merged: pr.Merged,
-		// The head repository is null, and its ID 0, once it is deleted.
-		Fork:     pr.Head.Repo.ID == 0 || pr.Head.Repo.ID != pr.Base.Repo.ID,
+		// The head repository is null, and its ID 0, once it is deleted. A head
+		// without a branch was pushed to refs/for/…, for which it takes no right to
+		// write, though the host names its own repository as that of the head.
+		Fork:     pr.Head.Repo.ID == 0 || pr.Head.Repo.ID != pr.Base.Repo.ID || pr.Head.Label == "",
 		HeadRepo: pr.Head.Repo.FullName,
 	}
 	switch {
@@ -153,9 +156,12 @@ func (p *pullRequestPayload) action() (string, error) {
 // commit run, so one that was there before must not stand for it.
 func (p *pullRequestPayload) changedLabel() (string, error) {
 	added, removed := p.Changes.AddedLabels, p.Changes.RemovedLabels
+	named := func(l label) bool { return l.Name == p.Label.Name }
 	switch {
-	case p.Label.Name != "":
+	case p.Label.Name != "" && slices.ContainsFunc(p.PullRequest.Labels, named) && !slices.ContainsFunc(removed, named):
 		return "labeled", nil
+	case p.Label.Name != "":
+		return "unlabeled", nil
 	case len(added)+len(removed) > 1:
 		return "", &webhook.Ignored{Reason: "pull request label_updated: several labels were changed at once, and one delivery stands for one; give the label that matters by itself"}
 	case len(added) == 1 && added[0].Name != "":

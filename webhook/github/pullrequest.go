@@ -88,7 +88,7 @@ func pullRequestEvent(p *pullRequestPayload, ev *event.Event) (err error) {
 	ev.Sender = cmp.Or(p.Sender.Login, pr.User.Login)
 	ev.PullRequest = &event.PullReq{
 		Number: int(p.Number), Base: pr.Base.Ref, BaseSHA: baseSHA,
-		Title: pr.Title, Author: pr.User.Login, Draft: pr.Draft, Merged: pr.Merged,
+		Title: pr.Title, Author: pr.User.Login, Draft: pr.Draft, Merged: pr.Merged, LabelsVouched: true,
 		// The head repository is null, and its ID 0, once it is deleted.
 		Fork:     pr.Head.Repo.ID == 0 || pr.Head.Repo.ID != pr.Base.Repo.ID,
 		HeadRepo: pr.Head.Repo.FullName,
