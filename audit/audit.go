@@ -87,6 +87,9 @@ type Config struct {
 	Every time.Duration
 	// Heal has [Auditor.Run] start what is missing.
 	Heal bool
+	// Retention is how long the ledger keeps what it knows; 0 is for ever. Nothing
+	// older is audited: it would run again.
+	Retention time.Duration
 	// Grace is how long a delivery that is on its way is waited for before a
 	// commit counts as missing.
 	Grace time.Duration
@@ -217,6 +220,8 @@ type Summary struct {
 	First bool `json:"first,omitempty"`
 	// Notes say for a person what could not be looked at.
 	Notes []string `json:"notes,omitempty"`
+	// Narrow is true for one that left out a part of the repository.
+	Narrow bool `json:"narrow,omitempty"`
 	// Error is why the audit could not be ended, empty when it was.
 	Error string        `json:"error,omitempty"`
 	Took  time.Duration `json:"took_ns"`
@@ -241,6 +246,9 @@ func (a *Auditor) Audit(ctx context.Context, q Query, r Report) error {
 	all, err := a.repositories(ctx)
 	if err != nil {
 		return fmt.Errorf("list the repositories to audit: %w", err)
+	}
+	if _, cfg := a.rules(); cfg.Retention > 0 && !q.Since.IsZero() && q.Since.Before(a.now().Add(-cfg.Retention)) {
+		return fmt.Errorf("the journal keeps what happened for %v, and what came before would run again; audit since later", cfg.Retention)
 	}
 	bySource := map[string][]Repository{}
 	for _, repo := range all {
@@ -267,8 +275,7 @@ func (a *Auditor) Audit(ctx context.Context, q Query, r Report) error {
 	return ctx.Err()
 }
 
-// source audits repositories of one source. Where its host asks for fewer calls,
-// the others wait too.
+// source audits repositories of one source.
 func (a *Auditor) source(ctx context.Context, repos []Repository, q Query, r Report) {
 	next := make(chan Repository)
 	var workers sync.WaitGroup
@@ -290,9 +297,13 @@ func (a *Auditor) source(ctx context.Context, repos []Repository, q Query, r Rep
 	}
 }
 
-// mostWaits is how often a repository's audit is taken up again after its host
-// asked for fewer calls.
-const mostWaits = 10
+const (
+	// mostWaits is how often a repository's audit is taken up again after its host
+	// asked for fewer calls, and longestWait for how long it waits: others wait
+	// behind it. The next audit goes on from there.
+	mostWaits   = 10
+	longestWait = 15 * time.Minute
+)
 
 // one audits a repository, and waits where its host asks for fewer calls. What
 // was done by then is kept.
@@ -313,7 +324,7 @@ func (a *Auditor) one(ctx context.Context, repo Repository, q Query, report func
 		if err != nil {
 			after, throttled = a.throttled(err)
 		}
-		if !throttled || try == mostWaits {
+		if !throttled || try == mostWaits || after > longestWait {
 			break
 		}
 		a.log.Info("the host asks for fewer calls; the audit goes on later", zap.String("source", repo.Source),

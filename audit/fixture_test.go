@@ -19,15 +19,18 @@ import (
 // graph is a repository at a host: commits by parent, branches and open pull
 // requests.
 type graph struct {
-	mu       sync.Mutex
-	parents  map[string]string
-	dates    map[string]time.Time
-	branches map[string]string
-	pulls    map[int]event.Event
-	calls    []string
-	fail     func(call string) error
-	// lost are the commits that only a redelivery brings, by branch.
+	mu        sync.Mutex
+	parents   map[string]string
+	dates     map[string]time.Time
+	branches  map[string]string
+	pulls     map[int]event.Event
+	calls     []string
+	fail      func(call string) error
 	redeliver func() int
+	// byDefault lists of a new branch what main has not, as GitHub and GitLab do, and
+	// lacks is the number of a pull request that lists leave out.
+	byDefault bool
+	lacks     int
 }
 
 func newGraph() *graph {
@@ -94,7 +97,7 @@ func (g *graph) Commits(_ context.Context, ev *event.Event) ([]event.Commit, err
 		}
 	} else if ev.PullRequest == nil {
 		for other, c := range g.branches {
-			for ; other != ev.Ref && c != ""; c = g.parents[c] {
+			for ; other != ev.Ref && c != "" && (!g.byDefault || other == "refs/heads/main"); c = g.parents[c] {
 				stop[c] = true
 			}
 		}
@@ -132,6 +135,9 @@ func (g *graph) PullRequests(_ context.Context, _, mark string) ([]event.Event, 
 	now := fmt.Sprint(len(g.pulls))
 	var all []event.Event
 	for _, n := range slices.Sorted(maps.Keys(g.pulls)) {
+		if n == g.lacks {
+			continue
+		}
 		now += fmt.Sprint(n, g.pulls[n].After, g.pulls[n].PullRequest.Base, g.pulls[n].PullRequest.Draft)
 		all = append(all, g.pulls[n])
 	}

@@ -46,7 +46,7 @@ func (r *run) compare(ctx context.Context, of event.Event, commits []event.Commi
 			return err
 		}
 		if len(missing) > 0 {
-			gaps = append(gaps, gap{ev: ev, missing: missing, done: done})
+			gaps = append(gaps, gap{ev: ev, missing: missing, events: r.heard.at(placeOf(&ev).of()).events, done: done})
 		}
 		before, start = commits[end-1].SHA, end
 	}
@@ -163,7 +163,7 @@ func (r *run) wait(ctx context.Context) error {
 
 func (r *run) redeliver(ctx context.Context) error {
 	host, able := r.repo.Host.(githost.Redeliverer)
-	if !able || r.repo.Hook == "" || r.redelivery {
+	if !able || r.repo.Hook == "" || r.redelivery || !r.query.Heal {
 		return nil
 	}
 	calling, cancel := context.WithTimeout(ctx, callTimeout)
@@ -190,15 +190,29 @@ func (r *run) settle(ctx context.Context) error {
 	for i := range r.gaps {
 		g := &r.gaps[i]
 		at := placeOf(&g.ev)
-		told, ended := r.heard.at(at), r.heard.at(at.of()).ended
+		told, all := r.heard.at(at), r.heard.at(at.of())
 		missing, err := r.absent(ctx, g.missing)
 		if err != nil {
 			return err
 		}
 		ending := g.ev.Kind == event.Delete || g.ev.Action == "closed"
 		missing = slices.DeleteFunc(missing, func(q event.Request) bool {
-			return !ending && told.commits[q.Commit.SHA] || ending && ended
+			return !ending && told.commits[q.Commit.SHA] || ending && all.ended
 		})
+		moved := all.events != g.events // meanwhile
+		if ending && len(missing) > 0 {
+			back := moved
+			if !back && g.ev.Kind == event.Delete {
+				if back, err = r.back(ctx, g.ev.Ref); err != nil {
+					return err
+				}
+			}
+			if back {
+				open[at] = true // it has not ended; the next audit looks at what it is now
+				continue
+			}
+		}
+		g.ev.Late = g.ev.Late || moved
 		verdict := Missing
 		if len(missing) > 0 && r.query.Heal {
 			g.ev.DeliveryID = deliveryID(&g.ev)
@@ -220,6 +234,21 @@ func (r *run) settle(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// back reports whether a branch that was gone is there again.
+func (r *run) back(ctx context.Context, ref string) (bool, error) {
+	if r.again == nil {
+		calling, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		refs, err := r.repo.Host.Refs(calling, r.repo.Name)
+		if err != nil {
+			return false, err
+		}
+		r.again = refs
+	}
+	_, there := r.again[ref]
+	return there, nil
 }
 
 func (r *run) found(ev *event.Event, q *event.Request, v Verdict) {

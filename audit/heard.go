@@ -42,8 +42,10 @@ type told struct {
 	moves []move
 	// commits are those that were named.
 	commits map[string]bool
-	// ended is true when the deletion, or the closing, came last.
-	ended bool
+	// ended is true when the deletion, or the closing, came last, and events counts
+	// all that was told, whatever the base of a pull request.
+	ended  bool
+	events int
 }
 
 // move is what a push did, whole if the journal has all of its commits.
@@ -80,7 +82,9 @@ func (h *heard) note(ev *event.Event) {
 	if ev.After != "" {
 		t.commits[ev.After] = true
 	}
-	h.at(placeOf(ev).of()).ended = ev.Kind == event.Delete || ev.Action == "closed"
+	all := h.at(placeOf(ev).of())
+	all.ended = ev.Kind == event.Delete || ev.Action == "closed"
+	all.events++
 	if ev.Kind == event.Push && !ev.Late {
 		t.moves = append(t.moves, move{ev.Before, ev.After, !ev.Truncated && !ev.BeforeUnknown})
 	}

@@ -35,6 +35,8 @@ func (a *Auditor) Handler(parseSince func(text string, now time.Time) (time.Time
 		w.Header().Set("Cache-Control", "no-store")
 		flush := http.NewResponseController(w)
 		tell := func(l Line) {
+			// A reader that stopped reading must not hold up other audits.
+			_ = flush.SetWriteDeadline(time.Now().Add(lineTimeout))
 			write(w, l)
 			_ = flush.Flush() // where it cannot be done, the reader waits
 		}
@@ -86,8 +88,14 @@ func (a *Auditor) query(r *http.Request, parseSince func(string, time.Time) (tim
 			return Query{}, fmt.Errorf("query parameter %s: %w", safetext.Cut(safetext.Line(key), maxKey), err)
 		}
 	}
+	if q.Heal && q.Route != "" {
+		return Query{}, errors.New("query parameters heal and route: what is missing is started on all routes that ask for it; leave one of them out")
+	}
 	return q, nil
 }
+
+// lineTimeout is how long a reader may take for a line.
+const lineTimeout = 30 * time.Second
 
 // maxKey is how much of an unknown parameter's name is shown.
 const maxKey = 64

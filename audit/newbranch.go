@@ -14,41 +14,47 @@ import (
 const maxKnown = 20
 
 // newCommits lists what a branch brought that was not there before, or is not as
-// it was. That is what no other branch has, unless other branches are as new: each
-// would leave what they share to the others. Then it is what none of the branches
-// has that were there at the last audit, which are audited themselves, and of
-// which no delivery told.
+// it was: what none of the branches has that were there at the last audit, which
+// are audited themselves, and of which no delivery told. Hosts are not asked what
+// is new on it: some leave out what the default branch has, and some what any
+// other has, also where that is as new.
 func (r *run) newCommits(ctx context.Context, ref, head string) ([]event.Commit, error) {
-	known := r.known(ref)
-	if len(known) == 0 || len(known) > maxKnown {
-		if len(known) > 0 {
-			r.notef("several branches are new; commits that only these share are looked for where there are no more than %d others", maxKnown)
-		}
-		return r.between(ctx, ref, "", head)
+	known, strangers := r.known(ref)
+	more := len(known) > maxKnown
+	if more {
+		known = known[:maxKnown]
 	}
 	var left []event.Commit
 	asked := false
-	for _, tip := range known {
-		more, err := r.between(ctx, ref, tip, head)
-		if err != nil && r.refuses(err) {
-			continue // they have nothing in common
+	hold := func(base string) error {
+		found, err := r.between(ctx, ref, base, head)
+		if err != nil && r.refuses(err) && base != "" {
+			return nil // they have nothing in common
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if !asked {
-			left, asked = more, true
-		} else {
-			left = both(left, more)
+		if asked {
+			found = both(left, found)
 		}
-		if left, err = r.unheard(ctx, left); err != nil || len(left) == 0 {
+		asked = true
+		left, err = r.unheard(ctx, found)
+		return err
+	}
+	for _, tip := range known {
+		if err := hold(tip); err != nil || asked && len(left) == 0 {
 			return left, err
 		}
 	}
-	if !asked {
-		return r.between(ctx, ref, "", head)
+	switch {
+	case asked && !more:
+		return left, nil
+	case asked && strangers > 0:
+		r.notef("%s is new, as other branches are, and was held against %d of the branches that were there: what others have may be among what is missing", ref, maxKnown)
+		return left, nil
 	}
-	return left, nil
+	err := hold("")
+	return left, err
 }
 
 // both are the commits of a that b has too.
@@ -74,36 +80,35 @@ func (r *run) unheard(ctx context.Context, commits []event.Commit) ([]event.Comm
 }
 
 // known are the commits at which the branches are that were there at the last
-// audit, the usual names of a main branch first; none where no branch but this one
-// is new.
-func (r *run) known(ref string) []string {
-	if r.before == nil {
-		return nil
-	}
-	strangers := 0
+// audit, the usual names of a main branch first, and how many others are as new as
+// this one.
+func (r *run) known(ref string) (tips []string, strangers int) {
 	var names []string
 	for other, head := range r.refs {
-		if _, known := r.before.Branches[other]; known && other != ref {
+		former := false
+		if r.before != nil {
+			_, former = r.before.Branches[other]
+		}
+		switch {
+		case other == ref:
+		case former:
 			names = append(names, other)
-		} else if other != ref && !r.heard.at(place{ref: other}).leads("", head) {
+		case !r.heard.at(place{ref: other}).leads("", head):
 			strangers++
 		}
 	}
-	if strangers == 0 {
-		return nil
-	}
 	slices.SortFunc(names, func(a, b string) int { return cmp.Or(usual(a)-usual(b), strings.Compare(a, b)) })
-	var tips []string
 	for _, name := range names {
 		if tip := r.refs[name]; !slices.Contains(tips, tip) {
 			tips = append(tips, tip)
 		}
 	}
-	return tips
+	return tips, strangers
 }
 
 func usual(ref string) int {
-	if ref == branchPrefix+"main" || ref == branchPrefix+"master" {
+	switch strings.TrimPrefix(ref, branchPrefix) {
+	case "main", "master", "develop", "trunk":
 		return 0
 	}
 	return 1

@@ -56,6 +56,13 @@ func (r *run) pullRequests(ctx context.Context) error {
 		}
 	}
 	r.pullMark = next
+	if !r.next.PullsBased {
+		r.next.PullsBased = true
+		for number := range there {
+			_, known := r.next.Pulls[number]
+			r.next.PullsBased = r.next.PullsBased && known
+		}
+	}
 	return nil
 }
 
@@ -67,8 +74,11 @@ func (r *run) pullRequest(ctx context.Context, ev *event.Event) error {
 	if known && same(&old, ev) && r.query.Since.IsZero() {
 		return nil
 	}
+	pull := *ev.PullRequest
+	pull.LabelsVouched = false // who gave them, and for which head, nobody tells
+	ev.PullRequest = &pull
 	done := func() { r.next.Pulls[number] = *ev }
-	if !known && r.summary.First && r.query.Since.IsZero() {
+	if !known && r.firstPulls && r.query.Since.IsZero() {
 		tip, err := r.ledger.Tip(ctx, r.repo.Source, r.repo.Name, fmt.Sprintf("pull request %d", number))
 		if err != nil {
 			return fmt.Errorf("read where its last event left it: %w", err)
@@ -77,6 +87,9 @@ func (r *run) pullRequest(ctx context.Context, ev *event.Event) error {
 			done()
 			return nil
 		}
+		old, known = *ev, true
+		old.After = tip
+		r.next.Pulls[number] = old
 	}
 	r.summary.Changed++
 	ev.Action = "opened"
@@ -122,6 +135,15 @@ func changedTo(old, ev *event.Event) string {
 
 // closed audits one that was open, and is no longer.
 func (r *run) closed(ctx context.Context, number int, ev event.Event) error {
+	// A list that others change meanwhile may lack one.
+	if host, able := r.repo.Host.(githost.PullRequestReader); able {
+		calling, cancel := context.WithTimeout(ctx, callTimeout)
+		_, err := host.PullRequest(calling, r.repo.Name, number)
+		cancel()
+		if err == nil || !r.refuses(err) {
+			return err
+		}
+	}
 	ev.Action = "closed"
 	ev.Commits = []event.Commit{{SHA: ev.After}}
 	r.summary.Changed++

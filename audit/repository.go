@@ -38,10 +38,13 @@ type run struct {
 	// need not be looked at again after the host held the audit up.
 	refs   map[string]string
 	looked map[string]bool
+	// again are the branches once more, before something is torn down.
+	again map[string]string
 	// before is the state that the last audit left, nil before the first; next is
 	// what this one leaves.
 	before, next *state
 	heard        *heard
+	firstPulls   bool
 	// pullMark is the host's mark of its pull requests as they are now.
 	pullMark string
 	gaps     []gap
@@ -56,6 +59,8 @@ type gap struct {
 	ev event.Event
 	// missing are the requests for which there is no execution.
 	missing []event.Request
+	// events is how many were heard of the place by then.
+	events int
 	// done marks the ref or pull request as audited.
 	done func()
 }
@@ -64,7 +69,7 @@ func newRun(a *Auditor, repo Repository, q Query, report func(Finding)) *run {
 	planner, cfg := a.rules()
 	return &run{
 		Auditor: a, repo: repo, query: q, planner: planner, cfg: cfg, report: report,
-		summary: Summary{Source: repo.Source, Repository: repo.Name}, looked: map[string]bool{},
+		summary: Summary{Source: repo.Source, Repository: repo.Name, Narrow: q.narrow()}, looked: map[string]bool{},
 	}
 }
 
@@ -74,14 +79,14 @@ func (r *run) repository(ctx context.Context) (err error) {
 	if err := r.load(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.keep(ctx, err == nil)) }()
+	whole := false // also of an audit that panics
+	defer func() { err = errors.Join(err, r.keep(ctx, whole)) }()
 	if err := r.branches(ctx); err != nil {
 		return err
 	}
 	if err := r.pullRequests(ctx); err != nil {
 		return err
 	}
-	r.next.Based = r.next.Based || len(r.problems) == 0
 	if err := r.wait(ctx); err != nil {
 		return err
 	}
@@ -92,6 +97,7 @@ func (r *run) repository(ctx context.Context) (err error) {
 	if r.summary.Missing == r.summary.Healed && len(r.problems) == 0 {
 		r.next.PullMark = r.pullMark // else what is missing is looked at again, changed or not
 	}
+	whole = len(r.problems) == 0
 	return errors.Join(r.problems...)
 }
 
@@ -128,7 +134,7 @@ func (r *run) load(ctx context.Context) error {
 		return err
 	}
 	r.next, r.loaded = r.before.clone(), true
-	r.summary.First = !r.next.Based
+	r.summary.First, r.firstPulls = !r.next.Based, !r.next.PullsBased
 	from := r.next.Heard
 	if !r.query.Since.IsZero() {
 		from = 0
@@ -186,6 +192,13 @@ func (r *run) branches(ctx context.Context) error {
 			return err
 		}
 	}
+	if r.query.Branch == "" && !r.next.Based {
+		r.next.Based = true
+		for ref := range refs {
+			_, known := r.next.Branches[ref]
+			r.next.Based = r.next.Based && known
+		}
+	}
 	for _, ref := range slices.Sorted(maps.Keys(r.next.Branches)) {
 		if _, there := refs[ref]; there || r.query.Branch != "" && ref != branchPrefix+r.query.Branch {
 			continue
@@ -218,10 +231,13 @@ func (r *run) branch(ctx context.Context, ref, head string) error {
 			return fmt.Errorf("read where the last push left it: %w", err)
 		}
 		base = tip
-		// What a branch had before the first audit is not asked for.
+		// What a branch had before the first audit is not asked for, now or later.
 		if r.query.Since.IsZero() && (tip == "" || tip == head) {
 			done()
 			return nil
+		}
+		if tip != "" {
+			r.next.Branches[ref] = tip
 		}
 	}
 	r.summary.Changed++
@@ -268,11 +284,13 @@ func (r *run) commits(ctx context.Context, ref, base, head string) ([]event.Comm
 		return all, err
 	}
 	// A forced push has left the base behind, and the host has forgotten it.
-	again, problem := r.newCommits(ctx, ref, head)
-	if problem != nil {
-		return nil, err
+	if len(r.refs) > 1 {
+		if again, problem := r.newCommits(ctx, ref, head); problem == nil {
+			return again, nil
+		}
 	}
-	return again, nil
+	r.notef("%s: which commits are new besides its head cannot be told: %v", ref, err)
+	return []event.Commit{{SHA: head}}, nil
 }
 
 // between lists what head has and base has not, or with an empty base what no
@@ -335,6 +353,6 @@ func (r *run) ended(ctx context.Context, ev event.Event, done func()) error {
 		done()
 		return nil
 	}
-	r.gaps = append(r.gaps, gap{ev: ev, missing: missing, done: done})
+	r.gaps = append(r.gaps, gap{ev: ev, missing: missing, events: r.heard.at(placeOf(&ev).of()).events, done: done})
 	return nil
 }

@@ -18,7 +18,7 @@ const idle = time.Minute
 func (a *Auditor) Run(ctx context.Context) {
 	began := a.now()
 	if _, cfg := a.rules(); cfg.Every > 0 {
-		a.round(ctx, Query{Heal: cfg.Heal, redeliver: true, quiet: true}, began)
+		a.round(ctx, Query{Heal: cfg.Heal, redeliver: cfg.Heal, quiet: true}, began)
 	}
 	for next := 0; ctx.Err() == nil; next++ {
 		_, cfg := a.rules()

@@ -11,9 +11,10 @@ import (
 
 // state is what an audit knows of a repository from the last one.
 type state struct {
-	// Based is true once all that the first audit met was taken down: what is not
-	// there then is new.
-	Based bool `json:"based"`
+	// Based is true once all branches that the first audit met were taken down: one
+	// that is not there then is new. PullsBased is the same of pull requests.
+	Based      bool `json:"based"`
+	PullsBased bool `json:"pulls_based"`
 	// Branches are where branches were when nothing of them was missing, by the
 	// full name.
 	Branches map[string]string `json:"branches"`
@@ -46,7 +47,7 @@ func (s *state) clone() *state {
 	if s != nil {
 		maps.Copy(c.Branches, s.Branches)
 		maps.Copy(c.Pulls, s.Pulls)
-		c.Based, c.PullMark, c.Heard, c.Redelivered = s.Based, s.PullMark, s.Heard, s.Redelivered
+		c.Based, c.PullsBased, c.PullMark, c.Heard, c.Redelivered = s.Based, s.PullsBased, s.PullMark, s.Heard, s.Redelivered
 	}
 	return c
 }

@@ -74,7 +74,7 @@ func (c *Config) WebhookConfig() webhook.Config {
 
 // AuditConfig is what audits go by.
 func (c *Config) AuditConfig() audit.Config {
-	return audit.Config{Every: time.Duration(c.Audit.Every), Heal: c.Audit.Heal, Grace: time.Duration(c.Audit.Grace)}
+	return audit.Config{Every: time.Duration(c.Audit.Every), Heal: c.Audit.Heal, Grace: time.Duration(c.Audit.Grace), Retention: time.Duration(c.Retention.Journal)}
 }
 
 // NamedRepositories are those of a source that the config names: the source

@@ -180,7 +180,7 @@ type Reader interface {
 // Audits keeps what an audit of repositories goes by.
 type Audits interface {
 	// Repositories lists, sorted, those of a source of which a ref was moved, or
-	// that were audited.
+	// that were audited; of those that differ by capitals alone, the former.
 	Repositories(ctx context.Context, source string) ([]string, error)
 	// Audited returns what [Audits.KeepAudited] kept of a repository last, nil if
 	// nothing.

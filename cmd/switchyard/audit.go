@@ -48,6 +48,9 @@ func (c *cli) auditCommand() *cobra.Command {
 				q.Set(key, value)
 			}
 		}
+		if heal && route != "" {
+			return usagef("--heal starts what is missing on all routes; leave --route out")
+		}
 		if since != "" {
 			at, err := api.ParseSince(since, time.Now())
 			if err != nil {

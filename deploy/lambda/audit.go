@@ -97,9 +97,11 @@ func (l *Ledger) Exist(ctx context.Context, requests []event.Request) ([]bool, e
 	return exist, group.Wait()
 }
 
-// Auditor audits on schedule, and starts what is missing.
+// Auditor audits on schedule.
 type Auditor struct {
 	*audit.Auditor
+	// Heal has it start what is missing.
+	Heal    bool
 	Metrics *Metrics
 	Log     *zap.Logger
 }
@@ -112,7 +114,7 @@ func (a *Auditor) Run(ctx context.Context) error {
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
 		defer cancel()
 	}
-	err := a.Audit(ctx, audit.Query{Heal: true}, audit.Report{
+	err := a.Audit(ctx, audit.Query{Heal: a.Heal}, audit.Report{
 		Finding: func(f audit.Finding) {
 			a.Log.Warn("no delivery told of a commit", zap.String("verdict", string(f.Verdict)), zap.String("source", f.Source), zap.String("repository", f.Repository),
 				zap.String("ref", f.Ref), zap.String("commit", f.SHA), zap.String("route", f.Route), zap.String("execution", f.Execution))

@@ -89,7 +89,7 @@ func TestScheduledAudit(t *testing.T) {
 	host := branches{"main": {"a", "b"}}
 	store := &lambda.Store{Queue: queues, URL: aws.ToString(queue.QueueUrl), Objects: objects, Bucket: "deliveries"}
 	ledger := &lambda.Ledger{Sink: &lambda.Sink{Store: store, Planner: everyCommit{}}, Engine: engine}
-	auditor := &lambda.Auditor{Log: zap.NewNop(), Auditor: audit.New(ledger, func(context.Context) ([]audit.Repository, error) {
+	auditor := &lambda.Auditor{Heal: true, Log: zap.NewNop(), Auditor: audit.New(ledger, func(context.Context) ([]audit.Repository, error) {
 		return []audit.Repository{{Source: "git hub", Name: "acme/api", Host: host}}, nil
 	}, func() (audit.Planner, audit.Config) { return everyCommit{}, audit.Config{} })}
 	function := &lambda.Function{Audit: auditor.Run, Log: zap.NewNop()}

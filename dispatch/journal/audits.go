@@ -3,7 +3,6 @@ package journal
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"switchyard/internal/event"
@@ -20,7 +19,10 @@ func (j *SQLite) Repositories(ctx context.Context, source string) ([]string, err
 		err := s(&name)
 		all = append(all, name)
 		return err
-	}, `SELECT repository FROM tips WHERE source = ?1 UNION SELECT repository FROM audits WHERE source = ?1 ORDER BY repository`, source)
+	}, `SELECT repository FROM tips WHERE source = ?1 UNION
+		SELECT repository FROM audits a WHERE source = ?1
+			AND NOT EXISTS (SELECT 1 FROM tips t WHERE t.source = ?1 AND lower(t.repository) = lower(a.repository))
+		ORDER BY repository`, source)
 	return all, err
 }
 
@@ -48,6 +50,7 @@ func (j *SQLite) Heard(ctx context.Context, source, repository string, after int
 		return nil, after, false, err
 	}
 	last = min(newest, after+maxLook)
+	rows := 0
 	err = j.read(ctx, func(s scan) error {
 		var seq int64
 		var text []byte
@@ -55,11 +58,11 @@ func (j *SQLite) Heard(ctx context.Context, source, repository string, after int
 		if err := s(&seq, &text); err != nil {
 			return err
 		}
-		if err := json.Unmarshal(text, &ev); err != nil {
-			return fmt.Errorf("event of delivery number %d: %w", seq, err)
-		}
-		if evs = append(evs, ev); len(evs) == heardPage {
+		if rows++; rows == heardPage {
 			last = seq
+		}
+		if json.Unmarshal(text, &ev) == nil { // one that cannot be read told nothing
+			evs = append(evs, ev)
 		}
 		return nil
 	}, `SELECT seq, event FROM deliveries WHERE seq > ? AND seq <= ? AND source = ? AND repository = ? ORDER BY seq LIMIT ?`,

@@ -29,6 +29,8 @@ const (
 	// unknown.
 	maxPaths = 10_000
 	maxError = 300
+	// maxOutput is how much of what git prints is taken, in bytes.
+	maxOutput = 256 << 20
 )
 
 // Config is what an operator sets.
@@ -239,12 +241,15 @@ func (r repository) git(ctx context.Context, stdin string, args ...string) (stri
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "GIT_") }),
 		"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_NO_LAZY_FETCH=1")
 	cmd.Stdin = strings.NewReader(stdin)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var stderr bytes.Buffer
+	stdout := &bounded{left: maxOutput}
+	cmd.Stdout, cmd.Stderr = stdout, &stderr
 	err := cmd.Run()
 	switch {
 	case err == nil:
 		return stdout.String(), nil
+	case stdout.left < 0:
+		return "", &dispatch.PermanentError{Err: fmt.Errorf("git %s in %s: it prints more than %d MiB", args[0], r.dir, maxOutput>>20)}
 	case ctx.Err() != nil:
 		return "", fmt.Errorf("git %s: %w", args[0], ctx.Err())
 	case errors.Is(err, exec.ErrNotFound):
@@ -252,4 +257,17 @@ func (r repository) git(ctx context.Context, stdin string, args ...string) (stri
 	default:
 		return "", fmt.Errorf("git %s in %s: %w: %s", args[0], r.dir, err, safetext.Cut(safetext.Line(strings.TrimSpace(stderr.String())), maxError))
 	}
+}
+
+// bounded is a buffer that takes no more than is left.
+type bounded struct {
+	bytes.Buffer
+	left int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left -= len(p); b.left < 0 {
+		return 0, errors.New("too much")
+	}
+	return b.Buffer.Write(p)
 }

@@ -109,7 +109,7 @@ func (m *metrics) audited(s audit.Summary) {
 	outcome := "whole"
 	if s.Error != "" {
 		outcome = "failed"
-	} else {
+	} else if !s.Narrow {
 		m.audit.WithLabelValues(s.Source).SetToCurrentTime()
 	}
 	m.audits.WithLabelValues(s.Source, outcome).Inc()

@@ -124,7 +124,7 @@ func newScheduledAudit(cfg *config.Config, known *hosts, ledger *lambda.Ledger, 
 	}
 	rules := func() (audit.Planner, audit.Config) { return routes, cfg.AuditConfig() }
 	a := &lambda.Auditor{
-		Auditor: audit.New(ledger, repositories, rules, audit.WithThrottled(throttled), audit.WithRefusals(refuses)), Metrics: metrics, Log: log.Named("audit"),
+		Auditor: audit.New(ledger, repositories, rules, audit.WithThrottled(throttled), audit.WithRefusals(refuses)), Heal: cfg.Audit.Heal, Metrics: metrics, Log: log.Named("audit"),
 	}
 	return a.Run
 }
