@@ -20,6 +20,19 @@ import (
 // ErrUnchanged says that nothing is otherwise than it was at the given mark.
 var ErrUnchanged = errors.New("nothing changed")
 
+// maxOffered is how many commits of a pull request from a fork are listed: anybody
+// can offer one.
+const maxOffered = 250
+
+// MostCommits is the most commits that a pull request may have for all of them to be
+// listed, where most is that of a push.
+func MostCommits(pr *event.PullReq, most int) int {
+	if pr.Fork {
+		return min(most, maxOffered)
+	}
+	return most
+}
+
 // Refs lists what a repository has, for an audit.
 type Refs interface {
 	// Refs returns the full names of the branches, refs/heads/…, with the commit

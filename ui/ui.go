@@ -43,6 +43,9 @@ type Logs func(ctx context.Context, execution string, w io.Writer) error
 // Histories tell what happened in an execution, or [dispatch.ErrNotStarted].
 type Histories func(ctx context.Context, id string, q dispatch.HistoryQuery) (dispatch.HistoryPage, error)
 
+// Deliveries find the delivery that asked for an execution.
+type Deliveries func(ctx context.Context, id string) (dispatch.DeliveryDetail, error)
+
 // minKey is the least size of the secret, in bytes.
 const minKey = 16
 
@@ -61,6 +64,7 @@ type Pages struct {
 	executions Executions
 	logs       Logs
 	history    Histories
+	deliveries Deliveries
 	base       string
 	key        []byte
 	log        *zap.Logger
@@ -80,6 +84,10 @@ func WithLogs(l Logs) Option { return func(p *Pages) { p.logs = l } }
 
 // WithHistory shows the last events of the execution's history.
 func WithHistory(h Histories) Option { return func(p *Pages) { p.history = h } }
+
+// WithDeliveries shows what the delivery left out that asked for the execution,
+// and nobody told.
+func WithDeliveries(d Deliveries) Option { return func(p *Pages) { p.deliveries = d } }
 
 // WithForkBuilds says what builds of commits from forks go without.
 func WithForkBuilds(without string) Option { return func(p *Pages) { p.forkBuilds = without } }
@@ -136,6 +144,8 @@ type view struct {
 	// there are more, and NoEvents when they cannot be told.
 	Events              []eventView
 	EventsCut, NoEvents bool
+	// Gaps say what its delivery left out, and why nobody told.
+	Gaps []string
 	// ForkBuilds says of a fork's execution what its builds go without.
 	ForkBuilds string
 	// EngineLink is where the engine shows the execution, "" where it does not.
@@ -207,6 +217,7 @@ func (p *Pages) view(ctx context.Context, id string) (view, error) {
 	default:
 		v.Took = e.StoppedAt.Sub(e.StartedAt).Round(time.Millisecond)
 	}
+	p.addGaps(ctx, &v)
 	p.addHistory(ctx, &v)
 	if p.logs == nil {
 		return v, nil
@@ -217,6 +228,24 @@ func (p *Pages) view(ctx context.Context, id string) (view, error) {
 	}
 	v.Log, v.LogCut = safetext.Block(string(tail.last)), tail.cut
 	return v, nil
+}
+
+// addGaps adds what concerns the whole delivery. A page without it is better than
+// none.
+func (p *Pages) addGaps(ctx context.Context, v *view) {
+	if p.deliveries == nil || v.Delivery == "" {
+		return
+	}
+	d, err := p.deliveries(ctx, v.Delivery)
+	if err != nil {
+		p.log.Warn("the delivery of an execution cannot be shown", zap.String("execution", v.ID), zap.Error(err))
+		return
+	}
+	for i := range d.Reasons {
+		if r := &d.Reasons[i]; r.Route == "" && r.Commit == "" {
+			v.Gaps = append(v.Gaps, r.Reason)
+		}
+	}
 }
 
 // addHistory adds the last events. A page without them is better than none.

@@ -120,10 +120,6 @@ func (q *call) pushed(ctx context.Context, push *event.Event) ([]*node, error) {
 	return oldestFirst(found, push.After), nil
 }
 
-// maxPulled is the most commits that a pull request may have for all of them to
-// be listed.
-const maxPulled = 250
-
 // pulled returns the commits that the source of a pull request has and its
 // destination had not, oldest first.
 func (q *call) pulled(ctx context.Context, ev *event.Event) ([]*node, error) {
@@ -141,7 +137,7 @@ func (q *call) pulled(ctx context.Context, ev *event.Event) ([]*node, error) {
 	if known[base] == nil {
 		return nil, &missingError{base}
 	}
-	found, err := between(ctx, q, ev.After, []string{base}, min(q.cfg.MaxCommits, maxPulled))
+	found, err := between(ctx, q, ev.After, []string{base}, q.cfg.MaxCommits)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"code.gitea.io/sdk/gitea"
 
 	"switchyard/dispatch"
+	"switchyard/githost"
 	"switchyard/internal/event"
 	"switchyard/internal/history"
 )
@@ -21,10 +22,8 @@ const (
 	// pageSize is the most that the host lists at once unless its administrator
 	// chose another number (MAX_RESPONSE_ITEMS).
 	pageSize = 50
-	// maxCommits is for how many commits of one push the host is asked, and
-	// maxPulled for how many of a pull request: anybody can offer one.
+	// maxCommits is for how many commits of one push the host is asked.
 	maxCommits = 10_000
-	maxPulled  = 250
 )
 
 var (
@@ -105,9 +104,10 @@ func (q *call) pulled(ctx context.Context, ev *event.Event) ([]event.Commit, err
 	if pr == nil || pr.Base == "" {
 		return nil, &dispatch.PermanentError{Err: fmt.Errorf("%s: the event does not say which pull request it is about", q.repository)}
 	}
-	found, err := q.list(ctx, ev.After, "refs/heads/"+pr.Base, maxPulled)
+	most := githost.MostCommits(pr, maxCommits)
+	found, err := q.list(ctx, ev.After, "refs/heads/"+pr.Base, most)
 	if objectID.MatchString(pr.BaseSHA) && (lost(err) || err == nil && !ends(found, ev.After)) {
-		return q.list(ctx, ev.After, pr.BaseSHA, maxPulled)
+		return q.list(ctx, ev.After, pr.BaseSHA, most)
 	}
 	return found, err
 }

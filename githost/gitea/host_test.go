@@ -159,19 +159,23 @@ func TestCommitsOfAPullRequest(t *testing.T) {
 	equal(t, got, err, theirs...)
 }
 
-// Anybody can offer a pull request: it is not listed without end.
+// Anybody can offer a pull request from a fork: it is not listed without end.
 func TestPullRequestOfTooManyCommits(t *testing.T) {
 	f := setUp(t)
 	base := f.Chain("main", 1)
 	f.Git("branch", "topic", base[0])
 	own := f.Chain("topic", 300)
-	ev := &event.Event{Kind: event.PullRequest, After: own[299], Repository: event.Repository{FullName: name}, PullRequest: &event.PullReq{Number: 1, Base: "main"}}
+	ev := &event.Event{Kind: event.PullRequest, After: own[299], Repository: event.Repository{FullName: name}, PullRequest: &event.PullReq{Number: 1, Base: "main", Fork: true}}
 	var permanent *dispatch.PermanentError
 	if got, err := f.c.Commits(t.Context(), ev); !errors.As(err, &permanent) || !strings.Contains(err.Error(), "250") {
 		t.Errorf("%d commits, %v", len(got), err)
 	}
 	if calls := f.s.Calls("GET"); len(calls) != 1 {
 		t.Errorf("it took %d calls", len(calls))
+	}
+	ev.PullRequest.Fork = false
+	if got, err := f.c.Commits(t.Context(), ev); err != nil || len(got) != 300 {
+		t.Errorf("of the repository itself: %d commits, %v", len(got), err)
 	}
 }
 

@@ -25,9 +25,10 @@ func TestCommitsOfAPullRequest(t *testing.T) {
 		pull *event.Event
 		want []int
 	}{
-		"one page":      {pull: pulledInto("main", 300, 503), want: between(501, 503)},
-		"several pages": {set: func(f *fixture) { f.chain("topic", 501, 740, 290) }, pull: pulledInto("main", 300, 740), want: between(501, 740)},
-		"Gitea's order": {set: func(f *fixture) { f.NewestFirst = true }, pull: pulledInto("main", 300, 503), want: between(501, 503)},
+		"one page":                               {pull: pulledInto("main", 300, 503), want: between(501, 503)},
+		"more than GitHub's list of commits has": {set: func(f *fixture) { f.chain("topic", 501, 800, 290) }, pull: pulledInto("main", 300, 800), want: between(501, 800)},
+		"several pages":                          {set: func(f *fixture) { f.chain("topic", 501, 740, 290) }, pull: pulledInto("main", 300, 740), want: between(501, 740)},
+		"Gitea's order":                          {set: func(f *fixture) { f.NewestFirst = true }, pull: pulledInto("main", 300, 503), want: between(501, 503)},
 		// The base has moved on since the payload was made, and was merged into the
 		// head: what came from there is not the pull request's.
 		"the base merged in": {set: func(f *fixture) { f.chain("topic", 504, 504, 503, 300) }, pull: pulledInto("main", 295, 504), want: between(501, 504)},
@@ -59,7 +60,11 @@ func TestCommitsOfAPullRequestThatCannotBeTold(t *testing.T) {
 		pull *event.Event
 		want string
 	}{
-		"too many": {set: func(f *fixture) { f.chain("topic", 501, 751, 290) }, pull: pulledInto("main", 300, 751), want: "more than 250 commits"},
+		"too many": {set: func(f *fixture) { f.chain("topic", 501, 751, 290) }, pull: func() *event.Event {
+			ev := pulledInto("main", 300, 751)
+			ev.PullRequest.Fork = true
+			return ev
+		}(), want: "more than 250 commits"},
 		"nothing in common, and no base commit": {set: func(f *fixture) { f.chain("topic", 501, 503) }, pull: func() *event.Event {
 			ev := pulledInto("main", 300, 503)
 			ev.PullRequest.BaseSHA = ""

@@ -11,6 +11,7 @@ import (
 	gl "gitlab.com/gitlab-org/api/client-go"
 
 	"switchyard/dispatch"
+	"switchyard/githost"
 	"switchyard/internal/event"
 	"switchyard/internal/history"
 )
@@ -20,9 +21,6 @@ const (
 	pageSize = 100
 	// maxCommits is for how many commits of one push GitLab is asked.
 	maxCommits = 10_000
-	// maxPulled is the most commits that a merge request may have for all of them
-	// to be listed: anybody can offer one.
-	maxPulled = 250
 	// maxPaths is how many paths of a commit are kept. Those of one with more are
 	// unknown.
 	maxPaths = 10_000
@@ -163,9 +161,10 @@ func (q *call) pulled(ctx context.Context, ev *event.Event) ([]*gl.Commit, error
 	if pr == nil {
 		return nil, &dispatch.PermanentError{Err: fmt.Errorf("%s: the event does not say which merge request it is about", q.repository)}
 	}
+	most := githost.MostCommits(pr, maxCommits)
 	base, err := q.tip(ctx, pr.Base)
 	if err == nil {
-		found, problem := q.list(ctx, base+".."+ev.After, maxPulled, time.Time{})
+		found, problem := q.list(ctx, base+".."+ev.After, most, time.Time{})
 		if problem == nil && has(found, ev.After) {
 			return found, nil
 		}
@@ -183,8 +182,8 @@ func (q *call) pulled(ctx context.Context, ev *event.Event) ([]*gl.Commit, error
 			return nil, q.failed(ctx, op, err)
 		}
 		all = append(all, page...)
-		if len(all) > maxPulled {
-			return nil, q.tooMany(maxPulled)
+		if len(all) > most {
+			return nil, q.tooMany(most)
 		}
 		opts.Page = response.NextPage
 	}

@@ -167,7 +167,12 @@ func TestAMergeRequestIsBounded(t *testing.T) {
 	r.Chain("topic", 251)
 	m := r.Open(r.Project, "topic", "main", "Topic")
 	var permanent *dispatch.PermanentError
-	if _, err := r.client.Commits(soon(t), pulled(m)); !errors.As(err, &permanent) || !strings.Contains(err.Error(), "more than 250 commits") {
+	ev := pulled(m)
+	if got, err := r.client.Commits(soon(t), ev); err != nil || len(got) != 251 {
+		t.Errorf("%d commits, %v", len(got), err)
+	}
+	ev.PullRequest.Fork = true // which anybody can offer
+	if _, err := r.client.Commits(soon(t), ev); !errors.As(err, &permanent) || !strings.Contains(err.Error(), "more than 250 commits") {
 		t.Errorf("error %v", err)
 	}
 }
