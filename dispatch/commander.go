@@ -62,7 +62,11 @@ func (d *Dispatcher) judge(ctx context.Context, ev *event.Event) error {
 	if o.Verdict != event.Granted || o.Wrong != "" || o.PullRequest == 0 || o.Verb != event.Allow && o.Verb != event.Explain {
 		return nil
 	}
-	return d.lookUp(ctx, ev)
+	err := d.lookUp(ctx, ev)
+	if err != nil {
+		o.Verdict = "" // by the next try the sender may have lost their access
+	}
+	return err
 }
 
 // lookUp adds to a command the pull request that it is about, with the commits

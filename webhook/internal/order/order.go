@@ -4,6 +4,7 @@ package order
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -84,7 +85,7 @@ func commands(comment string) []string {
 	r := reader{}
 	comment = strings.ReplaceAll(strings.ReplaceAll(comment, "\r\n", "\n"), "\r", "\n")
 	for n, line := range strings.Split(comment, "\n") {
-		if n == maxLines {
+		if n == maxLines || forwarded.MatchString(line) {
 			break
 		}
 		if !r.plain(line) {
@@ -97,6 +98,10 @@ func commands(comment string) []string {
 	}
 	return found
 }
+
+// forwarded begins what an answer by mail repeats of what it answers: somebody
+// else's words, which some programs do not mark.
+var forwarded = regexp.MustCompile(`^\s*(?:-{3,} ?\S.*\S ?-{3,}|_{10,}|(?:From|Von|De|Da|Van) ?:.*|(?:.*\s)?(?:wrote|writes|schrieb|écrit|escribió|scritto|schreef)(?:\s[^.]*)?:)\s*$`)
 
 // reader goes through the lines of a comment in Markdown. It knows where text is
 // not what the author says themselves, and where it cannot be sure takes it for
