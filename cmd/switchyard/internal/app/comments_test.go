@@ -70,7 +70,7 @@ engine: {embedded: {}}
 		t.Helper()
 		post("issue_comment", id, map[string]any{"action": "created", "sender": map[string]any{"login": by, "type": "User"},
 			"issue":   map[string]any{"number": number, "pull_request": map[string]any{}},
-			"comment": map[string]any{"id": 1000 + len(id), "body": text, "user": map[string]any{"login": by, "type": "User"}}})
+			"comment": map[string]any{"id": 1000 + int(id[1]-'0'), "body": text, "user": map[string]any{"login": by, "type": "User"}}})
 	}
 	comment("c1", "eve", "/switchyard rerun")
 	comment("c2", "ada", "Once more:\n\n/switchyard rerun\n")
@@ -82,7 +82,7 @@ engine: {embedded: {}}
 	if !strings.HasPrefix(said[0], "Running again:\n- `") || !strings.Contains(said[0], "-r2`: `rerun of ") || !strings.HasPrefix(said[1], "Commit `"+head[:12]+"`:\n- `") || !strings.Contains(said[1], "Broken") {
 		t.Errorf("%q", said)
 	}
-	d, err := s.client.Delivery(t.Context(), "github:c1")
+	d, err := s.client.Delivery(t.Context(), "github:comment-acme/api-1001")
 	if err != nil || len(d.Reasons) != 1 || !strings.Contains(d.Reasons[0].Reason, `"eve" may not write to acme/api`) {
 		t.Errorf("%+v, %v", d, err)
 	}

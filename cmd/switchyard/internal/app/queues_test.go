@@ -73,7 +73,7 @@ server: {listen: "127.0.0.1:0"}
 data_dir: data
 sources: {codecommit: {region: us-east-2, account: "123456789012", sqs: {queue: %q}}}
 state_machines: {test: {definition: test.asl.json}}
-routes: [{name: all, tags: ["**"], branches: ["**"], on: [push, pull_request], state_machine: test}]
+routes: [{name: all, tags: ["**"], branches: ["**"], on: [push, pull_request], commits: head, state_machine: test}]
 `, queue)
 	}
 	dir := t.TempDir()
