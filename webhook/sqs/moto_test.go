@@ -52,7 +52,7 @@ func TestPollerAgainstMoto(t *testing.T) {
 		}
 	}
 	j := &journal{}
-	p, err := sqs.New("codecommit", client, words{}, j, sqs.Config{Queue: *made.QueueUrl, Visibility: 2 * time.Second})
+	p, err := sqs.New("codecommit", client, words{}, j, sqs.Config{Queue: *made.QueueUrl, Visibility: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestPollerAgainstMoto(t *testing.T) {
 	if hidden != "1" || waiting != "0" {
 		t.Errorf("%s messages are hidden and %s wait; the one that is not understood should be", hidden, waiting)
 	}
-	// Its time is over, and it was handed out once.
+	// Nobody else is handed it meanwhile.
 	got, err := client.ReceiveMessage(ctx, &awssqs.ReceiveMessageInput{QueueUrl: made.QueueUrl})
 	if err != nil || len(got.Messages) != 0 {
 		t.Errorf("%+v, %v", got, err)
