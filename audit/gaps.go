@@ -71,25 +71,10 @@ func (r *run) know(ctx context.Context, commits []event.Commit) error {
 	for i := range commits {
 		k, heard := known[commits[i].SHA]
 		if commits[i].Distinct = !heard; heard {
-			add(&commits[i], &k)
+			commits[i].Learn(&k)
 		}
 	}
 	return nil
-}
-
-// add adds to c what only known says.
-func add(c, known *event.Commit) {
-	if !c.KnowsMessage() && known.KnowsMessage() {
-		c.Message, c.MessageKnown = known.Message, true
-	}
-	if !c.PathsKnown && known.PathsKnown {
-		c.Paths, c.PathsKnown = known.Paths, true
-	}
-	for _, field := range []struct{ to, from *string }{{&c.Author, &known.Author}, {&c.AuthorEmail, &known.AuthorEmail}, {&c.URL, &known.URL}} {
-		if *field.to == "" {
-			*field.to = *field.from
-		}
-	}
 }
 
 // missing are the requests of an event for which there is no execution. Where a
@@ -119,7 +104,7 @@ func (r *run) missing(ctx context.Context, ev *event.Event) ([]event.Request, er
 			return nil, fmt.Errorf("ask for commit %.12s: %w", c.SHA, err)
 		}
 		told.MessageKnown = true
-		add(c, &told)
+		c.Learn(&told)
 	}
 	plan = r.plan(*ev)
 	return r.absent(ctx, plan.Requests)

@@ -69,7 +69,7 @@ func (f *facts) fill(ctx context.Context, ev *event.Event) error {
 	for i := range commits {
 		c := &commits[i]
 		if known := f.recent(commitKey{ev.Source, ev.Repository.FullName, c.SHA}); known != nil {
-			merge(c, known)
+			c.Learn(known)
 		}
 		if !c.KnowsMessage() || !c.PathsKnown {
 			ask = append(ask, c.SHA)
@@ -82,7 +82,7 @@ func (f *facts) fill(ctx context.Context, ev *event.Event) error {
 		}
 		for i := range commits {
 			if k, ok := known[commits[i].SHA]; ok {
-				merge(&commits[i], &k)
+				commits[i].Learn(&k)
 			}
 		}
 	}
@@ -103,21 +103,6 @@ func namedBy(ev *event.Event) []event.Commit {
 		return []event.Commit{{SHA: ev.Before}}
 	}
 	return nil
-}
-
-// merge adds to c what only known says.
-func merge(c, known *event.Commit) {
-	if !c.KnowsMessage() && known.KnowsMessage() {
-		c.Message, c.MessageKnown = known.Message, true
-	}
-	if !c.PathsKnown && known.PathsKnown {
-		c.Paths, c.PathsKnown = known.Paths, true
-	}
-	for _, field := range []struct{ to, from *string }{{&c.Author, &known.Author}, {&c.AuthorEmail, &known.AuthorEmail}, {&c.URL, &known.URL}} {
-		if *field.to == "" {
-			*field.to = *field.from
-		}
-	}
 }
 
 // planKnowing routes an event for an answer, with what is known of its commits.

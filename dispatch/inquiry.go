@@ -61,7 +61,7 @@ func (q inquiry) describe(ctx context.Context, ev *event.Event, plan *event.Plan
 		c.MessageKnown = true
 		for i := range ev.Commits {
 			if ev.Commits[i].SHA == lack.Commit {
-				merge(&ev.Commits[i], &c)
+				ev.Commits[i].Learn(&c)
 			}
 		}
 	}
@@ -144,7 +144,7 @@ func joined(all, payload []event.Commit, head string) []event.Commit {
 	for i := range all {
 		if listed[i] = all[i]; said[all[i].SHA] != nil {
 			listed[i] = *said[all[i].SHA]
-			merge(&listed[i], &all[i])
+			listed[i].Learn(&all[i])
 			delete(said, all[i].SHA)
 		}
 	}

@@ -161,6 +161,21 @@ type Group struct {
 	Gone string `json:"gone,omitempty"`
 }
 
+// Learn adds to c what only known, which is the same commit, says.
+func (c *Commit) Learn(known *Commit) {
+	if !c.KnowsMessage() && known.KnowsMessage() {
+		c.Message, c.MessageKnown = known.Message, true
+	}
+	if !c.PathsKnown && known.PathsKnown {
+		c.Paths, c.PathsKnown = known.Paths, true
+	}
+	for _, field := range []struct{ to, from *string }{{&c.Author, &known.Author}, {&c.AuthorEmail, &known.AuthorEmail}, {&c.URL, &known.URL}} {
+		if *field.to == "" {
+			*field.to = *field.from
+		}
+	}
+}
+
 // PullReq is what a pull request event adds.
 type PullReq struct {
 	Number int `json:"number"`
