@@ -69,19 +69,27 @@ func (c *Client) repository(name string, shas ...string) (repository, error) {
 			return repository{}, &dispatch.PermanentError{Err: fmt.Errorf("%q is not the ID of a commit", safetext.Cut(sha, 80))}
 		}
 	}
-	if inside := filepath.Join(dir, ".git"); isRepository(inside) {
-		dir = inside
-	} else if !isRepository(dir) {
-		return repository{}, fmt.Errorf("%w: sources.%s.repositories.%q: %s is not a git repository", dispatch.ErrCannotAsk, c.cfg.Source, name, dir)
+	dir, err := Dir(dir)
+	if err != nil {
+		return repository{}, fmt.Errorf("%w: sources.%s.repositories.%q: %w", dispatch.ErrCannotAsk, c.cfg.Source, name, err)
 	}
 	return repository{name, dir}, nil
 }
 
-// isRepository keeps git from looking for one further up.
-func isRepository(dir string) bool {
-	head, headErr := os.Stat(filepath.Join(dir, "HEAD"))
-	objects, objectsErr := os.Stat(filepath.Join(dir, "objects"))
-	return headErr == nil && objectsErr == nil && head.Mode().IsRegular() && objects.IsDir()
+// Dir finds the git directory at path and nowhere above it.
+func Dir(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	for _, dir := range []string{filepath.Join(path, ".git"), path} {
+		head, headErr := os.Stat(filepath.Join(dir, "HEAD"))
+		objects, objectsErr := os.Stat(filepath.Join(dir, "objects"))
+		if headErr == nil && objectsErr == nil && head.Mode().IsRegular() && objects.IsDir() {
+			return dir, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not a git repository", path)
 }
 
 // Refs implements [githost.Refs]. A branch that stands for another is left out.

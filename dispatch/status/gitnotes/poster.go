@@ -16,13 +16,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
+	githost "switchyard/githost/git"
 )
 
 const (
@@ -66,7 +66,7 @@ func New(cfg Config) (*Poster, error) {
 	p := &Poster{repos: make(map[string]*repository, len(cfg.Repositories))}
 	byDir := map[string]*repository{}
 	for name, path := range cfg.Repositories {
-		dir, err := gitDir(path)
+		dir, err := githost.Dir(path)
 		if err != nil {
 			return nil, fmt.Errorf("git notes for repository %s: %w", name, err)
 		}
@@ -76,22 +76,6 @@ func New(cfg Config) (*Poster, error) {
 		p.repos[name] = byDir[dir]
 	}
 	return p, nil
-}
-
-// gitDir finds the git directory at path and nowhere above it.
-func gitDir(path string) (string, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	for _, dir := range []string{filepath.Join(path, ".git"), path} {
-		head, headErr := os.Stat(filepath.Join(dir, "HEAD"))
-		objects, objectsErr := os.Stat(filepath.Join(dir, "objects"))
-		if headErr == nil && objectsErr == nil && head.Mode().IsRegular() && objects.IsDir() {
-			return dir, nil
-		}
-	}
-	return "", fmt.Errorf("%s is not a git repository", path)
 }
 
 var objectID = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)

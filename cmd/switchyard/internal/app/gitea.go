@@ -1,11 +1,9 @@
 package app
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 
-	"switchyard/build"
 	"switchyard/config"
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
@@ -64,10 +62,7 @@ var giteaHost = provider{
 		if host == nil {
 			return nil, err
 		}
-		return func(context.Context, string, string) (build.Credentials, error) {
-			user, password := host.CloneCredentials()
-			return build.Credentials{User: user, Password: password}, nil
-		}, nil
+		return cloneCredentials(host), nil
 	},
 	hints: Hints{
 		Token: "the user's page Settings > Applications",
