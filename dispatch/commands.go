@@ -206,3 +206,9 @@ func (d *Dispatcher) Deliveries(ctx context.Context, f DeliveryFilter) (Delivery
 func (d *Dispatcher) Delivery(ctx context.Context, id string) (DeliveryDetail, error) {
 	return d.journal.Delivery(ctx, id)
 }
+
+// Reasons returns why a delivery, or parts of it, started nothing, or
+// [ErrNotFound].
+func (d *Dispatcher) Reasons(ctx context.Context, id string) ([]Ignored, error) {
+	return d.journal.Reasons(ctx, id)
+}

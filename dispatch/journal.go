@@ -154,6 +154,9 @@ type Reader interface {
 	Deliveries(ctx context.Context, f DeliveryFilter) (DeliveryPage, error)
 	// Delivery returns one delivery, by ID, or [ErrNotFound].
 	Delivery(ctx context.Context, id string) (DeliveryDetail, error)
+	// Reasons returns those of one delivery, without all else that there is of it,
+	// or [ErrNotFound].
+	Reasons(ctx context.Context, id string) ([]Ignored, error)
 	// Foresee says which of the requests [Appender.Expand] would find, if a
 	// delivery that makes this move (nil for none) was expanded now. tip stands
 	// for the one that is known of the ref, unless it is nil.

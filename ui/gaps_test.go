@@ -17,11 +17,11 @@ import (
 func TestPageSaysWhatTheDeliveryLeftOut(t *testing.T) {
 	gap := "the host did not list the other commits of the push: <no token>"
 	known := journal{"x": {ID: "x", State: dispatch.StateSucceeded, Delivery: "github:d1"}, "y": {ID: "y", State: dispatch.StateSucceeded, Delivery: "github:d2"}}
-	p := pages(t, known, ui.WithDeliveries(func(_ context.Context, id string) (dispatch.DeliveryDetail, error) {
+	p := pages(t, known, ui.WithReasons(func(_ context.Context, id string) ([]dispatch.Ignored, error) {
 		if id != "github:d1" {
-			return dispatch.DeliveryDetail{}, errors.New("secret detail")
+			return nil, errors.New("secret detail")
 		}
-		return dispatch.DeliveryDetail{Reasons: []dispatch.Ignored{{Ignored: event.Ignored{Reason: gap}}, {Ignored: event.Ignored{Route: "r", Commit: "c", Reason: "another branch"}}}}, nil
+		return []dispatch.Ignored{{Ignored: event.Ignored{Reason: gap}}, {Ignored: event.Ignored{Route: "r", Commit: "c", Reason: "another branch"}}}, nil
 	}))
 	body := get(t, p, p.Link("x")).Body.String()
 	if !strings.Contains(body, "the host did not list the other commits of the push: &lt;no token&gt;") || strings.Contains(body, "another branch") {

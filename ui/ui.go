@@ -43,8 +43,8 @@ type Logs func(ctx context.Context, execution string, w io.Writer) error
 // Histories tell what happened in an execution, or [dispatch.ErrNotStarted].
 type Histories func(ctx context.Context, id string, q dispatch.HistoryQuery) (dispatch.HistoryPage, error)
 
-// Deliveries find the delivery that asked for an execution.
-type Deliveries func(ctx context.Context, id string) (dispatch.DeliveryDetail, error)
+// Reasons tell why a delivery, or parts of it, started nothing.
+type Reasons func(ctx context.Context, delivery string) ([]dispatch.Ignored, error)
 
 // minKey is the least size of the secret, in bytes.
 const minKey = 16
@@ -64,7 +64,7 @@ type Pages struct {
 	executions Executions
 	logs       Logs
 	history    Histories
-	deliveries Deliveries
+	reasons    Reasons
 	base       string
 	key        []byte
 	log        *zap.Logger
@@ -85,9 +85,9 @@ func WithLogs(l Logs) Option { return func(p *Pages) { p.logs = l } }
 // WithHistory shows the last events of the execution's history.
 func WithHistory(h Histories) Option { return func(p *Pages) { p.history = h } }
 
-// WithDeliveries shows what the delivery left out that asked for the execution,
-// and nobody told.
-func WithDeliveries(d Deliveries) Option { return func(p *Pages) { p.deliveries = d } }
+// WithReasons shows what the delivery left out that asked for the execution, and
+// nobody told.
+func WithReasons(r Reasons) Option { return func(p *Pages) { p.reasons = r } }
 
 // WithForkBuilds says what builds of commits from forks go without.
 func WithForkBuilds(without string) Option { return func(p *Pages) { p.forkBuilds = without } }
@@ -233,16 +233,16 @@ func (p *Pages) view(ctx context.Context, id string) (view, error) {
 // addGaps adds what concerns the whole delivery. A page without it is better than
 // none.
 func (p *Pages) addGaps(ctx context.Context, v *view) {
-	if p.deliveries == nil || v.Delivery == "" {
+	if p.reasons == nil || v.Delivery == "" {
 		return
 	}
-	d, err := p.deliveries(ctx, v.Delivery)
+	reasons, err := p.reasons(ctx, v.Delivery)
 	if err != nil {
 		p.log.Warn("the delivery of an execution cannot be shown", zap.String("execution", v.ID), zap.Error(err))
 		return
 	}
-	for i := range d.Reasons {
-		if r := &d.Reasons[i]; r.Route == "" && r.Commit == "" {
+	for i := range reasons {
+		if r := &reasons[i]; r.Route == "" && r.Commit == "" {
 			v.Gaps = append(v.Gaps, r.Reason)
 		}
 	}

@@ -201,6 +201,26 @@ func (j *SQLite) Delivery(ctx context.Context, id string) (dispatch.DeliveryDeta
 	return d, err
 }
 
+// Reasons implements [dispatch.Reader].
+func (j *SQLite) Reasons(ctx context.Context, id string) ([]dispatch.Ignored, error) {
+	source, deliveryID := splitDelivery(id)
+	var text []byte
+	found := false
+	err := j.read(ctx, func(s scan) error { found = true; return s(&text) },
+		`SELECT (SELECT i.reasons FROM ignored i WHERE i.delivery = d.seq) FROM deliveries d WHERE d.source = ? AND d.delivery_id = ?`, source, deliveryID)
+	switch {
+	case err != nil:
+		return nil, err
+	case !found:
+		return nil, dispatch.ErrNotFound
+	}
+	reasons, err := decodeReasons(text)
+	if err != nil {
+		return nil, j.explain(fmt.Errorf("reasons of delivery %s: %w", id, err))
+	}
+	return reasons, nil
+}
+
 // WaitingEnvironments implements [dispatch.Reader]. It hops from one
 // environment to the next instead of reading all that wait.
 func (j *SQLite) WaitingEnvironments(ctx context.Context) ([]string, error) {

@@ -1,6 +1,7 @@
 package journaltest
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -16,6 +17,9 @@ func auditState(t *testing.T, f *fixture) {
 		return string(state)
 	}
 	f.diff("nothing kept", "", kept("github", "acme/api"))
+	if _, err := f.j.Reasons(t.Context(), "github:unknown"); !errors.Is(err, dispatch.ErrNotFound) {
+		t.Errorf("reasons of an unknown delivery: %v", err)
+	}
 	f.must(f.j.KeepAudited(t.Context(), "github", "acme/web", []byte(`{"a":1}`), f.now))
 	f.must(f.j.KeepAudited(t.Context(), "github", "acme/web", []byte(`{"b":2}`), f.now))
 	f.must(f.j.KeepAudited(t.Context(), "gitlab", "acme/web", []byte(`{"c":3}`), f.now))

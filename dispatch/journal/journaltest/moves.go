@@ -43,6 +43,9 @@ func (f *fixture) move(p pushing) (id string, foreseen, changes []string, reason
 	id = "github:move-" + string(rune('a'+f.count))
 	d, err := f.j.Delivery(f.t.Context(), id)
 	f.must(err)
+	alone, err := f.j.Reasons(f.t.Context(), id)
+	f.must(err)
+	f.diff("the reasons alone", d.Reasons, alone)
 	return id, foreseen, changed(did), d.Reasons
 }
 

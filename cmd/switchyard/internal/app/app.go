@@ -262,7 +262,7 @@ func (a *App) openFaces() error {
 	if a.key, err = secretFile(a.dir, keyFile); err != nil {
 		return err
 	}
-	pageOpts := []ui.Option{ui.WithLogger(a.log), ui.WithForkBuilds(a.cfg.ForkBuilds()), ui.WithHistory(a.dispatcher.History), ui.WithDeliveries(a.dispatcher.Delivery)}
+	pageOpts := []ui.Option{ui.WithLogger(a.log), ui.WithForkBuilds(a.cfg.ForkBuilds()), ui.WithHistory(a.dispatcher.History), ui.WithReasons(a.dispatcher.Reasons)}
 	if access, ok := a.cfg.AWSAccess(); ok {
 		a.cloudLogs = newCloudLogs(access, a.engine, a.dispatcher)
 		pageOpts = append(pageOpts, ui.WithLogs(a.cloudLogs.tail), ui.WithEngineLink(stepfn.ConsoleLink))
