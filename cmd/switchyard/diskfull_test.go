@@ -23,13 +23,13 @@ import (
 // Nobody has to restart anything once there is room.
 func TestFullDiskIsAnsweredWith503AndRecoveredFrom(t *testing.T) {
 	const machine = `{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}`
-	t.Run("disk of its own", func(t *testing.T) {
+	t.Run("disk of its own", func(t *testing.T) { // larger than the logs of both files can grow
 		dir := t.TempDir()
 		data := filepath.Join(dir, "data")
 		if err := os.Mkdir(data, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := syscall.Mount("tmpfs", data, "tmpfs", 0, "size=6m"); err != nil {
+		if err := syscall.Mount("tmpfs", data, "tmpfs", 0, "size=64m"); err != nil {
 			t.Skipf("no tmpfs can be mounted here: %v", err)
 		}
 		t.Cleanup(func() {
