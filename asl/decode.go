@@ -330,7 +330,7 @@ func (o *object) placement() Placement {
 }
 
 func (o *object) notReference(field, s string, err error) {
-	if !strings.HasPrefix(s, "$") {
+	if !strings.HasPrefix(strings.TrimSpace(s), "$") {
 		o.failAt(field, "Value is not a Reference Path: Reference path didn't start with '$'", "")
 		return
 	}

@@ -177,7 +177,7 @@ func compileDynamic(key string, v value.Value) (Expression, error) {
 
 // compileExpression compiles a path or an intrinsic function call.
 func compileExpression(field, s string) (Expression, error) {
-	if strings.HasPrefix(s, "$") {
+	if strings.HasPrefix(strings.TrimSpace(s), "$") {
 		p, err := jsonpath.Parse(s)
 		if err != nil {
 			return nil, err

@@ -193,6 +193,46 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
+// The dialect of paths holds wherever a path stands.
+func TestPathsInEveryFieldTakeBlanksAndBareWords(t *testing.T) {
+	const filter = `$.l[?(@.city == New York)].n`
+	s := mustParse(t, states(`"S":{"Type":"Map","InputPath":" $.in ","ItemsPath":" `+filter+`\t","ResultPath":" $.out","OutputPath":"$.out ",
+		"ItemSelector":{"a.$":" `+filter+` ","b.$":" States.Array( `+filter+` , $.l[?(@.city!=New York)].n )"},"Assign":{"v.$":" $ "},
+		"MaxConcurrencyPath":" $.max","ItemProcessor":{"StartAt":"W","States":{"W":{"Type":"Wait","SecondsPath":" $.s ","Next":"C"},
+		"C":{"Type":"Choice","Choices":[{"Variable":" $.a ","StringEqualsPath":"$.b ","Next":"F"}],"Default":"F"},
+		"F":{"Type":"Fail","ErrorPath":" $.e ","CausePath":" States.Format('{}', $.c) "}}},"End":true}`)).Start
+	sc := scope(t, `{"in":{"max":2,"l":[{"city":"New York","n":1},{"city":"Oslo","n":2}]}}`)
+	in, err := s.InputPath.Apply(sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc.Input = in
+	items, err := s.Map.Items(sc)
+	if err != nil || len(items) != 1 || items[0].JSON() != "1" {
+		t.Errorf("items %v, %v, want 1 alone", items, err)
+	}
+	if got, err := s.Map.ItemSelector.Eval(sc); err != nil || got.JSON() != `{"a":[1],"b":[[1],[2]]}` {
+		t.Errorf("selected %v, %v", got, err)
+	}
+	if n, err := s.Map.MaxConcurrency(sc); err != nil || n != 2 {
+		t.Errorf("MaxConcurrency %d, %v, want 2", n, err)
+	}
+	inner := &s.Map.Processor.Graph
+	if _, err := inner.State("W").Wait.Until(scope(t, `{"s":3}`), time.Now()); err != nil {
+		t.Error(err)
+	}
+	if ok, err := inner.State("C").Choice.Rules[0].Match(scope(t, `{"a":"x","b":"x"}`)); err != nil || !ok {
+		t.Errorf("the rule gave %v, %v", ok, err)
+	}
+	if name, cause, err := inner.State("F").Fail.Outcome(scope(t, `{"e":"E","c":"why"}`)); err != nil || name != "E" || cause != "why" {
+		t.Errorf("failed with %q, %q, %v", name, cause, err)
+	}
+	out, err := s.ResultPath.Apply(mustJSON(t, `{}`), mustJSON(t, `7`))
+	if err != nil || out.JSON() != `{"out":7}` {
+		t.Errorf("ResultPath gave %v, %v", out, err)
+	}
+}
+
 func TestTemplateIndexPastTheEndIsNull(t *testing.T) {
 	in := `{"items":[1,2]}`
 	if v, err := parameters(t, `{"v.$":"$.items[5]"}`).Eval(scope(t, in)); err != nil || v.JSON() != `{"v":null}` {

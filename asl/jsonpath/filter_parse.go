@@ -2,6 +2,7 @@ package jsonpath
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"switchyard/asl/value"
@@ -113,7 +114,7 @@ func (p *parser) unary() (expr, error) {
 		}
 		return existsExpr{of: left}, nil
 	}
-	right, err := p.operand()
+	right, err := p.right(op)
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +138,36 @@ func (p *parser) operator() string {
 		}
 	}
 	return ""
+}
+
+// right reads the operand after an operator. After a comparison it need not be
+// quoted: what is neither JSON nor a path is a text.
+func (p *parser) right(op string) (operand, error) {
+	p.space()
+	if op == "=~" || slices.Contains(wordOperators, op) || strings.IndexByte("@$'\"[{", p.peek()) >= 0 {
+		return p.operand()
+	}
+	word := p.bareWord()
+	if word == "" {
+		return operand{}, p.fail("expected a path, a text, a number, true, false, null or a list")
+	}
+	if v, err := value.ParseString(word); err == nil {
+		return operand{literal: v}, nil
+	}
+	return operand{literal: value.OfString(word)}, nil
+}
+
+// bareWord reads a text without quotes up to the end of its comparison. Blanks
+// inside it belong to it, those around it don't.
+func (p *parser) bareWord() string {
+	start := p.i
+	for p.i < len(p.s) && strings.IndexByte("()[]'\"=<>!", p.s[p.i]) < 0 {
+		if rest := p.s[p.i:]; strings.HasPrefix(rest, "&&") || strings.HasPrefix(rest, "||") {
+			break
+		}
+		p.i++
+	}
+	return strings.Trim(p.s[start:p.i], blanks)
 }
 
 func (p *parser) operand() (operand, error) {

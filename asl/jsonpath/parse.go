@@ -15,6 +15,9 @@ const (
 	maxVarChars = 80       // AWS's limit on the name of a variable
 )
 
+// blanks are what may stand around a path and between the parts of a filter.
+const blanks = " \t\r\n"
+
 // SyntaxError says why a text is not a path.
 type SyntaxError struct {
 	Path   string
@@ -26,8 +29,10 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("invalid path %q: %s", e.Path, e.Msg)
 }
 
-// Parse compiles a path. It must start with $. The error is a [*SyntaxError].
+// Parse compiles a path. It must start with $; blanks around it don't count.
+// The error is a [*SyntaxError].
 func Parse(s string) (*Path, error) {
+	s = strings.Trim(s, blanks)
 	p, rest, err := ParsePrefix(s)
 	if err != nil {
 		return nil, err
@@ -70,7 +75,7 @@ func (p *parser) peek() byte {
 }
 
 func (p *parser) space() {
-	for p.i < len(p.s) && (p.s[p.i] == ' ' || p.s[p.i] == '\t' || p.s[p.i] == '\n' || p.s[p.i] == '\r') {
+	for p.i < len(p.s) && strings.IndexByte(blanks, p.s[p.i]) >= 0 {
 		p.i++
 	}
 }

@@ -109,6 +109,61 @@ func TestEvalSelects(t *testing.T) {
 	}
 }
 
+func TestComparisonsTakeTextsWithoutQuotes(t *testing.T) {
+	doc := mustJSON(t, `{"at":[
+		{"n":1,"k":"harbour"},{"n":2,"k":"New York"},{"n":3,"k":"v1.20.3"},{"n":4,"k":"/dev/sda-1"},{"n":5,"k":"a@b.org"},
+		{"n":6,"k":true},{"n":7,"k":2024},{"n":8,"k":"2024-11-30"},{"n":9,"k":"truest"},{"n":10,"k":null},{"n":11,"k":"-"}]}`)
+	for filter, want := range map[string]string{
+		"@.k==harbour":                  `[1]`,
+		"@.k == harbour ":               `[1]`,
+		"@.k==New York":                 `[2]`,
+		"@.k ==  New York  ":            `[2]`,
+		"@.k==v1.20.3":                  `[3]`,
+		"@.k==/dev/sda-1":               `[4]`,
+		"@.k==a@b.org":                  `[5]`,
+		"@.k==true":                     `[6]`,
+		"@.k==2024":                     `[7]`,
+		"@.k==2024-11-30":               `[8]`,
+		"@.k==truest":                   `[9]`,
+		"@.k==null":                     `[10]`,
+		"@.k==-":                        `[11]`,
+		"@.k===harbour":                 `[1]`,
+		"@.n<4&&@.k!=harbour":           `[2,3]`,
+		"@.n<4 && @.k != New York":      `[1,3]`,
+		"@.k==harbour||@.k == New York": `[1,2]`,
+		"(@.k==harbour) || @.n==11":     `[1,11]`,
+		"!(@.k!=New York)":              `[2]`,
+		"@.n<5&&@.k>=n":                 `[3]`,
+		"@['k']==harbour":               `[1]`,
+	} {
+		p, err := Parse("$.at[?(" + filter + ")].n")
+		if err != nil {
+			t.Errorf("%s: %v", filter, err)
+			continue
+		}
+		if got, err := p.Eval(&Scope{Input: doc}); err != nil || got.JSON() != want {
+			t.Errorf("%s selected %v, %v, want %s", filter, got, err, want)
+		}
+	}
+}
+
+func TestBlanksAroundAPathDoNotCount(t *testing.T) {
+	doc := mustJSON(t, `{"a":{"b":[1,2]}}`)
+	for _, path := range []string{" $.a.b[1]", "$.a.b[1] ", "\t$.a.b[1]\r\n"} {
+		p, err := Parse(path)
+		if err != nil {
+			t.Errorf("%q: %v", path, err)
+			continue
+		}
+		if got, err := p.Eval(&Scope{Input: doc}); err != nil || got.JSON() != "2" {
+			t.Errorf("%q selected %v, %v, want 2", path, got, err)
+		}
+	}
+	if ref, err := ParseReference(" $ "); err != nil || !ref.IsRoot() {
+		t.Errorf("reference to the root between blanks: %v, %v", ref, err)
+	}
+}
+
 func TestEvalStartsAtItsRoot(t *testing.T) {
 	sc := &Scope{
 		Input:   mustJSON(t, `{"x":"input"}`),
@@ -187,6 +242,10 @@ func TestParseRefuses(t *testing.T) {
 		{"$[?]", "needs an expression"},
 		{"$[?(@.a ==)]", "expected a path"},
 		{"$[?(@.a == 1]", "expected ')'"},
+		{"$[?(@.a == b]", "expected ')'"},
+		{"$[?(@.a == b == c)]", "expected ')'"},
+		{"$[?(@.a == it's)]", "expected ')'"},
+		{"$[?(home == @.a)]", "expected a path"},
 		{"$[?(@.a =~ 'x')]", "go together"},
 		{"$[?(@.a =~ /(/)]", "cannot compile"},
 		{"$[?(@.a =~ /x/q)]", "unknown flag"},
@@ -306,7 +365,7 @@ func TestJavaString(t *testing.T) {
 }
 
 func FuzzPath(f *testing.F) {
-	for _, s := range []string{"$.a.b[0]['c']", "$..a[?(@.b == 1 && @.c in ['x'])]", "$$.x[1:2:3]", "$v[0,1].length()", `$.a\.b`, "$[?(@.a =~ /x/i)]", "$[?(!(@.a))]"} {
+	for _, s := range []string{"$.a.b[0]['c']", "$..a[?(@.b == 1 && @.c in ['x'])]", "$$.x[1:2:3]", "$v[0,1].length()", `$.a\.b`, "$[?(@.a =~ /x/i)]", "$[?(!(@.a))]", " $..a[?(@.b!=x y.z/-)] "} {
 		f.Add(s, `{"a":{"b":[{"c":1}]},"x":[1,2,3]}`)
 	}
 	f.Fuzz(func(t *testing.T, path, doc string) {
