@@ -45,6 +45,8 @@ type Expression interface {
 // concurrent use.
 type Condition interface {
 	Match(sc *Scope) (bool, error)
+	// String is the condition in a short form for people.
+	String() string
 }
 
 // Machine is a parsed state machine.
