@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"switchyard/asl/engine"
+	"switchyard/asl/history"
 )
 
 type getExecutionHistoryIn struct {
@@ -49,7 +50,7 @@ func getExecutionHistory(ctx context.Context, e *engine.Engine, in *getExecution
 
 // event is a history event as the protocol has it: what is common to all, and
 // the details under a key of the event's own.
-func event(ev *engine.Event, withData bool) map[string]any {
+func event(ev *history.Event, withData bool) map[string]any {
 	m := map[string]any{
 		"timestamp": epoch(ev.Time), "type": ev.Type.String(), "id": ev.ID, "previousEventId": ev.Prev,
 	}
@@ -61,81 +62,81 @@ func event(ev *engine.Event, withData bool) map[string]any {
 
 // detailsKey names the member that holds an event's details, and within it the
 // one that holds its data; both are empty for events without.
-func detailsKey(t engine.EventType) (key, data string) {
+func detailsKey(t history.Type) (key, data string) {
 	switch t {
-	case engine.ExecutionStarted:
+	case history.ExecutionStarted:
 		return "executionStartedEventDetails", "input"
-	case engine.ExecutionSucceeded:
+	case history.ExecutionSucceeded:
 		return "executionSucceededEventDetails", "output"
-	case engine.ExecutionFailed:
+	case history.ExecutionFailed:
 		return "executionFailedEventDetails", ""
-	case engine.ExecutionAborted:
+	case history.ExecutionAborted:
 		return "executionAbortedEventDetails", ""
-	case engine.ExecutionTimedOut:
+	case history.ExecutionTimedOut:
 		return "executionTimedOutEventDetails", ""
-	case engine.ExecutionRedriven:
+	case history.ExecutionRedriven:
 		return "executionRedrivenEventDetails", ""
-	case engine.PassStateEntered, engine.ChoiceStateEntered, engine.WaitStateEntered, engine.SucceedStateEntered,
-		engine.FailStateEntered, engine.TaskStateEntered, engine.ParallelStateEntered, engine.MapStateEntered:
+	case history.PassStateEntered, history.ChoiceStateEntered, history.WaitStateEntered, history.SucceedStateEntered,
+		history.FailStateEntered, history.TaskStateEntered, history.ParallelStateEntered, history.MapStateEntered:
 		return "stateEnteredEventDetails", "input"
-	case engine.PassStateExited, engine.ChoiceStateExited, engine.WaitStateExited, engine.SucceedStateExited,
-		engine.TaskStateExited, engine.ParallelStateExited, engine.MapStateExited:
+	case history.PassStateExited, history.ChoiceStateExited, history.WaitStateExited, history.SucceedStateExited,
+		history.TaskStateExited, history.ParallelStateExited, history.MapStateExited:
 		return "stateExitedEventDetails", "output"
-	case engine.MapStateStarted:
+	case history.MapStateStarted:
 		return "mapStateStartedEventDetails", ""
-	case engine.MapIterationStarted:
+	case history.MapIterationStarted:
 		return "mapIterationStartedEventDetails", ""
-	case engine.MapIterationSucceeded:
+	case history.MapIterationSucceeded:
 		return "mapIterationSucceededEventDetails", ""
-	case engine.MapIterationFailed:
+	case history.MapIterationFailed:
 		return "mapIterationFailedEventDetails", ""
-	case engine.MapIterationAborted:
+	case history.MapIterationAborted:
 		return "mapIterationAbortedEventDetails", ""
-	case engine.MapRunStarted:
+	case history.MapRunStarted:
 		return "mapRunStartedEventDetails", ""
-	case engine.MapRunFailed:
+	case history.MapRunFailed:
 		return "mapRunFailedEventDetails", ""
-	case engine.MapRunRedriven:
+	case history.MapRunRedriven:
 		return "mapRunRedrivenEventDetails", ""
-	case engine.TaskScheduled:
+	case history.TaskScheduled:
 		return "taskScheduledEventDetails", "parameters"
-	case engine.TaskStarted:
+	case history.TaskStarted:
 		return "taskStartedEventDetails", ""
-	case engine.TaskStartFailed:
+	case history.TaskStartFailed:
 		return "taskStartFailedEventDetails", ""
-	case engine.TaskSubmitted:
+	case history.TaskSubmitted:
 		return "taskSubmittedEventDetails", "output"
-	case engine.TaskSubmitFailed:
+	case history.TaskSubmitFailed:
 		return "taskSubmitFailedEventDetails", ""
-	case engine.TaskSucceeded:
+	case history.TaskSucceeded:
 		return "taskSucceededEventDetails", "output"
-	case engine.TaskFailed:
+	case history.TaskFailed:
 		return "taskFailedEventDetails", ""
-	case engine.TaskTimedOut:
+	case history.TaskTimedOut:
 		return "taskTimedOutEventDetails", ""
-	case engine.LambdaFunctionScheduled:
+	case history.LambdaFunctionScheduled:
 		return "lambdaFunctionScheduledEventDetails", "input"
-	case engine.LambdaFunctionScheduleFailed:
+	case history.LambdaFunctionScheduleFailed:
 		return "lambdaFunctionScheduleFailedEventDetails", ""
-	case engine.LambdaFunctionStartFailed:
+	case history.LambdaFunctionStartFailed:
 		return "lambdaFunctionStartFailedEventDetails", ""
-	case engine.LambdaFunctionSucceeded:
+	case history.LambdaFunctionSucceeded:
 		return "lambdaFunctionSucceededEventDetails", "output"
-	case engine.LambdaFunctionFailed:
+	case history.LambdaFunctionFailed:
 		return "lambdaFunctionFailedEventDetails", ""
-	case engine.LambdaFunctionTimedOut:
+	case history.LambdaFunctionTimedOut:
 		return "lambdaFunctionTimedOutEventDetails", ""
-	case engine.ActivityScheduled:
+	case history.ActivityScheduled:
 		return "activityScheduledEventDetails", "input"
-	case engine.ActivityScheduleFailed:
+	case history.ActivityScheduleFailed:
 		return "activityScheduleFailedEventDetails", ""
-	case engine.ActivityStarted:
+	case history.ActivityStarted:
 		return "activityStartedEventDetails", ""
-	case engine.ActivitySucceeded:
+	case history.ActivitySucceeded:
 		return "activitySucceededEventDetails", "output"
-	case engine.ActivityFailed:
+	case history.ActivityFailed:
 		return "activityFailedEventDetails", ""
-	case engine.ActivityTimedOut:
+	case history.ActivityTimedOut:
 		return "activityTimedOutEventDetails", ""
 	default:
 		return "", ""
@@ -145,29 +146,29 @@ func detailsKey(t engine.EventType) (key, data string) {
 // complete is what stands beside every input and output: nothing was cut off.
 var complete = map[string]bool{"truncated": false}
 
-func details(ev *engine.Event, data string, withData bool) map[string]any {
+func details(ev *history.Event, data string, withData bool) map[string]any {
 	d := map[string]any{}
-	has := func(f engine.EventHas) bool { return ev.Has&f != 0 }
-	if has(engine.HasName) {
+	has := func(f history.Has) bool { return ev.Has&f != 0 }
+	if has(history.HasName) {
 		key := "name"
-		if ev.Type == engine.ActivityStarted {
+		if ev.Type == history.ActivityStarted {
 			key = "workerName"
 		}
 		d[key] = ev.Name
 	}
-	if has(engine.HasData) && withData {
+	if has(history.HasData) && withData {
 		d[data] = ev.Data
 		if data != "parameters" {
 			d[data+"Details"] = complete
 		}
 	}
-	if has(engine.HasError) {
+	if has(history.HasError) {
 		d["error"] = ev.Error
 	}
-	if has(engine.HasCause) {
+	if has(history.HasCause) {
 		d["cause"] = ev.Cause
 	}
-	if has(engine.HasAssigned) && withData {
+	if has(history.HasAssigned) && withData {
 		vars := make(map[string]string, len(ev.Assigned))
 		for _, a := range ev.Assigned {
 			vars[a.Name] = a.Value
@@ -175,17 +176,17 @@ func details(ev *engine.Event, data string, withData bool) map[string]any {
 		d["assignedVariables"] = vars
 		d["assignedVariablesDetails"] = complete
 	}
-	if has(engine.HasIndex) {
+	if has(history.HasIndex) {
 		d["index"] = ev.Index
 	}
-	if has(engine.HasLength) {
+	if has(history.HasLength) {
 		key := "length"
-		if ev.Type == engine.ExecutionRedriven {
+		if ev.Type == history.ExecutionRedriven {
 			key = "redriveCount"
 		}
 		d[key] = ev.Length
 	}
-	if has(engine.HasResource) {
+	if has(history.HasResource) {
 		d["resource"] = ev.Resource
 		if ev.ResourceType != "" {
 			d["resourceType"] = ev.ResourceType
@@ -194,15 +195,15 @@ func details(ev *engine.Event, data string, withData bool) map[string]any {
 			d["region"] = ev.Region
 		}
 	}
-	if has(engine.HasTimeout) {
+	if has(history.HasTimeout) {
 		d["timeoutInSeconds"] = ev.Timeout
 	}
-	if has(engine.HasHeartbeat) {
+	if has(history.HasHeartbeat) {
 		d["heartbeatInSeconds"] = ev.Heartbeat
 	}
-	if has(engine.HasARN) {
+	if has(history.HasARN) {
 		key := "roleArn"
-		if ev.Type == engine.MapRunStarted {
+		if ev.Type == history.MapRunStarted {
 			key = "mapRunArn"
 		}
 		d[key] = ev.ARN

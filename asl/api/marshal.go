@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"switchyard/asl/engine"
+	"switchyard/asl/history"
 )
 
 // MarshalHistory gives events as the list of GetExecutionHistory.
-func MarshalHistory(events []engine.Event) ([]byte, error) {
+func MarshalHistory(events []history.Event) ([]byte, error) {
 	list := make([]map[string]any, len(events))
 	for i := range events {
 		list[i] = event(&events[i], true)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"switchyard/asl"
+	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
@@ -378,9 +379,9 @@ func (x *execution) startActivity(q queued, worker string, answer chan<- *Activi
 		return
 	}
 	x.unqueue(b)
-	ev := Event{Type: ActivityStarted}
+	ev := history.Event{Type: history.ActivityStarted}
 	if worker != "" {
-		ev.Has, ev.Name = HasName, worker
+		ev.Has, ev.Name = history.HasName, worker
 	}
 	x.follow(b, &ev)
 	t := &ActivityTask{Token: x.e.token(x.ref(b)), Input: b.effective.JSON()}

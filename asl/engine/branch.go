@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"switchyard/asl"
+	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
@@ -168,9 +169,9 @@ func (b *branch) encode() []byte {
 		r = binary.AppendUvarint(r, uint64(n))
 	}
 	if b.done() {
-		return appendText(r, b.output.JSON())
+		return history.AppendText(r, b.output.JSON())
 	}
-	r = appendText(r, b.state.Name)
+	r = history.AppendText(r, b.state.Name)
 	for _, n := range [...]int64{b.entered, b.enteredAt, b.prev, int64(b.attempt), b.due, b.timeout, b.heartbeat, b.startedAt, b.beat} {
 		r = binary.AppendUvarint(r, uint64(n))
 	}
@@ -178,12 +179,12 @@ func (b *branch) encode() []byte {
 	for _, n := range b.retries {
 		r = binary.AppendUvarint(r, uint64(n))
 	}
-	r = appendText(r, b.input.JSON())
+	r = history.AppendText(r, b.input.JSON())
 	if flags&flagVars != 0 {
-		r = appendText(r, b.vars.JSON())
+		r = history.AppendText(r, b.vars.JSON())
 	}
 	if flags&flagEffective != 0 {
-		r = appendText(r, b.effective.JSON())
+		r = history.AppendText(r, b.effective.JSON())
 	}
 	if flags&flagTry != 0 {
 		r = binary.AppendUvarint(r, uint64(b.try))
@@ -191,11 +192,11 @@ func (b *branch) encode() []byte {
 	if flags&flagTries != 0 {
 		r = binary.AppendUvarint(r, uint64(len(b.tries)))
 		for state, n := range b.tries {
-			r = binary.AppendUvarint(appendText(r, state), uint64(n))
+			r = binary.AppendUvarint(history.AppendText(r, state), uint64(n))
 		}
 	}
 	if flags&flagChild != 0 {
-		r = appendText(r, b.child)
+		r = history.AppendText(r, b.child)
 	}
 	return r
 }
@@ -230,14 +231,14 @@ func (x *execution) restore(records []store.Record) error {
 }
 
 func (x *execution) restoreBranch(rec store.Record) error {
-	d := decoder{b: rec.Body}
-	if v := d.byte(); v != recordVersion {
+	d := history.NewDecoder(rec.Body)
+	if v := d.Byte(); v != recordVersion {
 		return fmt.Errorf("%w: version %d", errBadRecord, v)
 	}
-	b := &branch{id: rec.ID, stored: true, phase: phase(d.byte())}
-	flags := d.byte()
-	parent := d.int()
-	b.index = int(d.int())
+	b := &branch{id: rec.ID, stored: true, phase: phase(d.Byte())}
+	flags := d.Byte()
+	parent := d.Int()
+	b.index = int(d.Int())
 	if parent != 0 {
 		if b.parent = x.branches[parent]; b.parent == nil || b.parent.state == nil || b.index < 0 {
 			return fmt.Errorf("%w: its parent is missing", errBadRecord)
@@ -247,7 +248,7 @@ func (x *execution) restoreBranch(rec store.Record) error {
 	x.branches[rec.ID] = b
 	var err error
 	parse := func() (v value.Value) {
-		if text := d.text(); err == nil && !d.bad {
+		if text := d.Text(); err == nil && !d.Bad {
 			v, err = value.ParseString(text)
 		}
 		return v
@@ -255,16 +256,16 @@ func (x *execution) restoreBranch(rec store.Record) error {
 	if b.done() {
 		b.output = parse()
 	} else {
-		b.state = x.prog.states[d.text()]
+		b.state = x.prog.states[d.Text()]
 		for _, n := range [...]*int64{&b.entered, &b.enteredAt, &b.prev, nil, &b.due, &b.timeout, &b.heartbeat, &b.startedAt, &b.beat} {
 			if n == nil {
-				b.attempt = int(d.int())
+				b.attempt = int(d.Int())
 			} else {
-				*n = d.int()
+				*n = d.Int()
 			}
 		}
-		for range d.count() {
-			b.retries = append(b.retries, int(d.int()))
+		for range d.Count() {
+			b.retries = append(b.retries, int(d.Int()))
 		}
 		b.input = parse()
 		switch {
@@ -279,22 +280,22 @@ func (x *execution) restoreBranch(rec store.Record) error {
 			b.effective = parse()
 		}
 		if flags&flagTry != 0 {
-			b.try = int(d.int())
+			b.try = int(d.Int())
 		}
 		if flags&flagTries != 0 {
-			n := d.count()
+			n := d.Count()
 			b.tries = make(map[string]int, n)
 			for range n {
-				state := d.text()
-				b.tries[state] = int(d.int())
+				state := d.Text()
+				b.tries[state] = int(d.Int())
 			}
 		}
 		if flags&flagChild != 0 {
-			b.child = d.text()
+			b.child = d.Text()
 		}
-		d.bad = d.bad || b.state == nil
+		d.Bad = d.Bad || b.state == nil
 	}
-	if d.bad || err != nil {
+	if d.Bad || err != nil {
 		return errors.Join(errBadRecord, err)
 	}
 	if b.phase == phaseChildren {

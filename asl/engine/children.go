@@ -2,6 +2,7 @@ package engine
 
 import (
 	"switchyard/asl"
+	"switchyard/asl/history"
 	"switchyard/asl/value"
 )
 
@@ -18,7 +19,7 @@ func (x *execution) startParallel(b *branch) error {
 	b.group = &group{results: make([]value.Value, len(graphs)), limit: len(graphs), effective: v}
 	b.phase = phaseChildren
 	x.mark(b)
-	x.follow(b, &Event{Type: ParallelStateStarted})
+	x.follow(b, &history.Event{Type: history.ParallelStateStarted})
 	x.fill(b)
 	return nil
 }
@@ -31,7 +32,7 @@ func (x *execution) startMap(b *branch) error {
 	if err != nil {
 		return err
 	}
-	x.follow(b, &Event{Type: MapStateStarted, Has: HasLength, Length: int64(len(g.items))})
+	x.follow(b, &history.Event{Type: history.MapStateStarted, Has: history.HasLength, Length: int64(len(g.items))})
 	b.group = g
 	b.phase = phaseChildren
 	x.mark(b)
@@ -88,7 +89,7 @@ func (x *execution) fill(b *branch) {
 				}
 				c.input = v
 			}
-			c.prev = x.record(b, &Event{Type: MapIterationStarted, Has: HasName | HasIndex, Name: b.state.Name, Index: int64(c.index)})
+			c.prev = x.record(b, &history.Event{Type: history.MapIterationStarted, Has: history.HasName | history.HasIndex, Name: b.state.Name, Index: int64(c.index)})
 		}
 		x.lastID++
 		c.id = x.lastID
@@ -139,7 +140,7 @@ func (x *execution) childEnded(c *branch, output value.Value) {
 	b, g := c.parent, c.in
 	b.prev, g.ended = c.prev, c.prev
 	if b.state.Type == asl.TypeMap {
-		g.ended = x.record(c, &Event{Type: MapIterationSucceeded, Has: HasName | HasIndex, Name: b.state.Name, Index: int64(c.index)})
+		g.ended = x.record(c, &history.Event{Type: history.MapIterationSucceeded, Has: history.HasName | history.HasIndex, Name: b.state.Name, Index: int64(c.index)})
 	}
 	c.phase, c.output = phaseDone, output
 	c.input, c.vars = value.Value{}, value.Value{}
@@ -154,7 +155,7 @@ func (x *execution) childFailed(c *branch, failure *asl.Error) {
 	b, g := c.parent, c.in
 	b.prev = c.prev
 	if b.state.Type == asl.TypeMap {
-		x.record(c, &Event{Type: MapIterationFailed, Has: HasName | HasIndex, Name: b.state.Name, Index: int64(c.index)})
+		x.record(c, &history.Event{Type: history.MapIterationFailed, Has: history.HasName | history.HasIndex, Name: b.state.Name, Index: int64(c.index)})
 	}
 	g.remove(c)
 	x.bury(c)
@@ -168,9 +169,9 @@ func (x *execution) join(b *branch) {
 		b.prev = g.ended
 	}
 	if b.state.Type == asl.TypeParallel {
-		x.record(b, &Event{Type: ParallelStateSucceeded})
+		x.record(b, &history.Event{Type: history.ParallelStateSucceeded})
 	} else {
-		x.record(b, &Event{Type: MapStateSucceeded})
+		x.record(b, &history.Event{Type: history.MapStateSucceeded})
 	}
 	x.disband(b)
 	if err := x.complete(b, value.OfArray(g.results)); err != nil {
@@ -213,10 +214,10 @@ func (x *execution) abortChildren(b *branch) {
 			x.abortRun(r)
 		}
 		if ev, ok := abortedEvents[c.state.Type]; ok && c.phase != phaseEnter {
-			x.record(c, &Event{Type: ev})
+			x.record(c, &history.Event{Type: ev})
 		}
 		if b.state.Type == asl.TypeMap {
-			x.record(c, &Event{Type: MapIterationAborted, Has: HasName | HasIndex, Name: b.state.Name, Index: int64(c.index)})
+			x.record(c, &history.Event{Type: history.MapIterationAborted, Has: history.HasName | history.HasIndex, Name: b.state.Name, Index: int64(c.index)})
 		}
 		x.bury(c)
 	}
@@ -226,17 +227,17 @@ func (x *execution) abortChildren(b *branch) {
 // groupFailed says that the Parallel or Map state itself has failed.
 func (x *execution) groupFailed(b *branch) {
 	if b.phase == phaseMapRun {
-		x.follow(b, &Event{Type: MapStateFailed})
+		x.follow(b, &history.Event{Type: history.MapStateFailed})
 	}
 	if b.group == nil {
 		return
 	}
 	x.disband(b)
 	if b.state.Type == asl.TypeParallel {
-		x.follow(b, &Event{Type: ParallelStateFailed})
+		x.follow(b, &history.Event{Type: history.ParallelStateFailed})
 		return
 	}
-	x.follow(b, &Event{Type: MapStateFailed})
+	x.follow(b, &history.Event{Type: history.MapStateFailed})
 }
 
 // abortAll ends every task of the execution, which itself is about to end.

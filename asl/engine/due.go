@@ -3,6 +3,7 @@ package engine
 import (
 	"container/heap"
 
+	"switchyard/asl/history"
 	"switchyard/asl/store"
 )
 
@@ -55,7 +56,7 @@ func (x *execution) expire() {
 		d := heap.Pop(&x.due).(dueEntry)
 		if d.b == nil {
 			x.abortAll()
-			x.finish(store.TimedOut, ExecutionTimedOut, nil, "", "")
+			x.finish(store.TimedOut, history.ExecutionTimedOut, nil, "", "")
 			return
 		}
 		d.b.due = 0

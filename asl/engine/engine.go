@@ -30,6 +30,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
 	"switchyard/internal/calmlog"
@@ -73,7 +74,7 @@ func (c *Config) fill() error {
 		v    *int
 		fill int
 	}{
-		{&c.Workers, runtime.GOMAXPROCS(0)}, {&c.MaxHistory, 25_000}, {&c.MapConcurrency, 40}, {&c.FlushEvents, 1000},
+		{&c.Workers, runtime.GOMAXPROCS(0)}, {&c.MaxHistory, history.MaxEvents}, {&c.MapConcurrency, 40}, {&c.FlushEvents, 1000},
 	} {
 		if *d.v == 0 {
 			*d.v = d.fill

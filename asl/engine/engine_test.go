@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"switchyard/asl/engine"
+	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
 )
@@ -286,7 +287,7 @@ func TestEndlessLoopEndsAtTheHistoryLimitAndStarvesNobody(t *testing.T) {
 			x := wait(t, e, arn)
 			wantFailure(t, x, store.Failed, "States.Runtime", "The execution reached the maximum number of history events (25000).")
 			last, _, err := e.History(t.Context(), arn, 0, true, 1)
-			if err != nil || last[0].ID != 25_000 || last[0].Type != engine.ExecutionFailed {
+			if err != nil || last[0].ID != 25_000 || last[0].Type != history.ExecutionFailed {
 				t.Errorf("last event %+v, %v; want ExecutionFailed as number 25000", last, err)
 			}
 		}

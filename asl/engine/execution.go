@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"switchyard/asl"
+	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
@@ -30,7 +31,7 @@ type execution struct {
 	prog     *program
 	testCase *testCase // nil unless it was started with one
 	input    value.Value
-	hist     history
+	hist     history.Writer
 	branches map[int64]*branch
 	lastID   int64 // of a branch
 	runnable []*branch
@@ -114,8 +115,7 @@ func newExecution(e *Engine, rec *store.Execution, prog *program, input value.Va
 	x := &execution{e: e, id: rec.ID}
 	x.setup(rec, prog, input)
 	x.created = make(chan error, 1)
-	x.hist.next = 2 // event 1 is the execution's row
-	x.hist.reset()
+	x.hist.StartAt(2) // event 1 is the execution's row
 	root := &branch{id: rootID, state: prog.machine.Start, input: input, vars: value.EmptyObject, varsOwn: true}
 	x.lastID = rootID
 	x.branches[rootID] = root
@@ -343,7 +343,7 @@ func (x *execution) handle(m *message) {
 		x.stops = append(x.stops, m.ended)
 		if x.end == nil {
 			x.abortAll()
-			x.finish(store.Aborted, ExecutionAborted, nil, m.errorName, m.cause)
+			x.finish(store.Aborted, history.ExecutionAborted, nil, m.errorName, m.cause)
 		}
 	case msgTask:
 		x.taskEnded(m)
@@ -355,16 +355,16 @@ func (x *execution) handle(m *message) {
 // advance runs branches, a state of each in turn, until all of them wait or
 // enough has happened for one write.
 func (x *execution) advance() {
-	limit := x.hist.first + int64(x.e.cfg.FlushEvents)
+	limit := x.hist.First() + int64(x.e.cfg.FlushEvents)
 	x.looks = 0
 	steps := 0
 	for x.end == nil {
 		if x.overflow {
 			x.abortAll()
-			x.finish(store.Failed, ExecutionFailed, nil, asl.ErrRuntime, historyFull(x.e.cfg.MaxHistory))
+			x.finish(store.Failed, history.ExecutionFailed, nil, asl.ErrRuntime, historyFull(x.e.cfg.MaxHistory))
 			return
 		}
-		if len(x.runnable) == 0 || x.hist.next >= limit || steps >= x.e.cfg.FlushEvents {
+		if len(x.runnable) == 0 || x.hist.Next() >= limit || steps >= x.e.cfg.FlushEvents {
 			return
 		}
 		b := x.runnable[0]
@@ -390,7 +390,7 @@ func (x *execution) makeRunnable(b *branch) {
 
 // changed reports whether there is anything to make durable, or to do.
 func (x *execution) changed() bool {
-	return x.created != nil || !x.hist.empty() || len(x.dirty) > 0 || len(x.drop) > 0 || len(x.docs) > 0 || len(x.after) > 0 || len(x.starts) > 0 || x.end != nil || x.nextWake0() != x.wake
+	return x.created != nil || !x.hist.Empty() || len(x.dirty) > 0 || len(x.drop) > 0 || len(x.docs) > 0 || len(x.after) > 0 || len(x.starts) > 0 || x.end != nil || x.nextWake0() != x.wake
 }
 
 // nextWake0 is when a process that starts over must look at x: at once when
@@ -409,8 +409,8 @@ func (x *execution) prepare() {
 	w.Exec, w.End = x.id, x.end
 	w.Put, w.Drop = w.Put[:0], w.Drop[:0]
 	w.History, w.Wake = nil, nil
-	if !x.hist.empty() {
-		w.History = &store.Segment{First: x.hist.first, Last: x.hist.next - 1, Body: x.hist.buf}
+	if !x.hist.Empty() {
+		w.History = stored(x.hist.Segment())
 	}
 	if x.end == nil {
 		for _, b := range x.dirty {
@@ -448,6 +448,11 @@ func (x *execution) prepare() {
 	}
 }
 
+func stored(s history.Segment) *store.Segment {
+	seg := store.Segment(s)
+	return &seg
+}
+
 func (x *execution) apply() {
 	x.writing = true
 	if x.express() { // nothing of it is kept
@@ -459,7 +464,7 @@ func (x *execution) apply() {
 
 // written lets what was just stored have its effects.
 func (x *execution) written() {
-	x.hist.reset()
+	x.hist.Reset()
 	clear(x.dirty)
 	x.dirty, x.drop, x.docs = x.dirty[:0], x.drop[:0], x.docs[:0]
 	x.e.runs.abort(x.aborted)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 
+	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
@@ -354,7 +355,7 @@ func (e *Engine) StopExecution(ctx context.Context, arn, errorName, cause string
 // History returns up to limit events of an execution, from event from on
 // (from = 0 starts at the first, or in reverse at the last), and the ID to go
 // on from, 0 at the end.
-func (e *Engine) History(ctx context.Context, arn string, from int64, reverse bool, limit int) (events []Event, next int64, err error) {
+func (e *Engine) History(ctx context.Context, arn string, from int64, reverse bool, limit int) (events []history.Event, next int64, err error) {
 	x, err := e.findExecution(ctx, arn)
 	if err != nil {
 		return nil, 0, err
@@ -384,7 +385,7 @@ func (e *Engine) History(ctx context.Context, arn string, from int64, reverse bo
 			break
 		}
 		for _, seg := range segments {
-			found, err := decodeEvents(seg)
+			found, err := history.Decode(history.Segment(seg))
 			if err != nil {
 				return nil, 0, internal(fmt.Errorf("history of %s: %w", arn, err))
 			}
@@ -419,13 +420,13 @@ func (e *Engine) History(ctx context.Context, arn string, from int64, reverse bo
 	return events, next, nil
 }
 
-func (e *Engine) startedEvent(ctx context.Context, x *store.Execution) (Event, error) {
+func (e *Engine) startedEvent(ctx context.Context, x *store.Execution) (history.Event, error) {
 	prog, err := e.program(ctx, x.Revision)
 	if err != nil {
-		return Event{}, err
+		return history.Event{}, err
 	}
-	return Event{
-		ID: 1, Type: ExecutionStarted, Time: x.Started, Has: HasData | HasARN,
+	return history.Event{
+		ID: 1, Type: history.ExecutionStarted, Time: x.Started, Has: history.HasData | history.HasARN,
 		Data: string(x.Input), ARN: prog.rev.RoleARN,
 	}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"switchyard/asl/engine"
+	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
 )
@@ -123,9 +124,9 @@ func wantFailure(t testing.TB, x *engine.Execution, status store.Status, name, c
 	}
 }
 
-func events(t testing.TB, e *engine.Engine, arn string) []engine.Event {
+func events(t testing.TB, e *engine.Engine, arn string) []history.Event {
 	t.Helper()
-	var all []engine.Event
+	var all []history.Event
 	for from := int64(0); ; {
 		page, next, err := e.History(context.Background(), arn, from, false, 100)
 		if err != nil {

@@ -76,8 +76,7 @@ func (x *execution) read(ctx context.Context) error {
 	}
 	x.due = x.due[:0]
 	x.setup(rec, prog, input)
-	x.hist.next = segments[0].Last + 1
-	x.hist.reset()
+	x.hist.StartAt(segments[0].Last + 1)
 	return x.restore(records)
 }
 

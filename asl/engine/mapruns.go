@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/asl"
+	"switchyard/asl/history"
 	"switchyard/asl/intrinsic"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
@@ -194,14 +195,14 @@ func (x *execution) startMapRun(b *branch) error {
 	if err != nil {
 		return err
 	}
-	x.follow(b, &Event{Type: MapStateStarted, Has: HasLength, Length: int64(len(s.items))})
+	x.follow(b, &history.Event{Type: history.MapStateStarted, Has: history.HasLength, Length: int64(len(s.items))})
 	if err := s.complete(x, b); err != nil {
 		return err
 	}
 	id, key := x.mapRunID(b)
 	b.phase, b.startedAt = phaseMapRun, x.now()
 	x.mark(b)
-	x.follow(b, &Event{Type: MapRunStarted, Has: HasARN, ARN: x.e.mapRunARN(key)})
+	x.follow(b, &history.Event{Type: history.MapRunStarted, Has: history.HasARN, ARN: x.e.mapRunARN(key)})
 	x.describeRun(b, s, RunRunning, nil)
 	x.docs = append(x.docs, store.Doc{Kind: kindMapRunOpen, Key: id, Body: []byte("{}")})
 	x.launch(b, s)
@@ -279,12 +280,12 @@ func (x *execution) mapRunEnded(b *branch, h *mapRunner, output []byte, err erro
 		if failure.Name != asl.ErrExceedToleratedThreshold {
 			failure = x.located(b, failure)
 		}
-		x.follow(b, &Event{Type: MapRunFailed, Has: HasError | HasCause, Error: failure.Name, Cause: failure.Cause})
+		x.follow(b, &history.Event{Type: history.MapRunFailed, Has: history.HasError | history.HasCause, Error: failure.Name, Cause: failure.Cause})
 		x.stateFailed(b, failure)
 		return
 	}
-	x.follow(b, &Event{Type: MapRunSucceeded})
-	x.record(b, &Event{Type: MapStateSucceeded})
+	x.follow(b, &history.Event{Type: history.MapRunSucceeded})
+	x.record(b, &history.Event{Type: history.MapStateSucceeded})
 	b.phase = phaseEnter
 	result, err := value.Parse(output)
 	if err == nil {
@@ -302,7 +303,7 @@ func (x *execution) abortRun(r *running) {
 	if r.run == nil || b == nil || b.phase != phaseMapRun {
 		return
 	}
-	x.follow(b, &Event{Type: MapRunAborted})
+	x.follow(b, &history.Event{Type: history.MapRunAborted})
 	x.describeRun(b, r.run.spec, RunAborted, nil)
 	x.aborted = append(x.aborted, r.run.id)
 }

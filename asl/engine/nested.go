@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/asl"
+	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
 	"switchyard/asl/value"
@@ -192,7 +193,7 @@ func (x *execution) childEndedAs(b *branch, child *store.Execution, missing stri
 	delete(x.nested, b.id)
 	b.phase, b.due = phaseTask, 0
 	f := familyOf(b.state.Task.Resource)
-	ev := Event{Type: f.failed, Has: f.has, ResourceType: f.resourceType, Resource: f.resource}
+	ev := history.Event{Type: f.failed, Has: f.has, ResourceType: f.resourceType, Resource: f.resource}
 	var described value.Value
 	cause := missing
 	if child != nil {
@@ -201,7 +202,7 @@ func (x *execution) childEndedAs(b *branch, child *store.Execution, missing stri
 		cause = described.JSON()
 	}
 	if child == nil || child.Status != store.Succeeded {
-		ev.Has |= HasError | HasCause
+		ev.Has |= history.HasError | history.HasCause
 		ev.Error, ev.Cause = asl.ErrTaskFailed, cause
 		x.follow(b, &ev)
 		x.stateFailed(b, &asl.Error{Name: ev.Error, Cause: ev.Cause})
@@ -211,7 +212,7 @@ func (x *execution) childEndedAs(b *branch, child *store.Execution, missing stri
 		x.stateFailed(b, x.located(b, tooLarge(b.state.Name)))
 		return
 	}
-	ev.Type, ev.Has, ev.Data = f.succeeded, ev.Has|HasData, cause
+	ev.Type, ev.Has, ev.Data = f.succeeded, ev.Has|history.HasData, cause
 	x.follow(b, &ev)
 	if err := x.complete(b, described); err != nil {
 		x.stateFailed(b, x.located(b, err))

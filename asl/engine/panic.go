@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/asl"
+	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/internal/safetext"
 )
@@ -70,9 +71,8 @@ func (x *execution) panicked(ctx context.Context, p any) {
 	clear(x.running)
 	clear(x.branches)
 	x.dirty, x.drop, x.docs = x.dirty[:0], x.drop[:0], x.docs[:0]
-	x.hist.next = last + 1
-	x.hist.reset()
-	x.finish(store.Failed, ExecutionFailed, nil, asl.ErrRuntime,
+	x.hist.StartAt(last + 1)
+	x.finish(store.Failed, history.ExecutionFailed, nil, asl.ErrRuntime,
 		fmt.Sprintf("The engine failed in the middle of the execution, which is a fault of its own. Its log has the details: %s", safetext.Cut(safetext.Panic(p), maxPanicText)))
 	x.prepare()
 	x.apply()

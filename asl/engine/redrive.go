@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"switchyard/asl/history"
 	"switchyard/asl/store"
 )
 
@@ -142,13 +143,12 @@ func (e *Engine) reopen(ctx context.Context, x *store.Execution, attrs *executio
 	if err != nil {
 		return err
 	}
-	h := history{next: last + 1}
-	h.reset()
-	h.add(&Event{Type: ExecutionRedriven, Prev: last, Time: now, Has: HasLength, Length: int64(attrs.Redrives)})
+	h := history.NewWriter(last + 1)
+	h.Add(&history.Event{Type: history.ExecutionRedriven, Prev: last, Time: now, Has: history.HasLength, Length: int64(attrs.Redrives)})
 	x.Attrs = body
 	return e.keep(ctx, &store.Write{
 		Exec: x.ID, Reopen: &store.Reopening{Attrs: body}, Put: records,
-		History: &store.Segment{First: h.first, Last: h.next - 1, Body: h.buf},
+		History: stored(h.Segment()),
 	})
 }
 
@@ -164,7 +164,7 @@ func (e *Engine) replay(ctx context.Context, id int64, w *wreck) (last int64, er
 			return last, nil
 		}
 		for _, seg := range segments {
-			events, err := decodeEvents(seg)
+			events, err := history.Decode(history.Segment(seg))
 			if err != nil {
 				return 0, err
 			}

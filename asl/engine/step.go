@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"switchyard/asl"
+	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
@@ -50,26 +51,26 @@ func historyFull(limit int) string {
 
 // The events with which states begin and end.
 var (
-	enteredEvents = map[asl.Type]EventType{
-		asl.TypePass: PassStateEntered, asl.TypeTask: TaskStateEntered, asl.TypeChoice: ChoiceStateEntered,
-		asl.TypeWait: WaitStateEntered, asl.TypeSucceed: SucceedStateEntered, asl.TypeFail: FailStateEntered,
-		asl.TypeParallel: ParallelStateEntered, asl.TypeMap: MapStateEntered,
+	enteredEvents = map[asl.Type]history.Type{
+		asl.TypePass: history.PassStateEntered, asl.TypeTask: history.TaskStateEntered, asl.TypeChoice: history.ChoiceStateEntered,
+		asl.TypeWait: history.WaitStateEntered, asl.TypeSucceed: history.SucceedStateEntered, asl.TypeFail: history.FailStateEntered,
+		asl.TypeParallel: history.ParallelStateEntered, asl.TypeMap: history.MapStateEntered,
 	}
-	exitedEvents = map[asl.Type]EventType{
-		asl.TypePass: PassStateExited, asl.TypeTask: TaskStateExited, asl.TypeChoice: ChoiceStateExited,
-		asl.TypeWait: WaitStateExited, asl.TypeSucceed: SucceedStateExited,
-		asl.TypeParallel: ParallelStateExited, asl.TypeMap: MapStateExited,
+	exitedEvents = map[asl.Type]history.Type{
+		asl.TypePass: history.PassStateExited, asl.TypeTask: history.TaskStateExited, asl.TypeChoice: history.ChoiceStateExited,
+		asl.TypeWait: history.WaitStateExited, asl.TypeSucceed: history.SucceedStateExited,
+		asl.TypeParallel: history.ParallelStateExited, asl.TypeMap: history.MapStateExited,
 	}
-	abortedEvents = map[asl.Type]EventType{
-		asl.TypeTask: TaskStateAborted, asl.TypeWait: WaitStateAborted,
-		asl.TypeParallel: ParallelStateAborted, asl.TypeMap: MapStateAborted,
+	abortedEvents = map[asl.Type]history.Type{
+		asl.TypeTask: history.TaskStateAborted, asl.TypeWait: history.WaitStateAborted,
+		asl.TypeParallel: history.ParallelStateAborted, asl.TypeMap: history.MapStateAborted,
 	}
 )
 
 // record adds an event to the history. The last place is kept for the event
 // that ends the execution.
-func (x *execution) record(b *branch, ev *Event) int64 {
-	if x.hist.next >= int64(x.e.cfg.MaxHistory) && !x.express() {
+func (x *execution) record(b *branch, ev *history.Event) int64 {
+	if x.hist.Next() >= int64(x.e.cfg.MaxHistory) && !x.express() {
 		x.overflow = true
 		return b.prev
 	}
@@ -77,11 +78,11 @@ func (x *execution) record(b *branch, ev *Event) int64 {
 	if ev.Time == 0 {
 		ev.Time = x.now()
 	}
-	return x.hist.add(ev)
+	return x.hist.Add(ev)
 }
 
 // follow records an event that the branch's next one follows.
-func (x *execution) follow(b *branch, ev *Event) {
+func (x *execution) follow(b *branch, ev *history.Event) {
 	b.prev = x.record(b, ev)
 }
 
@@ -90,7 +91,7 @@ func (x *execution) follow(b *branch, ev *Event) {
 func (x *execution) step(b *branch) {
 	s := b.state
 	b.enteredAt = x.stateTime()
-	ev := Event{Type: enteredEvents[s.Type], Time: b.enteredAt, Has: HasName | HasData, Name: s.Name, Data: b.input.JSON()}
+	ev := history.Event{Type: enteredEvents[s.Type], Time: b.enteredAt, Has: history.HasName | history.HasData, Name: s.Name, Data: b.input.JSON()}
 	b.entered = x.record(b, &ev)
 	b.prev = b.entered
 	b.attempt, b.retries = 0, nil
@@ -196,12 +197,12 @@ var everything asl.Filter
 // leave assigns variables, which see seen as $, applies OutputPath to output,
 // records that the state was left, and goes to the next one.
 func (x *execution) leave(b *branch, seen, output value.Value, assign *asl.Assignment, path *asl.Filter, next *asl.State) error {
-	var assigned []Assigned
+	var assigned []history.Assigned
 	vars := b.vars
 	if assign != nil {
 		err := assign.Eval(x.see(b, seen), func(name string, v value.Value) {
 			vars = vars.With(name, v)
-			assigned = append(assigned, Assigned{name, v.JSON()})
+			assigned = append(assigned, history.Assigned{Name: name, Value: v.JSON()})
 		})
 		if err != nil {
 			return err
@@ -215,12 +216,12 @@ func (x *execution) leave(b *branch, seen, output value.Value, assign *asl.Assig
 	if len(text) > MaxData {
 		return tooLarge(b.state.Name)
 	}
-	ev := Event{Type: exitedEvents[b.state.Type], Has: HasName | HasData, Name: b.state.Name, Data: text, Assigned: assigned}
+	ev := history.Event{Type: exitedEvents[b.state.Type], Has: history.HasName | history.HasData, Name: b.state.Name, Data: text, Assigned: assigned}
 	if b.due == 0 && b.phase == phaseEnter {
 		ev.Time = b.enteredAt // it took no time worth a look at the clock
 	}
 	if len(assigned) > 0 {
-		ev.Has |= HasAssigned
+		ev.Has |= history.HasAssigned
 		b.vars, b.varsOwn = vars, true
 	}
 	x.follow(b, &ev)
@@ -436,7 +437,7 @@ func (x *execution) stateFailed(b *branch, failure *asl.Error) {
 // branchEnded ends a branch with its output.
 func (x *execution) branchEnded(b *branch, output value.Value) {
 	if b.parent == nil {
-		x.finish(store.Succeeded, ExecutionSucceeded, []byte(output.JSON()), "", "")
+		x.finish(store.Succeeded, history.ExecutionSucceeded, []byte(output.JSON()), "", "")
 		return
 	}
 	x.childEnded(b, output)
@@ -445,31 +446,31 @@ func (x *execution) branchEnded(b *branch, output value.Value) {
 // branchFailed ends a branch with an error that no state of it handles.
 func (x *execution) branchFailed(b *branch, failure *asl.Error) {
 	if b.parent == nil {
-		x.finish(store.Failed, ExecutionFailed, nil, failure.Name, failure.Cause)
+		x.finish(store.Failed, history.ExecutionFailed, nil, failure.Name, failure.Cause)
 		return
 	}
 	x.childFailed(b, failure)
 }
 
 // finish ends the execution.
-func (x *execution) finish(status store.Status, event EventType, output []byte, errorName, cause string) {
+func (x *execution) finish(status store.Status, event history.Type, output []byte, errorName, cause string) {
 	now := x.now()
-	ev := Event{Type: event, Time: now, Error: errorName, Cause: cause}
+	ev := history.Event{Type: event, Time: now, Error: errorName, Cause: cause}
 	if output != nil {
-		ev.Has |= HasData
+		ev.Has |= history.HasData
 		ev.Data = string(output)
 	}
 	if errorName != "" {
-		ev.Has |= HasError
+		ev.Has |= history.HasError
 	}
 	if cause != "" {
-		ev.Has |= HasCause
+		ev.Has |= history.HasCause
 	}
-	ev.Prev = x.hist.next - 1
+	ev.Prev = x.hist.Next() - 1
 	if root := x.branches[rootID]; root != nil {
 		ev.Prev = root.prev
 	}
-	x.hist.add(&ev)
+	x.hist.Add(&ev)
 	x.end = &store.Ending{Status: status, Stopped: now, Output: output, Error: errorName, Cause: cause}
 	x.runnable = x.runnable[:0]
 	x.starts = x.starts[:0]

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/asl"
+	"switchyard/asl/history"
 	"switchyard/asl/task"
 	"switchyard/asl/value"
 	"switchyard/internal/safetext"
@@ -116,18 +117,18 @@ func (x *execution) schedule(b *branch) error {
 	x.count(b)
 	b.phase, b.effective, b.startedAt = phaseTask, v, x.now()
 	f := familyOf(t.Resource)
-	ev := Event{
-		Type: f.scheduled, Time: b.startedAt, Has: HasData | HasResource, Data: v.JSON(),
+	ev := history.Event{
+		Type: f.scheduled, Time: b.startedAt, Has: history.HasData | history.HasResource, Data: v.JSON(),
 		ResourceType: f.resourceType, Resource: f.resource,
 	}
 	if f.resourceType != "" {
 		ev.Region = x.e.cfg.Region
 	}
 	if b.timeout > 0 {
-		ev.Has, ev.Timeout = ev.Has|HasTimeout, b.timeout/1000
+		ev.Has, ev.Timeout = ev.Has|history.HasTimeout, b.timeout/1000
 	}
 	if b.heartbeat > 0 {
-		ev.Has, ev.Heartbeat = ev.Has|HasHeartbeat, b.heartbeat/1000
+		ev.Has, ev.Heartbeat = ev.Has|history.HasHeartbeat, b.heartbeat/1000
 	}
 	x.follow(b, &ev)
 	if handler == nil {
@@ -158,13 +159,13 @@ func (x *execution) again(b *branch) {
 func (x *execution) handOver(b *branch, restarted bool) {
 	res := b.state.Task.Resource
 	f := familyOf(res)
-	x.follow(b, &Event{Type: f.started, Has: f.has, ResourceType: f.resourceType, Resource: f.resource})
+	x.follow(b, &history.Event{Type: f.started, Has: f.has, ResourceType: f.resourceType, Resource: f.resource})
 	x.mark(b)
 	handler := x.handlerOf(b)
 	if _, ok := handler.(nested); !ok && waitsForJob(res) {
 		// The handler submits the job and waits for it in one: it has the job
 		// as soon as it runs.
-		x.follow(b, &Event{Type: TaskSubmitted, Has: f.has, ResourceType: f.resourceType, Resource: f.resource})
+		x.follow(b, &history.Event{Type: history.TaskSubmitted, Has: f.has, ResourceType: f.resourceType, Resource: f.resource})
 	}
 	r := &running{
 		exec: x.id, branch: b.id, handler: handler,
@@ -260,16 +261,16 @@ func (x *execution) taskEnded(m *message) {
 		return
 	}
 	f := familyOf(r.task.Resource)
-	ev := Event{Type: f.failed, Has: f.has, ResourceType: f.resourceType, Resource: f.resource}
+	ev := history.Event{Type: f.failed, Has: f.has, ResourceType: f.resourceType, Resource: f.resource}
 	child, isNested := r.handler.(nested)
 	if wantsToken(b.state) || isNested && child.parent.Waits {
-		ev.Type = TaskSubmitFailed
+		ev.Type = history.TaskSubmitFailed
 	}
 	fail := func(e *asl.Error, placed bool) {
 		if !placed {
 			e = x.located(b, e)
 		}
-		ev.Has |= HasError | HasCause
+		ev.Has |= history.HasError | history.HasCause
 		ev.Error, ev.Cause = e.Name, e.Cause
 		x.follow(b, &ev)
 		x.stateFailed(b, e)
@@ -292,18 +293,18 @@ func (x *execution) taskEnded(m *message) {
 		return
 	}
 	if wantsToken(b.state) && x.mock(b) == nil { // a mock answers for the holder too
-		ev.Type, ev.Has, ev.Data = TaskSubmitted, ev.Has|HasData, result.JSON()
+		ev.Type, ev.Has, ev.Data = history.TaskSubmitted, ev.Has|history.HasData, result.JSON()
 		x.follow(b, &ev)
 		x.awaitToken(b, r.lastBeat.Load())
 		return
 	}
 	if isNested && child.parent.Waits {
-		ev.Type, ev.Has, ev.Data = TaskSubmitted, ev.Has|HasData, result.JSON()
+		ev.Type, ev.Has, ev.Data = history.TaskSubmitted, ev.Has|history.HasData, result.JSON()
 		x.follow(b, &ev)
 		x.awaitChild(b, result)
 		return
 	}
-	ev.Type, ev.Has, ev.Data = f.succeeded, ev.Has|HasData, result.JSON()
+	ev.Type, ev.Has, ev.Data = f.succeeded, ev.Has|history.HasData, result.JSON()
 	x.follow(b, &ev)
 	if err := x.complete(b, result); err != nil {
 		x.stateFailed(b, x.located(b, err))
@@ -340,7 +341,7 @@ func (b *branch) overdue(beat, now int64) (name string, cause error) {
 
 func (x *execution) taskTimedOut(b *branch, name string) {
 	f := familyOf(b.state.Task.Resource)
-	x.follow(b, &Event{Type: f.timedOut, Has: f.has | HasError, ResourceType: f.resourceType, Resource: f.resource, Error: name})
+	x.follow(b, &history.Event{Type: f.timedOut, Has: f.has | history.HasError, ResourceType: f.resourceType, Resource: f.resource, Error: name})
 	x.stateFailed(b, &asl.Error{Name: name})
 }
 
@@ -349,10 +350,10 @@ const integrationPrefix = "arn:aws:states:::"
 
 // family is the events that a kind of resource leaves in the history.
 type family struct {
-	scheduled, started, succeeded, failed, timedOut EventType
+	scheduled, started, succeeded, failed, timedOut history.Type
 	resourceType, resource                          string
 	// has is HasResource where every event names the resource.
-	has EventHas
+	has history.Has
 }
 
 // familyOf tells Lambda functions and activities, by their own ARNs, from
@@ -361,14 +362,14 @@ func familyOf(resource string) family {
 	if rest, ok := strings.CutPrefix(resource, integrationPrefix); ok {
 		at := strings.LastIndex(strings.TrimSuffix(rest, ":2"), ":") // startExecution.sync:2
 		return family{
-			TaskScheduled, TaskStarted, TaskSucceeded, TaskFailed, TaskTimedOut,
-			rest[:max(at, 0)], rest[at+1:], HasResource,
+			history.TaskScheduled, history.TaskStarted, history.TaskSucceeded, history.TaskFailed, history.TaskTimedOut,
+			rest[:max(at, 0)], rest[at+1:], history.HasResource,
 		}
 	}
 	if kind, _, ok := splitARN(resource); ok && kind == "activity" {
-		return family{ActivityScheduled, ActivityStarted, ActivitySucceeded, ActivityFailed, ActivityTimedOut, "", resource, 0}
+		return family{history.ActivityScheduled, history.ActivityStarted, history.ActivitySucceeded, history.ActivityFailed, history.ActivityTimedOut, "", resource, 0}
 	}
 	return family{
-		LambdaFunctionScheduled, LambdaFunctionStarted, LambdaFunctionSucceeded, LambdaFunctionFailed, LambdaFunctionTimedOut, "", resource, 0,
+		history.LambdaFunctionScheduled, history.LambdaFunctionStarted, history.LambdaFunctionSucceeded, history.LambdaFunctionFailed, history.LambdaFunctionTimedOut, "", resource, 0,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"switchyard/asl"
+	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
@@ -165,7 +166,7 @@ func (t *stateTest) end(x *execution, b *branch) {
 		t.out.Inspection.Variables = b.vars.JSON()
 	}
 	x.abortAll()
-	x.finish(store.Succeeded, ExecutionSucceeded, []byte("{}"), "", "")
+	x.finish(store.Succeeded, history.ExecutionSucceeded, []byte("{}"), "", "")
 }
 
 // mocked takes the mock's word for the state's work.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"switchyard/asl"
+	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
 	"switchyard/asl/value"
@@ -155,14 +156,14 @@ func (x *execution) tokenUsed(m *tokenMessage) bool {
 	}
 	b.due = 0
 	f := familyOf(b.state.Task.Resource)
-	ev := Event{Type: f.succeeded, Has: f.has, ResourceType: f.resourceType, Resource: f.resource}
+	ev := history.Event{Type: f.succeeded, Has: f.has, ResourceType: f.resourceType, Resource: f.resource}
 	if m.failure != nil {
-		ev.Type, ev.Has, ev.Error, ev.Cause = f.failed, ev.Has|HasError|HasCause, m.failure.Name, m.failure.Cause
+		ev.Type, ev.Has, ev.Error, ev.Cause = f.failed, ev.Has|history.HasError|history.HasCause, m.failure.Name, m.failure.Cause
 		x.follow(b, &ev)
 		x.stateFailed(b, &asl.Error{Name: m.failure.Name, Cause: m.failure.Cause})
 		return true
 	}
-	ev.Has, ev.Data = ev.Has|HasData, m.output.JSON()
+	ev.Has, ev.Data = ev.Has|history.HasData, m.output.JSON()
 	x.follow(b, &ev)
 	if err := x.complete(b, m.output); err != nil {
 		x.stateFailed(b, x.located(b, err))

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"switchyard/asl"
+	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
@@ -98,32 +99,32 @@ func (r *ruin) child(h home, index int) *ruin {
 }
 
 // event takes the next event of the history.
-func (w *wreck) event(ev *Event) error {
+func (w *wreck) event(ev *history.Event) error {
 	r := w.owners[ev.Prev]
 	if r == nil {
 		r = w.root
 	}
 	switch ev.Type {
-	case PassStateEntered, ChoiceStateEntered, WaitStateEntered, SucceedStateEntered, FailStateEntered,
-		TaskStateEntered, ParallelStateEntered, MapStateEntered:
+	case history.PassStateEntered, history.ChoiceStateEntered, history.WaitStateEntered, history.SucceedStateEntered, history.FailStateEntered,
+		history.TaskStateEntered, history.ParallelStateEntered, history.MapStateEntered:
 		s := w.prog.states[ev.Name]
 		if s == nil {
-			return fmt.Errorf("%w: event %d enters the state %q, which the definition lacks", errBadSegment, ev.ID, ev.Name)
+			return fmt.Errorf("%w: event %d enters the state %q, which the definition lacks", history.ErrDamaged, ev.ID, ev.Name)
 		}
 		h := w.homes[ev.Name]
 		into := r.up(func(r *ruin) bool { return r.home == h })
 		if into == nil {
 			at := r.up(func(r *ruin) bool { return r.state == h.state })
 			if at == nil {
-				return fmt.Errorf("%w: event %d enters the state %q from outside", errBadSegment, ev.ID, ev.Name)
+				return fmt.Errorf("%w: event %d enters the state %q from outside", history.ErrDamaged, ev.ID, ev.Name)
 			}
 			into = at.child(h, h.index)
 		}
 		r = into
 		r.enter(s, ev)
-	case PassStateExited, ChoiceStateExited, WaitStateExited, SucceedStateExited, TaskStateExited, ParallelStateExited, MapStateExited:
+	case history.PassStateExited, history.ChoiceStateExited, history.WaitStateExited, history.SucceedStateExited, history.TaskStateExited, history.ParallelStateExited, history.MapStateExited:
 		if r = r.up(func(r *ruin) bool { return r.in(ev.Name) }); r == nil {
-			return fmt.Errorf("%w: event %d leaves the state %q, which was not entered", errBadSegment, ev.ID, ev.Name)
+			return fmt.Errorf("%w: event %d leaves the state %q, which was not entered", history.ErrDamaged, ev.ID, ev.Name)
 		}
 		r.left, r.output, r.children = true, ev.Data, nil
 		for _, a := range ev.Assigned {
@@ -133,30 +134,30 @@ func (w *wreck) event(ev *Event) error {
 			}
 			r.vars = r.vars.With(a.Name, v)
 		}
-	case ParallelStateStarted, MapStateStarted:
+	case history.ParallelStateStarted, history.MapStateStarted:
 		if g := r.up(func(r *ruin) bool { return r.inGroup(groupType(ev.Type)) }); g != nil {
 			r, g.children = g, nil // at a retry it begins anew
 		}
-	case ParallelStateFailed, MapStateFailed:
+	case history.ParallelStateFailed, history.MapStateFailed:
 		if g := r.up(func(r *ruin) bool { return r.inGroup(groupType(ev.Type)) }); g != nil {
 			r, g.failed = g, true
 		}
-	case MapIterationStarted:
+	case history.MapIterationStarted:
 		if at := r.up(func(r *ruin) bool { return r.in(ev.Name) }); at != nil {
 			r = at.child(home{at.state, 0}, int(ev.Index))
 		}
-	case MapIterationSucceeded:
+	case history.MapIterationSucceeded:
 		if at := r.up(func(r *ruin) bool { return r.in(ev.Name) }); at != nil && int(ev.Index) < len(at.children) && at.children[ev.Index] != nil {
 			at.children[ev.Index].done = true
 		}
-	case TaskSucceeded, LambdaFunctionSucceeded, ActivitySucceeded:
+	case history.TaskSucceeded, history.LambdaFunctionSucceeded, history.ActivitySucceeded:
 		r.worked, r.failed = true, false
-	case TaskFailed, TaskTimedOut, TaskStartFailed, TaskSubmitFailed, LambdaFunctionFailed, LambdaFunctionTimedOut,
-		LambdaFunctionScheduleFailed, LambdaFunctionStartFailed, ActivityFailed, ActivityTimedOut, ActivityScheduleFailed:
+	case history.TaskFailed, history.TaskTimedOut, history.TaskStartFailed, history.TaskSubmitFailed, history.LambdaFunctionFailed, history.LambdaFunctionTimedOut,
+		history.LambdaFunctionScheduleFailed, history.LambdaFunctionStartFailed, history.ActivityFailed, history.ActivityTimedOut, history.ActivityScheduleFailed:
 		r.worked, r.failed, r.error = false, true, ev.Error
-	case ExecutionFailed:
+	case history.ExecutionFailed:
 		w.err = ev.Error
-	case ExecutionRedriven:
+	case history.ExecutionRedriven:
 		w.err = ""
 		w.revive(w.root)
 	default: // it belongs to the branch of the event before
@@ -166,14 +167,14 @@ func (w *wreck) event(ev *Event) error {
 	return nil
 }
 
-func groupType(t EventType) asl.Type {
-	if t == ParallelStateStarted || t == ParallelStateFailed {
+func groupType(t history.Type) asl.Type {
+	if t == history.ParallelStateStarted || t == history.ParallelStateFailed {
 		return asl.TypeParallel
 	}
 	return asl.TypeMap
 }
 
-func (r *ruin) enter(s *asl.State, ev *Event) {
+func (r *ruin) enter(s *asl.State, ev *history.Event) {
 	r.state, r.input, r.entered, r.enteredAt = s, ev.Data, ev.ID, ev.Time
 	r.left, r.worked, r.failed, r.error, r.children = false, false, false, "", nil
 }

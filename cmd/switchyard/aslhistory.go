@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"switchyard/asl/engine"
+	"switchyard/asl/history"
 	"switchyard/internal/safetext"
 )
 
@@ -41,7 +41,7 @@ type drawing struct {
 
 // drawn builds the tree from a history, by following each event to the one
 // before it.
-func drawn(events []engine.Event) *drawing {
+func drawn(events []history.Event) *drawing {
 	d := &drawing{root: &visit{kind: "Execution"}, owner: make(map[int64]*visit, len(events))}
 	for i := range events {
 		ev := &events[i]
@@ -49,14 +49,14 @@ func drawn(events []engine.Event) *drawing {
 			d.started = ev.Time
 		}
 		d.last = ev.Time
-		d.failed = ev.Type == engine.ExecutionFailed
+		d.failed = ev.Type == history.ExecutionFailed
 		d.owner[ev.ID] = d.place(ev, events)
 	}
 	return d
 }
 
 // place notes what an event says, and returns the visit it belongs to.
-func (d *drawing) place(ev *engine.Event, events []engine.Event) *visit {
+func (d *drawing) place(ev *history.Event, events []history.Event) *visit {
 	what := ev.Type.String()
 	at := d.owner[ev.Prev]
 	if at == nil {
@@ -66,7 +66,7 @@ func (d *drawing) place(ev *engine.Event, events []engine.Event) *visit {
 		return d.enter(at, ev, kind, events)
 	}
 	switch {
-	case ev.Type == engine.MapIterationStarted:
+	case ev.Type == history.MapIterationStarted:
 		return at.add(&visit{kind: "Iteration", index: ev.Index, entered: ev.Time})
 	case strings.HasPrefix(what, "MapIteration"):
 		at = at.up(func(v *visit) bool { return v.kind == "Iteration" })
@@ -101,18 +101,18 @@ func (d *drawing) place(ev *engine.Event, events []engine.Event) *visit {
 }
 
 // enter opens a visit below or beside the one that the event follows.
-func (d *drawing) enter(at *visit, ev *engine.Event, kind string, events []engine.Event) *visit {
+func (d *drawing) enter(at *visit, ev *history.Event, kind string, events []history.Event) *visit {
 	v := &visit{name: ev.Name, kind: kind, entered: ev.Time}
-	before := engine.EventType(0)
+	before := history.Type(0)
 	if ev.Prev > 0 && ev.Prev <= int64(len(events)) {
 		before = events[ev.Prev-1].Type
 	}
 	switch {
-	case before == engine.ParallelStateStarted:
+	case before == history.ParallelStateStarted:
 		// Their order in the history is their order in the definition.
 		branch := at.add(&visit{kind: "Branch", index: int64(len(at.children)), entered: ev.Time})
 		return branch.add(v)
-	case before == engine.MapIterationStarted || at.parent == nil:
+	case before == history.MapIterationStarted || at.parent == nil:
 		return at.add(v)
 	}
 	return at.parent.add(v)
@@ -150,7 +150,7 @@ func ended(what string) string {
 	return "failed"
 }
 
-func problem(ev *engine.Event) string {
+func problem(ev *history.Event) string {
 	if ev.Cause == "" {
 		return ev.Error
 	}

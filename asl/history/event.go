@@ -1,12 +1,17 @@
-package engine
+// Package history is the history of an execution: its events by Step Functions'
+// names, and the compact form in which the engine stores them.
+//
+// Source of the names and of which event has what: AWS Step Functions API
+// reference, HistoryEvent.
+package history
 
-// EventType says what a history event reports.
-type EventType uint8
+// Type says what a history event reports.
+type Type uint8
 
 // The events of an execution's history, by the names Step Functions gives
 // them. Their values are stored: add new ones at the end.
 const (
-	ExecutionStarted EventType = iota + 1
+	ExecutionStarted Type = iota + 1
 	ExecutionSucceeded
 	ExecutionFailed
 	ExecutionAborted
@@ -99,7 +104,7 @@ var eventNames = [...]string{
 }
 
 // String is Step Functions' name of the event.
-func (t EventType) String() string {
+func (t Type) String() string {
 	if int(t) < len(eventNames) && eventNames[t] != "" {
 		return eventNames[t]
 	}
@@ -112,10 +117,10 @@ func (t EventType) String() string {
 type Event struct {
 	ID   int64
 	Prev int64
-	Type EventType
+	Type Type
 	// Time is in Unix milliseconds.
 	Time int64
-	Has  EventHas
+	Has  Has
 	// Name is the state's, for iterations the Map state's, for ActivityStarted
 	// the worker's.
 	Name string
@@ -145,12 +150,12 @@ type Event struct {
 // Assigned is a variable with its value as JSON text.
 type Assigned struct{ Name, Value string }
 
-// EventHas tells an empty or zero field from one that is absent.
-type EventHas uint16
+// Has tells an empty or zero field from one that is absent.
+type Has uint16
 
 // The fields whose presence Event.Has records.
 const (
-	HasName EventHas = 1 << iota
+	HasName Has = 1 << iota
 	HasData
 	HasError
 	HasCause
