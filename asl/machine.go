@@ -115,14 +115,19 @@ type State struct {
 	Next *State
 	End  bool
 
+	// Fields is what the state's fields evaluate to, in its query language.
+	Fields Fields
+
+	// The fields of a state in JSONPath.
 	InputPath      Filter
 	Parameters     Expression // nil when absent; for Map see Map.ItemSelector
 	ResultSelector Expression // nil when absent
 	ResultPath     Placement
 	OutputPath     Filter
 	Assign         *Assignment // nil when absent
-	Retry          []Retrier
-	Catch          []Catcher
+
+	Retry []Retrier
+	Catch []Catcher
 
 	Pass     *Pass
 	Task     *Task

@@ -418,7 +418,7 @@ func TestFailPaths(t *testing.T) {
 		t.Errorf("outcome %q, %q, %v", name, cause, err)
 	}
 	_, _, err = m.Start.Fail.Outcome(scope(t, `{"ErrorX":1}`))
-	wantError(t, err, ErrRuntime, `The ErrorPath field must refer to a string: $.ErrorX == 1`)
+	wantError(t, err, ErrRuntime, "The field 'Error' must be a string, it is 1")
 	empty := mustParse(t, states(`"S":{"Type":"Fail"}`)).Start.Fail
 	if name, cause, err := empty.Outcome(scope(t, `{}`)); name != "" || cause != "" || err != nil {
 		t.Errorf("outcome %q, %q, %v", name, cause, err)

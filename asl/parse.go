@@ -209,6 +209,7 @@ func (d *decoder) readState(o *object, g *Graph, name string, lang QueryLanguage
 	}
 	o.allow(fields...)
 	s := &State{Name: name, Type: t, QueryLanguage: lang, Comment: o.str("Comment")}
+	s.Fields = jsonPath{s}
 	s.InputPath, s.OutputPath = o.filter("InputPath"), o.filter("OutputPath")
 	s.Assign = o.assignment()
 	if t == TypePass || t == TypeTask || t == TypeParallel || t == TypeMap {

@@ -185,10 +185,10 @@ func (o *object) failText(field string) Expression {
 // Outcome gives the error and cause to fail with; each may be "" when the
 // state has none.
 func (f *Fail) Outcome(sc *Scope) (name, cause string, err error) {
-	if name, err = failString(sc, "ErrorPath", f.Error); err != nil {
+	if name, err = failString(sc, "Error", f.Error); err != nil {
 		return "", "", err
 	}
-	cause, err = failString(sc, "CausePath", f.Cause)
+	cause, err = failString(sc, "Cause", f.Cause)
 	return name, cause, err
 }
 
@@ -202,7 +202,7 @@ func failString(sc *Scope, field string, e Expression) (string, error) {
 	}
 	s, ok := v.Str()
 	if !ok {
-		return "", runtimeError("The %s field must refer to a string: %s == %s", field, e, v.JSON())
+		return "", runtimeError("The field '%s' must be a string, it is %s", field, v.JSON())
 	}
 	return s, nil
 }
@@ -296,7 +296,7 @@ func (d *decoder) distributedFields(o *object, m *Map) {
 		m.ItemBatcher = &ItemBatcher{
 			BatchInput: c.template("BatchInput"),
 			maxItems:   c.intField("MaxItemsPerBatch", 1, 1<<31-1),
-			maxBytes:   c.intField("MaxInputBytesPerBatch", 1, 262144),
+			maxBytes:   c.intField("MaxInputBytesPerBatch", 1, MaxData),
 		}
 		if m.ItemBatcher.maxItems == nil && m.ItemBatcher.maxBytes == nil && !c.has("MaxItemsPerBatch") && !c.has("MaxInputBytesPerBatch") {
 			c.fail("At least one of these fields is required: [MaxItemsPerBatch, MaxItemsPerBatchPath, MaxInputBytesPerBatch, MaxInputBytesPerBatchPath]")

@@ -46,6 +46,32 @@ type Catcher struct {
 // Matches reports whether the catcher is for the error with this name.
 func (c *Catcher) Matches(name string) bool { return matchError(c.ErrorEquals, name) }
 
+// Retrier gives the retrier that takes the error, and its place; nil and -1 when
+// none does. tries says how often the retrier at a place has taken an error
+// before.
+func (s *State) Retrier(name string, tries func(at int) int) (r *Retrier, at int) {
+	for i := range s.Retry {
+		if r := &s.Retry[i]; r.Matches(name) {
+			if tries(i) >= r.MaxAttempts {
+				break
+			}
+			return r, i
+		}
+	}
+	return nil, -1
+}
+
+// Catcher gives the catcher that takes the error, and its place; nil and -1 when
+// none does.
+func (s *State) Catcher(name string) (c *Catcher, at int) {
+	for i := range s.Catch {
+		if c := &s.Catch[i]; c.Matches(name) {
+			return c, i
+		}
+	}
+	return nil, -1
+}
+
 // matchError is the rule of ErrorEquals. States.ALL leaves out the two errors
 // that end an execution unless they are named; States.TaskFailed stands for
 // everything but a timeout; States.Timeout includes a missing heartbeat.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"switchyard/asl"
 	"switchyard/asl/api"
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
@@ -97,7 +98,7 @@ func TestErrorsHaveCodeAndStatus(t *testing.T) {
 	do(t, s, "CreateStateMachine", m{"name": "slow", "definition": waiting, "roleArn": role})
 	do(t, s, "StartExecution", m{"stateMachineArn": machineARN + "slow", "name": "x"})
 	executionARN := "arn:aws:states:us-east-1:123456789012:execution:slow:x"
-	big := strings.Repeat("x", engine.MaxData)
+	big := strings.Repeat("x", asl.MaxData)
 	nobody := base64.RawURLEncoding.EncodeToString([]byte("77.1." + strings.Repeat("0", 64)))
 	for _, row := range []struct {
 		name, target, body string

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"switchyard/asl"
 	"switchyard/asl/engine"
 )
 
@@ -20,7 +21,7 @@ func sendTaskSuccess(ctx context.Context, e *engine.Engine, in *sendTaskIn) (*em
 	if in.Output == nil {
 		return nil, required("output", "")
 	}
-	if err := limited("output", *in.Output, engine.MaxData); err != nil {
+	if err := limited("output", *in.Output, asl.MaxData); err != nil {
 		return nil, err
 	}
 	return &empty{}, e.SendTaskSuccess(ctx, in.TaskToken, *in.Output)

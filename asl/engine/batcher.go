@@ -18,23 +18,13 @@ type batch struct {
 	item *mapItem
 }
 
-// batcher groups items into inputs of child executions.
-type batcher struct {
-	maxItems int64 // 0 is without limit
-	maxBytes int64
-	// common is merged into each batch, when there is any.
-	common    value.Value
-	hasCommon bool
-	// empty is the size of an input without items, in bytes.
-	empty int64
-}
-
-func (b *batcher) input(items []value.Value) value.Value {
+// batchInput is the input of a child for these items.
+func batchInput(b *asl.Batching, items []value.Value) value.Value {
 	all := value.Field{Key: "Items", Value: value.OfArray(items)}
-	if !b.hasCommon {
+	if !b.HasInput {
 		return value.OfObject(all)
 	}
-	return value.OfObject(value.Field{Key: "BatchInput", Value: b.common}, all)
+	return value.OfObject(value.Field{Key: "BatchInput", Value: b.Input}, all)
 }
 
 func inputTooLarge(index int, size int64, limit int64) error {
@@ -49,13 +39,18 @@ func inputTooLarge(index int, size int64, limit int64) error {
 func (r *mapRun) batches() iter.Seq2[batch, error] {
 	return func(yield func(batch, error) bool) {
 		index, n := 0, 0
+		b := r.spec.Batching
+		empty := int64(0) // the size of an input without items, in bytes
+		if b != nil {
+			empty = int64(len(batchInput(b, nil).JSON()))
+		}
 		var held []value.Value
 		bytes := int64(0)
 		flush := func() bool {
 			if len(held) == 0 {
 				return true
 			}
-			ok := yield(batch{index: index, items: len(held), input: r.spec.batcher.input(held)}, nil)
+			ok := yield(batch{index: index, items: len(held), input: batchInput(b, held)}, nil)
 			index++
 			held, bytes = held[:0:0], 0
 			return ok
@@ -70,9 +65,9 @@ func (r *mapRun) batches() iter.Seq2[batch, error] {
 				return
 			}
 			size := int64(len(input.JSON()))
-			if r.spec.batcher == nil {
-				if size > MaxData {
-					yield(batch{}, inputTooLarge(n, size, MaxData))
+			if b == nil {
+				if size > asl.MaxData {
+					yield(batch{}, inputTooLarge(n, size, asl.MaxData))
 					return
 				}
 				one := batch{index: n, items: 1, input: input}
@@ -85,12 +80,11 @@ func (r *mapRun) batches() iter.Seq2[batch, error] {
 				n++
 				continue
 			}
-			b := r.spec.batcher
-			if b.empty+size > b.maxBytes {
-				yield(batch{}, inputTooLarge(n, b.empty+size, b.maxBytes))
+			if empty+size > b.MaxBytes {
+				yield(batch{}, inputTooLarge(n, empty+size, b.MaxBytes))
 				return
 			}
-			if len(held) > 0 && (b.maxItems > 0 && int64(len(held)) >= b.maxItems || b.empty+bytes+size+int64(len(held)) > b.maxBytes) {
+			if len(held) > 0 && (b.MaxItems > 0 && int64(len(held)) >= b.MaxItems || empty+bytes+size+int64(len(held)) > b.MaxBytes) {
 				if !flush() {
 					return
 				}
@@ -105,9 +99,6 @@ func (r *mapRun) batches() iter.Seq2[batch, error] {
 
 // selected makes an item's input.
 func (r *mapRun) selected(index int, it mapItem) (value.Value, error) {
-	if r.spec.state.Map.ItemSelector == nil {
-		return it.input(), nil
-	}
 	r.spec.item = it.context(int64(index))
-	return r.spec.state.Map.ItemSelector.Eval(&r.spec.scope)
+	return r.spec.state.Fields.Iteration(&r.spec.frame, r.spec.Input, it.input())
 }

@@ -11,7 +11,7 @@ import (
 const maxChildren = 10_000
 
 func (x *execution) startParallel(b *branch) error {
-	v, err := x.effectiveInput(b)
+	v, err := b.state.Fields.Arguments(x.frameOf(b))
 	if err != nil {
 		return err
 	}
@@ -43,25 +43,16 @@ func (x *execution) startMap(b *branch) error {
 // mapGroup evaluates what the Map state works on. It is repeated after a
 // restart, so it must depend on the branch's input and variables only.
 func (x *execution) mapGroup(b *branch) (*group, error) {
-	m := b.state.Map
-	g := &group{}
-	var err error
-	if g.effective, err = b.state.InputPath.Apply(x.see(b, b.input)); err != nil {
-		return nil, err
-	}
-	sc := x.see(b, g.effective)
-	limit, err := m.MaxConcurrency(sc)
+	it, err := b.state.Fields.Iterations(x.frameOf(b))
 	if err != nil {
 		return nil, err
 	}
-	if g.items, err = m.Items(sc); err != nil {
-		return nil, err
-	}
+	g := &group{effective: it.Input, items: it.Items, results: make([]value.Value, len(it.Items))}
+	limit := it.MaxConcurrency
 	if most := int64(x.e.cfg.MapConcurrency); limit == 0 || limit > most {
 		limit = most
 	}
 	g.limit = int(limit)
-	g.results = make([]value.Value, len(g.items))
 	return g, nil
 }
 
@@ -76,19 +67,15 @@ func (x *execution) fill(b *branch) {
 		if b.state.Type == asl.TypeParallel {
 			c.state = b.state.Parallel.Branches[c.index].Start
 		} else {
-			m := b.state.Map
-			c.state = m.Processor.Start
-			c.input = g.items[c.index]
-			if m.ItemSelector != nil {
-				x.selecting = &item{int64(c.index), c.input}
-				v, err := m.ItemSelector.Eval(x.see(b, g.effective))
-				x.selecting = nil
-				if err != nil {
-					x.stateFailed(b, x.located(b, err))
-					return
-				}
-				c.input = v
+			c.state = b.state.Map.Processor.Start
+			x.selecting = &item{int64(c.index), g.items[c.index]}
+			v, err := b.state.Fields.Iteration(x.frameOf(b), g.effective, g.items[c.index])
+			x.selecting = nil
+			if err != nil {
+				x.stateFailed(b, x.located(b, err))
+				return
 			}
+			c.input = v
 			c.prev = x.record(b, &history.Event{Type: history.MapIterationStarted, Has: history.HasName | history.HasIndex, Name: b.state.Name, Index: int64(c.index)})
 		}
 		x.lastID++
@@ -110,7 +97,7 @@ func (x *execution) fill(b *branch) {
 func (x *execution) refill(b *branch) {
 	if g := b.group; b.state.Type == asl.TypeParallel && g.next < len(g.results) {
 		var err error
-		if g.effective, err = x.effectiveInput(b); err != nil {
+		if g.effective, err = b.state.Fields.Arguments(x.frameOf(b)); err != nil {
 			x.stateFailed(b, x.located(b, err))
 			return
 		}

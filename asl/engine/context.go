@@ -2,7 +2,6 @@ package engine
 
 import (
 	"switchyard/asl"
-	"switchyard/asl/intrinsic"
 	"switchyard/asl/value"
 )
 
@@ -56,9 +55,9 @@ func (x *execution) contextObject(b *branch) value.Value {
 	return m.Object()
 }
 
-// see fills the scope for an expression of b that sees input as $.
-func (x *execution) see(b *branch, input value.Value) *intrinsic.Scope {
+// frameOf is what the fields of b's state see.
+func (x *execution) frameOf(b *branch) *asl.Frame {
 	x.at = b
-	x.scope.Input = input
-	return &x.scope
+	x.frame.Input = b.input
+	return &x.frame
 }

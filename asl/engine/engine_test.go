@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"switchyard/asl"
 	"switchyard/asl/engine"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
@@ -306,7 +307,7 @@ func TestBadTaskResults(t *testing.T) {
 		name, result, errorName, cause string
 	}{
 		{"not JSON", `nope`, "States.Runtime", "An error occurred while executing the state 'T' (entered at the event id #2). The task's result is not JSON: invalid JSON at byte 0: "},
-		{"too large", `"` + strings.Repeat("x", engine.MaxData) + `"`, "States.DataLimitExceeded", "The state/task 'T' returned a result with a size exceeding the maximum number of bytes service limit."},
+		{"too large", `"` + strings.Repeat("x", asl.MaxData) + `"`, "States.DataLimitExceeded", "The state/task 'T' returned a result with a size exceeding the maximum number of bytes service limit."},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, e *engine.Engine) {

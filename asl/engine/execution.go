@@ -77,8 +77,8 @@ type execution struct {
 	handling  []message
 	condemned bool
 
-	// scope is what expressions see; it is filled for the branch at hand.
-	scope asl.Scope
+	// frame is what a state's fields see; it is filled for the branch at hand.
+	frame asl.Frame
 	at    *branch
 	// looks and lookedAt belong to stateTime.
 	looks    int
@@ -128,10 +128,10 @@ func (x *execution) setup(rec *store.Execution, prog *program, input value.Value
 	x.branches = make(map[int64]*branch, 1)
 	x.nested = nil
 	x.wake = rec.Wake
-	x.scope = asl.Scope{}
-	x.scope.Context = func() value.Value { return x.contextObject(x.at) }
-	x.scope.NewUUID = newUUID
-	x.scope.Variable = func(name string) (value.Value, bool) { return x.at.vars.Get(name) }
+	x.frame = asl.Frame{}
+	x.frame.Scope.Context = func() value.Value { return x.contextObject(x.at) }
+	x.frame.Scope.NewUUID = newUUID
+	x.frame.Scope.Variable = func(name string) (value.Value, bool) { return x.at.vars.Get(name) }
 	if t := x.timeLimit(); t > 0 {
 		x.wait(nil, x.e.clock.since(x.id, max(rec.Started, x.attrs.Redriven), x.now())+t.Milliseconds())
 	}

@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"math"
 
+	"switchyard/asl"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
-
-// MaxData is the largest input, output or result, in bytes of UTF-8.
-const MaxData = 262_144
 
 // Start asks for an execution.
 type Start struct {
@@ -154,8 +152,8 @@ func (e *Engine) request(ctx context.Context, in *Start) (*request, error) {
 	if in.Input == "" {
 		in.Input = "{}"
 	}
-	if len(in.Input) > MaxData {
-		return nil, fail(CodeValidation, "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length less than or equal to %d", MaxData)
+	if len(in.Input) > asl.MaxData {
+		return nil, fail(CodeValidation, "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length less than or equal to %d", asl.MaxData)
 	}
 	if r.value, err = value.ParseString(in.Input); err != nil {
 		return nil, fail(CodeInvalidExecutionInput, "Invalid State Machine Execution Input: '%s'", err)

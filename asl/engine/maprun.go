@@ -184,7 +184,7 @@ func (r *mapRun) recover(ctx context.Context) error {
 // count goes through the items once, so that what is wrong with them is known
 // before the first child starts, and what their number is.
 func (r *mapRun) count() error {
-	n := int64(len(r.spec.items))
+	n := int64(len(r.spec.Items))
 	if r.spec.read {
 		n = 0
 		for _, err := range r.spec.source {
@@ -197,10 +197,10 @@ func (r *mapRun) count() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.items.Total, r.children.Total = n, n
-	if b := r.spec.batcher; b != nil {
+	if b := r.spec.Batching; b != nil {
 		r.children.Total = 0 // it is not known before all are made
-		if b.maxItems > 0 {
-			r.children.Total = (n + b.maxItems - 1) / b.maxItems
+		if b.MaxItems > 0 {
+			r.children.Total = (n + b.MaxItems - 1) / b.MaxItems
 		}
 	}
 	return nil
@@ -208,7 +208,7 @@ func (r *mapRun) count() error {
 
 // sizeOf is how many items a child works on.
 func (r *mapRun) sizeOf(ctx context.Context, x *store.Execution) (int64, error) {
-	if r.spec.batcher == nil {
+	if r.spec.Batching == nil {
 		return 1, nil
 	}
 	var err error
@@ -254,7 +254,7 @@ func (r *mapRun) start(ctx context.Context, b batch) error {
 }
 
 func (r *mapRun) child(b batch) (*execution, error) {
-	attrs := executionAttrs{Origin: r.origin, Child: &childAttrs{State: r.spec.state.Name, Items: b.items, Batch: r.spec.batcher != nil}}
+	attrs := executionAttrs{Origin: r.origin, Child: &childAttrs{State: r.spec.state.Name, Items: b.items, Batch: r.spec.Batching != nil}}
 	if b.item != nil {
 		attrs.Child.Item = json.RawMessage(b.item.context(int64(b.index)).JSON())
 	}

@@ -13,7 +13,6 @@ import (
 
 	"switchyard/asl"
 	"switchyard/asl/history"
-	"switchyard/asl/intrinsic"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
 	"switchyard/asl/value"
@@ -101,91 +100,42 @@ type MapRun struct {
 // the branch's input and variables, so that a restart finds the same.
 type mapSpec struct {
 	state *asl.State
-	// items are those of the state's input; read says that source reads them
-	// from elsewhere.
-	items     []value.Value
-	source    itemSource
-	read      bool
-	params    value.Value // of the ItemReader
-	maxItems  int64
-	batcher   *batcher
-	writer    *resultWriter
-	limit     int64 // MaxConcurrency as it was given; 0 is none
-	tolerance asl.Tolerance
-	// scope is what the ItemSelector sees; item is $$.Map.Item for it.
-	scope intrinsic.Scope
+	asl.Iterations
+	asl.Distribution
+	source itemSource
+	read   bool // by source; else the items are those of Iterations
+	writer *resultWriter
+	// frame is what the ItemSelector sees; item is $$.Map.Item for it.
+	frame asl.Frame
 	item  value.Value
 }
 
-// mapSpec evaluates the Map state's fields but for its tolerance, which is
-// looked at after the first event.
+// mapSpec evaluates the Map state's fields but for those that are looked at
+// after the first event.
 func (x *execution) mapSpec(b *branch) (*mapSpec, error) {
-	m := b.state.Map
-	s := &mapSpec{state: b.state}
-	effective, err := b.state.InputPath.Apply(x.see(b, b.input))
-	if err != nil {
-		return nil, err
-	}
-	sc := x.see(b, effective)
-	if s.limit, err = m.MaxConcurrency(sc); err != nil {
-		return nil, err
-	}
-	if r := m.ItemReader; r != nil {
-		s.read = true
-	} else if s.items, err = m.Items(sc); err != nil {
+	s := &mapSpec{state: b.state, read: b.state.Map.ItemReader != nil}
+	var err error
+	if s.Iterations, err = b.state.Fields.Iterations(x.frameOf(b)); err != nil {
 		return nil, err
 	}
 	context, vars := x.contextObject(b), b.vars
-	s.scope = intrinsic.Scope{NewUUID: newUUID}
-	s.scope.Input = effective
-	s.scope.Variable = vars.Get
-	s.scope.Context = func() value.Value {
+	s.frame.Input = b.input
+	s.frame.Scope.NewUUID = newUUID
+	s.frame.Scope.Variable = vars.Get
+	s.frame.Scope.Context = func() value.Value {
 		return context.With("Map", value.OfObject(value.Field{Key: "Item", Value: s.item}))
 	}
-	s.source = arraySource(s.items)
+	s.source = arraySource(s.Items)
 	return s, nil
 }
 
 // complete evaluates the fields of ItemReader, ItemBatcher and ResultWriter.
 func (s *mapSpec) complete(x *execution, b *branch) error {
-	m := b.state.Map
-	sc := x.see(b, s.scope.Input)
 	var err error
-	if s.tolerance, err = m.Tolerance(sc); err != nil {
+	if s.Distribution, err = b.state.Fields.Distribution(x.frameOf(b), s.Input); err != nil {
 		return err
 	}
-	if r := m.ItemReader; r != nil {
-		s.params = value.EmptyObject
-		if r.Parameters != nil {
-			if s.params, err = r.Parameters.Eval(sc); err != nil {
-				return err
-			}
-		}
-		if s.maxItems, err = r.Config.MaxItems(sc); err != nil {
-			return err
-		}
-	}
-	if ib := m.ItemBatcher; ib != nil {
-		s.batcher = &batcher{maxBytes: MaxData}
-		if s.batcher.maxItems, err = ib.MaxItems(sc); err != nil {
-			return err
-		}
-		n, err := ib.MaxBytes(sc)
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			s.batcher.maxBytes = min(n, MaxData)
-		}
-		if ib.BatchInput != nil {
-			if s.batcher.common, err = ib.BatchInput.Eval(sc); err != nil {
-				return err
-			}
-			s.batcher.hasCommon = true
-		}
-		s.batcher.empty = int64(len(s.batcher.input(nil).JSON()))
-	}
-	s.writer, err = newResultWriter(m.ResultWriter, sc)
+	s.writer, err = newResultWriter(b.state.Map.ResultWriter, s.WriterParameters)
 	return err
 }
 
@@ -195,7 +145,7 @@ func (x *execution) startMapRun(b *branch) error {
 	if err != nil {
 		return err
 	}
-	x.follow(b, &history.Event{Type: history.MapStateStarted, Has: history.HasLength, Length: int64(len(s.items))})
+	x.follow(b, &history.Event{Type: history.MapStateStarted, Has: history.HasLength, Length: int64(len(s.Items))})
 	if err := s.complete(x, b); err != nil {
 		return err
 	}
@@ -238,12 +188,12 @@ func (x *execution) launch(b *branch, s *mapSpec) {
 func (x *execution) describeRun(b *branch, s *mapSpec, status string, last *mapRun) {
 	id, key := x.mapRunID(b)
 	d := MapRun{
-		Machine: x.rec.Machine, Execution: x.rec.Name, Key: key, Status: status, Started: b.startedAt, Batched: s.batcher != nil,
-		MaxConcurrency: s.limit, ToleratedCount: s.tolerance.Count(), ToleratedPercentage: s.tolerance.Percentage(),
+		Machine: x.rec.Machine, Execution: x.rec.Name, Key: key, Status: status, Started: b.startedAt, Batched: s.Batching != nil,
+		MaxConcurrency: s.MaxConcurrency, ToleratedCount: s.Tolerance.Count(), ToleratedPercentage: s.Tolerance.Percentage(),
 	}
 	if !s.read {
-		d.Items.Total = int64(len(s.items))
-		if s.batcher == nil {
+		d.Items.Total = int64(len(s.Items))
+		if s.Batching == nil {
 			d.Children.Total = d.Items.Total
 		}
 	}
@@ -363,7 +313,7 @@ func (h *mapRunner) try(ctx context.Context) (json.RawMessage, error) {
 	s := h.spec
 	if s.read {
 		var err error
-		if s.source, err = h.e.reader(ctx, s.state.Map.ItemReader, s.params, s.maxItems); err != nil {
+		if s.source, err = h.e.reader(ctx, s.state.Map.ItemReader, s.ReaderParameters, s.MaxItems); err != nil {
 			h.last = h.newRun()
 			return nil, err
 		}
@@ -383,9 +333,9 @@ func (h *mapRunner) try(ctx context.Context) (json.RawMessage, error) {
 func (h *mapRunner) newRun() *mapRun {
 	r := &mapRun{
 		e: h.e, id: h.id, key: h.key, spec: h.spec, prog: h.prog, rev: h.rev, testCase: h.testCase, origin: h.origin,
-		tolerance: h.spec.tolerance, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		tolerance: h.spec.Tolerance, wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	r.set(runLimits{MaxConcurrency: &h.spec.limit})
+	r.set(runLimits{MaxConcurrency: &h.spec.MaxConcurrency})
 	return r
 }
 

@@ -208,7 +208,7 @@ func (x *execution) childEndedAs(b *branch, child *store.Execution, missing stri
 		x.stateFailed(b, &asl.Error{Name: ev.Error, Cause: ev.Cause})
 		return
 	}
-	if len(cause) > MaxData {
+	if len(cause) > asl.MaxData {
 		x.stateFailed(b, x.located(b, tooLarge(b.state.Name)))
 		return
 	}

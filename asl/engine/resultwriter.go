@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"switchyard/asl"
-	"switchyard/asl/intrinsic"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
@@ -28,7 +27,7 @@ type resultWriter struct {
 	prefix string
 }
 
-func newResultWriter(w *asl.ResultWriter, sc *intrinsic.Scope) (*resultWriter, error) {
+func newResultWriter(w *asl.ResultWriter, params value.Value) (*resultWriter, error) {
 	if w == nil {
 		return &resultWriter{transformation: "COMPACT"}, nil
 	}
@@ -42,13 +41,7 @@ func newResultWriter(w *asl.ResultWriter, sc *intrinsic.Scope) (*resultWriter, e
 	if w.Resource != resourcePutObject {
 		return nil, writerFailed("The resource '%s' cannot write results: use %s.", w.Resource, resourcePutObject)
 	}
-	params := value.EmptyObject
 	var err error
-	if w.Parameters != nil {
-		if params, err = w.Parameters.Eval(sc); err != nil {
-			return nil, err
-		}
-	}
 	if r.bucket, err = textParam(params, "Bucket", true); err != nil {
 		return nil, writerFailed("%v", err)
 	}
@@ -156,7 +149,7 @@ func (r *mapRun) results(ctx context.Context, failed bool) (json.RawMessage, err
 			if len(out) > 1 {
 				out = append(out, ',')
 			}
-			if out = append(out, text...); len(out) >= MaxData {
+			if out = append(out, text...); len(out) >= asl.MaxData {
 				var placed *placedError
 				if errors.As(tooLarge(r.spec.state.Name), &placed) {
 					return placed.err

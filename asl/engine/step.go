@@ -113,7 +113,7 @@ func (x *execution) execute(b *branch) {
 	case asl.TypeWait:
 		err = x.startWait(b)
 	case asl.TypeSucceed:
-		err = x.succeed(b)
+		err = x.passThrough(b)
 	case asl.TypeFail:
 		err = x.failState(b)
 	case asl.TypeTask:
@@ -156,73 +156,33 @@ func tooLarge(name string) error {
 	}}
 }
 
-// effectiveInput applies InputPath and Parameters.
-func (x *execution) effectiveInput(b *branch) (value.Value, error) {
-	v, err := b.state.InputPath.Apply(x.see(b, b.input))
-	if err != nil {
-		return v, err
-	}
-	x.test.note(afterInputPath, v)
-	if b.state.Parameters != nil {
-		if v, err = b.state.Parameters.Eval(x.see(b, v)); err != nil {
-			return v, err
-		}
-	}
-	x.test.note(afterParameters, v)
-	return v, nil
-}
-
-// complete applies ResultSelector, Assign, ResultPath and OutputPath to a
-// state's result, and leaves the state.
+// complete leaves b's state, whose work has ended with result.
 func (x *execution) complete(b *branch, result value.Value) error {
-	var err error
-	s := b.state
-	x.test.note(stateResult, result)
-	if s.ResultSelector != nil {
-		if result, err = s.ResultSelector.Eval(x.see(b, result)); err != nil {
-			return err
-		}
-	}
-	x.test.note(afterResultSelector, result)
-	output, err := s.ResultPath.Apply(b.input, result)
+	exit, err := b.state.Fields.Complete(x.frameOf(b), result)
 	if err != nil {
 		return err
 	}
-	x.test.note(afterResultPath, output)
-	return x.leave(b, result, output, s.Assign, &s.OutputPath, s.Next)
+	return x.leave(b, exit, b.state.Next)
 }
 
-var everything asl.Filter
-
-// leave assigns variables, which see seen as $, applies OutputPath to output,
-// records that the state was left, and goes to the next one.
-func (x *execution) leave(b *branch, seen, output value.Value, assign *asl.Assignment, path *asl.Filter, next *asl.State) error {
-	var assigned []history.Assigned
-	vars := b.vars
-	if assign != nil {
-		err := assign.Eval(x.see(b, seen), func(name string, v value.Value) {
-			vars = vars.With(name, v)
-			assigned = append(assigned, history.Assigned{Name: name, Value: v.JSON()})
-		})
-		if err != nil {
-			return err
-		}
-	}
-	output, err := path.Apply(x.see(b, output))
-	if err != nil {
-		return err
-	}
-	text := output.JSON()
-	if len(text) > MaxData {
+// leave assigns variables, records that the state was left, and goes to the
+// next one.
+func (x *execution) leave(b *branch, exit asl.Exit, next *asl.State) error {
+	text := exit.Output.JSON()
+	if len(text) > asl.MaxData {
 		return tooLarge(b.state.Name)
 	}
-	ev := history.Event{Type: exitedEvents[b.state.Type], Has: history.HasName | history.HasData, Name: b.state.Name, Data: text, Assigned: assigned}
+	ev := history.Event{Type: exitedEvents[b.state.Type], Has: history.HasName | history.HasData, Name: b.state.Name, Data: text}
 	if b.due == 0 && b.phase == phaseEnter {
 		ev.Time = b.enteredAt // it took no time worth a look at the clock
 	}
-	if len(assigned) > 0 {
+	if len(exit.Assigned) > 0 {
 		ev.Has |= history.HasAssigned
-		b.vars, b.varsOwn = vars, true
+		b.varsOwn = true
+		for _, a := range exit.Assigned {
+			b.vars = b.vars.With(a.Name, a.Value)
+			ev.Assigned = append(ev.Assigned, history.Assigned{Name: a.Name, Value: a.Value.JSON()})
+		}
 	}
 	x.follow(b, &ev)
 	b.due, b.group = 0, nil
@@ -230,60 +190,41 @@ func (x *execution) leave(b *branch, seen, output value.Value, assign *asl.Assig
 	b.phase = phaseEnter
 	x.mark(b)
 	if x.test != nil {
-		x.test.left(x, b, output, next)
+		x.test.left(x, b, exit.Output, next)
 		return nil
 	}
 	if next == nil {
-		x.branchEnded(b, output)
+		x.branchEnded(b, exit.Output)
 		return nil
 	}
-	b.state, b.input = next, output
+	b.state, b.input = next, exit.Output
 	x.makeRunnable(b)
 	return nil
 }
 
 func (x *execution) pass(b *branch) error {
-	v, err := x.effectiveInput(b)
+	exit, err := b.state.Fields.Pass(x.frameOf(b))
 	if err != nil {
 		return err
 	}
-	if b.state.Pass.HasResult {
-		v = b.state.Pass.Result
-	}
-	return x.complete(b, v)
+	return x.leave(b, exit, b.state.Next)
 }
 
-func (x *execution) succeed(b *branch) error {
-	v, err := b.state.InputPath.Apply(x.see(b, b.input))
+// passThrough leaves a Succeed, or a Wait whose time has come.
+func (x *execution) passThrough(b *branch) error {
+	exit, err := b.state.Fields.Leave(x.frameOf(b))
 	if err != nil {
 		return err
 	}
-	return x.leave(b, v, v, b.state.Assign, &b.state.OutputPath, nil)
+	return x.leave(b, exit, b.state.Next)
 }
 
 func (x *execution) choice(b *branch) error {
-	s := b.state
-	v, err := s.InputPath.Apply(x.see(b, b.input))
+	next, exit, err := b.state.Fields.Choose(x.frameOf(b))
 	if err != nil {
 		return err
 	}
-	next, assign := s.Choice.Default, s.Assign
-	sc := x.see(b, v)
-	for i := range s.Choice.Rules {
-		rule := &s.Choice.Rules[i]
-		ok, err := rule.Match(sc)
-		if err != nil {
-			return err
-		}
-		if ok {
-			next, assign = rule.Next, rule.Assign
-			break
-		}
-	}
-	if next == nil {
-		return &asl.Error{Name: asl.ErrNoChoiceMatched, Cause: "Failed to transition out of the state. The state does not point to a next state."}
-	}
-	return x.leave(b, v, v, assign, &s.OutputPath, next)
+	return x.leave(b, exit, next)
 }
 
 func (x *execution) startWait(b *branch) error {
@@ -293,7 +234,7 @@ func (x *execution) startWait(b *branch) error {
 	}
 	b.phase = phaseWait
 	if due <= b.enteredAt {
-		return x.endWait(b)
+		return x.passThrough(b)
 	}
 	x.wait(b, due)
 	x.mark(b)
@@ -303,12 +244,8 @@ func (x *execution) startWait(b *branch) error {
 // waitsUntil is when a Wait state ends, in the engine's time. A Timestamp is the
 // system's, which need not be the same.
 func (x *execution) waitsUntil(b *branch) (due int64, err error) {
-	v, err := b.state.InputPath.Apply(x.see(b, b.input))
-	if err != nil {
-		return 0, err
-	}
 	drift := x.e.clock.drift()
-	until, err := b.state.Wait.Until(x.see(b, v), time.UnixMilli(b.enteredAt).Add(drift))
+	until, err := b.state.Fields.Until(x.frameOf(b), time.UnixMilli(b.enteredAt).Add(drift))
 	if err != nil {
 		return 0, err
 	}
@@ -320,36 +257,12 @@ func (x *execution) waitsUntil(b *branch) (due int64, err error) {
 	return due, nil
 }
 
-func (x *execution) endWait(b *branch) error {
-	v, err := b.state.InputPath.Apply(x.see(b, b.input))
+func (x *execution) failState(b *branch) error {
+	failure, err := b.state.Fields.Failure(x.frameOf(b))
 	if err != nil {
 		return err
 	}
-	return x.leave(b, v, v, b.state.Assign, &b.state.OutputPath, b.state.Next)
-}
-
-func (x *execution) failState(b *branch) error {
-	var failure asl.Error
-	// A Fail state has neither InputPath nor Parameters.
-	for _, f := range []struct {
-		expr asl.Expression
-		to   *string
-		name string
-	}{{b.state.Fail.Error, &failure.Name, "Error"}, {b.state.Fail.Cause, &failure.Cause, "Cause"}} {
-		if f.expr == nil {
-			continue
-		}
-		v, err := f.expr.Eval(x.see(b, b.input))
-		if err != nil {
-			return err
-		}
-		text, ok := v.Str()
-		if !ok {
-			return &asl.Error{Name: asl.ErrRuntime, Cause: fmt.Sprintf("The field '%s' must be a string, it is %s", f.name, v.JSON())}
-		}
-		*f.to = text
-	}
-	return &placedError{&failure}
+	return &placedError{failure}
 }
 
 // timeIsUp goes on with a branch whose time has come.
@@ -357,7 +270,7 @@ func (x *execution) timeIsUp(b *branch, now int64) {
 	var err error
 	switch b.phase {
 	case phaseWait:
-		err = x.endWait(b)
+		err = x.passThrough(b)
 	case phaseBackoff:
 		b.phase = phaseEnter
 		x.mark(b)
@@ -385,16 +298,15 @@ func (x *execution) stateFailed(b *branch, failure *asl.Error) {
 		x.test.failed(x, b, failure)
 		return
 	}
-	for i := range s.Retry {
-		r := &s.Retry[i]
-		if !r.Matches(failure.Name) {
-			continue
+	tries := func(at int) int {
+		if b.retries == nil {
+			return 0
 		}
+		return b.retries[at]
+	}
+	if r, i := s.Retrier(failure.Name, tries); r != nil {
 		if b.retries == nil {
 			b.retries = make([]int, len(s.Retry))
-		}
-		if b.retries[i] >= r.MaxAttempts {
-			break
 		}
 		delay := r.Delay(b.retries[i])
 		if r.FullJitter {
@@ -410,25 +322,16 @@ func (x *execution) stateFailed(b *branch, failure *asl.Error) {
 		x.wait(b, x.now()+delay.Milliseconds())
 		return
 	}
-	for i := range s.Catch {
-		c := &s.Catch[i]
-		if !c.Matches(failure.Name) {
-			continue
-		}
+	if c, _ := s.Catcher(failure.Name); c != nil {
 		x.groupFailed(b)
-		caught := value.OfObject(
-			value.Field{Key: "Error", Value: value.OfString(failure.Name)},
-			value.Field{Key: "Cause", Value: value.OfString(failure.Cause)},
-		)
-		output, err := c.ResultPath.Apply(b.input, caught)
+		exit, err := s.Fields.Catch(x.frameOf(b), c, failure)
 		if err == nil {
-			err = x.leave(b, caught, output, c.Assign, &everything, c.Next)
+			err = x.leave(b, exit, c.Next)
 		}
 		if err == nil {
 			return
 		}
 		failure = x.located(b, err)
-		break
 	}
 	x.groupFailed(b)
 	x.branchFailed(b, failure)

@@ -86,28 +86,19 @@ func (x *execution) tag() string {
 
 // schedule begins an attempt at the Task state.
 func (x *execution) schedule(b *branch) error {
-	v, err := x.effectiveInput(b)
+	v, err := b.state.Fields.Arguments(x.frameOf(b))
 	if err != nil {
 		return err
 	}
-	if len(v.JSON()) > MaxData {
+	if len(v.JSON()) > asl.MaxData {
 		return tooLarge(b.state.Name)
 	}
 	t := b.state.Task
-	b.timeout, b.heartbeat = 0, 0
-	for _, limit := range []struct {
-		s  *asl.Seconds
-		to *int64
-	}{{t.Timeout, &b.timeout}, {t.Heartbeat, &b.heartbeat}} {
-		if limit.s == nil {
-			continue
-		}
-		d, err := limit.s.Eval(x.see(b, b.input))
-		if err != nil {
-			return err
-		}
-		*limit.to = d.Milliseconds()
+	timeout, heartbeat, err := b.state.Fields.Limits(x.frameOf(b))
+	if err != nil {
+		return err
 	}
+	b.timeout, b.heartbeat = timeout.Milliseconds(), heartbeat.Milliseconds()
 	handler := x.handlerOf(b)
 	if handler == nil {
 		if err := x.e.mustBeActivity(t.Resource); err != nil {
@@ -283,7 +274,7 @@ func (x *execution) taskEnded(m *message) {
 		fail(&asl.Error{Name: failure.Name, Cause: failure.Cause}, true)
 		return
 	}
-	if len(m.output) > MaxData {
+	if len(m.output) > asl.MaxData {
 		x.stateFailed(b, x.located(b, tooLarge(b.state.Name)))
 		return
 	}

@@ -73,16 +73,6 @@ type Inspection struct {
 	Backoff                int
 }
 
-type inspected uint8
-
-const (
-	afterInputPath inspected = iota
-	afterParameters
-	stateResult
-	afterResultSelector
-	afterResultPath
-)
-
 // stateTest is what an execution of one state has beside others. Its methods
 // take nil, which all other executions have.
 type stateTest struct {
@@ -93,15 +83,13 @@ type stateTest struct {
 	out        StateResult
 }
 
-func (t *stateTest) note(what inspected, v value.Value) {
-	if t == nil {
-		return
-	}
+// note shows the state's data at a stage.
+func (t *stateTest) note(at asl.Stage, v value.Value) {
 	d := &t.out.Inspection
-	*map[inspected]*string{
-		afterInputPath: &d.AfterInputPath, afterParameters: &d.AfterParameters, stateResult: &d.Result,
-		afterResultSelector: &d.AfterResultSelector, afterResultPath: &d.AfterResultPath,
-	}[what] = v.JSON()
+	*map[asl.Stage]*string{
+		asl.AfterInputPath: &d.AfterInputPath, asl.AfterParameters: &d.AfterParameters, asl.Result: &d.Result,
+		asl.AfterResultSelector: &d.AfterResultSelector, asl.AfterResultPath: &d.AfterResultPath,
+	}[at] = v.JSON()
 }
 
 func (t *stateTest) mocks() bool { return t != nil && t.in.Mock != nil }
@@ -121,40 +109,24 @@ func (t *stateTest) left(x *execution, b *branch, output value.Value, next *asl.
 // failed ends the test: the state ended with an error.
 func (t *stateTest) failed(x *execution, b *branch, failure *asl.Error) {
 	t.out.Error, t.out.Cause = failure.Name, failure.Cause
-	for i := range b.state.Retry {
-		r := &b.state.Retry[i]
-		if !r.Matches(failure.Name) {
-			continue
-		}
-		if t.in.RetryCount >= r.MaxAttempts {
-			break
-		}
+	if r, i := b.state.Retrier(failure.Name, func(int) int { return t.in.RetryCount }); r != nil {
 		t.out.Status = StateRetriable
 		t.out.Inspection.RetryIndex = i
 		t.out.Inspection.Backoff = int(r.Delay(t.in.RetryCount).Seconds())
 		t.end(x, b)
 		return
 	}
-	for i := range b.state.Catch {
-		c := &b.state.Catch[i]
-		if !c.Matches(failure.Name) {
-			continue
-		}
-		caught := value.OfObject(
-			value.Field{Key: "Error", Value: value.OfString(failure.Name)},
-			value.Field{Key: "Cause", Value: value.OfString(failure.Cause)},
-		)
-		output, err := c.ResultPath.Apply(b.input, caught)
+	if c, i := b.state.Catcher(failure.Name); c != nil {
+		exit, err := b.state.Fields.Catch(x.frameOf(b), c, failure)
 		if err == nil {
 			t.out.Status, t.out.Inspection.CatchIndex = StateCaught, i
-			err = x.leave(b, caught, output, c.Assign, &everything, c.Next)
+			err = x.leave(b, exit, c.Next)
 		}
 		if err == nil {
 			return
 		}
 		failure = x.located(b, err)
 		t.out.Error, t.out.Cause, t.out.Inspection.CatchIndex = failure.Name, failure.Cause, -1
-		break
 	}
 	t.out.Status = StateFailed
 	t.end(x, b)
@@ -186,15 +158,8 @@ func (x *execution) mocked(b *branch) {
 
 // mockInput evaluates what the work would have got.
 func (x *execution) mockInput(b *branch) error {
-	if b.state.Type == asl.TypeMap {
-		v, err := b.state.InputPath.Apply(x.see(b, b.input))
-		if err == nil {
-			x.test.note(afterInputPath, v)
-		}
-		return err
-	}
-	v, err := x.effectiveInput(b)
-	if err == nil && len(v.JSON()) > MaxData {
+	v, err := b.state.Fields.Arguments(x.frameOf(b))
+	if err == nil && b.state.Type != asl.TypeMap && len(v.JSON()) > asl.MaxData {
 		err = tooLarge(b.state.Name)
 	}
 	return err
@@ -244,7 +209,7 @@ func (e *Engine) TestState(ctx context.Context, in StateTest) (*StateResult, err
 		target: target{machine: &Machine{Name: name, Type: TypeExpress}},
 		in:     &Start{Name: newUUID(), Input: in.Input}, value: input, prog: prog,
 	})
-	x.test = t
+	x.test, x.frame.Trace = t, t.note
 	root := x.branches[rootID]
 	root.vars, root.attempt = vars, in.RetryCount
 	ended, err := e.runToEnd(ctx, x)
@@ -257,7 +222,7 @@ func (e *Engine) TestState(ctx context.Context, in StateTest) (*StateResult, err
 	if ended.Status == store.Failed && t.out.Status == "" { // it did not come to an end by itself
 		t.out.Status, t.out.Error, t.out.Cause = StateFailed, ended.Error, ended.Cause
 	}
-	t.tidy(x, s, input)
+	t.out.Inspection.Input = input.JSON()
 	return &t.out, nil
 }
 
@@ -328,20 +293,4 @@ func (t *stateTest) checkMock(s *asl.State) error {
 		return fail(CodeValidation, "Mocked result must contain the same number of items as number of Parallel branches.")
 	}
 	return nil
-}
-
-// tidy leaves what AWS shows for this type of state.
-func (t *stateTest) tidy(x *execution, s *asl.State, input value.Value) {
-	d := &t.out.Inspection
-	d.Input = input.JSON()
-	switch {
-	case s.Pass != nil && s.Pass.HasResult:
-		d.AfterInputPath, d.AfterParameters = "", ""
-	case s.Pass != nil:
-		d.Result = ""
-	case s.Task == nil && s.Map == nil && s.Parallel == nil:
-		if v, err := s.InputPath.Apply(x.see(x.branches[rootID], input)); err == nil {
-			d.AfterInputPath = v.JSON()
-		}
-	}
 }

@@ -174,8 +174,8 @@ func (x *execution) tokenUsed(m *tokenMessage) bool {
 // SendTaskSuccess ends the task that the token is for, with a JSON text as its
 // output, and returns once that is durable.
 func (e *Engine) SendTaskSuccess(ctx context.Context, token, output string) error {
-	if len(output) > MaxData {
-		return fail(CodeInvalidOutput, "Invalid Output: 'The output is %d bytes long, at most %d are allowed'", len(output), MaxData)
+	if len(output) > asl.MaxData {
+		return fail(CodeInvalidOutput, "Invalid Output: 'The output is %d bytes long, at most %d are allowed'", len(output), asl.MaxData)
 	}
 	v, err := value.ParseString(output)
 	if err != nil {

@@ -193,12 +193,12 @@ func (c *cli) executionInput(name string) ([]byte, error) {
 		defer f.Close()
 		in = f
 	}
-	text, err := io.ReadAll(io.LimitReader(in, engine.MaxData+1))
+	text, err := io.ReadAll(io.LimitReader(in, asl.MaxData+1))
 	if err != nil {
 		return nil, fmt.Errorf("read input %s: %w", name, err)
 	}
-	if len(text) > engine.MaxData {
-		return nil, fmt.Errorf("read input %s: it is larger than %d bytes, Step Functions' limit", name, engine.MaxData)
+	if len(text) > asl.MaxData {
+		return nil, fmt.Errorf("read input %s: it is larger than %d bytes, Step Functions' limit", name, asl.MaxData)
 	}
 	if !json.Valid(text) {
 		return nil, fmt.Errorf("read input %s: it is not JSON", name)
