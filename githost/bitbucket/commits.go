@@ -79,7 +79,7 @@ func (c *Client) Commits(ctx context.Context, ev *event.Event) ([]event.Commit, 
 		if err := checkSHA(ev.Before); err != nil {
 			return nil, err
 		}
-		found, err := c.between(ctx, repository, ev.After, ev.Before)
+		found, err := c.between(ctx, repository, ev.After, ev.Before, maxCommits)
 		if !errors.As(err, new(*dispatch.PermanentError)) {
 			return found, err
 		}
@@ -96,9 +96,9 @@ func (c *Client) Commits(ctx context.Context, ev *event.Event) ([]event.Commit, 
 		return nil, err
 	}
 	if main == "" || main == ev.Branch() {
-		return c.between(ctx, repository, ev.After, "") // the first push: all of it is new
+		return c.between(ctx, repository, ev.After, "", maxCommits) // the first push: all of it is new
 	}
-	found, err := c.between(ctx, repository, ev.After, main)
+	found, err := c.between(ctx, repository, ev.After, main, maxCommits)
 	if err == nil && !ancestry.Lists(found, ev.Commits) {
 		return nil, &dispatch.PermanentError{Err: fmt.Errorf("%s has the commits of %s by now, so that %s no longer tells which of them the push brought", main, ev.Ref, repository)}
 	}
@@ -124,10 +124,10 @@ func (c *Client) mainBranch(ctx context.Context, repository string) (string, err
 
 // between lists what head has and base has not, oldest first; all that head has
 // where base is empty.
-func (c *Client) between(ctx context.Context, repository, head, base string) ([]event.Commit, error) {
+func (c *Client) between(ctx context.Context, repository, head, base string, most int) ([]event.Commit, error) {
 	key := repository + " " + head + " " + base
 	walk := c.walks.Take(key)
-	err := c.list(ctx, repository, head, base, &walk, func(*ancestry.Commit) bool { return true })
+	err := c.list(ctx, repository, head, base, &walk, most, func(*ancestry.Commit) bool { return true })
 	if err = c.walks.Keep(ctx, key, walk, err); err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (c *Client) between(ctx context.Context, repository, head, base string) ([]
 
 // list goes back from head, or on from where a walk has come to, for as long as
 // wanted says so of a commit. It adds what it meets, newest first.
-func (c *Client) list(ctx context.Context, repository, head, base string, walk *ancestry.Walk, wanted func(*ancestry.Commit) bool) error {
+func (c *Client) list(ctx context.Context, repository, head, base string, walk *ancestry.Walk, most int, wanted func(*ancestry.Commit) bool) error {
 	at, err := path(repository, "commits")
 	if err != nil {
 		return err
@@ -157,8 +157,8 @@ func (c *Client) list(ctx context.Context, repository, head, base string, walk *
 			}
 			walk.Found = append(walk.Found, found)
 		}
-		if len(walk.Found) > maxCommits {
-			return false, &dispatch.PermanentError{Err: fmt.Errorf("%s: there are more than %d commits, which is for how many the host is asked", repository, maxCommits)}
+		if len(walk.Found) > most {
+			return false, &dispatch.PermanentError{Err: fmt.Errorf("%s: there are more than %d commits, which is for how many the host is asked", repository, most)}
 		}
 		return true, nil
 	})
@@ -175,7 +175,7 @@ func (c *Client) CommitsSince(ctx context.Context, repository, head string, sinc
 	}
 	old := 0
 	walk := ancestry.Walk{}
-	err := c.list(ctx, repository, head, "", &walk, func(found *ancestry.Commit) bool {
+	err := c.list(ctx, repository, head, "", &walk, maxCommits, func(found *ancestry.Commit) bool {
 		if old++; !found.At.Before(since) {
 			old = 0
 		}

@@ -158,6 +158,28 @@ func TestCommitsOfPullRequests(t *testing.T) {
 	}
 }
 
+func TestAPullRequestOfAForkIsBounded(t *testing.T) {
+	s, r, c, _ := start(t)
+	s.PageSize = 100
+	fork := s.AddRepo("ben/app")
+	fork.Git("fetch", "-q", r.Dir, "refs/heads/main:refs/heads/main")
+	theirs := fork.Chain("main", 251)
+	r.OpenPull(fork, "main", "main", "Many")
+	ask := func(head string, fork bool) ([]event.Commit, error) {
+		return c.Commits(t.Context(), &event.Event{Kind: event.PullRequest, Repository: event.Repository{FullName: "acme/app"}, Head: head[:12], Truncated: true, PullRequest: &event.PullReq{Number: 1, Base: "main", Fork: fork}})
+	}
+	if got, err := ask(theirs[250], false); err != nil || len(got) != 251 {
+		t.Errorf("%d commits, %v", len(got), err)
+	}
+	if got, err := ask(theirs[250], true); !errors.As(err, new(*dispatch.PermanentError)) || !strings.Contains(err.Error(), "more than 250 commits") {
+		t.Errorf("%d commits, %v", len(got), err)
+	}
+	fork.Git("update-ref", "refs/heads/fewer", theirs[249])
+	r.OpenPull(fork, "fewer", "main", "Fewer")
+	got, err := c.Commits(t.Context(), &event.Event{Kind: event.PullRequest, Repository: event.Repository{FullName: "acme/app"}, Head: theirs[249][:12], Truncated: true, PullRequest: &event.PullReq{Number: 2, Base: "main", Fork: true}})
+	same(t, "as many as may be", theirs[:250], shas(got), err)
+}
+
 func TestPullRequestsAreAsTheyAre(t *testing.T) {
 	s, r, c, main := start(t)
 	s.PageSize = 1

@@ -71,8 +71,9 @@ func (c *Client) ofPullRequest(ctx context.Context, ev *event.Event) ([]event.Co
 	if head == "" {
 		head = ev.Head
 	}
-	found, err := c.listPullRequest(ctx, repository, ev.PullRequest.Number)
-	if err != nil && !errors.As(err, new(*dispatch.PermanentError)) {
+	most := githost.MostCommits(ev.PullRequest, maxCommits)
+	found, err := c.listPullRequest(ctx, repository, ev.PullRequest.Number, most)
+	if err != nil && (len(found) > most || !errors.As(err, new(*dispatch.PermanentError))) {
 		return nil, err
 	}
 	if head == "" && len(found) > 0 {
@@ -95,7 +96,7 @@ func (c *Client) ofPullRequest(ctx context.Context, ev *event.Event) ([]event.Co
 	if err := checkSHA(head); err != nil {
 		return nil, err
 	}
-	all, err := c.between(ctx, repository, head, ev.PullRequest.Base)
+	all, err := c.between(ctx, repository, head, ev.PullRequest.Base, most)
 	if err != nil || len(all) > 0 {
 		return all, err
 	}
@@ -107,8 +108,8 @@ func (c *Client) ofPullRequest(ctx context.Context, ev *event.Event) ([]event.Co
 }
 
 // listPullRequest lists the commits of a pull request's head of today, newest
-// first.
-func (c *Client) listPullRequest(ctx context.Context, repository string, number int) ([]ancestry.Commit, error) {
+// first. Where there are more than most, that is an error.
+func (c *Client) listPullRequest(ctx context.Context, repository string, number, most int) ([]ancestry.Commit, error) {
 	at, err := path(repository, "pullrequests", strconv.Itoa(number), "commits")
 	if err != nil {
 		return nil, err
@@ -119,8 +120,8 @@ func (c *Client) listPullRequest(ctx context.Context, repository string, number 
 		for i := range more {
 			all = append(all, more[i].event())
 		}
-		if len(all) > maxCommits {
-			return false, &dispatch.PermanentError{Err: fmt.Errorf("%s: pull request %d has more than %d commits, which is for how many the host is asked", repository, number, maxCommits)}
+		if len(all) > most {
+			return false, &dispatch.PermanentError{Err: fmt.Errorf("%s: pull request %d has more than %d commits, which is for how many the host is asked", repository, number, most)}
 		}
 		return true, nil
 	})

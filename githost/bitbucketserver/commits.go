@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"switchyard/dispatch"
+	"switchyard/githost"
 	"switchyard/githost/internal/ancestry"
 	"switchyard/githost/internal/rest"
 	"switchyard/internal/event"
@@ -82,7 +83,7 @@ func (c *Client) Commits(ctx context.Context, ev *event.Event) ([]event.Commit, 
 		if err := checkSHA(ev.Before); err != nil {
 			return nil, err
 		}
-		found, err := c.between(ctx, repository, ev.After, ev.Before)
+		found, err := c.between(ctx, repository, ev.After, ev.Before, maxCommits)
 		if !errors.As(err, new(*dispatch.PermanentError)) {
 			return found, err
 		}
@@ -99,9 +100,9 @@ func (c *Client) Commits(ctx context.Context, ev *event.Event) ([]event.Commit, 
 		return nil, err
 	}
 	if base == "" || base == ev.Ref {
-		return c.between(ctx, repository, ev.After, "") // the first push: all of it is new
+		return c.between(ctx, repository, ev.After, "", maxCommits) // the first push: all of it is new
 	}
-	found, err := c.between(ctx, repository, ev.After, base)
+	found, err := c.between(ctx, repository, ev.After, base, maxCommits)
 	if err == nil && !ancestry.Lists(found, ev.Commits) {
 		return nil, &dispatch.PermanentError{Err: fmt.Errorf("%s has the commits of %s by now, so that %s no longer tells which of them the push brought", base, ev.Ref, repository)}
 	}
@@ -159,10 +160,10 @@ func (c *Client) defaultBranch(ctx context.Context, repository string) (string, 
 
 // between lists what head has and base has not, oldest first; all that head has
 // where base is empty.
-func (c *Client) between(ctx context.Context, repository, head, base string) ([]event.Commit, error) {
+func (c *Client) between(ctx context.Context, repository, head, base string, most int) ([]event.Commit, error) {
 	key := repository + " " + head + " " + base
 	walk := c.walks.Take(key)
-	err := c.list(ctx, repository, head, base, &walk, func(*ancestry.Commit) bool { return true })
+	err := c.list(ctx, repository, head, base, &walk, most, func(*ancestry.Commit) bool { return true })
 	if base == "" || checkSHA(base) == nil { // a branch moves, and its pages with it
 		err = c.walks.Keep(ctx, key, walk, err)
 	}
@@ -174,7 +175,7 @@ func (c *Client) between(ctx context.Context, repository, head, base string) ([]
 
 // list goes back from head, or on from where a walk has come to, for as long as
 // wanted says so of a commit. It adds what it meets, newest first.
-func (c *Client) list(ctx context.Context, repository, head, base string, walk *ancestry.Walk, wanted func(*ancestry.Commit) bool) error {
+func (c *Client) list(ctx context.Context, repository, head, base string, walk *ancestry.Walk, most int, wanted func(*ancestry.Commit) bool) error {
 	at, err := path(api, repository, "commits")
 	if err != nil {
 		return err
@@ -186,10 +187,10 @@ func (c *Client) list(ctx context.Context, repository, head, base string, walk *
 	if walk.Next != "" {
 		q.Set("start", walk.Next)
 	}
-	return c.collect(ctx, fmt.Sprintf("list the commits of %.12s", head), repository, rest.Call{Path: at, Query: q}, walk, wanted)
+	return c.collect(ctx, fmt.Sprintf("list the commits of %.12s", head), repository, rest.Call{Path: at, Query: q}, walk, most, wanted)
 }
 
-func (c *Client) collect(ctx context.Context, op, repository string, call rest.Call, walk *ancestry.Walk, wanted func(*ancestry.Commit) bool) error {
+func (c *Client) collect(ctx context.Context, op, repository string, call rest.Call, walk *ancestry.Walk, most int, wanted func(*ancestry.Commit) bool) error {
 	err := list(ctx, c, op, repository, "", &call, func(more []commit, _ bool) (bool, error) {
 		for i := range more {
 			found := c.made(repository, &more[i])
@@ -198,8 +199,8 @@ func (c *Client) collect(ctx context.Context, op, repository string, call rest.C
 			}
 			walk.Found = append(walk.Found, found)
 		}
-		if len(walk.Found) > maxCommits {
-			return false, &dispatch.PermanentError{Err: fmt.Errorf("%s at %s: there are more than %d, which is for how many the host is asked", op, repository, maxCommits)}
+		if len(walk.Found) > most {
+			return false, &dispatch.PermanentError{Err: fmt.Errorf("%s at %s: there are more than %d commits, which is for how many the host is asked", op, repository, most)}
 		}
 		return true, nil
 	})
@@ -217,7 +218,7 @@ func (c *Client) CommitsSince(ctx context.Context, repository, head string, sinc
 	const enough = 100
 	old := 0
 	walk := ancestry.Walk{}
-	err := c.list(ctx, repository, head, "", &walk, func(found *ancestry.Commit) bool {
+	err := c.list(ctx, repository, head, "", &walk, maxCommits, func(found *ancestry.Commit) bool {
 		if old++; !found.At.Before(since) {
 			old = 0
 		}
@@ -315,16 +316,17 @@ func (c *Client) ofPullRequest(ctx context.Context, ev *event.Event) ([]event.Co
 	if err != nil {
 		return nil, err
 	}
+	most := githost.MostCommits(ev.PullRequest, maxCommits)
 	walk := ancestry.Walk{}
-	err = c.collect(ctx, "list the commits of pull request "+number, repository, rest.Call{Path: at, Query: url.Values{}}, &walk, func(*ancestry.Commit) bool { return true })
-	if err != nil && !errors.As(err, new(*dispatch.PermanentError)) {
+	err = c.collect(ctx, "list the commits of pull request "+number, repository, rest.Call{Path: at, Query: url.Values{}}, &walk, most, func(*ancestry.Commit) bool { return true })
+	if err != nil && (len(walk.Found) > most || !errors.As(err, new(*dispatch.PermanentError))) {
 		return nil, err
 	}
 	if upTo := ancestry.UpTo(walk.Found, ev.After); len(upTo) > 0 {
 		return ancestry.OldestFirst(upTo), nil
 	}
 	// Its branch was moved on by force, or the pull request is deleted.
-	all, err := c.between(ctx, repository, ev.After, "refs/heads/"+ev.PullRequest.Base)
+	all, err := c.between(ctx, repository, ev.After, "refs/heads/"+ev.PullRequest.Base, most)
 	if err != nil || len(all) > 0 {
 		return all, err
 	}
