@@ -48,6 +48,7 @@ func (d *decoder) checkAll(c *Config) {
 		}
 	}
 	d.checkRoutes(c)
+	d.checkMerges(c)
 	d.checkComments(c)
 	d.checkBuilds(c)
 	d.checkServerless(c)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -161,5 +162,29 @@ func TestWarningsComeFromTheRouter(t *testing.T) {
 	c := parseText(t, strings.Replace(minimal, "name: all", "name: all, forks: allow", 1))
 	if w := c.Warnings(); len(w) != 1 || !strings.Contains(w[0], "forks") {
 		t.Errorf("got %q", w)
+	}
+}
+
+func TestMergesNeedAHostThatTellsThem(t *testing.T) {
+	route := "state_machines: {x: {arn: \"arn:aws:states:eu-west-1:111111111111:stateMachine:x\"}}\nengine: aws\nroutes: [{name: built, state_machine: x, on: [pull_request], checkout: merge%s}]\nsources:\n"
+	for name, row := range map[string]struct{ route, sources, fails, warns string }{
+		"GitHub with a token":     {"", "  hub: {provider: github, secrets: s, token: t}\n", "", ""},
+		"as an App":               {"", "  hub: {provider: github, secrets: s, app: {id: 1, private_key: k}}\n", "", ""},
+		"GitLab":                  {"", "  lab: {provider: gitlab, secrets: s, token: t}\n", "", ""},
+		"none can":                {"", "  tea: {provider: gitea, secrets: s, token: t, base_url: \"https://tea.example.com\"}\n", "sources.tea is of provider: gitea", ""},
+		"without a token":         {"", "  hub: {provider: github, secrets: s}\n", "sources.hub has no token", ""},
+		"one of two":              {"", "  hub: {provider: github, secrets: s, token: t}\n  disk: {provider: git, secrets: s}\n", "", "sources.disk is of provider: git"},
+		"the other is left out":   {", sources: [hub]", "  hub: {provider: github, secrets: s, token: t}\n  disk: {provider: git, secrets: s}\n", "", ""},
+		"the one that could, too": {", sources: [disk]", "  hub: {provider: github, secrets: s, token: t}\n  disk: {provider: git, secrets: s}\n", "sources.disk is of provider: git", ""},
+	} {
+		c, err := Parse("switchyard.yaml", []byte(fmt.Sprintf(route, row.route)+row.sources), env())
+		switch {
+		case row.fails == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case row.fails != "" && (err == nil || !strings.Contains(err.Error(), "routes[0].checkout: merge ") || !strings.Contains(err.Error(), row.fails)):
+			t.Errorf("%s: error %v", name, err)
+		case err == nil && (row.warns == "") != (len(c.Warnings()) == 0), err == nil && row.warns != "" && !strings.Contains(c.Warnings()[0], row.warns):
+			t.Errorf("%s: warnings %q", name, c.Warnings())
+		}
 	}
 }

@@ -1,11 +1,13 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	githostbitbucket "switchyard/githost/bitbucket"
+	"switchyard/internal/event"
 	"switchyard/webhook/codecommit"
 )
 
@@ -34,6 +36,8 @@ type provider struct {
 	cloneBase func(s *Source) string
 	// tells reports whether a source of it is told of executions.
 	tells func(c *Config, source string) bool
+	// merges says that the host tells what pull requests would be merged to.
+	merges bool
 }
 
 // providers are all kinds of git host. The values of Source.Provider in the
@@ -44,12 +48,14 @@ var providers = map[string]provider{
 		check:     (*decoder).checkGitHub,
 		cloneBase: gitHubCloneBase,
 		tells:     func(c *Config, source string) bool { _, ok := c.GitHubStatus(source); return ok },
+		merges:    true,
 	},
 	providerGitLab: {
 		keys:      []string{"secrets", "token", "base_url"},
 		check:     (*decoder).checkWebhook,
 		cloneBase: gitLabBase,
 		tells:     func(c *Config, source string) bool { _, ok := c.GitLabStatus(source); return ok },
+		merges:    true,
 	},
 	providerGitea: {
 		keys:      []string{"secrets", "token", "base_url"},
@@ -131,3 +137,45 @@ func (d *decoder) checkGitHub(at string, s *Source) {
 	}
 	d.checkWebhook(at, s)
 }
+
+// checkMerges holds the routes with checkout: merge against the sources that they
+// take pull requests of.
+func (d *decoder) checkMerges(c *Config) {
+	var able []string
+	for _, name := range sorted(providers) {
+		if providers[name].merges {
+			able = append(able, name)
+		}
+	}
+	for i := range c.Routes {
+		r, at := &c.Routes[i], fmt.Sprintf("routes[%d].checkout", i)
+		if r.Checkout != "merge" || !slices.Contains(r.On, string(event.PullRequest)) {
+			continue
+		}
+		taken, unable := 0, []string{}
+		for _, name := range sorted(c.Sources) {
+			s := c.Sources[name]
+			of, known := providers[s.Provider]
+			switch {
+			case !r.takes(name) || !known:
+				continue
+			case !of.merges:
+				unable = append(unable, fmt.Sprintf("sources.%s is of provider: %s", name, s.Provider))
+			case !s.hasToken() && !d.has(join("sources", name)+".token"):
+				unable = append(unable, fmt.Sprintf("sources.%s has no token", name))
+			}
+			taken++
+		}
+		why := fmt.Sprintf("merge asks the host what a pull request would be merged to, which only a source with provider: %s and a token tells; %s", providerNames(able), strings.Join(unable, ", "))
+		switch {
+		case len(unable) == 0:
+		case len(unable) == taken:
+			d.failValue(at, "%s. Use checkout: head, or say in sources which others the route takes", why)
+		default:
+			c.warnings = append(c.warnings, fmt.Sprintf("%s: %s. Their pull requests start nothing on this route", at, why))
+		}
+	}
+}
+
+// hasToken reports whether the API of a source's host can be asked.
+func (s *Source) hasToken() bool { return !s.Token.IsZero() || s.App != nil }

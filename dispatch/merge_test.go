@@ -155,3 +155,27 @@ func TestAMergeGroupThatIsGoneStopsWhatChecksIt(t *testing.T) {
 		})
 	}
 }
+
+// An allowed commit of a fork is built as what it would be merged to, and one for
+// which there is no such commit says so.
+func TestAllowOfWhatWouldBeMerged(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		e, who := newEngine(), &people{may: map[string]bool{"ada": true}, pulls: map[int]event.Event{1: forked("c")}}
+		h := &merger{host: &host{commits: map[string][]event.Commit{"c": {told("b", "of b", "x"), told("c", "of c", "x")}}}, merge: "m1"}
+		s := withPeople(t, path, e, forks{merging{oneRoute}}, who, dispatch.WithHost(h))
+		defer s.stop()
+		s.accept(commanded("c1", event.Order{Verb: event.Allow, SHA: "c"}))
+		settle()
+		s.want(map[string]dispatch.State{"c-r-m1": dispatch.StateRunning})
+		h.merge, h.conflict = "", "its head is another by now"
+		s.accept(commanded("c2", event.Order{Verb: event.Allow, SHA: "b"}))
+		settle()
+		s.same("answers", who.answers(), []string{
+			"#1 c-c1: `c` may run:\n- `c-r-m1`: route `r`",
+			"#1 c-c2: No route asks for `b`:\n- route `r`: commit `b`: no merge: its head is another by now",
+		})
+		if len(e.names()) != 1 {
+			t.Errorf("started %q", e.names())
+		}
+	})
+}

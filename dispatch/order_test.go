@@ -313,13 +313,13 @@ func TestAnswersAreGivenUp(t *testing.T) {
 }
 
 // forks start nothing unless the one commit was allowed.
-type forks struct{ planner }
+type forks struct{ dispatch.Planner }
 
 func (p forks) Plan(ev event.Event) event.Plan {
 	if ev.Kind == event.PullRequest && ev.PullRequest.Fork && ev.Action != "allowed" {
 		return event.Plan{Ignored: []event.Ignored{{Route: "r", Reason: "it comes from a `fork` of <b>@acme/all</b>"}}}
 	}
-	return p.planner.Plan(ev)
+	return p.Planner.Plan(ev)
 }
 
 func forked(sha string) event.Event {
