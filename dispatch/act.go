@@ -65,10 +65,11 @@ type Answer struct {
 	Comment string
 	// Text is Markdown in which nothing comes from outside but in code spans.
 	Text string
-	// Unlabel is the label to be taken off in the place of saying something.
-	Unlabel  string
-	Tries    int
-	WantedAt time.Time
+	// Unlabel is the label to be taken off in the place of saying something, where
+	// Head is still the pull request's: of a newer one another delivery tells.
+	Unlabel, Head string
+	Tries         int
+	WantedAt      time.Time
 }
 
 // Answers is the queue of answers to commands. It is part of the journal: an

@@ -45,6 +45,9 @@ func (d *Dispatcher) judge(ctx context.Context, ev *event.Event) error {
 	if err := d.refusesCommands(ev.Source); err != nil {
 		return err
 	}
+	if o.Verdict == "" && d.denied.has(ev, d.due.now()) {
+		o.Verdict = event.Denied
+	}
 	if o.Verdict == "" {
 		may := false
 		err := d.call(ctx, "judge", func(ctx context.Context) (err error) {
@@ -57,6 +60,8 @@ func (d *Dispatcher) judge(ctx context.Context, ev *event.Event) error {
 		o.Verdict = event.Denied
 		if may {
 			o.Verdict = event.Granted
+		} else {
+			d.denied.add(ev, d.due.now())
 		}
 	}
 	if o.Verdict != event.Granted || o.Wrong != "" || o.PullRequest == 0 || o.Verb != event.Allow && o.Verb != event.Explain {

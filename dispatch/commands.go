@@ -176,7 +176,7 @@ func (d *Dispatcher) Replay(ctx context.Context, id string) (event.Receipt, erro
 	}
 	err = d.journal.Reopen(ctx, id)
 	wake(d.expandSoon)
-	wake(d.completer.soon)
+	d.completer.wake()
 	if err != nil {
 		if entered != nil {
 			d.outlook.drop(entered)

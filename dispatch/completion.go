@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,9 +17,11 @@ const (
 	// completionsOf how many of one source: a host that hangs holds up no other.
 	completions   = 8
 	completionsOf = 2
-	// deferredPage is how many of those that are due are read at once: more than
-	// can be under way.
-	deferredPage = 64
+	// judgements and judgementsOf are the same of commands, which anybody can give
+	// and which hold up no other delivery. Of one source they are judged one after
+	// another, so that what the host said of a person is known for the next.
+	judgements   = 4
+	judgementsOf = 1
 	// surely is how often a host is asked again although it refuses for good: a
 	// delivery may be ahead of what its API knows, by seconds.
 	surely = 3
@@ -35,14 +35,23 @@ func WithHost(h Host) Option { return func(d *Dispatcher) { d.completer.host = h
 // out, or without it and with the reason.
 type completer struct {
 	host Host
-	soon chan struct{}
-
-	mu sync.Mutex
-	// underWay are the deliveries being completed, with their source.
-	underWay map[int64]string
+	// others are deliveries, and commands those of people.
+	others, commands backlog
 }
 
-func (c *completer) init() { c.soon, c.underWay = make(chan struct{}, 1), map[int64]string{} }
+func (c *completer) init() {
+	c.others = backlog{most: completions, ofOne: completionsOf}
+	c.commands = backlog{laneless: true, most: judgements, ofOne: judgementsOf}
+	for _, b := range []*backlog{&c.others, &c.commands} {
+		b.soon, b.underWay = make(chan struct{}, 1), map[int64]string{}
+	}
+}
+
+// wake has both looked through.
+func (c *completer) wake() {
+	wake(c.others.soon)
+	wake(c.commands.soon)
+}
 
 // deferral says whether a delivery waits for its host, and for what. plan is
 // what would become of it now.
@@ -124,99 +133,10 @@ func lacking(lacks []event.Lack) string {
 func shortSHA(sha string) string { return sha[:min(12, len(sha))] }
 
 // complete asks hosts for what deliveries left out, as they fall due.
-func (d *Dispatcher) complete(ctx context.Context) {
-	c := &d.completer
-	var calls sync.WaitGroup
-	defer calls.Wait()
-	returned := make(chan struct{}, completions)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	var idle lookout
-	for ctx.Err() == nil {
-		var page []DeferredDelivery
-		var next time.Time
-		err := d.persist(ctx, "read deliveries that are set aside", func() (err error) {
-			page, next, err = d.journal.Deferred(ctx, d.due.now(), deferredPage, c.busy())
-			return err
-		})
-		if err != nil {
-			continue // persist has tried long enough
-		}
-		begun := false
-		for i := range page {
-			p := &page[i]
-			if !c.begin(p) {
-				continue
-			}
-			begun = true
-			calls.Go(func() {
-				d.tryToComplete(ctx, p)
-				c.end(p)
-				select {
-				case returned <- struct{}{}:
-				default:
-				}
-			})
-		}
-		if begun && len(page) == deferredPage {
-			continue // others may be due behind what has become busy
-		}
-		wait := idle.pause()
-		if !next.IsZero() {
-			wait = min(wait, d.due.until(next))
-		}
-		timer.Reset(wait)
-		select {
-		case <-ctx.Done():
-		case <-c.soon:
-			idle.reset()
-		case <-returned:
-		case <-timer.C:
-		}
-	}
-}
+func (d *Dispatcher) complete(ctx context.Context) { d.workOff(ctx, &d.completer.others) }
 
-// busy are the sources of which as many are being completed as may be.
-func (c *completer) busy() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	counts := map[string]int{}
-	var busy []string
-	for _, source := range c.underWay {
-		if counts[source]++; counts[source] == completionsOf {
-			busy = append(busy, source)
-		}
-	}
-	return busy
-}
-
-// begin takes a delivery, unless it is being completed already or there are
-// enough that are.
-func (c *completer) begin(p *DeferredDelivery) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	source, _, _ := strings.Cut(p.ID, ":")
-	same := 0
-	for seq, other := range c.underWay {
-		if seq == p.Seq {
-			return false
-		}
-		if other == source {
-			same++
-		}
-	}
-	if len(c.underWay) >= completions || same >= completionsOf {
-		return false
-	}
-	c.underWay[p.Seq] = source
-	return true
-}
-
-func (c *completer) end(p *DeferredDelivery) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.underWay, p.Seq)
-}
+// judgeCommands asks hosts who may give commands.
+func (d *Dispatcher) judgeCommands(ctx context.Context) { d.workOff(ctx, &d.completer.commands) }
 
 // tryToComplete completes a delivery, whatever happens: one on which that
 // panics goes on without, since it would panic at every start.

@@ -38,6 +38,7 @@ type Dispatcher struct {
 	yield     yield
 	outlook   outlook
 	completer completer
+	denied    denials
 	commander Commander
 	paces     paces
 	feed      feed
@@ -216,7 +217,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	}()
 	var workers sync.WaitGroup
 	for name, work := range map[string]func(context.Context){
-		"expand": d.expand, "start": d.start, "admit": d.admit, "stop": d.stop, "poll": d.poll, "poll holders": d.pollHolders, "prune": d.prune, "recall IDs": d.recallIDs, "complete": d.complete, "reply": d.reply,
+		"expand": d.expand, "start": d.start, "admit": d.admit, "stop": d.stop, "poll": d.poll, "poll holders": d.pollHolders, "prune": d.prune, "recall IDs": d.recallIDs, "complete": d.complete, "judge commands": d.judgeCommands, "reply": d.reply,
 	} {
 		workers.Go(func() { d.keepGoing(ctx, name, work) })
 	}
@@ -364,7 +365,7 @@ func (d *Dispatcher) wakeAll() {
 	wake(d.expandSoon)
 	wake(d.startSoon)
 	wake(d.stopSoon)
-	wake(d.completer.soon)
+	d.completer.wake()
 	wake(d.replySoon)
 	d.admitAll()
 }

@@ -106,7 +106,7 @@ func (d *Dispatcher) expandSlice(ctx context.Context, pending []PendingDelivery)
 		}
 	}
 	if aside {
-		wake(d.completer.soon)
+		d.completer.wake()
 	}
 	d.publish(changes)
 	wake(d.replySoon)
@@ -202,11 +202,7 @@ func (d *Dispatcher) expansion(ctx context.Context, p *PendingDelivery, r *rules
 	if err := d.abandon(ctx, &ev, &e); err != nil {
 		return e, err
 	}
-	if !ev.Late && len(plan.Outdated) > 0 && ev.PullRequest != nil && d.refusesCommands(ev.Source) == nil {
-		for _, label := range plan.Outdated {
-			e.Answers = append(e.Answers, Answer{Source: ev.Source, Repository: ev.Repository.FullName, PullRequest: ev.PullRequest.Number, Unlabel: label})
-		}
-	}
+	d.labels(&ev, plan.Outdated, &e)
 	if ev.Late {
 		for i := range plan.Requests {
 			plan.Requests[i].CancelSuperseded = false

@@ -82,10 +82,10 @@ type Appender interface {
 // Deferrals are the deliveries that [Appender.Expand] has set aside. What does
 // not fit a delivery's state, because it was applied before, changes nothing.
 type Deferrals interface {
-	// Deferred returns those whose time to ask the git host has come, at most
-	// limit; and when the next one's comes, as Due does. However many of the
-	// sources to be left out wait, they take no place in the answer.
-	Deferred(ctx context.Context, now time.Time, limit int, except []string) ([]DeferredDelivery, time.Time, error)
+	// Deferred returns those whose time to ask the git host has come; and when the
+	// next one's comes, as Due does. However many that the query leaves out wait,
+	// they take no place in the answer.
+	Deferred(ctx context.Context, now time.Time, q DeferredQuery) ([]DeferredDelivery, time.Time, error)
 	// Postpone counts a try in vain and sets the time of the next. learned, the
 	// event with what was found out so far, takes the event's place unless nil.
 	Postpone(ctx context.Context, delivery int64, due time.Time, reason string, learned []byte) error
@@ -93,6 +93,16 @@ type Deferrals interface {
 	// and makes it pending again. unknown says what could not be found out, if
 	// anything.
 	Complete(ctx context.Context, delivery int64, event []byte, commits int, unknown string) error
+}
+
+// DeferredQuery says which of the [Deferrals] are asked for.
+type DeferredQuery struct {
+	// Laneless selects those without a [Expansion.Lane], which commands are, and
+	// otherwise those with one.
+	Laneless bool
+	// Limit is how many there are at most, and Except are the sources to be left out.
+	Limit  int
+	Except []string
 }
 
 // Requests moves requests from state to state. A record that does not fit the
@@ -295,7 +305,7 @@ type Expansion struct {
 	// Move is what the delivery did to its ref; nil when it moved none, or was
 	// expanded before.
 	Move *Move
-	// Lane names the deliveries that keep their order; "" is none.
+	// Lane names the deliveries that keep their order; "" is none, for commands.
 	Lane string
 	// Learned is what the delivery says of commits of a repository.
 	Source, Repository string
@@ -310,6 +320,9 @@ type Expansion struct {
 	// about a pull request at its host.
 	Acts    []Act
 	Answers []Answer
+	// Labeled is a label that was given to a pull request, as the answer that would
+	// take it off: none of before does.
+	Labeled *Answer
 	At      time.Time
 	// gap says that it went on without what nobody told.
 	gap bool

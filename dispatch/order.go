@@ -41,6 +41,9 @@ type order struct {
 // carried out once, whatever ends this process in between.
 func (d *Dispatcher) command(ctx context.Context, p *PendingDelivery, ev *event.Event, r *rules, e *Expansion) error {
 	c := order{Dispatcher: d, ev: ev, o: ev.Command, r: r, e: e}
+	denied := func() {
+		c.because(fmt.Sprintf("%q may not write to %s, and commands are for those who may", shownLine(ev.Sender), ev.Repository.FullName))
+	}
 	switch o := ev.Command; {
 	case o == nil:
 		c.because("the event does not say what is to be done")
@@ -51,11 +54,15 @@ func (d *Dispatcher) command(ctx context.Context, p *PendingDelivery, ev *event.
 			c.because("not carried out: " + refused.Error())
 			break
 		}
+		if d.denied.has(ev, d.due.now()) {
+			denied()
+			break
+		}
 		e.Deferral = &Deferral{DueAt: d.due.now(), Reason: "the git host's word on whether " + shownLine(ev.Sender) + " may write to " + ev.Repository.FullName}
 	case p.Unknown != "":
 		c.because("not carried out: " + p.Unknown)
 	case o.Verdict != event.Granted:
-		c.because(fmt.Sprintf("%q may not write to %s, and commands are for those who may", shownLine(ev.Sender), ev.Repository.FullName))
+		denied()
 	case o.Wrong != "":
 		c.because(shownLine(o.Wrong))
 		c.answer("Not done: " + plain(o.Wrong))

@@ -440,6 +440,49 @@ func TestALabelIsTakenOffWhenAnotherCommitComes(t *testing.T) {
 	})
 }
 
+// A label that a person gave again stays, however late it was to be taken off.
+func TestALabelThatWasGivenAgainStays(t *testing.T) {
+	labeled := func(sha string) event.Event {
+		ev := pulled("labeled", 1, sha)
+		ev.Action, ev.PullRequest.Label = "labeled", "Safe to test"
+		return ev
+	}
+	for name, row := range map[string]struct {
+		now   string
+		again *event.Event
+		want  []string
+	}{
+		"neither":             {now: "b", want: []string{"#1 : without safe to test"}},
+		"for a newer commit":  {now: "c"},
+		"for the same commit": {now: "b", again: new(labeled("b"))},
+		"another label":       {now: "b", again: func() *event.Event { ev := labeled("b"); ev.PullRequest.Label = "docs"; return &ev }(), want: []string{"#1 : without safe to test"}},
+		"of another":          {now: "b", again: func() *event.Event { ev := labeled("b"); ev.PullRequest.Number = 2; return &ev }(), want: []string{"#1 : without safe to test"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, path string) {
+				who := &people{pulls: map[int]event.Event{1: pulled("", 1, row.now)}}
+				who.answer(func(context.Context, string) error { return errors.New("502") })
+				s := withPeople(t, path, newEngine(), outdating{oneRoute}, who)
+				defer s.stop()
+				ev := pulled("d1", 1, "b")
+				ev.Action = "synchronize"
+				s.accept(ev)
+				settle()
+				if row.again != nil {
+					s.accept(*row.again)
+					settle()
+				}
+				who.answer(nil)
+				time.Sleep(time.Minute)
+				s.same("taken off", who.answers(), row.want)
+				if depth, err := s.Depth(t.Context()); err != nil || depth.Answers != 0 {
+					t.Errorf("%+v, %v", depth, err)
+				}
+			})
+		})
+	}
+}
+
 func TestNothingIsTakenOffWithoutAccess(t *testing.T) {
 	bubble(t, func(t *testing.T, path string) {
 		who := &people{refuses: dispatch.ErrCannotAsk}

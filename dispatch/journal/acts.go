@@ -22,10 +22,16 @@ func (x *expanding) act() error {
 		outcomes = append(outcomes, dispatch.Acted(a, made, err))
 	}
 	x.ignored = append(x.ignored[:len(x.ignored):len(x.ignored)], outcomes...)
+	if l := x.Labeled; l != nil {
+		_, err := x.c.exec(`DELETE FROM answers WHERE source = ? AND repository = ? AND pull_request = ? AND unlabel = ? COLLATE NOCASE AND unlabel <> ''`, l.Source, l.Repository, int64(l.PullRequest), l.Unlabel)
+		if err != nil {
+			return err
+		}
+	}
 	for i := range x.Answers {
 		a := &x.Answers[i]
-		_, err := x.c.insert(`INSERT INTO answers (delivery, source, repository, pull_request, comment, text, unlabel, due_at, wanted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			x.Delivery, a.Source, a.Repository, int64(a.PullRequest), a.Comment, dispatch.AnswerText(a.Text, outcomes), a.Unlabel, max(1, millis(x.At)), millis(x.At))
+		_, err := x.c.insert(`INSERT INTO answers (delivery, source, repository, pull_request, comment, text, unlabel, head, due_at, wanted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			x.Delivery, a.Source, a.Repository, int64(a.PullRequest), a.Comment, dispatch.AnswerText(a.Text, outcomes), a.Unlabel, a.Head, max(1, millis(x.At)), millis(x.At))
 		if err != nil {
 			return err
 		}
@@ -42,7 +48,7 @@ func do(c *conn, a *dispatch.Act) (made string, changes []dispatch.Change, err e
 }
 
 const (
-	answersQuery = `SELECT seq, delivery, source, repository, pull_request, comment, text, unlabel, tries, wanted_at FROM answers
+	answersQuery = `SELECT seq, delivery, source, repository, pull_request, comment, text, unlabel, head, tries, wanted_at FROM answers
 		WHERE due_at <= ? AND source NOT IN (SELECT value FROM json_each(?)) ORDER BY due_at, seq LIMIT ?`
 	nextAnswerQuery = `SELECT due_at FROM answers WHERE due_at > ? ORDER BY due_at LIMIT 1`
 )
@@ -57,7 +63,7 @@ func (j *SQLite) NextAnswers(ctx context.Context, now time.Time, limit int, exce
 	err = j.read(ctx, func(s scan) error {
 		var a dispatch.Answer
 		var wanted int64
-		err := s(&a.Seq, &a.Delivery, &a.Source, &a.Repository, &a.PullRequest, &a.Comment, &a.Text, &a.Unlabel, &a.Tries, &wanted)
+		err := s(&a.Seq, &a.Delivery, &a.Source, &a.Repository, &a.PullRequest, &a.Comment, &a.Text, &a.Unlabel, &a.Head, &a.Tries, &wanted)
 		a.WantedAt = timeOf(wanted)
 		due = append(due, a)
 		return err

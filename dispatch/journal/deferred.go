@@ -64,13 +64,14 @@ func pendingAgain(c *conn, delivery int64) error {
 
 const (
 	deferredQuery = `SELECT f.delivery, d.source, d.delivery_id, f.since, f.tries FROM deferred f JOIN deliveries d ON d.seq = f.delivery
-		WHERE f.due_at > 0 AND f.due_at <= ? AND d.source NOT IN (SELECT value FROM json_each(?)) ORDER BY f.due_at LIMIT ?`
-	nextDeferredQuery = `SELECT due_at FROM deferred WHERE due_at > 0 AND due_at > ? ORDER BY due_at LIMIT 1`
+		WHERE (f.lane = '') = ? AND f.due_at > 0 AND f.due_at <= ? AND d.source NOT IN (SELECT value FROM json_each(?)) ORDER BY f.due_at LIMIT ?`
+	nextLanelessQuery = `SELECT due_at FROM deferred WHERE (lane = '') = 1 AND due_at > 0 AND due_at > ? ORDER BY due_at LIMIT 1`
+	nextDeferredQuery = `SELECT due_at FROM deferred WHERE (lane = '') = 0 AND due_at > 0 AND due_at > ? ORDER BY due_at LIMIT 1`
 )
 
 // Deferred implements [dispatch.Deferrals].
-func (j *SQLite) Deferred(ctx context.Context, now time.Time, limit int, except []string) ([]dispatch.DeferredDelivery, time.Time, error) {
-	out, err := leftOut(except)
+func (j *SQLite) Deferred(ctx context.Context, now time.Time, q dispatch.DeferredQuery) ([]dispatch.DeferredDelivery, time.Time, error) {
+	out, err := leftOut(q.Except)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -83,11 +84,15 @@ func (j *SQLite) Deferred(ctx context.Context, now time.Time, limit int, except 
 		p.ID, p.Since = dispatch.DeliveryID(source, id), timeOf(since)
 		due = append(due, p)
 		return err
-	}, deferredQuery, millis(now), out, limit)
-	if err != nil || len(due) == limit {
+	}, deferredQuery, q.Laneless, millis(now), out, q.Limit)
+	if err != nil || len(due) == q.Limit {
 		return due, time.Time{}, err
 	}
-	next, err := j.next(ctx, nextDeferredQuery, now)
+	later := nextDeferredQuery
+	if q.Laneless {
+		later = nextLanelessQuery
+	}
+	next, err := j.next(ctx, later, now)
 	return due, next, err
 }
 

@@ -77,6 +77,7 @@ func TestReadsNeverScan(t *testing.T) {
 		"holders":      holdersQuery,
 		"deferred":     deferredQuery,
 		"next of them": nextDeferredQuery,
+		"next command": nextLanelessQuery,
 		"names":        requestIDsQuery,
 	} {
 		t.Run(name, func(t *testing.T) { neverScans(t, j, query) })

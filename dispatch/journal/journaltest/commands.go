@@ -102,3 +102,20 @@ func answers(t *testing.T, f *fixture) {
 	f.diff("due later", []string{"3: safe to test", "1: Done:"}, texts)
 	f.diff("tries", 1, all[1].Tries)
 }
+
+// labelsThatAreGivenAgain has those stay that were to be taken off before.
+func labelsThatAreGivenAgain(t *testing.T, f *fixture) {
+	off := func(number int, label string) dispatch.Answer {
+		return dispatch.Answer{Source: "github", Repository: "acme/api", PullRequest: number, Unlabel: label, Head: "head"}
+	}
+	f.command(f.deliver("commit"), off(1, "Safe"))
+	f.command(f.deliver("other label"), off(1, "docs"))
+	f.command(f.deliver("other pull request"), off(2, "Safe"))
+	f.command(f.deliver("said"), comment("c"))
+	given := off(1, "safe")
+	_, err := f.j.Expand(t.Context(), []dispatch.Expansion{{Delivery: f.deliver("labeled"), Lane: "1", Labeled: &given, At: f.now}})
+	f.must(err)
+	texts, found, _ := f.answers(f.now)
+	f.diff("left", []string{": docs", ": Safe", "c: Done:"}, texts)
+	f.diff("the head", "head", found[0].Head)
+}

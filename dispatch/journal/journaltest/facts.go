@@ -153,12 +153,12 @@ func setAside(t *testing.T, f *fixture) {
 	depth, err := f.j.Unfinished(t.Context())
 	f.must(err)
 	f.diff("depth", dispatch.Depth{Completing: 1, Ready: 1}, depth)
-	due, next, err := f.j.Deferred(t.Context(), f.now, 10, nil)
+	due, next, err := f.j.Deferred(t.Context(), f.now, dispatch.DeferredQuery{Limit: 10})
 	f.must(err)
 	f.diff("due", []dispatch.DeferredDelivery{{Seq: a, ID: "github:a", Since: f.now}}, due)
 	f.diff("nothing later", true, next.IsZero())
 	for _, except := range [][]string{{"other"}, {"github"}, {"other", "github"}} {
-		some, _, err := f.j.Deferred(t.Context(), f.now, 1, except)
+		some, _, err := f.j.Deferred(t.Context(), f.now, dispatch.DeferredQuery{Limit: 1, Except: except})
 		f.must(err)
 		want := due
 		if slices.Contains(except, "github") {
@@ -168,7 +168,7 @@ func setAside(t *testing.T, f *fixture) {
 	}
 	later := f.now.Add(time.Minute)
 	f.must(f.j.Postpone(t.Context(), a, later, "it said 502", []byte(`{"delivery_id":"a","sender":"partly"}`)))
-	due, next, err = f.j.Deferred(t.Context(), f.now, 10, nil)
+	due, next, err = f.j.Deferred(t.Context(), f.now, dispatch.DeferredQuery{Limit: 10})
 	f.must(err)
 	f.diff("not due", 0, len(due))
 	f.diff("but then", true, next.Equal(later))
@@ -187,14 +187,14 @@ func setAside(t *testing.T, f *fixture) {
 	n, err := f.j.Hasten(t.Context(), "", f.now.Add(5*time.Minute), f.now)
 	f.must(err)
 	f.diff("hastened", 1, n)
-	due, _, err = f.j.Deferred(t.Context(), f.now, 10, nil)
+	due, _, err = f.j.Deferred(t.Context(), f.now, dispatch.DeferredQuery{Limit: 10})
 	f.must(err)
 	f.diff("due by the right clock", []dispatch.DeferredDelivery{{Seq: c, ID: "github:c", Since: f.now}}, due)
 	f.must(f.j.Complete(t.Context(), c, nil, 0, ""))
 	f.diff("c is expanded", []string{}, f.onLane(c, "ahead", false))
 	// A person wants it tried now.
 	f.must(f.j.Reopen(t.Context(), "github:a"))
-	due, _, err = f.j.Deferred(t.Context(), f.now, 10, nil)
+	due, _, err = f.j.Deferred(t.Context(), f.now, dispatch.DeferredQuery{Limit: 10})
 	f.must(err)
 	f.diff("due at once", 1, len(due))
 	f.diff("and not expanded without", []string{}, f.pendingIDs())
@@ -222,6 +222,28 @@ func setAside(t *testing.T, f *fixture) {
 	f.diff("depth", dispatch.Depth{Ready: 2}, depth)
 }
 
+// commandsWaitApart has what is on no lane asked for by itself.
+func commandsWaitApart(t *testing.T, f *fixture) {
+	push, command, later := f.deliver("push"), f.deliver("command"), f.deliver("later")
+	f.onLane(push, "main", true)
+	f.onLane(command, "", true)
+	f.onLane(later, "", true)
+	f.must(f.j.Postpone(t.Context(), later, f.now.Add(time.Minute), "it said 502", nil))
+	for _, row := range []struct {
+		laneless bool
+		want     []dispatch.DeferredDelivery
+		next     time.Time
+	}{
+		{false, []dispatch.DeferredDelivery{{Seq: push, ID: "github:push", Since: f.now}}, time.Time{}},
+		{true, []dispatch.DeferredDelivery{{Seq: command, ID: "github:command", Since: f.now}}, f.now.Add(time.Minute)},
+	} {
+		due, next, err := f.j.Deferred(t.Context(), f.now, dispatch.DeferredQuery{Laneless: row.laneless, Limit: 10})
+		f.must(err)
+		f.diff("due", row.want, due)
+		f.diff("next", true, next.Equal(row.next))
+	}
+}
+
 // laneKeepsOrder has deliveries of one lane wait behind one that is set aside.
 func laneKeepsOrder(t *testing.T, f *fixture) {
 	seq := map[string]int64{}
@@ -239,7 +261,7 @@ func laneKeepsOrder(t *testing.T, f *fixture) {
 			t.Errorf("%s: %+v", id, d)
 		}
 	}
-	due, _, err := f.j.Deferred(t.Context(), f.now, 10, nil)
+	due, _, err := f.j.Deferred(t.Context(), f.now, dispatch.DeferredQuery{Limit: 10})
 	f.must(err)
 	f.diff("one asks at a time", 1, len(due))
 	f.must(f.j.Complete(t.Context(), seq["a"], nil, 0, ""))

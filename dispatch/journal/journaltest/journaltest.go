@@ -35,6 +35,8 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Journal) {
 		{"AuditsKeepTheirState", auditState},
 		{"DeliveriesAreSetAside", setAside},
 		{"ALaneKeepsItsOrder", laneKeepsOrder},
+		{"CommandsWaitApart", commandsWaitApart},
+		{"LabelsThatAreGivenAgainStay", labelsThatAreGivenAgain},
 		{"DueIsFirstInFirstOut", dueOrder},
 		{"HastenBringsForward", hasten},
 		{"UncountedFailuresPutOffNoStop", uncounted},
