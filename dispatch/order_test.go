@@ -142,6 +142,7 @@ func TestRerunRunsAgainWhatDidNotSucceed(t *testing.T) {
 			t.Errorf("replayed: %v", err)
 		}
 		s.accept(commanded("c2", event.Order{Verb: event.Rerun}))
+		settle()
 		s.accept(commanded("c3", event.Order{Verb: event.Rerun, Route: "lint"}))
 		settle()
 		s.accept(commanded("c4", event.Order{Verb: event.Rerun, Route: "n`o @acme/all"}))
