@@ -119,6 +119,7 @@ func (d *decoder) checkEngine(e *Engine) {
 	}
 	const at = "engine.embedded"
 	d.checkEnginePort(at, e.Embedded)
+	d.checkServices(at+".aws", e.Embedded.AWS)
 	for _, name := range sorted(e.Embedded.Functions) {
 		f, at := e.Embedded.Functions[name], join(at+".functions", name)
 		if (len(f.Exec) == 0) == (f.HTTP == "") && !d.failedUnder(at) {

@@ -22,6 +22,7 @@ type Embedded struct {
 	Objects   string                 `json:"objects,omitzero" jsonschema:"Folder that stands for S3: distributed Maps read and write the object KEY of the bucket BUCKET as the file BUCKET/KEY in it. Relative to this file's folder. Left out, ItemReader and ResultWriter fail."`
 	Projects  map[string]Project     `json:"projects,omitzero" jsonschema:"What codebuild:startBuild runs on this machine, by ProjectName."`
 	Secrets   map[string]BuildSecret `json:"secrets,omitzero" jsonschema:"Secrets that several projects may have, by name. A project has one only when its own secrets say so, with shared."`
+	AWS       *Services              `json:"aws,omitempty" jsonschema:"Where Task states call services of AWS from this machine: arn:aws:states:::aws-sdk:… and Step Functions' own integrations. Left out, such a state fails."`
 	Functions map[string]Function    `json:"functions,omitzero" jsonschema:"What a Lambda ARN or name runs on this machine."`
 	Mocks     string                 `json:"mocks,omitzero" jsonschema:"File in the format of MockConfigFile.json. An execution started with #TestCase after the state machine's ARN takes its answers from there. Relative to this file's folder."`
 }

@@ -67,7 +67,7 @@ func TestTestState(t *testing.T) {
 				"inspectionData": m{"input": `{"k":"bad"}`, "afterInputPath": `{"k":"bad"}`, "afterParameters": `{"k":"bad"}`, "variables": `{"v":"Bad"}`, "errorDetails": m{"catchIndex": 0.0}}}},
 		{"task that fails", m{"definition": taskState(function), "input": `"bad"`, "roleArn": role}, m{"status": "FAILED", "error": "Bad", "cause": "it is"}},
 		{"task nobody does", m{"definition": taskState("arn:aws:states:::sqs:sendMessage"), "roleArn": role, "input": `{}`},
-			m{"status": "FAILED", "error": "States.Runtime", "cause": "Nothing is configured to run the resource 'arn:aws:states:::sqs:sendMessage': give it a handler under engine.embedded.functions or engine.embedded.projects in the configuration."}},
+			m{"status": "FAILED", "error": "States.Runtime", "cause": "Nothing is configured to run the resource 'arn:aws:states:::sqs:sendMessage': give it a handler under engine.embedded.functions, engine.embedded.projects or engine.embedded.aws in the configuration."}},
 		{"variables", m{"definition": `{"Type":"Pass","Parameters":{"v.$":"$old"},"Assign":{"new.$":"$.v"},"End":true}`, "variables": `{"old":1}`, "inspectionLevel": "DEBUG"},
 			m{"status": "SUCCEEDED", "output": `{"v":1}`, "inspectionData": m{
 				"input": `{}`, "afterInputPath": `{}`, "afterParameters": `{"v":1}`, "afterResultSelector": `{"v":1}`, "afterResultPath": `{"v":1}`, "variables": `{"old":1,"new":1}`}}},

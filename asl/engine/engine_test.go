@@ -298,7 +298,7 @@ func TestEndlessLoopEndsAtTheHistoryLimitAndStarvesNobody(t *testing.T) {
 func TestUnknownResourceFailsWithTheKeyToSet(t *testing.T) {
 	bubble(t, func(t *testing.T, e *engine.Engine) {
 		x := runs(t, e, `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"`+fn+`","End":true}}}`, `{}`)
-		wantFailure(t, x, store.Failed, "States.Runtime", "Nothing is configured to run the resource '"+fn+"': give it a handler under engine.embedded.functions or engine.embedded.projects in the configuration.")
+		wantFailure(t, x, store.Failed, "States.Runtime", "Nothing is configured to run the resource '"+fn+"': give it a handler under engine.embedded.functions, engine.embedded.projects or engine.embedded.aws in the configuration.")
 	})
 }
 

@@ -133,7 +133,7 @@ func (x *execution) schedule(b *branch) error {
 func noHandler(resource string) error {
 	return &placedError{&asl.Error{
 		Name:  asl.ErrRuntime,
-		Cause: fmt.Sprintf("Nothing is configured to run the resource '%s': give it a handler under engine.embedded.functions or engine.embedded.projects in the configuration.", resource),
+		Cause: fmt.Sprintf("Nothing is configured to run the resource '%s': give it a handler under engine.embedded.functions, engine.embedded.projects or engine.embedded.aws in the configuration.", resource),
 	}}
 }
 

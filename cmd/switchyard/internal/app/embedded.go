@@ -22,9 +22,11 @@ import (
 	"switchyard/asl/store"
 	"switchyard/asl/task/lambda"
 	"switchyard/asl/task/mock"
+	"switchyard/asl/task/sdk"
 	"switchyard/build"
 	"switchyard/config"
 	"switchyard/dispatch/stepfn"
+	"switchyard/internal/awsaccess"
 	"switchyard/internal/datadir"
 	"switchyard/webhook"
 )
@@ -74,7 +76,7 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	}
 	local := buildConfig(cfg, filepath.Join(dir, "builds"))
 	local.Hidden = append(local.Hidden, dir)
-	builds, options, err := taskHandlers(cfg, local, filepath.Join(dir, "programs"), log, build.WithAccess(access), build.WithForkCommits(forks.known))
+	builds, options, err := taskHandlers(ctx, cfg, local, filepath.Join(dir, "programs"), log, build.WithAccess(access), build.WithForkCommits(forks.known))
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +119,12 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 
 // taskHandlers are what runs Task states on this machine. What belongs to
 // programs that run is in the folder programs; "" keeps nothing of them.
-func taskHandlers(cfg *config.Config, local build.Config, programs string, log *zap.Logger, opts ...build.Option) (*build.Handler, []engine.Option, error) {
+func taskHandlers(ctx context.Context, cfg *config.Config, local build.Config, programs string, log *zap.Logger, opts ...build.Option) (*build.Handler, []engine.Option, error) {
 	lambdas, err := functions(cfg, programs, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	services, err := awsServices(ctx, cfg.Engine.Embedded.AWS)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -126,12 +132,33 @@ func taskHandlers(cfg *config.Config, local build.Config, programs string, log *
 	if err != nil {
 		return nil, nil, err
 	}
-	return builds, []engine.Option{
+	return builds, append(services,
 		engine.WithOrigin(build.OriginOf),
 		engine.WithHandler(build.ResourceSync, builds),
 		engine.WithHandler(lambda.ResourceInvoke, lambdas),
 		engine.WithHandler("arn:*:lambda:*:function:*", lambdas),
-	}, nil
+	), nil
+}
+
+// awsServices are the handlers that call services of AWS, where the config says
+// how.
+func awsServices(ctx context.Context, s *config.Services) (options []engine.Option, err error) {
+	if s == nil {
+		return nil, nil
+	}
+	const at = "engine.embedded.aws"
+	loaded, err := awsaccess.Load(ctx, s.Settings())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", at, err)
+	}
+	if loaded.Region == "" {
+		return nil, fmt.Errorf("%s.region: nothing says in which region the services are called; set it, or AWS_REGION", at)
+	}
+	h := sdk.New(sdk.Config{AWS: loaded, Endpoint: s.Endpoint})
+	for _, pattern := range sdk.Patterns() {
+		options = append(options, engine.WithHandler(pattern, h))
+	}
+	return options, nil
 }
 
 // TaskHandlers are what runs Task states on this machine by the config, for an
@@ -147,7 +174,7 @@ func TaskHandlers(cfg *config.Config, dir string, log *zap.Logger) (options []en
 	}
 	local := buildConfig(cfg, dir)
 	local.Patience = time.Minute // somebody waits for the end
-	builds, options, err := taskHandlers(cfg, local, "", log, build.WithAccess(access))
+	builds, options, err := taskHandlers(context.Background(), cfg, local, "", log, build.WithAccess(access))
 	if err != nil {
 		return nil, nil, err
 	}
