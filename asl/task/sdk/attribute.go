@@ -51,7 +51,7 @@ func attributeOf(kind string, value any, at string) (ddb.AttributeValue, error) 
 	case kind == "B" && isText:
 		raw, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
-			return nil, nil
+			return nil, fmt.Errorf("%s: %w", join(at, kind), err)
 		}
 		return &ddb.AttributeValueMemberB{Value: raw}, nil
 	case kind == "M":
@@ -100,7 +100,7 @@ func attributeList(kind string, items []any, at string) (ddb.AttributeValue, err
 			if kind == "BS" {
 				b, err := base64.StdEncoding.DecodeString(text)
 				if err != nil {
-					return nil, nil
+					return nil, fmt.Errorf("%s: %w", join(at, kind), err)
 				}
 				raw = append(raw, b)
 			}

@@ -171,7 +171,7 @@ func TestWhatCannotBeCalled(t *testing.T) {
 		{aSDK + "dynamodb:getItem", `{"Key": {"id": "one"}}`, "States.Runtime", "Key.id must be an object with one member"},
 		{aSDK + "dynamodb:getItem", `{"Key": {"id": {"X": "one"}}}`, "States.Runtime", `"X" is not supported`},
 		{aSDK + "dynamodb:getItem", `{"Key": {"id": {"N": 1}}}`, "States.Runtime", "Key.id.N must be a number in a text, not a number"},
-		{aSDK + "dynamodb:getItem", `{"Key": {"id": {"B": "%"}}}`, "States.Runtime", "Key.id.B must be base64"},
+		{aSDK + "dynamodb:getItem", `{"Key": {"id": {"B": "%"}}}`, "States.Runtime", "Key.id.B: illegal base64"},
 		{aSDK + "dynamodb:getItem", `{"Key": {"id": {"L": [{"S": 1}]}}}`, "States.Runtime", "must be a text, not a number"},
 		{aSDK + "dynamodb:getItem", `{"ConsistentRead": "yes"}`, "States.Runtime", "ConsistentRead must be a boolean, not a text"},
 		{sender, `{"QueueUrl": "http://127.0.0.1:1/q", "MessageBody": "x"}`, "Sqs.SdkClientException", "connection refused"},
