@@ -28,3 +28,21 @@ func TestConditionsInWords(t *testing.T) {
 		}
 	}
 }
+
+func TestWaitsInWords(t *testing.T) {
+	for field, want := range map[string]string{
+		`"Seconds":0`:                        "for 0s",
+		`"Seconds":90`:                       "for 1m30s",
+		`"Seconds":600`:                      "for 10m",
+		`"Seconds":7200`:                     "for 2h",
+		`"Seconds":5400`:                     "for 1h30m",
+		`"SecondsPath":"$.pause"`:            "for $.pause s",
+		`"Timestamp":"2027-02-03T04:05:06Z"`: "until 2027-02-03T04:05:06Z",
+		`"TimestampPath":"$.window.opens"`:   "until $.window.opens",
+	} {
+		m := mustParse(t, states(`"S":{"Type":"Wait",`+field+`,"End":true}`))
+		if got := m.Start.Wait.String(); got != want {
+			t.Errorf("%s is %q, want %q", field, got, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package asl
 
 import (
+	"strings"
 	"time"
 
 	"switchyard/asl/jsonpath"
@@ -17,6 +18,28 @@ type Wait struct {
 
 // Absolute reports whether the state ends at a time, and not after one.
 func (w *Wait) Absolute() bool { return w.timestampPath != nil || !w.at.IsZero() }
+
+// String is how long the state waits, in a short form for people: for 30s, or
+// until $.start.
+func (w *Wait) String() string {
+	switch {
+	case w.secondsPath != nil:
+		return "for " + w.secondsPath.String() + " s"
+	case w.timestampPath != nil:
+		return "until " + w.timestampPath.String()
+	case !w.at.IsZero():
+		return "until " + w.at.Format(time.RFC3339)
+	default:
+		text := w.seconds.String()
+		if w.seconds%time.Minute == 0 && w.seconds > 0 { // 5m0s, 1h0m0s
+			text = strings.TrimSuffix(text, "0s")
+		}
+		if w.seconds%time.Hour == 0 && w.seconds > 0 {
+			text = strings.TrimSuffix(text, "0m")
+		}
+		return "for " + text
+	}
+}
 
 // noWaitValue says that the path in a field selects nothing.
 func noWaitValue(field string) func(*jsonpath.Path, *jsonpath.NotFoundError) error {

@@ -13,7 +13,7 @@ import (
 
 func (c *cli) aslCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "asl", Short: "Work with definitions in Amazon States Language"}
-	cmd.AddCommand(c.aslValidateCommand(), c.aslRunCommand())
+	cmd.AddCommand(c.aslValidateCommand(), c.aslRunCommand(), c.aslGraphCommand())
 	return cmd
 }
 
