@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"switchyard/asl/apierror"
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 )
@@ -80,7 +82,7 @@ func serialization(err error) error {
 }
 
 func invalid(format string, args ...any) error {
-	return &engine.Error{Code: engine.CodeValidation, Message: "1 validation error detected: " + fmt.Sprintf(format, args...)}
+	return &apierror.Error{Code: apierror.CodeValidation, Message: "1 validation error detected: " + fmt.Sprintf(format, args...)}
 }
 
 // required checks parameters that must be there, given as name, value pairs.
@@ -129,7 +131,7 @@ func readToken(token, list string) (at string, err error) {
 			return at, nil
 		}
 	}
-	return "", &engine.Error{Code: engine.CodeInvalidToken, Message: "Invalid Token: 'Invalid token'"}
+	return "", &apierror.Error{Code: apierror.CodeInvalidToken, Message: "Invalid Token: 'Invalid token'"}
 }
 
 func readIDToken(token, list string) (int64, error) {
@@ -139,7 +141,7 @@ func readIDToken(token, list string) (int64, error) {
 	}
 	id, err := strconv.ParseInt(at, 10, 64)
 	if err != nil || id < 1 {
-		return 0, &engine.Error{Code: engine.CodeInvalidToken, Message: "Invalid Token: 'Invalid token'"}
+		return 0, &apierror.Error{Code: apierror.CodeInvalidToken, Message: "Invalid Token: 'Invalid token'"}
 	}
 	return id, nil
 }
@@ -160,7 +162,7 @@ type createStateMachineIn struct {
 	EncryptionConfiguration json.RawMessage `json:"encryptionConfiguration"`
 	Publish                 bool            `json:"publish"`
 	VersionDescription      string          `json:"versionDescription"`
-	Tags                    []engine.Tag    `json:"tags"`
+	Tags                    []catalog.Tag   `json:"tags"`
 }
 
 type createStateMachineOut struct {
@@ -173,9 +175,9 @@ func createStateMachine(ctx context.Context, e *engine.Engine, in *createStateMa
 	if err := required("name", in.Name, "definition", in.Definition, "roleArn", in.RoleArn); err != nil {
 		return nil, err
 	}
-	m, err := e.CreateMachine(ctx, engine.NewMachine{
+	m, err := e.Catalog().CreateMachine(ctx, catalog.NewMachine{
 		Name: in.Name, Definition: in.Definition, RoleARN: in.RoleArn, Type: in.Type,
-		Settings: engine.Settings{Logging: notNull(in.LoggingConfiguration), Tracing: notNull(in.TracingConfiguration), Encryption: notNull(in.EncryptionConfiguration)},
+		Settings: catalog.Settings{Logging: notNull(in.LoggingConfiguration), Tracing: notNull(in.TracingConfiguration), Encryption: notNull(in.EncryptionConfiguration)},
 		Tags:     in.Tags, Publish: in.Publish, Description: in.VersionDescription,
 	})
 	if err != nil {
@@ -212,7 +214,7 @@ func updateStateMachine(ctx context.Context, e *engine.Engine, in *updateStateMa
 	if err := required("stateMachineArn", in.StateMachineArn); err != nil {
 		return nil, err
 	}
-	m, err := e.UpdateMachine(ctx, in.StateMachineArn, engine.MachineUpdate{
+	m, err := e.Catalog().UpdateMachine(ctx, in.StateMachineArn, catalog.MachineUpdate{
 		Definition: in.Definition, RoleARN: in.RoleArn, Publish: in.Publish, Description: in.VersionDescription,
 		Logging: notNull(in.LoggingConfiguration), Tracing: notNull(in.TracingConfiguration), Encryption: notNull(in.EncryptionConfiguration),
 	})
@@ -226,7 +228,7 @@ func deleteStateMachine(ctx context.Context, e *engine.Engine, in *stateMachineI
 	if err := required("stateMachineArn", in.StateMachineArn); err != nil {
 		return nil, err
 	}
-	return &empty{}, e.DeleteMachine(ctx, in.StateMachineArn)
+	return &empty{}, e.Catalog().DeleteMachine(ctx, in.StateMachineArn)
 }
 
 type describeStateMachineOut struct {
@@ -261,7 +263,7 @@ func describeStateMachine(ctx context.Context, e *engine.Engine, in *stateMachin
 	if err := required("stateMachineArn", in.StateMachineArn); err != nil {
 		return nil, err
 	}
-	m, err := e.DescribeMachine(ctx, in.StateMachineArn)
+	m, err := e.Catalog().DescribeMachine(ctx, in.StateMachineArn)
 	if err != nil {
 		return nil, err
 	}
@@ -299,7 +301,7 @@ func listStateMachines(ctx context.Context, e *engine.Engine, in *listIn) (*list
 	if err != nil {
 		return nil, err
 	}
-	found, err := e.ListMachines(ctx, after, limit+1)
+	found, err := e.Catalog().ListMachines(ctx, after, limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -452,7 +454,7 @@ type listExecutionsOut struct {
 
 func listExecutions(ctx context.Context, e *engine.Engine, in *listExecutionsIn) (*listExecutionsOut, error) {
 	if (in.StateMachineArn == "") == (in.MapRunArn == "") {
-		return nil, &engine.Error{Code: engine.CodeValidation, Message: "either 'stateMachineArn' or 'mapRunArn' must be given, and not both"}
+		return nil, &apierror.Error{Code: apierror.CodeValidation, Message: "either 'stateMachineArn' or 'mapRunArn' must be given, and not both"}
 	}
 	limit, err := page(in.MaxResults, 1000)
 	if err != nil {

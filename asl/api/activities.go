@@ -3,12 +3,13 @@ package api
 import (
 	"context"
 
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 )
 
 type createActivityIn struct {
-	Name string       `json:"name"`
-	Tags []engine.Tag `json:"tags"`
+	Name string        `json:"name"`
+	Tags []catalog.Tag `json:"tags"`
 }
 
 type createActivityOut struct {
@@ -20,7 +21,7 @@ func createActivity(ctx context.Context, e *engine.Engine, in *createActivityIn)
 	if err := required("name", in.Name); err != nil {
 		return nil, err
 	}
-	a, err := e.CreateActivity(ctx, in.Name, in.Tags...)
+	a, err := e.Catalog().CreateActivity(ctx, in.Name, in.Tags...)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +42,7 @@ func describeActivity(ctx context.Context, e *engine.Engine, in *activityIn) (*a
 	if err := required("activityArn", in.ActivityArn); err != nil {
 		return nil, err
 	}
-	a, err := e.DescribeActivity(ctx, in.ActivityArn)
+	a, err := e.Catalog().DescribeActivity(ctx, in.ActivityArn)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func deleteActivity(ctx context.Context, e *engine.Engine, in *activityIn) (*emp
 	if err := required("activityArn", in.ActivityArn); err != nil {
 		return nil, err
 	}
-	return &empty{}, e.DeleteActivity(ctx, in.ActivityArn)
+	return &empty{}, e.Catalog().DeleteActivity(ctx, in.ActivityArn)
 }
 
 type listActivitiesOut struct {
@@ -69,7 +70,7 @@ func listActivities(ctx context.Context, e *engine.Engine, in *listIn) (*listAct
 	if err != nil {
 		return nil, err
 	}
-	found, err := e.ListActivities(ctx, after, limit+1)
+	found, err := e.Catalog().ListActivities(ctx, after, limit+1)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 )
 
@@ -16,13 +17,13 @@ type route struct {
 }
 
 // routesOf is nil where no routing configuration was given.
-func routesOf(given []route) []engine.Route {
+func routesOf(given []route) []catalog.Route {
 	if given == nil {
 		return nil
 	}
-	routes := make([]engine.Route, len(given))
+	routes := make([]catalog.Route, len(given))
 	for i, r := range given {
-		routes[i] = engine.Route{VersionARN: r.StateMachineVersionArn, Weight: r.Weight}
+		routes[i] = catalog.Route{VersionARN: r.StateMachineVersionArn, Weight: r.Weight}
 	}
 	return routes
 }
@@ -45,7 +46,7 @@ func createStateMachineAlias(ctx context.Context, e *engine.Engine, in *createSt
 	if in.RoutingConfiguration == nil {
 		return nil, required("routingConfiguration", "")
 	}
-	a, err := e.CreateAlias(ctx, in.Name, in.Description, routesOf(in.RoutingConfiguration))
+	a, err := e.Catalog().CreateAlias(ctx, in.Name, in.Description, routesOf(in.RoutingConfiguration))
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +67,7 @@ func updateStateMachineAlias(ctx context.Context, e *engine.Engine, in *updateSt
 	if err := required("stateMachineAliasArn", in.StateMachineAliasArn); err != nil {
 		return nil, err
 	}
-	a, err := e.UpdateAlias(ctx, in.StateMachineAliasArn, in.Description, routesOf(in.RoutingConfiguration))
+	a, err := e.Catalog().UpdateAlias(ctx, in.StateMachineAliasArn, in.Description, routesOf(in.RoutingConfiguration))
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +78,7 @@ func deleteStateMachineAlias(ctx context.Context, e *engine.Engine, in *aliasIn)
 	if err := required("stateMachineAliasArn", in.StateMachineAliasArn); err != nil {
 		return nil, err
 	}
-	return &empty{}, e.DeleteAlias(ctx, in.StateMachineAliasArn)
+	return &empty{}, e.Catalog().DeleteAlias(ctx, in.StateMachineAliasArn)
 }
 
 type describeStateMachineAliasOut struct {
@@ -93,7 +94,7 @@ func describeStateMachineAlias(ctx context.Context, e *engine.Engine, in *aliasI
 	if err := required("stateMachineAliasArn", in.StateMachineAliasArn); err != nil {
 		return nil, err
 	}
-	a, err := e.DescribeAlias(ctx, in.StateMachineAliasArn)
+	a, err := e.Catalog().DescribeAlias(ctx, in.StateMachineAliasArn)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +125,7 @@ func listStateMachineAliases(ctx context.Context, e *engine.Engine, in *listOfMa
 	if err != nil {
 		return nil, err
 	}
-	found, err := e.ListAliases(ctx, in.StateMachineArn, after, limit+1)
+	found, err := e.Catalog().ListAliases(ctx, in.StateMachineArn, after, limit+1)
 	if err != nil {
 		return nil, err
 	}

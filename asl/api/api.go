@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"switchyard/asl/apierror"
 	"switchyard/asl/engine"
 	"switchyard/internal/calmlog"
 )
@@ -151,7 +152,7 @@ type errorBody struct {
 func (s *Server) failure(r *http.Request, err error) (status int, body []byte) {
 	var (
 		asked    *requestError
-		answered *engine.Error
+		answered *apierror.Error
 		answer   errorBody
 	)
 	switch {
@@ -161,7 +162,7 @@ func (s *Server) failure(r *http.Request, err error) (status int, body []byte) {
 		status, answer = statusOf(answered.Code), errorBody{string(answered.Code), answered.Message, answered.Resource, answered.Reason}
 	default:
 		answered = nil
-		status, answer = http.StatusInternalServerError, errorBody{Type: string(engine.CodeInternal), Message: "the engine failed; its log says why"}
+		status, answer = http.StatusInternalServerError, errorBody{Type: string(apierror.CodeInternal), Message: "the engine failed; its log says why"}
 	}
 	if status >= http.StatusInternalServerError && r.Context().Err() == nil {
 		cause := err
@@ -177,11 +178,11 @@ func (s *Server) failure(r *http.Request, err error) (status int, body []byte) {
 	return status, body
 }
 
-func statusOf(code engine.Code) int {
+func statusOf(code apierror.Code) int {
 	switch code {
-	case engine.CodeInternal:
+	case apierror.CodeInternal:
 		return http.StatusInternalServerError
-	case engine.CodeServiceUnavailable:
+	case apierror.CodeServiceUnavailable:
 		return http.StatusServiceUnavailable
 	default:
 		return http.StatusBadRequest

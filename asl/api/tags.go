@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 )
 
@@ -12,7 +13,7 @@ type resourceIn struct {
 
 type tagResourceIn struct {
 	resourceIn
-	Tags []engine.Tag `json:"tags"`
+	Tags []catalog.Tag `json:"tags"`
 }
 
 func tagResource(ctx context.Context, e *engine.Engine, in *tagResourceIn) (*empty, error) {
@@ -22,7 +23,7 @@ func tagResource(ctx context.Context, e *engine.Engine, in *tagResourceIn) (*emp
 	if in.Tags == nil {
 		return nil, required("tags", "")
 	}
-	return &empty{}, e.Tag(ctx, in.ResourceArn, in.Tags)
+	return &empty{}, e.Catalog().Tag(ctx, in.ResourceArn, in.Tags)
 }
 
 type untagResourceIn struct {
@@ -37,20 +38,20 @@ func untagResource(ctx context.Context, e *engine.Engine, in *untagResourceIn) (
 	if in.TagKeys == nil {
 		return nil, required("tagKeys", "")
 	}
-	return &empty{}, e.Untag(ctx, in.ResourceArn, in.TagKeys)
+	return &empty{}, e.Catalog().Untag(ctx, in.ResourceArn, in.TagKeys)
 }
 
 type listTagsForResourceOut struct {
-	Tags []engine.Tag `json:"tags"`
+	Tags []catalog.Tag `json:"tags"`
 }
 
 func listTagsForResource(ctx context.Context, e *engine.Engine, in *resourceIn) (*listTagsForResourceOut, error) {
 	if err := required("resourceArn", in.ResourceArn); err != nil {
 		return nil, err
 	}
-	tags, err := e.Tags(ctx, in.ResourceArn)
+	tags, err := e.Catalog().Tags(ctx, in.ResourceArn)
 	if tags == nil {
-		tags = []engine.Tag{}
+		tags = []catalog.Tag{}
 	}
 	return &listTagsForResourceOut{tags}, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"switchyard/asl"
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 )
 
@@ -36,7 +37,7 @@ func validateStateMachineDefinition(_ context.Context, _ *engine.Engine, in *val
 		return nil, required("definition", "")
 	}
 	switch in.Type {
-	case "", engine.TypeStandard, engine.TypeExpress:
+	case "", catalog.TypeStandard, catalog.TypeExpress:
 	default:
 		return nil, invalid("Value '%s' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, EXPRESS]", in.Type)
 	}
@@ -50,7 +51,7 @@ func validateStateMachineDefinition(_ context.Context, _ *engine.Engine, in *val
 		return nil, err
 	}
 	found := asl.Validate([]byte(*in.Definition))
-	if in.Type == engine.TypeExpress {
+	if in.Type == catalog.TypeExpress {
 		found = append(found, notExpress([]byte(*in.Definition))...)
 	}
 	out := &validateStateMachineDefinitionOut{Result: "OK", Diagnostics: []diagnostic{}}

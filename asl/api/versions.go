@@ -22,7 +22,7 @@ func publishStateMachineVersion(ctx context.Context, e *engine.Engine, in *publi
 	if err := required("stateMachineArn", in.StateMachineArn); err != nil {
 		return nil, err
 	}
-	v, err := e.PublishVersion(ctx, in.StateMachineArn, in.RevisionID, in.Description)
+	v, err := e.Catalog().PublishVersion(ctx, in.StateMachineArn, in.RevisionID, in.Description)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func deleteStateMachineVersion(ctx context.Context, e *engine.Engine, in *versio
 	if err := required("stateMachineVersionArn", in.StateMachineVersionArn); err != nil {
 		return nil, err
 	}
-	return &empty{}, e.DeleteVersion(ctx, in.StateMachineVersionArn)
+	return &empty{}, e.Catalog().DeleteVersion(ctx, in.StateMachineVersionArn)
 }
 
 type listOfMachineIn struct {
@@ -63,7 +63,7 @@ func listStateMachineVersions(ctx context.Context, e *engine.Engine, in *listOfM
 	if err != nil {
 		return nil, err
 	}
-	found, next, err := e.ListVersions(ctx, in.StateMachineArn, int(before), limit)
+	found, next, err := e.Catalog().ListVersions(ctx, in.StateMachineArn, int(before), limit)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -12,55 +11,24 @@ import (
 	"time"
 
 	"switchyard/asl"
+	"switchyard/asl/arns"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
 
-// The kinds of document that activities keep: what they are, and the tasks
-// that wait for a worker. The keys of the latter order them by activity and,
-// within it, by the time they came.
-const (
-	kindActivity = "activity"
-	kindQueued   = "activity-task"
-)
+// kindQueued documents are the tasks that wait for an activity's worker. Their
+// keys order them by activity and, within it, by the time they came.
+const kindQueued = "activity-task"
 
 // activityPoll is how long a worker waits for a task, as with Step Functions.
 const activityPoll = 60 * time.Second
 
-// Activity describes an activity.
-type Activity struct {
-	Name string `json:"name"`
-	// Created is in Unix milliseconds.
-	Created int64  `json:"created"`
-	ARN     string `json:"-"`
-}
-
-func (e *Engine) activityARN(name string) string { return e.arnPrefix + "activity:" + name }
-
-func (e *Engine) parseActivityARN(arn string) (name string, err error) {
-	name, ok := strings.CutPrefix(arn, e.arnPrefix+"activity:")
-	if ok && validName(name) {
-		return name, nil
-	}
-	if kind, _, is := splitARN(arn); !ok && is && kind == "activity" {
-		return "", noActivity(arn)
-	}
-	return "", fail(CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'", arn)
-}
-
-func noActivity(arn string) error {
-	return fail(CodeActivityDoesNotExist, "Activity Does Not Exist: '%s'", arn)
-}
-
 // activityDesk is where tasks wait for workers and workers for tasks. The store
 // has what it holds, but for the workers.
 type activityDesk struct {
-	write sync.Mutex // held while an activity is made or deleted
-
-	mu     sync.Mutex
-	exists map[string]*Activity
-	lines  map[string]*line
+	mu    sync.Mutex
+	lines map[string]*line
 }
 
 // line is the tasks of one activity, or the workers that wait for them.
@@ -78,7 +46,7 @@ type queued struct {
 }
 
 func newActivityDesk() *activityDesk {
-	return &activityDesk{exists: map[string]*Activity{}, lines: map[string]*line{}}
+	return &activityDesk{lines: map[string]*line{}}
 }
 
 // line returns an activity's line; d.mu is held.
@@ -156,17 +124,9 @@ func (d *activityDesk) next(ctx context.Context, name string, timeout <-chan tim
 	}
 }
 
-// loadActivities reads what the store has of activities.
-func (e *Engine) loadActivities(ctx context.Context) error {
-	err := e.eachDoc(ctx, kindActivity, func(d store.Doc) error {
-		a := &Activity{ARN: e.activityARN(d.Key)}
-		e.desk.exists[d.Key] = a
-		return json.Unmarshal(d.Body, a)
-	})
-	if err != nil {
-		return fmt.Errorf("read activities: %w", err)
-	}
-	err = e.eachDoc(ctx, kindQueued, func(d store.Doc) error {
+// loadActivityTasks reads the tasks that wait for workers.
+func (e *Engine) loadActivityTasks(ctx context.Context) error {
+	err := store.EachDoc(ctx, e.store, kindQueued, func(d store.Doc) error {
 		q := queued{Key: d.Key}
 		if err := json.Unmarshal(d.Body, &q); err != nil {
 			return err
@@ -180,101 +140,6 @@ func (e *Engine) loadActivities(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) findActivity(arn string) (*Activity, error) {
-	name, err := e.parseActivityARN(arn)
-	if err != nil {
-		return nil, err
-	}
-	e.desk.mu.Lock()
-	defer e.desk.mu.Unlock()
-	a := e.desk.exists[name]
-	if a == nil {
-		return nil, noActivity(arn)
-	}
-	return a, nil
-}
-
-// CreateActivity makes an activity, or returns the one that has the name,
-// whatever its tags.
-func (e *Engine) CreateActivity(ctx context.Context, name string, tags ...Tag) (*Activity, error) {
-	if !validName(name) {
-		return nil, fail(CodeInvalidName, "Invalid Name: '%s'", name)
-	}
-	if err := validTags(e.activityARN(name), nil, tags); err != nil {
-		return nil, err
-	}
-	e.desk.write.Lock()
-	defer e.desk.write.Unlock()
-	if a, err := e.findActivity(e.activityARN(name)); err == nil {
-		return a, nil
-	}
-	a := &Activity{Name: name, Created: e.now().UnixMilli(), ARN: e.activityARN(name)}
-	body, err := json.Marshal(a)
-	if err != nil {
-		return nil, internal(fmt.Errorf("encode activity %s: %w", name, err))
-	}
-	docs := []store.Doc{{Kind: kindActivity, Key: name, Body: body}}
-	if len(tags) > 0 {
-		doc, err := tagsDoc(a.ARN, mergeTags(nil, tags))
-		if err != nil {
-			return nil, err
-		}
-		docs = append(docs, doc)
-	}
-	err = e.keep(ctx, &store.Write{Docs: docs})
-	if err != nil {
-		return nil, internal(fmt.Errorf("create activity %s: %w", name, err))
-	}
-	e.desk.mu.Lock()
-	e.desk.exists[name] = a
-	e.desk.mu.Unlock()
-	return a, nil
-}
-
-// DescribeActivity returns one activity.
-func (e *Engine) DescribeActivity(_ context.Context, arn string) (*Activity, error) {
-	return e.findActivity(arn)
-}
-
-// DeleteActivity deletes an activity; one that does not exist is no error.
-// Tasks that wait for a worker go on waiting, for the activity may come back.
-func (e *Engine) DeleteActivity(ctx context.Context, arn string) error {
-	name, err := e.parseActivityARN(arn)
-	var known *Error
-	if errors.As(err, &known) && known.Code == CodeActivityDoesNotExist {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	e.desk.write.Lock()
-	defer e.desk.write.Unlock()
-	if err := e.keep(ctx, &store.Write{Docs: []store.Doc{{Kind: kindActivity, Key: name}, {Kind: kindTags, Key: arn}}}); err != nil {
-		return internal(fmt.Errorf("delete activity %s: %w", name, err))
-	}
-	e.desk.mu.Lock()
-	delete(e.desk.exists, name)
-	e.desk.mu.Unlock()
-	return nil
-}
-
-// ListActivities returns up to limit activities in order of name, from the
-// first after after.
-func (e *Engine) ListActivities(ctx context.Context, after string, limit int) ([]*Activity, error) {
-	docs, err := e.store.Docs(ctx, kindActivity, after, limit)
-	if err != nil {
-		return nil, internal(err)
-	}
-	found := make([]*Activity, len(docs))
-	for i, d := range docs {
-		found[i] = &Activity{ARN: e.activityARN(d.Key)}
-		if err := json.Unmarshal(d.Body, found[i]); err != nil {
-			return nil, internal(fmt.Errorf("decode activity %s: %w", d.Key, err))
-		}
-	}
-	return found, nil
-}
-
 // ActivityTask is work for an activity's worker.
 type ActivityTask struct {
 	Token string
@@ -285,7 +150,7 @@ type ActivityTask struct {
 // it, once it is durable that the worker has it; nil when there was none. Tasks
 // come in the order in which they were scheduled, each to one worker.
 func (e *Engine) GetActivityTask(ctx context.Context, arn, worker string) (*ActivityTask, error) {
-	a, err := e.findActivity(arn)
+	a, err := e.catalog.Activity(arn)
 	if err != nil {
 		return nil, err
 	}
@@ -337,10 +202,10 @@ func (e *Engine) EndPolls() { e.endPolls.Do(func() { close(e.noPolls) }) }
 
 // mustBeActivity checks that a resource without a handler is an activity.
 func (e *Engine) mustBeActivity(resource string) error {
-	if kind, _, ok := splitARN(resource); !ok || kind != "activity" {
+	if kind, _, ok := arns.Split(resource); !ok || kind != "activity" {
 		return noHandler(resource)
 	}
-	if _, err := e.findActivity(resource); err != nil {
+	if _, err := e.catalog.Activity(resource); err != nil {
 		return &asl.Error{Name: asl.ErrRuntime, Cause: fmt.Sprintf("The activity %s does not exist.", resource)}
 	}
 	return nil
@@ -349,7 +214,7 @@ func (e *Engine) mustBeActivity(resource string) error {
 // queued is b's task while it waits for a worker. It keeps its key over a
 // restart.
 func (x *execution) queued(b *branch) queued {
-	_, name, _ := splitARN(b.state.Task.Resource)
+	_, name, _ := arns.Split(b.state.Task.Resource)
 	return queued{Key: fmt.Sprintf("%s/%013d-%011d-%09d", name, b.startedAt, x.id, b.id), Exec: x.id, Branch: b.id}
 }
 

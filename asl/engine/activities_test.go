@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"switchyard/asl"
+	"switchyard/asl/apierror"
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 )
@@ -22,7 +23,7 @@ const (
 
 func activity(t testing.TB, e *engine.Engine) {
 	t.Helper()
-	if _, err := e.CreateActivity(context.Background(), "approve"); err != nil {
+	if _, err := e.Catalog().CreateActivity(context.Background(), "approve"); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -187,7 +188,7 @@ func TestActivityFailures(t *testing.T) {
 				if got, want := types(t, e, arn), "ExecutionStarted TaskStateEntered ActivityScheduled ActivityStarted "+row.events+" ExecutionFailed"; got != want {
 					t.Errorf("%s\nwant %s", got, want)
 				}
-				wantCode(t, e.SendTaskSuccess(t.Context(), token, `1`), engine.CodeTaskTimedOut)
+				wantCode(t, e.SendTaskSuccess(t.Context(), token, `1`), apierror.CodeTaskTimedOut)
 			})
 		})
 	}

@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"sync"
 
+	"switchyard/internal/uuid"
+
 	"go.uber.org/zap"
 
+	"switchyard/asl/arns"
 	"switchyard/asl/store"
 )
 
@@ -134,12 +137,12 @@ const maxEventData = 248_000
 func (e *Engine) announce(x *store.Execution) {
 	// EXPRESS executions have no events, as with Step Functions; a Map run's
 	// children are its own affair.
-	if x.ID < 0 || isChild(x.Machine) || !e.events.wanted() {
+	if x.ID < 0 || arns.IsChild(x.Machine) || !e.events.wanted() {
 		return
 	}
-	arn := e.executionARN(x.Machine, x.Name)
+	arn := e.names.Execution(x.Machine, x.Name)
 	d := statusChangeDetail{
-		ExecutionARN: arn, StateMachineARN: e.machineARN(x.Machine), Name: x.Name,
+		ExecutionARN: arn, StateMachineARN: e.names.Machine(x.Machine), Name: x.Name,
 		Status: x.Status.String(), StartDate: x.Started,
 	}
 	room := maxEventData
@@ -180,7 +183,7 @@ func (e *Engine) announce(x *store.Execution) {
 		d.Cause = &x.Cause
 	}
 	event, err := json.Marshal(statusChange{
-		Version: "0", ID: newUUID(), DetailType: "Step Functions Execution Status Change", Source: "aws.states",
+		Version: "0", ID: uuid.New(), DetailType: "Step Functions Execution Status Change", Source: "aws.states",
 		Account: e.cfg.Account, Region: e.cfg.Region, Time: e.now().UTC().Format("2006-01-02T15:04:05Z"),
 		Resources: []string{arn}, Detail: d,
 	})

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"switchyard/asl/catalog"
 	"switchyard/asl/store"
 )
 
@@ -53,7 +54,7 @@ func TestTimestampFollowsTheSystemsClock(t *testing.T) {
 				ended := make(chan error, 1)
 				go func() { ended <- e.Run(ctx) }()
 				began := time.Now()
-				m, err := e.CreateMachine(ctx, NewMachine{Name: "m", RoleARN: "arn:aws:iam::123456789012:role/r", Definition: `{"StartAt":"W","States":{"W":{"Type":"Wait","Timestamp":"` +
+				m, err := e.Catalog().CreateMachine(ctx, catalog.NewMachine{Name: "m", RoleARN: "arn:aws:iam::123456789012:role/r", Definition: `{"StartAt":"W","States":{"W":{"Type":"Wait","Timestamp":"` +
 					began.Add(2*time.Hour).UTC().Format(time.RFC3339) + `","End":true}}}`})
 				if err != nil {
 					t.Fatal(err)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"switchyard/asl"
+	"switchyard/asl/arns"
 	"switchyard/asl/value"
 )
 
@@ -31,14 +32,14 @@ func (x *execution) contextObject(b *branch) value.Value {
 			value.Field{Key: "Index", Value: value.OfInt(it.index)},
 			value.Field{Key: "Value", Value: it.item},
 		)}))
-	} else if isChild(x.rec.Machine) {
+	} else if arns.IsChild(x.rec.Machine) {
 		if it, ok := x.childItem(); ok {
 			m.Set("Map", value.OfObject(value.Field{Key: "Item", Value: it}))
 		}
 	}
 	m.Set("StateMachine", value.OfObject(
-		value.Field{Key: "Id", Value: value.OfString(x.e.machineARN(x.rec.Machine))},
-		value.Field{Key: "Name", Value: value.OfString(shownMachine(x.rec.Machine))},
+		value.Field{Key: "Id", Value: value.OfString(x.e.names.Machine(x.rec.Machine))},
+		value.Field{Key: "Name", Value: value.OfString(arns.ShownMachine(x.rec.Machine))},
 	))
 	if wantsToken(b.state) {
 		m.Set("Task", value.OfObject(value.Field{Key: "Token", Value: value.OfString(x.e.token(x.ref(b)))}))

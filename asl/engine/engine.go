@@ -30,6 +30,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"switchyard/asl/arns"
+	"switchyard/asl/catalog"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
@@ -101,31 +103,33 @@ func (c *Config) fill() error {
 // Engine runs executions. Its methods are safe for concurrent use, also before
 // and after Run; executions move on only while it runs.
 type Engine struct {
-	store     store.Store
-	cfg       Config
-	log       *zap.Logger
-	failures  *calmlog.Failures // to store an execution
-	handlers  []handler
-	clock     *clock
-	random    func() float64
-	fallback  task.Handler
-	mocks     Mocks
-	atRest    func()
-	secret    []byte // seals task tokens
-	arnPrefix string
-	objects   ObjectStore // nil: there are none
-	originOf  func(input []byte) json.RawMessage
+	store    store.Store
+	cfg      Config
+	log      *zap.Logger
+	failures *calmlog.Failures // to store an execution
+	handlers []handler
+	clock    *clock
+	random   func() float64
+	fallback task.Handler
+	mocks    Mocks
+	atRest   func()
+	secret   []byte // seals task tokens
+	names    arns.Names
+	objects  ObjectStore // nil: there are none
+	originOf func(input []byte) json.RawMessage
 
-	book   *machineBook
-	desk   *activityDesk
-	timers *timers
-	queue  *runQueue
-	events *broadcast
-	lastID atomic.Int64
+	catalog  *catalog.Catalog
+	programs programs
+	desk     *activityDesk
+	timers   *timers
+	queue    *runQueue
+	events   *broadcast
+	lastID   atomic.Int64
 	// lastExpress is the ID of the last EXPRESS execution: they are negative.
-	lastExpress atomic.Int64
-	redrives    sync.Mutex // held while an execution is redriven
-	runs        *mapRunBook
+	lastExpress   atomic.Int64
+	redrives      sync.Mutex // held while an execution is redriven
+	runs          *mapRunBook
+	mapRunUpdates sync.Mutex // held while the limits of a Map run are changed
 
 	liveMu sync.Mutex
 	live   map[int64]*execution
@@ -183,8 +187,8 @@ func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
 	}
 	e := &Engine{
 		store: s, cfg: cfg, log: zap.NewNop(), clock: newClock(), random: randomFloat,
-		arnPrefix: "arn:aws:states:" + cfg.Region + ":" + cfg.Account + ":",
-		book:      newMachineBook(), desk: newActivityDesk(), timers: newTimers(), queue: newRunQueue(), events: &broadcast{}, runs: newMapRunBook(),
+		names:    arns.New(cfg.Region, cfg.Account),
+		programs: programs{byKey: map[string]*program{}}, desk: newActivityDesk(), timers: newTimers(), queue: newRunQueue(), events: &broadcast{}, runs: newMapRunBook(),
 		tasks: taskSet{running: map[*running]struct{}{}},
 		live:  map[int64]*execution{}, idle: make(chan struct{}, 1), stopped: make(chan struct{}), ended: make(chan struct{}), noPolls: make(chan struct{}),
 	}
@@ -206,7 +210,10 @@ func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
 	if err := e.loadSecret(context.Background()); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
-	if err := e.loadActivities(context.Background()); err != nil {
+	if e.catalog, err = catalog.New(context.Background(), s, e.names, e.now, e.random); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	if err := e.loadActivityTasks(context.Background()); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	// An execution whose time is past is due at once: one code path resumes
@@ -265,6 +272,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.events.close()
 	return nil
 }
+
+// Catalog is the engine's state machines and activities.
+func (e *Engine) Catalog() *catalog.Catalog { return e.catalog }
 
 // hold and release keep count of what is under way.
 func (e *Engine) hold() { e.busy.Add(1) }

@@ -16,6 +16,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"switchyard/asl"
+	"switchyard/asl/apierror"
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
@@ -374,9 +376,9 @@ func TestStartIsIdempotentWhileRunningOnly(t *testing.T) {
 		}
 		taken := func(input string) {
 			t.Helper()
-			var known *engine.Error
+			var known *apierror.Error
 			_, err := e.StartExecution(t.Context(), engine.Start{MachineARN: m, Name: "x", Input: input})
-			if !errors.As(err, &known) || known.Code != engine.CodeExecutionAlreadyExists {
+			if !errors.As(err, &known) || known.Code != apierror.CodeExecutionAlreadyExists {
 				t.Errorf("start with %s: %v, want ExecutionAlreadyExists", input, err)
 			}
 		}
@@ -395,21 +397,21 @@ func TestExecutionKeepsItsDefinition(t *testing.T) {
 		arn := start(t, e, m, "x", ``)
 		synctest.Wait()
 		changed := `{"StartAt":"P","States":{"P":{"Type":"Pass","Result":"new","End":true}}}`
-		if _, err := e.UpdateMachine(t.Context(), m, engine.MachineUpdate{Definition: &changed}); err != nil {
+		if _, err := e.Catalog().UpdateMachine(t.Context(), m, catalog.MachineUpdate{Definition: &changed}); err != nil {
 			t.Fatal(err)
 		}
 		wantOutput(t, wait(t, e, start(t, e, m, "y", ``)), `"new"`)
-		if err := e.DeleteMachine(t.Context(), m); err != nil {
+		if err := e.Catalog().DeleteMachine(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
-		if d, err := e.DescribeMachine(t.Context(), m); err != nil || d.Status != engine.MachineDeleting {
+		if d, err := e.Catalog().DescribeMachine(t.Context(), m); err != nil || d.Status != catalog.MachineDeleting {
 			t.Errorf("with an execution left: %+v, %v; want DELETING", d, err)
 		}
 		wantOutput(t, wait(t, e, arn), `"old"`)
 		if of, err := e.MachineOf(t.Context(), arn); err != nil || !strings.Contains(of.Revision.Definition, `"old"`) {
 			t.Errorf("MachineOf: %+v, %v; want the old definition", of, err)
 		}
-		if d, err := e.DescribeMachine(t.Context(), m); err == nil {
+		if d, err := e.Catalog().DescribeMachine(t.Context(), m); err == nil {
 			t.Errorf("without executions: %+v; want that it is gone", d)
 		}
 	})

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"sync"
 
+	"switchyard/internal/uuid"
+
 	"switchyard/asl"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
@@ -130,7 +132,7 @@ func (x *execution) setup(rec *store.Execution, prog *program, input value.Value
 	x.wake = rec.Wake
 	x.frame = asl.Frame{}
 	x.frame.Scope.Context = func() value.Value { return x.contextObject(x.at) }
-	x.frame.Scope.NewUUID = newUUID
+	x.frame.Scope.NewUUID = uuid.New
 	x.frame.Scope.Variable = func(name string) (value.Value, bool) { return x.at.vars.Get(name) }
 	if t := x.timeLimit(); t > 0 {
 		x.wait(nil, x.e.clock.since(x.id, max(rec.Started, x.attrs.Redriven), x.now())+t.Milliseconds())
@@ -505,9 +507,9 @@ func (x *execution) effects() {
 
 func (x *execution) arn() string {
 	if x.express() {
-		return x.e.arnPrefix + "express:" + x.rec.Machine + ":" + x.rec.Name + ":" + x.suffix
+		return x.e.names.Express(x.rec.Machine, x.rec.Name, x.suffix)
 	}
-	return x.e.executionARN(x.rec.Machine, x.rec.Name)
+	return x.e.names.Execution(x.rec.Machine, x.rec.Name)
 }
 
 // now is in Unix milliseconds.

@@ -7,7 +7,12 @@ import (
 	"fmt"
 	"math"
 
+	"switchyard/internal/uuid"
+
 	"switchyard/asl"
+	"switchyard/asl/apierror"
+	"switchyard/asl/arns"
+	"switchyard/asl/catalog"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
@@ -84,8 +89,8 @@ func (e *Engine) StartExecution(ctx context.Context, in Start) (Started, error) 
 	if err != nil {
 		return Started{}, err
 	}
-	m := r.machine
-	if m.Type == TypeExpress {
+	m := r.Machine
+	if m.Type == catalog.TypeExpress {
 		if in.parent != nil && in.parent.Waits {
 			return Started{}, errExpress
 		}
@@ -100,13 +105,13 @@ func (e *Engine) StartExecution(ctx context.Context, in Start) (Started, error) 
 		Started: e.now().UnixMilli(), Input: []byte(in.Input),
 	}
 	if rec.ID > store.MaxExecID {
-		return Started{}, internal(fmt.Errorf("start execution %s: execution IDs are used up", in.Name))
+		return Started{}, apierror.Unavailable(fmt.Errorf("start execution %s: execution IDs are used up", in.Name))
 	}
-	attrs := executionAttrs{TraceHeader: in.TraceHeader, TestCase: r.caseName, Parent: in.parent, Origin: in.origin, Version: r.version, Alias: r.alias}
+	attrs := executionAttrs{TraceHeader: in.TraceHeader, TestCase: r.caseName, Parent: in.parent, Origin: in.origin, Version: r.Version, Alias: r.Alias}
 	if rec.Attrs, err = attrs.encode(); err != nil {
-		return Started{}, internal(err)
+		return Started{}, apierror.Unavailable(err)
 	}
-	started := Started{e.executionARN(m.Name, in.Name), rec.Started}
+	started := Started{e.names.Execution(m.Name, in.Name), rec.Started}
 	x := newExecution(e, rec, r.prog, r.value)
 	x.testCase, x.attrs = r.testCase, attrs
 	err = e.create(ctx, x)
@@ -114,14 +119,14 @@ func (e *Engine) StartExecution(ctx context.Context, in Start) (Started, error) 
 	case errors.Is(err, store.ErrExists):
 		return e.startedBefore(ctx, rec, r.caseName, in.parent)
 	case err != nil:
-		return Started{}, internal(fmt.Errorf("start execution %s: %w", in.Name, err))
+		return Started{}, apierror.Unavailable(fmt.Errorf("start execution %s: %w", in.Name, err))
 	}
 	return started, nil
 }
 
 // request is a start that may be.
 type request struct {
-	target
+	catalog.Target
 	in       *Start
 	value    value.Value // the input
 	prog     *program
@@ -138,30 +143,30 @@ func (e *Engine) request(ctx context.Context, in *Start) (*request, error) {
 		return nil, err
 	}
 	r.caseName = caseName
-	if r.target, err = e.target(ctx, machineARN); err != nil {
+	if r.Target, err = e.catalog.Resolve(ctx, machineARN); err != nil {
 		return nil, err
 	}
-	if r.machine.Status == MachineDeleting {
-		return nil, fail(CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", in.MachineARN)
+	if r.Machine.Status == catalog.MachineDeleting {
+		return nil, apierror.New(apierror.CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", in.MachineARN)
 	}
 	if in.Name == "" {
-		in.Name = newUUID()
-	} else if !validName(in.Name) {
-		return nil, fail(CodeInvalidName, "Invalid Name: '%s'", in.Name)
+		in.Name = uuid.New()
+	} else if !arns.ValidName(in.Name) {
+		return nil, apierror.New(apierror.CodeInvalidName, "Invalid Name: '%s'", in.Name)
 	}
 	if in.Input == "" {
 		in.Input = "{}"
 	}
 	if len(in.Input) > asl.MaxData {
-		return nil, fail(CodeValidation, "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length less than or equal to %d", asl.MaxData)
+		return nil, apierror.New(apierror.CodeValidation, "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length less than or equal to %d", asl.MaxData)
 	}
 	if r.value, err = value.ParseString(in.Input); err != nil {
-		return nil, fail(CodeInvalidExecutionInput, "Invalid State Machine Execution Input: '%s'", err)
+		return nil, apierror.New(apierror.CodeInvalidExecutionInput, "Invalid State Machine Execution Input: '%s'", err)
 	}
-	if r.prog, err = e.program(ctx, r.machine.RevisionKey); err != nil {
-		return nil, internal(err)
+	if r.prog, err = e.program(ctx, r.Machine.RevisionKey); err != nil {
+		return nil, apierror.Unavailable(err)
 	}
-	r.testCase, err = e.testCaseOf(r.prog, r.machine.Name, caseName)
+	r.testCase, err = e.testCaseOf(r.prog, r.Machine.Name, caseName)
 	return r, err
 }
 
@@ -187,20 +192,20 @@ func (e *Engine) create(ctx context.Context, x *execution) error {
 }
 
 func (e *Engine) startedBefore(ctx context.Context, rec *store.Execution, caseName string, parent *parentTask) (Started, error) {
-	arn := e.executionARN(rec.Machine, rec.Name)
+	arn := e.names.Execution(rec.Machine, rec.Name)
 	old, err := e.store.Execution(ctx, rec.Machine, rec.Name)
 	if err != nil {
-		return Started{}, internal(err)
+		return Started{}, apierror.Unavailable(err)
 	}
 	was, err := attrsOf(old)
 	if err != nil {
-		return Started{}, internal(err)
+		return Started{}, apierror.Unavailable(err)
 	}
 	if parent != nil && was.Parent != nil && *was.Parent == *parent {
 		return Started{arn, old.Started}, nil // this very task did it, before a crash
 	}
 	if old.Status != store.Running || string(old.Input) != string(rec.Input) || was.TestCase != caseName {
-		return Started{}, fail(CodeExecutionAlreadyExists, "Execution Already Exists: '%s'", arn)
+		return Started{}, apierror.New(apierror.CodeExecutionAlreadyExists, "Execution Already Exists: '%s'", arn)
 	}
 	return Started{arn, old.Started}, nil
 }
@@ -232,35 +237,35 @@ type Execution struct {
 func (e *Engine) view(x *store.Execution) (*Execution, error) {
 	attrs, err := attrsOf(x)
 	if err != nil {
-		return nil, internal(err)
+		return nil, apierror.Unavailable(err)
 	}
 	d := &Execution{
-		Execution: *x, ARN: e.executionARN(x.Machine, x.Name), MachineARN: e.machineARN(x.Machine),
+		Execution: *x, ARN: e.names.Execution(x.Machine, x.Name), MachineARN: e.names.Machine(x.Machine),
 		TraceHeader: attrs.TraceHeader, Redrives: attrs.Redrives, Redriven: attrs.Redriven,
 	}
 	if attrs.Version > 0 {
-		d.VersionARN = e.versionARN(x.Machine, attrs.Version)
+		d.VersionARN = e.names.Version(x.Machine, attrs.Version)
 	}
 	if attrs.Alias != "" {
 		d.AliasARN = d.MachineARN + ":" + attrs.Alias
 	}
-	if isChild(x.Machine) {
-		d.MapRunARN = e.mapRunARN(x.Machine)
+	if arns.IsChild(x.Machine) {
+		d.MapRunARN = e.names.MapRun(x.Machine)
 	}
 	return d, nil
 }
 
 func (e *Engine) findExecution(ctx context.Context, arn string) (*store.Execution, error) {
-	machine, name, err := e.parseExecutionARN(arn)
+	machine, name, err := e.names.ParseExecution(arn)
 	if err != nil {
 		return nil, err
 	}
 	x, err := e.store.Execution(ctx, machine, name)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, fail(CodeExecutionDoesNotExist, "Execution Does Not Exist: '%s'", arn)
+		return nil, apierror.New(apierror.CodeExecutionDoesNotExist, "Execution Does Not Exist: '%s'", arn)
 	}
 	if err != nil {
-		return nil, internal(err)
+		return nil, apierror.Unavailable(err)
 	}
 	return x, nil
 }
@@ -288,29 +293,29 @@ const listScan = 500
 // ID before on (0: from the newest). The executions lack input, output, error
 // and cause.
 func (e *Engine) ListExecutions(ctx context.Context, machineARN string, status *store.Status, before int64, limit int) ([]*Execution, error) {
-	t, err := e.target(ctx, machineARN)
+	t, err := e.catalog.Resolve(ctx, machineARN)
 	if err != nil {
 		return nil, err
 	}
-	if t.machine.Type == TypeExpress {
+	if t.Machine.Type == catalog.TypeExpress {
 		return nil, errExpress
 	}
 	var list []*Execution
 	for {
-		q := store.Query{Machine: t.machine.Name, Status: status, Before: before, Limit: limit}
-		if t.version != 0 {
+		q := store.Query{Machine: t.Machine.Name, Status: status, Before: before, Limit: limit}
+		if t.Version != 0 {
 			q.Limit = max(limit, listScan)
 		}
 		found, err := e.store.Executions(ctx, q)
 		if err != nil {
-			return nil, internal(err)
+			return nil, apierror.Unavailable(err)
 		}
 		for _, x := range found {
 			d, err := e.view(x)
 			if err != nil {
 				return nil, err
 			}
-			if t.alias != "" && d.AliasARN != machineARN || t.alias == "" && t.version != 0 && d.VersionARN != machineARN {
+			if t.Alias != "" && d.AliasARN != machineARN || t.Alias == "" && t.Version != 0 && d.VersionARN != machineARN {
 				continue
 			}
 			if list = append(list, d); len(list) == limit {
@@ -342,10 +347,10 @@ func (e *Engine) StopExecution(ctx context.Context, arn, errorName, cause string
 	case <-e.stopped:
 		return 0, errStopping
 	case <-ctx.Done():
-		return 0, internal(fmt.Errorf("stop execution %s: %w", arn, context.Cause(ctx)))
+		return 0, apierror.Unavailable(fmt.Errorf("stop execution %s: %w", arn, context.Cause(ctx)))
 	}
 	if x, err = e.store.ExecutionByID(ctx, x.ID); err != nil {
-		return 0, internal(err)
+		return 0, apierror.Unavailable(err)
 	}
 	return x.Stopped, nil
 }
@@ -370,14 +375,14 @@ func (e *Engine) History(ctx context.Context, arn string, from int64, reverse bo
 		if !reverse && from == 1 {
 			started, err := e.startedEvent(ctx, x)
 			if err != nil {
-				return nil, 0, internal(err)
+				return nil, 0, apierror.Unavailable(err)
 			}
 			events = append(events, started)
 			from = 2
 		}
 		segments, err := e.store.Segments(ctx, x.ID, from, reverse, 2)
 		if err != nil {
-			return nil, 0, internal(err)
+			return nil, 0, apierror.Unavailable(err)
 		}
 		if len(segments) == 0 {
 			break
@@ -385,7 +390,7 @@ func (e *Engine) History(ctx context.Context, arn string, from int64, reverse bo
 		for _, seg := range segments {
 			found, err := history.Decode(history.Segment(seg))
 			if err != nil {
-				return nil, 0, internal(fmt.Errorf("history of %s: %w", arn, err))
+				return nil, 0, apierror.Unavailable(fmt.Errorf("history of %s: %w", arn, err))
 			}
 			if reverse {
 				for i := len(found) - 1; i >= 0; i-- {
@@ -407,7 +412,7 @@ func (e *Engine) History(ctx context.Context, arn string, from int64, reverse bo
 	if reverse && len(events) <= limit {
 		started, err := e.startedEvent(ctx, x)
 		if err != nil {
-			return nil, 0, internal(err)
+			return nil, 0, apierror.Unavailable(err)
 		}
 		events = append(events, started)
 	}

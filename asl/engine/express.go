@@ -4,13 +4,17 @@ import (
 	"context"
 	"time"
 
+	"switchyard/internal/uuid"
+
+	"switchyard/asl/apierror"
+	"switchyard/asl/catalog"
 	"switchyard/asl/store"
 )
 
 // expressTime is how long an EXPRESS execution may take.
 const expressTime = 5 * time.Minute
 
-var errExpress = &Error{Code: CodeTypeNotSupported, Message: "This operation is not supported by this type of state machine"}
+var errExpress = &apierror.Error{Code: apierror.CodeTypeNotSupported, Message: "This operation is not supported by this type of state machine"}
 
 // express tells EXPRESS executions from STANDARD ones. They live in memory
 // alone, under negative IDs: nothing of them reaches the store, and they end
@@ -29,10 +33,10 @@ func (x *execution) timeLimit() time.Duration {
 // newExpress makes an EXPRESS execution.
 func (e *Engine) newExpress(r *request) *execution {
 	x := newExecution(e, &store.Execution{
-		ID: e.lastExpress.Add(-1), Machine: r.machine.Name, Name: r.in.Name, Revision: r.machine.RevisionKey,
+		ID: e.lastExpress.Add(-1), Machine: r.Machine.Name, Name: r.in.Name, Revision: r.Machine.RevisionKey,
 		Started: e.now().UnixMilli(), Input: []byte(r.in.Input),
 	}, r.prog, r.value)
-	x.suffix, x.testCase, x.attrs.Origin = newUUID(), r.testCase, r.in.origin
+	x.suffix, x.testCase, x.attrs.Origin = uuid.New(), r.testCase, r.in.origin
 	return x
 }
 
@@ -48,7 +52,7 @@ func (e *Engine) begin(ctx context.Context, x *execution) error {
 	case <-e.stopped:
 		return errStopping
 	case <-ctx.Done():
-		return internal(context.Cause(ctx))
+		return apierror.Unavailable(context.Cause(ctx))
 	}
 }
 
@@ -60,7 +64,7 @@ func (e *Engine) StartSync(ctx context.Context, in Start) (*Execution, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.machine.Type != TypeExpress {
+	if r.Machine.Type != catalog.TypeExpress {
 		return nil, errExpress
 	}
 	x := e.newExpress(r)
@@ -68,7 +72,7 @@ func (e *Engine) StartSync(ctx context.Context, in Start) (*Execution, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Execution{Execution: *ended, ARN: x.arn(), MachineARN: e.machineARN(r.machine.Name), TraceHeader: in.TraceHeader}, nil
+	return &Execution{Execution: *ended, ARN: x.arn(), MachineARN: e.names.Machine(r.Machine.Name), TraceHeader: in.TraceHeader}, nil
 }
 
 // runToEnd runs an execution that is not stored.
@@ -83,6 +87,6 @@ func (e *Engine) runToEnd(ctx context.Context, x *execution) (*store.Execution, 
 	case <-e.stopped:
 		return nil, errStopping
 	case <-ctx.Done():
-		return nil, internal(context.Cause(ctx))
+		return nil, apierror.Unavailable(context.Cause(ctx))
 	}
 }

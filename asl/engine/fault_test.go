@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"switchyard/asl/apierror"
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 )
@@ -95,8 +97,8 @@ func TestFailedStartIsAnErrorAndLeavesNothing(t *testing.T) {
 		m := machine(t, e, "m", `{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}`)
 		s.n.Store(5) // the next write fails unapplied
 		_, err := e.StartExecution(t.Context(), engine.Start{MachineARN: m, Name: "x"})
-		var known *engine.Error
-		if !errors.As(err, &known) || known.Code != engine.CodeServiceUnavailable || !errors.Is(err, errDisk) {
+		var known *apierror.Error
+		if !errors.As(err, &known) || known.Code != apierror.CodeServiceUnavailable || !errors.Is(err, errDisk) {
 			t.Errorf("start: %v, want ServiceUnavailable because of the disk", err)
 		}
 		wantOutput(t, wait(t, e, start(t, e, m, "x", `[1]`)), `[1]`)
@@ -153,8 +155,8 @@ func TestUpdateHoldsWithoutItsCaller(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		changed := `{"StartAt":"P","States":{"P":{"Type":"Pass","Result":2,"End":true}}}`
-		_, _ = e.UpdateMachine(ctx, m, engine.MachineUpdate{Definition: &changed})
-		if _, err := e.DescribeMachine(t.Context(), m); err != nil {
+		_, _ = e.Catalog().UpdateMachine(ctx, m, catalog.MachineUpdate{Definition: &changed})
+		if _, err := e.Catalog().DescribeMachine(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
@@ -62,7 +63,7 @@ func newEngine(t testing.TB, s store.Store, opts ...engine.Option) *engine.Engin
 
 func machine(t testing.TB, e *engine.Engine, name, definition string) string {
 	t.Helper()
-	m, err := e.CreateMachine(context.Background(), engine.NewMachine{Name: name, Definition: definition, RoleARN: "arn:aws:iam::123456789012:role/r"})
+	m, err := e.Catalog().CreateMachine(context.Background(), catalog.NewMachine{Name: name, Definition: definition, RoleARN: "arn:aws:iam::123456789012:role/r"})
 	if err != nil {
 		t.Fatal(err)
 	}

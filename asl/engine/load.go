@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"switchyard/asl/arns"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
@@ -60,7 +61,7 @@ func (x *execution) read(ctx context.Context) error {
 			return fmt.Errorf("%w: its definition has no distributed Map %q", errBadRecord, x.attrs.Child.State)
 		}
 	}
-	x.testCase = x.e.resumeTestCase(baseMachine(rec.Machine), x.attrs.TestCase)
+	x.testCase = x.e.resumeTestCase(arns.BaseMachine(rec.Machine), x.attrs.TestCase)
 	records, err := x.e.store.Records(ctx, x.id)
 	if err != nil {
 		return err

@@ -2,531 +2,62 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 
-	"switchyard/asl"
-	"switchyard/asl/store"
+	"switchyard/asl/apierror"
+	"switchyard/asl/arns"
+	"switchyard/asl/catalog"
 )
 
-// The kinds of document the engine keeps.
-const (
-	kindMachine  = "machine"
-	kindRevision = "revision"
-)
-
-// The types of state machines.
-const (
-	TypeStandard = "STANDARD"
-	TypeExpress  = "EXPRESS"
-)
-
-// The statuses of a state machine.
-const (
-	MachineActive   = "ACTIVE"
-	MachineDeleting = "DELETING"
-)
-
-// Machine describes a state machine at one revision.
-type Machine struct {
-	Name string `json:"name"`
-	// Type is STANDARD or EXPRESS.
-	Type   string `json:"type"`
-	Status string `json:"status"`
-	// Created and Updated are in Unix milliseconds.
-	Created int64 `json:"created"`
-	Updated int64 `json:"updated"`
-	// RevisionKey is where Revision is kept.
-	RevisionKey string `json:"revision_key"`
-	// LastVersion is the highest version ever published, 0 for none; the
-	// numbers of deleted versions are not given out again.
-	LastVersion int `json:"last_version,omitempty"`
-	// Settings are the configurations of logging, tracing and encryption as
-	// they were given: kept and shown, without effect on one machine.
-	Settings Settings `json:"settings"`
-
-	// ARN names a version where one was asked for.
-	ARN      string   `json:"-"`
-	Revision Revision `json:"-"`
-	// Description is that of the version that ARN names.
-	Description string `json:"-"`
-	// VersionARN is the version that the call published, or had published
-	// before; "" for none.
-	VersionARN string `json:"-"`
-}
-
-// Revision is what an execution keeps of its state machine, however the
-// machine changes later.
-type Revision struct {
-	// ID is empty until the first update, as with Step Functions.
-	ID         string `json:"id,omitempty"`
-	Definition string `json:"definition"`
-	RoleARN    string `json:"role_arn"`
-	Machine    string `json:"machine"`
-	Type       string `json:"type"`
-	// Updated is in Unix milliseconds.
-	Updated int64 `json:"updated"`
-}
-
-// Settings are JSON texts; nil where none was given.
-type Settings struct {
-	Logging    json.RawMessage `json:"logging,omitempty"`
-	Tracing    json.RawMessage `json:"tracing,omitempty"`
-	Encryption json.RawMessage `json:"encryption,omitempty"`
-}
-
-func (s Settings) equal(t Settings) bool {
-	return string(s.Logging) == string(t.Logging) && string(s.Tracing) == string(t.Tracing) && string(s.Encryption) == string(t.Encryption)
-}
-
-func newRevisionKey(name string) string { return name + "/" + newUUID() }
-
-// machineBook reads and writes state machines. Its lock is held while one is
-// changed, so that two changes don't cross.
-type machineBook struct {
-	write sync.Mutex
-
-	mu       sync.RWMutex
-	machines map[string]*Machine // what is in the store, a few of them
-	programs map[string]*program // by revision key
-}
-
-// cached bounds the machines and programs kept parsed. A fleet larger than
-// that pays for reading some of them again.
-const cached = 1000
-
-func newMachineBook() *machineBook {
-	return &machineBook{machines: map[string]*Machine{}, programs: map[string]*program{}}
-}
-
-// machine reads a machine by name; nil when there is none. The result is
-// shared: it must not be changed.
-func (e *Engine) machine(ctx context.Context, name string) (*Machine, error) {
-	e.book.mu.RLock()
-	m := e.book.machines[name]
-	e.book.mu.RUnlock()
-	if m == nil {
-		body, err := e.store.Doc(ctx, kindMachine, name)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, internal(err)
-		}
-		if m, err = e.readMachine(ctx, body); err != nil {
-			return nil, internal(err)
-		}
-		m = e.rememberRead(m)
-	}
-	if m.Status != MachineDeleting {
-		return m, nil
-	}
-	// A machine that is being deleted is gone with its last execution.
-	open, err := e.hasRunning(ctx, name)
-	if err != nil || open {
-		return m, err
-	}
-	e.forget(name)
-	e.store.Apply(&store.Write{Docs: []store.Doc{{Kind: kindMachine, Key: name}}, Done: func(error) {
-		// What is not deleted now is deleted when it is next looked at.
-	}})
-	return nil, nil
-}
-
-func (e *Engine) hasRunning(ctx context.Context, name string) (bool, error) {
-	running := store.Running
-	open, err := e.store.Executions(ctx, store.Query{Machine: name, Status: &running, Limit: 1})
-	if err != nil {
-		return false, internal(err)
-	}
-	return len(open) > 0, nil
-}
-
-func (e *Engine) remember(m *Machine) {
-	e.book.mu.Lock()
-	defer e.book.mu.Unlock()
-	e.book.put(m)
-}
-
-// put needs the lock mu.
-func (b *machineBook) put(m *Machine) {
-	if len(b.machines) >= cached {
-		clear(b.machines)
-	}
-	b.machines[m.Name] = m
-}
-
-// rememberRead keeps what was read, unless a change has come in between, which
-// is newer. It returns what is kept.
-func (e *Engine) rememberRead(m *Machine) *Machine {
-	e.book.mu.Lock()
-	defer e.book.mu.Unlock()
-	if newer := e.book.machines[m.Name]; newer != nil {
-		return newer
-	}
-	e.book.put(m)
-	return m
-}
-
-func (e *Engine) readMachine(ctx context.Context, body []byte) (*Machine, error) {
-	m := &Machine{}
-	if err := json.Unmarshal(body, m); err != nil {
-		return nil, fmt.Errorf("decode state machine: %w", err)
-	}
-	m.ARN = e.machineARN(m.Name)
-	rev, err := e.revision(ctx, m.RevisionKey)
+// MachineOf returns the state machine of an execution as it was when the
+// execution started.
+func (e *Engine) MachineOf(ctx context.Context, executionARN string) (*catalog.Machine, error) {
+	x, err := e.findExecution(ctx, executionARN)
 	if err != nil {
 		return nil, err
 	}
-	m.Revision = *rev
+	rev, err := e.catalog.Revision(ctx, x.Revision)
+	if err != nil {
+		return nil, apierror.Unavailable(err)
+	}
+	m := &catalog.Machine{Name: arns.ShownMachine(x.Machine), Type: rev.Type, ARN: e.names.Machine(x.Machine), Updated: rev.Updated, Revision: *rev}
+	if now, err := e.catalog.Machine(ctx, arns.BaseMachine(x.Machine)); err == nil && now != nil {
+		m.Settings = now.Settings
+	}
 	return m, nil
 }
 
-func (e *Engine) revision(ctx context.Context, key string) (*Revision, error) {
-	body, err := e.store.Doc(ctx, kindRevision, key)
-	if err != nil {
-		return nil, err
-	}
-	rev := &Revision{}
-	if err := json.Unmarshal(body, rev); err != nil {
-		return nil, fmt.Errorf("decode revision %s: %w", key, err)
-	}
-	return rev, nil
+// programs are the parsed definitions of some revisions, by their keys.
+type programs struct {
+	mu    sync.RWMutex
+	byKey map[string]*program
 }
+
+// parsedPrograms bounds the programs that are kept. A fleet larger than that
+// pays for parsing some of them again.
+const parsedPrograms = 1000
 
 // program returns the parsed definition of a revision.
 func (e *Engine) program(ctx context.Context, key string) (*program, error) {
-	e.book.mu.RLock()
-	p := e.book.programs[key]
-	e.book.mu.RUnlock()
+	e.programs.mu.RLock()
+	p := e.programs.byKey[key]
+	e.programs.mu.RUnlock()
 	if p != nil {
 		return p, nil
 	}
-	rev, err := e.revision(ctx, key)
+	rev, err := e.catalog.Revision(ctx, key)
 	if err != nil {
 		return nil, err
 	}
 	if p, err = e.compile(rev); err != nil {
 		return nil, fmt.Errorf("parse revision %s: %w", key, err)
 	}
-	e.book.mu.Lock()
-	defer e.book.mu.Unlock()
-	if len(e.book.programs) >= cached {
-		clear(e.book.programs)
+	e.programs.mu.Lock()
+	defer e.programs.mu.Unlock()
+	if len(e.programs.byKey) >= parsedPrograms {
+		clear(e.programs.byKey)
 	}
-	e.book.programs[key] = p
+	e.programs.byKey[key] = p
 	return p, nil
-}
-
-func (e *Engine) existing(ctx context.Context, arn string) (*Machine, error) {
-	name, qualifier, err := e.parseMachineARN(arn)
-	if err != nil {
-		return nil, err
-	}
-	m, err := e.machine(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	if m == nil || qualifier != "" {
-		return nil, fail(CodeStateMachineDoesNotExist, "State Machine Does Not Exist: '%s'", arn)
-	}
-	return m, nil
-}
-
-// NewMachine is what a state machine is made from.
-type NewMachine struct {
-	Name       string
-	Definition string
-	RoleARN    string
-	// Type is STANDARD when empty.
-	Type     string
-	Settings Settings
-	Tags     []Tag
-	// Publish makes a version of it at once, described by Description.
-	Publish     bool
-	Description string
-}
-
-// CreateMachine makes a state machine. Doing so again with the same content
-// returns the one that is there, whatever its role and tags; with other content
-// it is StateMachineAlreadyExists.
-func (e *Engine) CreateMachine(ctx context.Context, in NewMachine) (*Machine, error) {
-	if !validName(in.Name) {
-		return nil, fail(CodeInvalidName, "Invalid Name: '%s'", in.Name)
-	}
-	switch in.Type {
-	case "":
-		in.Type = TypeStandard
-	case TypeStandard, TypeExpress:
-	default:
-		return nil, fail(CodeValidation, "1 validation error detected: Value '%s' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, EXPRESS]", in.Type)
-	}
-	if err := validDefinition(in.Definition, in.Type); err != nil {
-		return nil, err
-	}
-	if err := validVersion(in.Publish, in.Description); err != nil {
-		return nil, err
-	}
-	if err := validTags(e.machineARN(in.Name), nil, in.Tags); err != nil {
-		return nil, err
-	}
-	e.book.write.Lock()
-	defer e.book.write.Unlock()
-	old, err := e.machine(ctx, in.Name)
-	if err != nil {
-		return nil, err
-	}
-	if old != nil {
-		switch {
-		case old.Status == MachineDeleting:
-			return nil, fail(CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", old.ARN)
-		case old.Revision.Definition != in.Definition || old.Type != in.Type || !old.Settings.equal(in.Settings):
-			return nil, fail(CodeStateMachineAlreadyExists, "State Machine Already Exists: '%s'", old.ARN)
-		}
-		return e.createdBefore(ctx, old, in)
-	}
-	now := e.now().UnixMilli()
-	m := &Machine{
-		Name: in.Name, Type: in.Type, Status: MachineActive, Created: now, Updated: now,
-		RevisionKey: newRevisionKey(in.Name),
-		Settings:    in.Settings, ARN: e.machineARN(in.Name),
-		Revision: Revision{Definition: in.Definition, RoleARN: in.RoleARN, Machine: in.Name, Type: in.Type, Updated: now},
-	}
-	var more []store.Doc
-	if in.Publish {
-		if more, err = e.publish(ctx, m, in.Description); err != nil {
-			return nil, err
-		}
-	}
-	if len(in.Tags) > 0 {
-		tags, err := tagsDoc(m.ARN, mergeTags(nil, in.Tags))
-		if err != nil {
-			return nil, err
-		}
-		more = append(more, tags)
-	}
-	return m, e.saveMachine(ctx, m, true, more...)
-}
-
-// saveMachine makes m durable, with its revision where that is new, and with
-// more.
-func (e *Engine) saveMachine(ctx context.Context, m *Machine, revised bool, more ...store.Doc) error {
-	body, err := json.Marshal(m)
-	if err != nil {
-		return internal(fmt.Errorf("encode state machine %s: %w", m.Name, err))
-	}
-	docs := []store.Doc{{Kind: kindMachine, Key: m.Name, Body: body}}
-	if revised {
-		rev, err := json.Marshal(m.Revision)
-		if err != nil {
-			return internal(fmt.Errorf("encode revision of %s: %w", m.Name, err))
-		}
-		docs = append(docs, store.Doc{Kind: kindRevision, Key: m.RevisionKey, Body: rev})
-	}
-	if err := e.keep(ctx, &store.Write{Docs: append(docs, more...)}); err != nil {
-		e.forget(m.Name)
-		return internal(fmt.Errorf("save state machine %s: %w", m.Name, err))
-	}
-	kept := *m
-	kept.VersionARN = "" // it belongs to the answer
-	e.remember(&kept)
-	return nil
-}
-
-func (e *Engine) forget(name string) {
-	e.book.mu.Lock()
-	delete(e.book.machines, name)
-	e.book.mu.Unlock()
-}
-
-// MachineUpdate changes what is not nil.
-type MachineUpdate struct {
-	// Publish makes a version of what the update leads to, described by
-	// Description. It may be all that is asked for.
-	Publish     bool
-	Description string
-
-	Definition *string
-	RoleARN    *string
-	Logging    json.RawMessage
-	Tracing    json.RawMessage
-	Encryption json.RawMessage
-}
-
-// UpdateMachine gives a state machine a new revision. Executions that run keep
-// the one they started with.
-func (e *Engine) UpdateMachine(ctx context.Context, arn string, u MachineUpdate) (*Machine, error) {
-	changed := u.Definition != nil || u.RoleARN != nil || u.Logging != nil || u.Tracing != nil || u.Encryption != nil
-	if !changed && !u.Publish {
-		return nil, fail(CodeMissingParameter, "Either the definition, the role ARN, the LoggingConfiguration, the TracingConfiguration, or the EncryptionConfiguration must be specified")
-	}
-	if err := validVersion(u.Publish, u.Description); err != nil {
-		return nil, err
-	}
-	e.book.write.Lock()
-	defer e.book.write.Unlock()
-	old, err := e.existing(ctx, arn)
-	if err != nil {
-		return nil, err
-	}
-	if old.Status == MachineDeleting {
-		return nil, fail(CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", arn)
-	}
-	if u.Definition != nil {
-		if err := validDefinition(*u.Definition, old.Type); err != nil {
-			return nil, err
-		}
-	}
-	if !changed {
-		return e.publishRevision(ctx, old, u.Description)
-	}
-	m := *old
-	m.RevisionKey = newRevisionKey(m.Name)
-	m.Updated = max(e.now().UnixMilli(), old.Updated+1)
-	m.Revision.Updated = m.Updated
-	m.Revision.ID = newUUID()
-	for _, set := range []struct{ to, from *string }{{&m.Revision.Definition, u.Definition}, {&m.Revision.RoleARN, u.RoleARN}} {
-		if set.from != nil {
-			*set.to = *set.from
-		}
-	}
-	for _, set := range []struct {
-		to   *json.RawMessage
-		from json.RawMessage
-	}{{&m.Settings.Logging, u.Logging}, {&m.Settings.Tracing, u.Tracing}, {&m.Settings.Encryption, u.Encryption}} {
-		if set.from != nil {
-			*set.to = set.from
-		}
-	}
-	var version []store.Doc
-	if u.Publish {
-		if version, err = e.publish(ctx, &m, u.Description); err != nil {
-			return nil, err
-		}
-	}
-	return &m, e.saveMachine(ctx, &m, true, version...)
-}
-
-// DeleteMachine deletes a state machine with its versions, aliases and tags;
-// one that does not exist is no error. Executions that run go on to their end,
-// and until then the machine is DELETING. The ARN of a version or an alias is
-// refused: it must not take all the others along.
-func (e *Engine) DeleteMachine(ctx context.Context, arn string) error {
-	name, qualifier, err := e.parseMachineARN(arn)
-	if err != nil {
-		var known *Error
-		if errors.As(err, &known) && known.Code == CodeStateMachineDoesNotExist {
-			return nil
-		}
-		return err
-	}
-	if qualifier != "" {
-		return fail(CodeValidation, "The ARN of a version or an alias does not name a state machine to delete: '%s'", arn)
-	}
-	e.book.write.Lock()
-	defer e.book.write.Unlock()
-	old, err := e.machine(ctx, name)
-	if err != nil || old == nil {
-		return err
-	}
-	running, err := e.hasRunning(ctx, name)
-	if err != nil {
-		return err
-	}
-	own, err := e.belongings(ctx, name)
-	if err != nil {
-		return err
-	}
-	if running {
-		m := *old
-		m.Status = MachineDeleting
-		return e.saveMachine(ctx, &m, false, own...)
-	}
-	defer e.forget(name)
-	if err := e.keep(ctx, &store.Write{Docs: append(own, store.Doc{Kind: kindMachine, Key: name})}); err != nil {
-		return internal(fmt.Errorf("delete state machine %s: %w", name, err))
-	}
-	return nil
-}
-
-// DescribeMachine returns a state machine as it is now, or one of its versions
-// as it was published.
-func (e *Engine) DescribeMachine(ctx context.Context, arn string) (*Machine, error) {
-	t, err := e.target(ctx, arn)
-	if err != nil {
-		return nil, err
-	}
-	if t.alias != "" {
-		return nil, fail(CodeStateMachineDoesNotExist, "State Machine Does Not Exist: '%s'", arn)
-	}
-	return t.machine, nil
-}
-
-// ListMachines returns up to limit state machines in order of name, from the
-// first after after.
-func (e *Engine) ListMachines(ctx context.Context, after string, limit int) ([]*Machine, error) {
-	var found []*Machine
-	for len(found) < limit {
-		docs, err := e.store.Docs(ctx, kindMachine, after, limit-len(found))
-		if err != nil {
-			return nil, internal(err)
-		}
-		if len(docs) == 0 {
-			break
-		}
-		for _, d := range docs {
-			after = d.Key
-			m, err := e.machine(ctx, d.Key)
-			if err != nil {
-				return nil, err
-			}
-			if m != nil {
-				found = append(found, m)
-			}
-		}
-	}
-	return found, nil
-}
-
-// MachineOf returns the state machine of an execution as it was when the
-// execution started.
-func (e *Engine) MachineOf(ctx context.Context, executionARN string) (*Machine, error) {
-	x, err := e.findExecution(ctx, executionARN)
-	if err != nil {
-		return nil, err
-	}
-	rev, err := e.revision(ctx, x.Revision)
-	if err != nil {
-		return nil, internal(err)
-	}
-	m := &Machine{Name: shownMachine(x.Machine), Type: rev.Type, ARN: e.machineARN(x.Machine), Updated: rev.Updated, Revision: *rev}
-	if now, err := e.machine(ctx, baseMachine(x.Machine)); err == nil && now != nil {
-		m.Settings = now.Settings
-	}
-	return m, nil
-}
-
-func validDefinition(definition, machineType string) error {
-	if len(definition) == 0 || len(definition) > 1<<20 {
-		return fail(CodeInvalidDefinition, "Invalid State Machine Definition: 'The definition must be between 1 and 1048576 bytes long, it has %d'", len(definition))
-	}
-	m, err := asl.Parse([]byte(definition))
-	if err == nil && machineType == TypeExpress {
-		err = m.Express()
-	}
-	if err != nil {
-		return fail(CodeInvalidDefinition, "%s", err)
-	}
-	return nil
-}
-
-// newUUID returns a random UUID, version 4.
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails: it ends the process instead
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 	"switchyard/asl/objects"
 	"switchyard/asl/store"
@@ -57,7 +58,7 @@ func mapVictim(dir string) error {
 	if err != nil {
 		return err
 	}
-	m, err := e.CreateMachine(ctx, engine.NewMachine{Name: "m", Definition: killedMap, RoleARN: "r"})
+	m, err := e.Catalog().CreateMachine(ctx, catalog.NewMachine{Name: "m", Definition: killedMap, RoleARN: "r"})
 	if err != nil {
 		return err
 	}

@@ -10,22 +10,20 @@ import (
 
 	"go.uber.org/zap"
 
+	"switchyard/asl/apierror"
+	"switchyard/asl/arns"
 	"switchyard/asl/store"
 )
 
 // findMapRun reads a Map run by its ARN.
 func (e *Engine) findMapRun(ctx context.Context, arn string) (*MapRun, error) {
-	key, ok := strings.CutPrefix(arn, e.arnPrefix+"mapRun:")
-	at := strings.LastIndexByte(key, ':')
-	if !ok || !isChild(key) || at < 0 {
-		if kind, _, ok := splitARN(arn); ok && kind == "mapRun" {
-			return nil, fail(CodeResourceNotFound, "Resource not found: '%s'", arn)
-		}
-		return nil, fail(CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'", arn)
+	key, id, err := e.names.ParseMapRun(arn)
+	if err != nil {
+		return nil, err
 	}
-	body, err := e.store.Doc(ctx, kindMapRun, key[at+1:])
+	body, err := e.store.Doc(ctx, kindMapRun, id)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return nil, internal(err)
+		return nil, apierror.Unavailable(err)
 	}
 	m := &MapRun{}
 	if err == nil {
@@ -34,7 +32,7 @@ func (e *Engine) findMapRun(ctx context.Context, arn string) (*MapRun, error) {
 		}
 	}
 	if m.Key != key {
-		return nil, fail(CodeResourceNotFound, "Resource not found: '%s'", arn)
+		return nil, apierror.New(apierror.CodeResourceNotFound, "Resource not found: '%s'", arn)
 	}
 	return m, nil
 }
@@ -42,11 +40,11 @@ func (e *Engine) findMapRun(ctx context.Context, arn string) (*MapRun, error) {
 func (e *Engine) readMapRun(ctx context.Context, body []byte) (*MapRun, error) {
 	m := &MapRun{}
 	if err := json.Unmarshal(body, m); err != nil {
-		return nil, internal(fmt.Errorf("decode map run: %w", err))
+		return nil, apierror.Unavailable(fmt.Errorf("decode map run: %w", err))
 	}
 	limits, err := e.runLimits(ctx, m.ID())
 	if err != nil {
-		return nil, internal(err)
+		return nil, apierror.Unavailable(err)
 	}
 	for _, l := range []struct{ from, to *int64 }{{limits.MaxConcurrency, &m.MaxConcurrency}, {limits.ToleratedCount, &m.ToleratedCount}} {
 		if l.from != nil {
@@ -56,8 +54,8 @@ func (e *Engine) readMapRun(ctx context.Context, body []byte) (*MapRun, error) {
 	if limits.ToleratedPercentage != nil {
 		m.ToleratedPercentage = *limits.ToleratedPercentage
 	}
-	m.ARN, m.ExecutionARN = e.mapRunARN(m.Key), e.executionARN(m.Machine, m.Execution)
-	m.MachineARN = e.machineARN(baseMachine(m.Machine))
+	m.ARN, m.ExecutionARN = e.names.MapRun(m.Key), e.names.Execution(m.Machine, m.Execution)
+	m.MachineARN = e.names.Machine(arns.BaseMachine(m.Machine))
 	return m, nil
 }
 
@@ -76,7 +74,7 @@ func (e *Engine) DescribeMapRun(ctx context.Context, arn string) (*MapRun, error
 		r.mu.Unlock()
 	} else if m.Status == RunRunning {
 		if err := e.countChildren(ctx, m); err != nil {
-			return nil, internal(err)
+			return nil, apierror.Unavailable(err)
 		}
 	}
 	m.Items, m.Children = m.Items.withPending(), m.Children.withPending()
@@ -96,7 +94,7 @@ func (e *Engine) ListMapRuns(ctx context.Context, executionARN, after string, li
 	prefix := digits[:8] + "-" + digits[8:]
 	docs, err := e.store.Docs(ctx, kindMapRun, max(prefix, after), limit)
 	if err != nil {
-		return nil, internal(err)
+		return nil, apierror.Unavailable(err)
 	}
 	var runs []*MapRun
 	for _, d := range docs {
@@ -127,21 +125,21 @@ func (e *Engine) UpdateMapRun(ctx context.Context, arn string, u MapRunUpdate) e
 	case err != nil:
 		return err
 	case u.MaxConcurrency == nil && u.ToleratedCount == nil && u.ToleratedPercentage == nil:
-		return fail(CodeMissingParameter, "Either the maxConcurrency, the toleratedFailureCount, or the toleratedFailurePercentage must be specified")
+		return apierror.New(apierror.CodeMissingParameter, "Either the maxConcurrency, the toleratedFailureCount, or the toleratedFailurePercentage must be specified")
 	case u.MaxConcurrency != nil && *u.MaxConcurrency < 0:
 		return atLeastZero("maxConcurrency", *u.MaxConcurrency)
 	case u.ToleratedCount != nil && *u.ToleratedCount < 0:
 		return atLeastZero("toleratedFailureCount", *u.ToleratedCount)
 	case u.ToleratedPercentage != nil && !(*u.ToleratedPercentage >= 0 && *u.ToleratedPercentage <= 100):
-		return fail(CodeValidation, "1 validation error detected: Value '%v' at 'toleratedFailurePercentage' failed to satisfy constraint: Member must be between 0 and 100", *u.ToleratedPercentage)
+		return apierror.New(apierror.CodeValidation, "1 validation error detected: Value '%v' at 'toleratedFailurePercentage' failed to satisfy constraint: Member must be between 0 and 100", *u.ToleratedPercentage)
 	case m.Status != RunRunning:
-		return fail(CodeValidation, "The Map Run '%s' is %s: only one that is RUNNING can be updated", arn, m.Status)
+		return apierror.New(apierror.CodeValidation, "The Map Run '%s' is %s: only one that is RUNNING can be updated", arn, m.Status)
 	}
-	e.book.write.Lock() // two updates don't cross
-	defer e.book.write.Unlock()
+	e.mapRunUpdates.Lock() // two updates don't cross
+	defer e.mapRunUpdates.Unlock()
 	limits, err := e.runLimits(ctx, m.ID())
 	if err != nil {
-		return internal(err)
+		return apierror.Unavailable(err)
 	}
 	if u.MaxConcurrency != nil {
 		limits.MaxConcurrency = u.MaxConcurrency
@@ -157,7 +155,7 @@ func (e *Engine) UpdateMapRun(ctx context.Context, arn string, u MapRunUpdate) e
 		err = e.keep(ctx, &store.Write{Docs: []store.Doc{{Kind: kindMapRunLimits, Key: m.ID(), Body: body}}})
 	}
 	if err != nil {
-		return internal(fmt.Errorf("update map run %s: %w", arn, err))
+		return apierror.Unavailable(fmt.Errorf("update map run %s: %w", arn, err))
 	}
 	if r := e.runs.get(m.Key); r != nil {
 		r.set(limits)
@@ -166,7 +164,7 @@ func (e *Engine) UpdateMapRun(ctx context.Context, arn string, u MapRunUpdate) e
 }
 
 func atLeastZero(field string, n int64) error {
-	return fail(CodeValidation, "1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have value greater than or equal to 0", n, field)
+	return apierror.New(apierror.CodeValidation, "1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have value greater than or equal to 0", n, field)
 }
 
 // ListChildren returns up to limit child executions of a Map run, as
@@ -178,7 +176,7 @@ func (e *Engine) ListChildren(ctx context.Context, mapRunARN string, status *sto
 	}
 	found, err := e.store.Executions(ctx, store.Query{Machine: m.Key, Status: status, Before: before, Limit: limit})
 	if err != nil {
-		return nil, internal(err)
+		return nil, apierror.Unavailable(err)
 	}
 	list := make([]*Execution, len(found))
 	for i, x := range found {
@@ -186,16 +184,16 @@ func (e *Engine) ListChildren(ctx context.Context, mapRunARN string, status *sto
 		if m.Batched {
 			whole, err := e.store.ExecutionByID(ctx, x.ID)
 			if err != nil {
-				return nil, internal(err)
+				return nil, apierror.Unavailable(err)
 			}
 			attrs, err := childOf(whole)
 			if err != nil {
-				return nil, internal(err)
+				return nil, apierror.Unavailable(err)
 			}
 			items = int64(attrs.Items)
 		}
 		list[i] = &Execution{
-			Execution: *x, ARN: e.executionARN(x.Machine, x.Name), MachineARN: e.machineARN(x.Machine),
+			Execution: *x, ARN: e.names.Execution(x.Machine, x.Name), MachineARN: e.names.Machine(x.Machine),
 			MapRunARN: m.ARN, Items: items,
 		}
 	}

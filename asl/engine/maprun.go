@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/asl"
+	"switchyard/asl/arns"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
@@ -71,26 +71,6 @@ func (s *bitset) add(i int) {
 	}
 	(*s)[i>>6] |= 1 << (i & 63)
 }
-
-// childName names a child by its index: it begins as the run's ID does, so that
-// a child's ARN leads to its run.
-func childName(run string, index int) string {
-	return fmt.Sprintf("%s%012x", run[:len(run)-12], index+1)
-}
-
-// childIndex is the inverse of childName; -1 when name is no child's.
-func childIndex(name string) int {
-	if len(name) != uuidLength {
-		return -1
-	}
-	n, err := strconv.ParseUint(name[uuidLength-12:], 16, 48)
-	if err != nil {
-		return -1
-	}
-	return int(n) - 1
-}
-
-const uuidLength = 36
 
 // errRunFailed ends a run whose failures are too many.
 var errRunFailed = &asl.Error{Name: asl.ErrExceedToleratedThreshold, Cause: "The specified tolerated failure threshold was exceeded"}
@@ -173,9 +153,9 @@ func (r *mapRun) recover(ctx context.Context) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if x.Status == store.Running {
-			r.begun(childIndex(x.Name), size)
+			r.begun(arns.ChildIndex(x.Name), size)
 		} else {
-			r.settled(childIndex(x.Name), size, x.Status)
+			r.settled(arns.ChildIndex(x.Name), size, x.Status)
 		}
 		return nil
 	})
@@ -266,7 +246,7 @@ func (r *mapRun) child(b batch) (*execution, error) {
 		return nil, err
 	}
 	rec := &store.Execution{
-		ID: r.e.lastID.Add(1), Machine: r.key, Name: childName(r.id, b.index), Revision: r.rev,
+		ID: r.e.lastID.Add(1), Machine: r.key, Name: arns.ChildName(r.id, b.index), Revision: r.rev,
 		Started: r.e.now().UnixMilli(), Input: []byte(b.input.JSON()), Attrs: body,
 	}
 	x := newExecution(r.e, rec, r.prog, b.input)
@@ -307,7 +287,7 @@ func (r *mapRun) settleStarting(ctx context.Context, again bool) error {
 
 // existing deals with a child whose write was said to have failed and had not.
 func (r *mapRun) existing(ctx context.Context, index int) error {
-	x, err := r.e.store.Execution(ctx, r.key, childName(r.id, index))
+	x, err := r.e.store.Execution(ctx, r.key, arns.ChildName(r.id, index))
 	if err != nil {
 		return err
 	}
@@ -326,7 +306,7 @@ func (r *mapRun) childEnded(ctx context.Context, x *store.Execution) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.settled(childIndex(x.Name), size, x.Status)
+	r.settled(arns.ChildIndex(x.Name), size, x.Status)
 	return nil
 }
 
@@ -450,7 +430,7 @@ func (r *mapRun) settled(i int, size int64, status store.Status) {
 	r.tell()
 }
 
-func (r *mapRun) arn() string { return r.e.mapRunARN(r.key) }
+func (r *mapRun) arn() string { return r.e.names.MapRun(r.key) }
 
 // childAttrs are what a child execution keeps of where it comes from.
 type childAttrs struct {
@@ -462,10 +442,6 @@ type childAttrs struct {
 	// Item is $$.Map.Item, unless its value is the execution's input.
 	Item json.RawMessage `json:"item,omitempty"`
 }
-
-// isChild tells the Machine of the children of a Map run from a state
-// machine's name, which has no slash.
-func isChild(machine string) bool { return strings.Contains(machine, "/") }
 
 // childOf reads what a child execution keeps of its Map run.
 func childOf(x *store.Execution) (*childAttrs, error) {
@@ -486,7 +462,7 @@ func (x *execution) childItem() (value.Value, bool) {
 		return value.Value{}, false
 	}
 	if attrs.Item == nil {
-		return mapItem{value: x.input}.context(int64(childIndex(x.rec.Name))), true
+		return mapItem{value: x.input}.context(int64(arns.ChildIndex(x.rec.Name))), true
 	}
 	v, err := value.Parse(attrs.Item)
 	return v, err == nil

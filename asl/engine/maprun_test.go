@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"switchyard/asl/apierror"
 	"switchyard/asl/engine"
 	"switchyard/asl/objects"
 	"switchyard/asl/store"
@@ -523,7 +524,7 @@ func TestRedriveOfADistributedMapHasANewRun(t *testing.T) {
 				want = "Execution was started by a Map Run: redrive the execution that started the Map Run"
 			}
 			_, err := e.Redrive(t.Context(), child.ARN, "")
-			wantRefusal(t, err, engine.CodeExecutionNotRedrivable, want)
+			wantRefusal(t, err, apierror.CodeExecutionNotRedrivable, want)
 		}
 		b.repair()
 		redrive(t, e, arn)

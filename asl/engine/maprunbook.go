@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"switchyard/asl/arns"
 	"switchyard/asl/store"
 )
 
@@ -69,12 +70,12 @@ func (m *mapRunBook) get(key string) *mapRun {
 
 // childEnded tells the Map run of x, if it has one, that x has ended durably.
 func (e *Engine) childEnded(x *store.Execution) {
-	if !isChild(x.Machine) {
+	if !arns.IsChild(x.Machine) {
 		return
 	}
 	if r := e.runs.get(x.Machine); r != nil {
 		if err := r.childEnded(context.Background(), x); err != nil {
-			e.log.Error("cannot account for a child execution", zap.String("execution", e.executionARN(x.Machine, x.Name)), zap.Error(err))
+			e.log.Error("cannot account for a child execution", zap.String("execution", e.names.Execution(x.Machine, x.Name)), zap.Error(err))
 		}
 	}
 }

@@ -9,9 +9,12 @@ import (
 	"fmt"
 	"strings"
 
+	"switchyard/internal/uuid"
+
 	"go.uber.org/zap"
 
 	"switchyard/asl"
+	"switchyard/asl/arns"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
@@ -120,7 +123,7 @@ func (x *execution) mapSpec(b *branch) (*mapSpec, error) {
 	}
 	context, vars := x.contextObject(b), b.vars
 	s.frame.Input = b.input
-	s.frame.Scope.NewUUID = newUUID
+	s.frame.Scope.NewUUID = uuid.New
 	s.frame.Scope.Variable = vars.Get
 	s.frame.Scope.Context = func() value.Value {
 		return context.With("Map", value.OfObject(value.Field{Key: "Item", Value: s.item}))
@@ -152,7 +155,7 @@ func (x *execution) startMapRun(b *branch) error {
 	id, key := x.mapRunID(b)
 	b.phase, b.startedAt = phaseMapRun, x.now()
 	x.mark(b)
-	x.follow(b, &history.Event{Type: history.MapRunStarted, Has: history.HasARN, ARN: x.e.mapRunARN(key)})
+	x.follow(b, &history.Event{Type: history.MapRunStarted, Has: history.HasARN, ARN: x.e.names.MapRun(key)})
 	x.describeRun(b, s, RunRunning, nil)
 	x.docs = append(x.docs, store.Doc{Kind: kindMapRunOpen, Key: id, Body: []byte("{}")})
 	x.launch(b, s)
@@ -207,7 +210,7 @@ func (x *execution) describeRun(b *branch, s *mapSpec, status string, last *mapR
 	}
 	body, err := json.Marshal(d)
 	if err != nil {
-		x.e.log.Error("cannot describe a map run", zap.String("map_run", x.e.mapRunARN(key)), zap.Error(err))
+		x.e.log.Error("cannot describe a map run", zap.String("map_run", x.e.names.MapRun(key)), zap.Error(err))
 		return
 	}
 	x.docs = append(x.docs, store.Doc{Kind: kindMapRun, Key: id, Body: body})
@@ -265,7 +268,7 @@ func (x *execution) mapRunID(b *branch) (id, key string) {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %d", x.tag(), b.id, b.entered, b.attempt))
 	digits := fmt.Sprintf("%09x%s", x.id, hex.EncodeToString(sum[:])[:11])
 	id = digits[:8] + "-" + digits[8:12] + "-" + digits[12:16] + "-" + digits[16:20] + "-000000000000"
-	return id, baseMachine(x.rec.Machine) + "/" + mapLabel(b.state) + ":" + id
+	return id, arns.BaseMachine(x.rec.Machine) + "/" + mapLabel(b.state) + ":" + id
 }
 
 // mapLabel is the state's Label, or its name where that can be one.
@@ -302,7 +305,7 @@ func (h *mapRunner) Run(ctx context.Context, _ task.Task) (json.RawMessage, erro
 		if err == nil || errors.As(err, &known) || ctx.Err() != nil {
 			return output, err
 		}
-		h.e.log.Error("cannot go on with a map run; trying again", zap.String("map_run", h.e.mapRunARN(h.key)), zap.Error(err))
+		h.e.log.Error("cannot go on with a map run; trying again", zap.String("map_run", h.e.names.MapRun(h.key)), zap.Error(err))
 		if err := h.last.pause(ctx); err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"switchyard/asl"
+	"switchyard/asl/apierror"
 	"switchyard/asl/task"
 )
 
@@ -36,9 +37,9 @@ func (e *Engine) splitTestCase(arn string) (machine, name string, err error) {
 	case !marked:
 		return arn, "", nil
 	case e.mocks == nil:
-		return "", "", fail(CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'. An ARN with a test case (#Name) is for an engine that was given mocks.", arn)
+		return "", "", apierror.New(apierror.CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'. An ARN with a test case (#Name) is for an engine that was given mocks.", arn)
 	case name == "":
-		return "", "", fail(CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'. The name of the test case is missing after #.", arn)
+		return "", "", apierror.New(apierror.CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'. The name of the test case is missing after #.", arn)
 	}
 	return machine, name, nil
 }
@@ -50,7 +51,7 @@ func (e *Engine) testCaseOf(p *program, machine, name string) (*testCase, error)
 	}
 	states, ok := e.mocks.TestCase(machine, name)
 	if !ok {
-		return nil, fail(CodeValidation, "the mocks have no test case '%s' for the state machine '%s'", name, machine)
+		return nil, apierror.New(apierror.CodeValidation, "the mocks have no test case '%s' for the state machine '%s'", name, machine)
 	}
 	// A misspelt name would let the real handler run.
 	var wrong []string
@@ -61,7 +62,7 @@ func (e *Engine) testCaseOf(p *program, machine, name string) (*testCase, error)
 	}
 	if len(wrong) > 0 {
 		slices.Sort(wrong)
-		return nil, fail(CodeValidation, "the test case '%s' names what is no Task state of the state machine '%s': %s", name, machine, strings.Join(wrong, ", "))
+		return nil, apierror.New(apierror.CodeValidation, "the test case '%s' names what is no Task state of the state machine '%s': %s", name, machine, strings.Join(wrong, ", "))
 	}
 	return &testCase{name, states}, nil
 }

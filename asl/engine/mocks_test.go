@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"switchyard/asl/apierror"
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
@@ -184,19 +185,19 @@ func TestStartRefusesTestCases(t *testing.T) {
 	for name, c := range map[string]struct {
 		opts    []engine.Option
 		suffix  string
-		code    engine.Code
+		code    apierror.Code
 		message string
 	}{
-		"without mocks":  {nil, "#C", engine.CodeInvalidArn, "given mocks"},
-		"without a name": {[]engine.Option{mocks}, "#", engine.CodeInvalidArn, "missing after #"},
-		"unknown":        {[]engine.Option{mocks}, "#D", engine.CodeValidation, "no test case 'D' for the state machine 'm'"},
-		"misspelt state": {[]engine.Option{mocks}, "#Typo", engine.CodeValidation, "'P', 'a'"},
+		"without mocks":  {nil, "#C", apierror.CodeInvalidArn, "given mocks"},
+		"without a name": {[]engine.Option{mocks}, "#", apierror.CodeInvalidArn, "missing after #"},
+		"unknown":        {[]engine.Option{mocks}, "#D", apierror.CodeValidation, "no test case 'D' for the state machine 'm'"},
+		"misspelt state": {[]engine.Option{mocks}, "#Typo", apierror.CodeValidation, "'P', 'a'"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEngine(t, store.NewMemory(), c.opts...)
 			arn := machine(t, e, "m", `{"StartAt":"P","States":{"P":{"Type":"Pass","Next":"A"},"A":{"Type":"Task","Resource":"`+fn+`","End":true}}}`)
 			_, err := e.StartExecution(t.Context(), engine.Start{MachineARN: arn + c.suffix})
-			var refused *engine.Error
+			var refused *apierror.Error
 			if !errors.As(err, &refused) || refused.Code != c.code || !strings.Contains(refused.Message, c.message) {
 				t.Errorf("%v, want %s with %q", err, c.code, c.message)
 			}
@@ -212,8 +213,8 @@ func TestNameIsTakenByAnotherTestCase(t *testing.T) {
 		t.Errorf("the same start again gives %s, want %s", again, first)
 	}
 	_, err := e.StartExecution(t.Context(), engine.Start{MachineARN: arn + "#D", Name: "x", Input: "{}"})
-	var refused *engine.Error
-	if !errors.As(err, &refused) || refused.Code != engine.CodeExecutionAlreadyExists {
+	var refused *apierror.Error
+	if !errors.As(err, &refused) || refused.Code != apierror.CodeExecutionAlreadyExists {
 		t.Errorf("the name with another test case: %v, want ExecutionAlreadyExists", err)
 	}
 }

@@ -8,9 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"switchyard/internal/uuid"
+
 	"go.uber.org/zap"
 
 	"switchyard/asl"
+	"switchyard/asl/apierror"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
@@ -122,20 +125,20 @@ func (n nested) Run(ctx context.Context, t task.Task) (json.RawMessage, error) {
 
 // isUnavailable reports whether err is the store's, and may go away.
 func isUnavailable(err error) bool {
-	var known *Error
-	return errors.As(err, &known) && known.Code == CodeServiceUnavailable
+	var known *apierror.Error
+	return errors.As(err, &known) && known.Code == apierror.CodeServiceUnavailable
 }
 
 // serviceError is an error of the API as a state machine sees it.
 func serviceError(err error) error {
-	var known *Error
+	var known *apierror.Error
 	if !errors.As(err, &known) {
 		return err
 	}
 	return &task.Error{
 		Name: "StepFunctions." + strings.TrimSuffix(string(known.Code), "Exception") + "Exception",
 		Cause: fmt.Sprintf("%s (Service: AWSStepFunctions; Status Code: 400; Error Code: %s; Request ID: %s; Proxy: null)",
-			known.Message, known.Code, newUUID()),
+			known.Message, known.Code, uuid.New()),
 	}
 }
 
@@ -239,14 +242,14 @@ func (e *Engine) described(x *store.Execution, parsed bool) value.Value {
 	if x.Error != "" {
 		m.Set("Error", value.OfString(x.Error))
 	}
-	m.Set("ExecutionArn", value.OfString(e.executionARN(x.Machine, x.Name)))
+	m.Set("ExecutionArn", value.OfString(e.names.Execution(x.Machine, x.Name)))
 	data("Input", x.Input)
 	m.Set("Name", value.OfString(x.Name))
 	if x.Output != nil {
 		data("Output", x.Output)
 	}
 	m.Set("StartDate", value.OfInt(x.Started))
-	m.Set("StateMachineArn", value.OfString(e.machineARN(x.Machine)))
+	m.Set("StateMachineArn", value.OfString(e.names.Machine(x.Machine)))
 	m.Set("Status", value.OfString(x.Status.String()))
 	m.Set("StopDate", value.OfInt(x.Stopped))
 	return m.Object()
@@ -314,31 +317,11 @@ func (e *Engine) stopOrphan(arn string) {
 
 // stopOrphans does what an earlier process did not get to.
 func (e *Engine) stopOrphans(ctx context.Context) {
-	err := e.eachDoc(ctx, kindOrphan, func(d store.Doc) error {
+	err := store.EachDoc(ctx, e.store, kindOrphan, func(d store.Doc) error {
 		e.stopOrphan(d.Key)
 		return nil
 	})
 	if err != nil && ctx.Err() == nil {
 		e.log.Error("cannot look for nested executions to stop", zap.Error(err))
-	}
-}
-
-// eachDoc calls f with every document of a kind, in order of key.
-func (e *Engine) eachDoc(ctx context.Context, kind string, f func(store.Doc) error) error {
-	const page = 500
-	for after := ""; ; {
-		docs, err := e.store.Docs(ctx, kind, after, page)
-		if err != nil {
-			return err
-		}
-		for _, d := range docs {
-			if err := f(d); err != nil {
-				return err
-			}
-			after = d.Key
-		}
-		if len(docs) < page {
-			return nil
-		}
 	}
 }

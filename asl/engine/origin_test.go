@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
@@ -117,8 +118,8 @@ func TestTasksKnowTheOriginOfTheOutermostExecution(t *testing.T) {
 func TestExpressExecutionsHaveTheOriginOfTheirParent(t *testing.T) {
 	origins := make(chan string, 1)
 	bubble(t, func(t *testing.T, e *engine.Engine) {
-		_, err := e.CreateMachine(t.Context(), engine.NewMachine{
-			Name: "leaf", Type: engine.TypeExpress, Definition: `{` + originLeaf + `}`, RoleARN: "arn:aws:iam::123456789012:role/r",
+		_, err := e.Catalog().CreateMachine(t.Context(), catalog.NewMachine{
+			Name: "leaf", Type: catalog.TypeExpress, Definition: `{` + originLeaf + `}`, RoleARN: "arn:aws:iam::123456789012:role/r",
 		})
 		if err != nil {
 			t.Fatal(err)

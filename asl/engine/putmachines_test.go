@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 )
@@ -30,10 +31,10 @@ func (f *oneWrite) Apply(w *store.Write) {
 	f.Store.Apply(&reported)
 }
 
-func wants(definitions ...string) []engine.NewMachine {
-	var all []engine.NewMachine
+func wants(definitions ...string) []catalog.NewMachine {
+	var all []catalog.NewMachine
 	for i, d := range definitions {
-		all = append(all, engine.NewMachine{Name: string(rune('a' + i)), Definition: d, RoleARN: "arn:aws:iam::123456789012:role/r"})
+		all = append(all, catalog.NewMachine{Name: string(rune('a' + i)), Definition: d, RoleARN: "arn:aws:iam::123456789012:role/r"})
 	}
 	return all
 }
@@ -45,7 +46,7 @@ func definitionOf(next string) string {
 // revisions are where each machine stands, by name.
 func revisions(t *testing.T, e *engine.Engine) map[string]string {
 	t.Helper()
-	all, err := e.ListMachines(t.Context(), "", 100)
+	all, err := e.Catalog().ListMachines(t.Context(), "", 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,25 +69,25 @@ func same(a, b map[string]string) bool {
 func TestPutMachinesIsAllOrNothing(t *testing.T) {
 	one, two := definitionOf("One"), definitionOf("Two")
 	for name, row := range map[string]struct {
-		wanted        []engine.NewMachine
+		wanted        []catalog.NewMachine
 		fail, applied bool
 		refused       string
 	}{
 		"third refused":               {wanted: wants(two, two, `{"StartAt":"Nowhere","States":{}}`), refused: "c: "},
-		"third of another name":       {wanted: append(wants(two, two), engine.NewMachine{Name: "no good", Definition: two}), refused: "no good: "},
-		"third new and refused":       {wanted: append(wants(two, two, one), engine.NewMachine{Name: "z", Definition: "{"}), refused: "z: "},
+		"third of another name":       {wanted: append(wants(two, two), catalog.NewMachine{Name: "no good", Definition: two}), refused: "no good: "},
+		"third new and refused":       {wanted: append(wants(two, two, one), catalog.NewMachine{Name: "z", Definition: "{"}), refused: "z: "},
 		"not stored":                  {wanted: wants(two, two, two), fail: true, refused: "disk full"},
 		"stored, but reported failed": {wanted: wants(two, two, two), fail: true, applied: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &oneWrite{Store: store.NewMemory()}
 			e := newEngine(t, s)
-			if _, err := e.PutMachines(t.Context(), wants(one, one, one)); err != nil {
+			if _, err := e.Catalog().PutMachines(t.Context(), wants(one, one, one)); err != nil {
 				t.Fatal(err)
 			}
 			before := revisions(t, e)
 			s.fail, s.applied = row.fail, row.applied
-			_, err := e.PutMachines(t.Context(), row.wanted)
+			_, err := e.Catalog().PutMachines(t.Context(), row.wanted)
 			if row.refused == "" {
 				if err != nil {
 					t.Fatalf("it was stored: %v", err)
@@ -111,14 +112,14 @@ func TestPutMachinesIsAllOrNothing(t *testing.T) {
 func TestPutMachinesLeavesWhatIsTheSame(t *testing.T) {
 	e := newEngine(t, store.NewMemory())
 	one, two := definitionOf("One"), definitionOf("Two")
-	first, err := e.PutMachines(t.Context(), wants(one, one))
+	first, err := e.Catalog().PutMachines(t.Context(), wants(one, one))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if first[0].ARN != "arn:aws:states:us-east-1:123456789012:stateMachine:a" || first[0].Revision.ID != "" {
 		t.Errorf("made %+v", first[0])
 	}
-	second, err := e.PutMachines(t.Context(), wants(one, two))
+	second, err := e.Catalog().PutMachines(t.Context(), wants(one, two))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"switchyard/asl/apierror"
+	"switchyard/asl/arns"
+	"switchyard/asl/catalog"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
 )
@@ -33,16 +36,16 @@ func (e *Engine) notRedrivable(ctx context.Context, x *store.Execution) (string,
 	if x.Status == store.Running || x.Status == store.Succeeded {
 		return "Execution is " + x.Status.String() + " and cannot be redriven", nil
 	}
-	if isChild(x.Machine) {
+	if arns.IsChild(x.Machine) {
 		return "Execution was started by a Map Run: redrive the execution that started the Map Run", nil
 	}
-	m, err := e.machine(ctx, x.Machine)
+	m, err := e.catalog.Machine(ctx, x.Machine)
 	if err != nil {
 		return "", err
 	}
 	now := e.now().UnixMilli()
 	switch {
-	case m == nil || m.Status == MachineDeleting:
+	case m == nil || m.Status == catalog.MachineDeleting:
 		return "State machine is in DELETING status", nil
 	case now-x.Stopped > redriveWindow.Milliseconds():
 		return "Execution redrivable period exceeded", nil
@@ -63,7 +66,7 @@ func (e *Engine) notRedrivable(ctx context.Context, x *store.Execution) (string,
 func (e *Engine) lastEvent(ctx context.Context, id int64) (int64, error) {
 	segments, err := e.store.Segments(ctx, id, store.MaxEventID, true, 1)
 	if err != nil {
-		return 0, internal(err)
+		return 0, apierror.Unavailable(err)
 	}
 	if len(segments) == 0 {
 		return 1, nil // the first event is not stored
@@ -86,7 +89,7 @@ func (e *Engine) Redrive(ctx context.Context, arn, clientToken string) (int64, e
 	}
 	attrs, err := attrsOf(x)
 	if err != nil {
-		return 0, internal(err)
+		return 0, apierror.Unavailable(err)
 	}
 	now := e.now().UnixMilli()
 	for _, t := range attrs.Tokens {
@@ -99,7 +102,7 @@ func (e *Engine) Redrive(ctx context.Context, arn, clientToken string) (int64, e
 		return 0, err
 	}
 	if reason != "" {
-		return 0, fail(CodeExecutionNotRedrivable, "%s", reason)
+		return 0, apierror.New(apierror.CodeExecutionNotRedrivable, "%s", reason)
 	}
 	// The copy that ended may still be in memory, and repeat its last write.
 	if _, err := e.knock(ctx, x.ID); err != nil {
@@ -109,7 +112,7 @@ func (e *Engine) Redrive(ctx context.Context, arn, clientToken string) (int64, e
 		// The store may have done it all the same. Look later: what runs goes
 		// on, what is closed stays so.
 		e.timers.set(x.ID, e.now().Add(storeRetry).UnixMilli())
-		return 0, internal(fmt.Errorf("redrive execution %s: %w", arn, err))
+		return 0, apierror.Unavailable(fmt.Errorf("redrive execution %s: %w", arn, err))
 	}
 	x.Status, x.Stopped, x.Output, x.Error, x.Cause = store.Running, 0, nil, "", ""
 	e.announce(x)
@@ -217,6 +220,6 @@ func (e *Engine) knock(ctx context.Context, id int64) (running bool, err error) 
 	case <-e.stopped:
 		return false, errStopping
 	case <-ctx.Done():
-		return false, internal(context.Cause(ctx))
+		return false, apierror.Unavailable(context.Cause(ctx))
 	}
 }

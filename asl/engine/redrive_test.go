@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"switchyard/asl/apierror"
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
@@ -286,9 +288,9 @@ func TestRedriveOfTooMuchDataBeginsTheStateAnew(t *testing.T) {
 	})
 }
 
-func wantRefusal(t testing.TB, err error, code engine.Code, message string) {
+func wantRefusal(t testing.TB, err error, code apierror.Code, message string) {
 	t.Helper()
-	var known *engine.Error
+	var known *apierror.Error
 	if !errors.As(err, &known) || known.Code != code || message != "" && known.Message != message {
 		t.Errorf("%v, want %s: %s", err, code, message)
 	}
@@ -312,7 +314,7 @@ func TestRedriveIsRefused(t *testing.T) {
 		refused := func(arn, reason string) {
 			t.Helper()
 			_, err := e.Redrive(t.Context(), arn, "")
-			wantRefusal(t, err, engine.CodeExecutionNotRedrivable, reason)
+			wantRefusal(t, err, apierror.CodeExecutionNotRedrivable, reason)
 			if x := describe(t, e, arn); x.NotRedrivable != reason {
 				t.Errorf("described as not redrivable: %q, want %q", x.NotRedrivable, reason)
 			}
@@ -346,7 +348,7 @@ func TestRedriveIsRefused(t *testing.T) {
 		refused(failed, "Execution redrivable period exceeded")
 		again := start(t, e, fails, "y", ``)
 		wait(t, e, again)
-		if err := e.DeleteMachine(t.Context(), fails); err != nil {
+		if err := e.Catalog().DeleteMachine(t.Context(), fails); err != nil {
 			t.Fatal(err)
 		}
 		refused(again, "State machine is in DELETING status")
@@ -413,8 +415,8 @@ func TestRedriveAtTheVeryEnd(t *testing.T) {
 					if err == nil {
 						break
 					}
-					var known *engine.Error
-					if !errors.As(err, &known) || known.Code != engine.CodeExecutionNotRedrivable {
+					var known *apierror.Error
+					if !errors.As(err, &known) || known.Code != apierror.CodeExecutionNotRedrivable {
 						t.Error(err)
 						return
 					}
@@ -433,11 +435,11 @@ func TestStatusEventsTellOfVersionsAndRedrives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, store.NewMemory())
 		defer run(t, e)()
-		m, err := e.CreateMachine(t.Context(), engine.NewMachine{Name: "m", RoleARN: "r", Publish: true, Definition: `{"StartAt":"F","States":{"F":{"Type":"Fail"}}}`})
+		m, err := e.Catalog().CreateMachine(t.Context(), catalog.NewMachine{Name: "m", RoleARN: "r", Publish: true, Definition: `{"StartAt":"F","States":{"F":{"Type":"Fail"}}}`})
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, err := e.CreateAlias(t.Context(), "live", "", []engine.Route{{VersionARN: m.VersionARN, Weight: 100}})
+		a, err := e.Catalog().CreateAlias(t.Context(), "live", "", []catalog.Route{{VersionARN: m.VersionARN, Weight: 100}})
 		if err != nil {
 			t.Fatal(err)
 		}

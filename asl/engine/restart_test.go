@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"switchyard/asl/apierror"
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
@@ -118,15 +120,15 @@ func (w *workers) handlers() []engine.Option {
 
 // answer ends a task; a token that was used before is no error.
 func answer(ctx context.Context, e *engine.Engine, token, output string) {
-	var known *engine.Error
-	if err := e.SendTaskSuccess(ctx, token, output); err != nil && ctx.Err() == nil && (!errors.As(err, &known) || known.Code != engine.CodeTaskTimedOut) {
+	var known *apierror.Error
+	if err := e.SendTaskSuccess(ctx, token, output); err != nil && ctx.Err() == nil && (!errors.As(err, &known) || known.Code != apierror.CodeTaskTimedOut) {
 		fmt.Fprintln(os.Stderr, "answer:", err)
 	}
 }
 
 // start lets the workers work until ctx ends.
 func (w *workers) start(ctx context.Context, e *engine.Engine) error {
-	if _, err := e.CreateActivity(ctx, "approve"); err != nil {
+	if _, err := e.Catalog().CreateActivity(ctx, "approve"); err != nil {
 		return err
 	}
 	w.wg.Go(func() {
@@ -197,7 +199,7 @@ func victim(path string) error {
 	})
 	arns := map[string]string{}
 	for kind, c := range interrupted {
-		m, err := e.CreateMachine(ctx, engine.NewMachine{Name: kind, Definition: c.definition, RoleARN: "r"})
+		m, err := e.Catalog().CreateMachine(ctx, catalog.NewMachine{Name: kind, Definition: c.definition, RoleARN: "r"})
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"switchyard/asl"
+	"switchyard/asl/arns"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
@@ -81,10 +82,10 @@ type included struct {
 
 func (r *mapRun) entry(x *store.Execution) resultEntry {
 	e := resultEntry{
-		Cause: x.Cause, Error: x.Error, ExecutionArn: r.e.executionARN(x.Machine, x.Name), Name: x.Name,
+		Cause: x.Cause, Error: x.Error, ExecutionArn: r.e.names.Execution(x.Machine, x.Name), Name: x.Name,
 		Input: string(x.Input), InputDetails: included{true}, OutputDetails: included{true},
 		RedriveStatus: "REDRIVABLE_BY_MAP_RUN", StartDate: timestamp(x.Started),
-		StateMachineArn: r.e.machineARN(x.Machine), Status: x.Status.String(), StopDate: timestamp(x.Stopped),
+		StateMachineArn: r.e.names.Machine(x.Machine), Status: x.Status.String(), StopDate: timestamp(x.Stopped),
 	}
 	if x.Status == store.Succeeded {
 		output := string(x.Output)
@@ -168,7 +169,7 @@ func (r *mapRun) inOrder(ctx context.Context, f func(*store.Execution) error) er
 		if !r.has(i) {
 			continue
 		}
-		x, err := r.e.store.Execution(ctx, r.key, childName(r.id, i))
+		x, err := r.e.store.Execution(ctx, r.key, arns.ChildName(r.id, i))
 		if err == nil {
 			err = f(x)
 		}
@@ -318,7 +319,7 @@ func (r *mapRun) pending(add func([]byte) error) error {
 		}
 		text, err := appendEntry(nil, resultEntry{
 			Input: b.input.JSON(), InputDetails: included{true}, OutputDetails: included{true},
-			StateMachineArn: r.e.machineARN(r.key), Status: "PENDING",
+			StateMachineArn: r.e.names.Machine(r.key), Status: "PENDING",
 		})
 		if err == nil {
 			err = add(text)

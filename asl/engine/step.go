@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"switchyard/asl"
+	"switchyard/asl/catalog"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
@@ -13,14 +14,14 @@ import (
 
 // program is a parsed definition, shared by all executions of its revision.
 type program struct {
-	rev     *Revision
+	rev     *catalog.Revision
 	machine *asl.Machine
 	states  map[string]*asl.State
 	// children are the programs of the distributed Maps, by their states' names.
 	children map[string]*program
 }
 
-func (e *Engine) compile(rev *Revision) (*program, error) {
+func (e *Engine) compile(rev *catalog.Revision) (*program, error) {
 	m, err := asl.Parse([]byte(rev.Definition))
 	if err != nil {
 		return nil, err

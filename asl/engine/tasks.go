@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/asl"
+	"switchyard/asl/arns"
 	"switchyard/asl/history"
 	"switchyard/asl/task"
 	"switchyard/asl/value"
@@ -357,7 +358,7 @@ func familyOf(resource string) family {
 			rest[:max(at, 0)], rest[at+1:], history.HasResource,
 		}
 	}
-	if kind, _, ok := splitARN(resource); ok && kind == "activity" {
+	if kind, _, ok := arns.Split(resource); ok && kind == "activity" {
 		return family{history.ActivityScheduled, history.ActivityStarted, history.ActivitySucceeded, history.ActivityFailed, history.ActivityTimedOut, "", resource, 0}
 	}
 	return family{

@@ -4,7 +4,11 @@ import (
 	"context"
 	"strings"
 
+	"switchyard/internal/uuid"
+
 	"switchyard/asl"
+	"switchyard/asl/apierror"
+	"switchyard/asl/catalog"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
@@ -185,29 +189,29 @@ func (e *Engine) TestState(ctx context.Context, in StateTest) (*StateResult, err
 	}
 	input, err := value.ParseString(in.Input)
 	if err != nil {
-		return nil, fail(CodeInvalidExecutionInput, "Invalid State Machine Execution Input: '%s'", err)
+		return nil, apierror.New(apierror.CodeInvalidExecutionInput, "Invalid State Machine Execution Input: '%s'", err)
 	}
 	vars := value.EmptyObject
 	if in.Variables != "" {
 		if vars, err = value.ParseString(in.Variables); err != nil || vars.Kind() != value.Object {
-			return nil, fail(CodeValidation, "variables must be a JSON object")
+			return nil, apierror.New(apierror.CodeValidation, "variables must be a JSON object")
 		}
 	}
 	if in.Context != "" {
 		if t.context, err = value.ParseString(in.Context); err != nil || t.context.Kind() != value.Object {
-			return nil, fail(CodeValidation, "context must be a JSON object")
+			return nil, apierror.New(apierror.CodeValidation, "context must be a JSON object")
 		}
 		t.hasContext = true
 	}
-	name := newUUID()
+	name := uuid.New()
 	prog := &program{
-		rev:     &Revision{RoleARN: in.RoleARN, Machine: name, Type: TypeExpress},
+		rev:     &catalog.Revision{RoleARN: in.RoleARN, Machine: name, Type: catalog.TypeExpress},
 		machine: &asl.Machine{Graph: asl.Graph{Start: s}},
 		states:  map[string]*asl.State{s.Name: s},
 	}
 	x := e.newExpress(&request{
-		target: target{machine: &Machine{Name: name, Type: TypeExpress}},
-		in:     &Start{Name: newUUID(), Input: in.Input}, value: input, prog: prog,
+		Target: catalog.Target{Machine: &catalog.Machine{Name: name, Type: catalog.TypeExpress}},
+		in:     &Start{Name: uuid.New(), Input: in.Input}, value: input, prog: prog,
 	})
 	x.test, x.frame.Trace = t, t.note
 	root := x.branches[rootID]
@@ -231,18 +235,18 @@ func testedState(in *StateTest) (*asl.State, error) {
 	if in.StateName == "" {
 		s, err := asl.ParseState([]byte(in.Definition))
 		if err != nil {
-			return nil, fail(CodeInvalidDefinition, "%s", err)
+			return nil, apierror.New(apierror.CodeInvalidDefinition, "%s", err)
 		}
 		s.Name = testedName
 		return s, nil
 	}
 	m, err := asl.Parse([]byte(in.Definition))
 	if err != nil {
-		return nil, fail(CodeInvalidDefinition, "%s", err)
+		return nil, apierror.New(apierror.CodeInvalidDefinition, "%s", err)
 	}
 	s := m.Find(in.StateName)
 	if s == nil {
-		return nil, fail(CodeValidation, "State '%s' does not exist in the state machine definition", in.StateName)
+		return nil, apierror.New(apierror.CodeValidation, "State '%s' does not exist in the state machine definition", in.StateName)
 	}
 	return s, nil
 }
@@ -255,42 +259,42 @@ func (t *stateTest) checkMock(s *asl.State) error {
 	if m == nil {
 		switch {
 		case t.in.Context != "":
-			return fail(CodeValidation, "context can only be specified with a mock")
+			return apierror.New(apierror.CodeValidation, "context can only be specified with a mock")
 		case s.Type == asl.TypeMap || s.Type == asl.TypeParallel:
-			return fail(CodeInvalidDefinition, "TestState API does not support Map or Parallel states. Supported state types include: [Task, Wait, Pass, Succeed, Fail, Choice]")
+			return apierror.New(apierror.CodeInvalidDefinition, "TestState API does not support Map or Parallel states. Supported state types include: [Task, Wait, Pass, Succeed, Fail, Choice]")
 		case s.Task == nil:
 			return nil
 		case t.in.RoleARN == "":
-			return fail(CodeValidation, "RoleArn must be specified when testing a Task state")
+			return apierror.New(apierror.CodeValidation, "RoleArn must be specified when testing a Task state")
 		case strings.HasSuffix(s.Task.Resource, ".waitForTaskToken"), strings.Contains(s.Task.Resource, ":activity:"):
-			return fail(CodeInvalidDefinition, "TestState supports activities and .waitForTaskToken only when a mock is specified: %s", s.Task.Resource)
+			return apierror.New(apierror.CodeInvalidDefinition, "TestState supports activities and .waitForTaskToken only when a mock is specified: %s", s.Task.Resource)
 		}
 		return nil
 	}
 	switch {
 	case !works:
-		return fail(CodeValidation, "State type '%s' is not supported when a mock is specified", s.Type)
+		return apierror.New(apierror.CodeValidation, "State type '%s' is not supported when a mock is specified", s.Type)
 	case m.Result != nil && m.Failure != nil:
-		return fail(CodeValidation, "A test mock should have only one of the following fields: [result, errorOutput].")
+		return apierror.New(apierror.CodeValidation, "A test mock should have only one of the following fields: [result, errorOutput].")
 	case m.Result == nil && m.Failure == nil:
-		return fail(CodeValidation, "A test mock must have one of the following fields: [result, errorOutput].")
+		return apierror.New(apierror.CodeValidation, "A test mock must have one of the following fields: [result, errorOutput].")
 	case t.in.RevealSecrets:
-		return fail(CodeValidation, "TestState does not support RevealSecrets when a mock is specified.")
+		return apierror.New(apierror.CodeValidation, "TestState does not support RevealSecrets when a mock is specified.")
 	case m.Result == nil:
 		return nil
 	}
 	var err error
 	if t.mock, err = value.ParseString(*m.Result); err != nil {
-		return fail(CodeValidation, "Mocked result must be valid JSON: %s", err)
+		return apierror.New(apierror.CodeValidation, "Mocked result must be valid JSON: %s", err)
 	}
 	list := t.mock.Kind() == value.Array
 	switch {
 	case s.Map != nil && s.Map.ResultWriter != nil && t.mock.Kind() != value.Object:
-		return fail(CodeValidation, "Mocked result must be a JSON object.")
+		return apierror.New(apierror.CodeValidation, "Mocked result must be a JSON object.")
 	case (s.Map != nil && s.Map.ResultWriter == nil || s.Parallel != nil) && !list:
-		return fail(CodeValidation, "Mocked result must be an array.")
+		return apierror.New(apierror.CodeValidation, "Mocked result must be an array.")
 	case s.Parallel != nil && t.mock.Len() != len(s.Parallel.Branches):
-		return fail(CodeValidation, "Mocked result must contain the same number of items as number of Parallel branches.")
+		return apierror.New(apierror.CodeValidation, "Mocked result must contain the same number of items as number of Parallel branches.")
 	}
 	return nil
 }

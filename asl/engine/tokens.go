@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"switchyard/asl"
+	"switchyard/asl/apierror"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
@@ -175,11 +176,11 @@ func (x *execution) tokenUsed(m *tokenMessage) bool {
 // output, and returns once that is durable.
 func (e *Engine) SendTaskSuccess(ctx context.Context, token, output string) error {
 	if len(output) > asl.MaxData {
-		return fail(CodeInvalidOutput, "Invalid Output: 'The output is %d bytes long, at most %d are allowed'", len(output), asl.MaxData)
+		return apierror.New(apierror.CodeInvalidOutput, "Invalid Output: 'The output is %d bytes long, at most %d are allowed'", len(output), asl.MaxData)
 	}
 	v, err := value.ParseString(output)
 	if err != nil {
-		return fail(CodeInvalidOutput, "Invalid Output: '%s'", err)
+		return apierror.New(apierror.CodeInvalidOutput, "Invalid Output: '%s'", err)
 	}
 	return e.sendToken(ctx, token, &tokenMessage{output: v})
 }
@@ -202,9 +203,9 @@ func (e *Engine) SendTaskHeartbeat(ctx context.Context, token string) error {
 func (e *Engine) sendToken(ctx context.Context, token string, m *tokenMessage) error {
 	var ok bool
 	if m.ref, ok = e.readToken(token); !ok {
-		return fail(CodeInvalidToken, "Invalid Token: 'Invalid token'")
+		return apierror.New(apierror.CodeInvalidToken, "Invalid Token: 'Invalid token'")
 	}
-	timedOut := &Error{Code: CodeTaskTimedOut, Message: "Task Timed Out: 'Provided task does not exist anymore'"}
+	timedOut := &apierror.Error{Code: apierror.CodeTaskTimedOut, Message: "Task Timed Out: 'Provided task does not exist anymore'"}
 	answer := make(chan error, 1)
 	e.post(m.ref.exec, message{
 		kind: msgCall,
@@ -220,7 +221,7 @@ func (e *Engine) sendToken(ctx context.Context, token string, m *tokenMessage) e
 				answer <- timedOut
 				return
 			}
-			answer <- fail(CodeTaskDoesNotExist, "Task Does Not Exist: 'Provided task does not exist'")
+			answer <- apierror.New(apierror.CodeTaskDoesNotExist, "Task Does Not Exist: 'Provided task does not exist'")
 		},
 	})
 	select {
@@ -229,6 +230,6 @@ func (e *Engine) sendToken(ctx context.Context, token string, m *tokenMessage) e
 	case <-e.ended:
 		return errStopping
 	case <-ctx.Done():
-		return internal(fmt.Errorf("use task token: %w", context.Cause(ctx)))
+		return apierror.Unavailable(fmt.Errorf("use task token: %w", context.Cause(ctx)))
 	}
 }

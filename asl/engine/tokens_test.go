@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"switchyard/asl/apierror"
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
@@ -44,9 +45,9 @@ func withTokens(t *testing.T, test func(t *testing.T, e *engine.Engine, given to
 	})
 }
 
-func wantCode(t *testing.T, err error, code engine.Code) {
+func wantCode(t *testing.T, err error, code apierror.Code) {
 	t.Helper()
-	var known *engine.Error
+	var known *apierror.Error
 	if !errors.As(err, &known) || known.Code != code {
 		t.Errorf("%v, want %s", err, code)
 	}
@@ -57,19 +58,19 @@ func TestTokenEndsItsTask(t *testing.T) {
 		arn := start(t, e, machine(t, e, "m", tokenTask), "x", `{}`)
 		token := <-given
 		synctest.Wait()
-		wantCode(t, e.SendTaskSuccess(t.Context(), token, `{`), engine.CodeInvalidOutput)
-		wantCode(t, e.SendTaskSuccess(t.Context(), "nonsense", `{}`), engine.CodeInvalidToken)
+		wantCode(t, e.SendTaskSuccess(t.Context(), token, `{`), apierror.CodeInvalidOutput)
+		wantCode(t, e.SendTaskSuccess(t.Context(), "nonsense", `{}`), apierror.CodeInvalidToken)
 		if err := e.SendTaskFailure(t.Context(), token, "Again", "once more"); err != nil {
 			t.Fatal(err)
 		}
 		second := <-given
 		synctest.Wait()
-		wantCode(t, e.SendTaskSuccess(t.Context(), token, `{}`), engine.CodeTaskTimedOut)
+		wantCode(t, e.SendTaskSuccess(t.Context(), token, `{}`), apierror.CodeTaskTimedOut)
 		if err := e.SendTaskSuccess(t.Context(), second, `[1]`); err != nil {
 			t.Fatal(err)
 		}
 		wantOutput(t, wait(t, e, arn), `[1]`)
-		wantCode(t, e.SendTaskHeartbeat(t.Context(), second), engine.CodeTaskTimedOut)
+		wantCode(t, e.SendTaskHeartbeat(t.Context(), second), apierror.CodeTaskTimedOut)
 		if got := types(t, e, arn); got != "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskSubmitted TaskFailed TaskScheduled TaskStarted TaskSubmitted TaskSucceeded TaskStateExited ExecutionSucceeded" {
 			t.Error(got)
 		}
@@ -136,19 +137,19 @@ func TestTokensCannotBeMadeUp(t *testing.T) {
 	for i := range raw {
 		forged := slices.Clone(raw)
 		forged[i] ^= 1
-		wantCode(t, e.SendTaskSuccess(t.Context(), base64.RawURLEncoding.EncodeToString(forged), `{}`), engine.CodeInvalidToken)
+		wantCode(t, e.SendTaskSuccess(t.Context(), base64.RawURLEncoding.EncodeToString(forged), `{}`), apierror.CodeInvalidToken)
 	}
 	for name, forged := range map[string]string{
 		"empty": "", "cut": token[:len(token)-1], "longer": token + "A", "line": token + "\n", "other alphabet": strings.Repeat("+/", len(token)/2),
 	} {
-		t.Run(name, func(t *testing.T) { wantCode(t, e.SendTaskHeartbeat(t.Context(), forged), engine.CodeInvalidToken) })
+		t.Run(name, func(t *testing.T) { wantCode(t, e.SendTaskHeartbeat(t.Context(), forged), apierror.CodeInvalidToken) })
 	}
 	// Another store has another secret, although its executions are the same.
 	other, foreign := given(t)
 	if foreign == token {
 		t.Error("two stores gave the same token")
 	}
-	wantCode(t, other.SendTaskSuccess(t.Context(), token, `{}`), engine.CodeInvalidToken)
+	wantCode(t, other.SendTaskSuccess(t.Context(), token, `{}`), apierror.CodeInvalidToken)
 	if err := e.SendTaskHeartbeat(t.Context(), token); err != nil {
 		t.Errorf("the true token: %v", err)
 	}
@@ -167,9 +168,9 @@ func TestTokenOfAPrunedExecutionDoesNotExist(t *testing.T) {
 		if _, err := e.StopExecution(t.Context(), arn, "", ""); err != nil {
 			t.Fatal(err)
 		}
-		wantCode(t, e.SendTaskSuccess(t.Context(), token, `{}`), engine.CodeTaskTimedOut)
+		wantCode(t, e.SendTaskSuccess(t.Context(), token, `{}`), apierror.CodeTaskTimedOut)
 		time.Sleep(5 * time.Hour)
-		wantCode(t, e.SendTaskSuccess(t.Context(), token, `{}`), engine.CodeTaskDoesNotExist)
+		wantCode(t, e.SendTaskSuccess(t.Context(), token, `{}`), apierror.CodeTaskDoesNotExist)
 	})
 }
 
@@ -238,7 +239,7 @@ func FuzzToken(f *testing.F) {
 			}
 			return
 		}
-		wantCode(t, err, engine.CodeInvalidToken)
+		wantCode(t, err, apierror.CodeInvalidToken)
 	})
 }
 
@@ -250,7 +251,7 @@ func TestTokensFromBeforeARedriveAreVoid(t *testing.T) {
 		wait(t, e, arn) // it misses its heartbeat
 		redrive(t, e, arn)
 		now := poll(t, e, "now").Token
-		wantCode(t, e.SendTaskSuccess(t.Context(), late, `"late"`), engine.CodeTaskTimedOut)
+		wantCode(t, e.SendTaskSuccess(t.Context(), late, `"late"`), apierror.CodeTaskTimedOut)
 		if err := e.SendTaskSuccess(t.Context(), now, `"now"`); err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,6 @@ package intrinsic
 
 import (
 	"crypto/md5"
-	"crypto/rand"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -18,6 +17,7 @@ import (
 
 	"switchyard/asl/jsonpath"
 	"switchyard/asl/value"
+	"switchyard/internal/uuid"
 )
 
 // AWS's limits on what functions take and give.
@@ -446,9 +446,5 @@ func newUUID(sc *Scope, _ *Call, _ []value.Value) (value.Value, error) {
 	if sc.NewUUID != nil {
 		return value.OfString(sc.NewUUID()), nil
 	}
-	var b [16]byte
-	rand.Read(b[:]) // never fails
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return value.OfString(fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])), nil
+	return value.OfString(uuid.New()), nil
 }

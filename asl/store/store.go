@@ -238,3 +238,24 @@ func Do(ctx context.Context, s Store, w *Write) error {
 		return context.Cause(ctx)
 	}
 }
+
+// EachDoc calls f with every document of a kind, in order of key, until f
+// returns an error, which it passes on.
+func EachDoc(ctx context.Context, r Reader, kind string, f func(Doc) error) error {
+	const page = 500
+	for after := ""; ; {
+		docs, err := r.Docs(ctx, kind, after, page)
+		if err != nil {
+			return err
+		}
+		for _, d := range docs {
+			if err := f(d); err != nil {
+				return err
+			}
+			after = d.Key
+		}
+		if len(docs) < page {
+			return nil
+		}
+	}
+}

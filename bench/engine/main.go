@@ -23,6 +23,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 )
@@ -190,7 +191,7 @@ func (m *measure) once(ctx context.Context, file string, each time.Duration) (ra
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	machine, err := b.CreateMachine(ctx, engine.NewMachine{Name: "loop", Definition: loop, RoleARN: role})
+	machine, err := b.Catalog().CreateMachine(ctx, catalog.NewMachine{Name: "loop", Definition: loop, RoleARN: role})
 	if err != nil {
 		return 0, err
 	}
@@ -251,7 +252,7 @@ func sleeping(ctx context.Context, file string, n int) (heap, resident float64, 
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	machine, err := b.CreateMachine(ctx, engine.NewMachine{Name: "sleep", Definition: sleep, RoleARN: role})
+	machine, err := b.Catalog().CreateMachine(ctx, catalog.NewMachine{Name: "sleep", Definition: sleep, RoleARN: role})
 	if err != nil {
 		return 0, 0, err
 	}

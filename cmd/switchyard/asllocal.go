@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/asl"
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
@@ -64,7 +65,7 @@ func (l *localRun) atRest() {
 
 // run runs one execution to its end.
 func (l *localRun) run(ctx context.Context, r *aslRun, definition, input string) (*engine.Execution, error) {
-	m, err := l.engine.CreateMachine(ctx, engine.NewMachine{Name: r.name, Definition: definition, RoleARN: runRole})
+	m, err := l.engine.Catalog().CreateMachine(ctx, catalog.NewMachine{Name: r.name, Definition: definition, RoleARN: runRole})
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"switchyard/asl/api"
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 	"switchyard/asl/objects"
 	"switchyard/asl/store"
@@ -198,11 +199,11 @@ func (e *Embedded) Close() error { return e.close(e.log) }
 // all of them, or none. Executions that run keep the definition they started
 // with.
 func (e *Embedded) register(ctx context.Context, definitions map[string]string) error {
-	var wanted []engine.NewMachine
+	var wanted []catalog.NewMachine
 	for _, name := range slices.Sorted(maps.Keys(definitions)) {
-		wanted = append(wanted, engine.NewMachine{Name: name, Definition: definitions[name], RoleARN: localRole})
+		wanted = append(wanted, catalog.NewMachine{Name: name, Definition: definitions[name], RoleARN: localRole})
 	}
-	if _, err := e.engine.PutMachines(ctx, wanted); err != nil {
+	if _, err := e.engine.Catalog().PutMachines(ctx, wanted); err != nil {
 		return fmt.Errorf("state_machines: %w", err)
 	}
 	return nil

@@ -24,7 +24,7 @@ func (a *App) Page(execution string) string { return a.pages.Link(execution) }
 // Revisions are the engine's state machines, each with its revision and its
 // definition.
 func (a *App) Revisions(ctx context.Context) (map[string]string, error) {
-	all, err := a.embedded.engine.ListMachines(ctx, "", 100)
+	all, err := a.embedded.engine.Catalog().ListMachines(ctx, "", 100)
 	found := map[string]string{}
 	for _, m := range all {
 		found[m.Name] = m.RevisionKey + " " + m.Revision.Definition

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 	"switchyard/config"
@@ -42,7 +43,7 @@ func TestConfiguredFolderStandsForS3(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	m, err := e.engine.CreateMachine(ctx, engine.NewMachine{Name: "m", RoleARN: localRole, Definition: `{"StartAt":"M","States":{"M":{"Type":"Map","End":true,
+	m, err := e.engine.Catalog().CreateMachine(ctx, catalog.NewMachine{Name: "m", RoleARN: localRole, Definition: `{"StartAt":"M","States":{"M":{"Type":"Map","End":true,
 		"ItemReader":{"Resource":"arn:aws:states:::s3:getObject","Parameters":{"Bucket":"in","Key":"a.csv"},"ReaderConfig":{"InputType":"CSV","CSVHeaderLocation":"FIRST_ROW"}},
 		"ResultWriter":{"Resource":"arn:aws:states:::s3:putObject","Parameters":{"Bucket":"out","Prefix":"p"},"WriterConfig":{"Transformation":"COMPACT","OutputType":"JSON"}},
 		"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}}}}`})

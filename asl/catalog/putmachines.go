@@ -1,10 +1,14 @@
-package engine
+package catalog
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
 
+	"switchyard/internal/uuid"
+
+	"switchyard/asl/apierror"
+	"switchyard/asl/arns"
 	"switchyard/asl/store"
 )
 
@@ -12,15 +16,15 @@ import (
 // or none when one is refused or cannot be stored. One that is there with the
 // same definition stays as it is, revision and all; one with another gets a new
 // revision, and keeps its type, role, settings and tags.
-func (e *Engine) PutMachines(ctx context.Context, wanted []NewMachine) ([]*Machine, error) {
-	e.book.write.Lock()
-	defer e.book.write.Unlock()
-	now := e.now().UnixMilli()
+func (c *Catalog) PutMachines(ctx context.Context, wanted []NewMachine) ([]*Machine, error) {
+	c.writes.Lock()
+	defer c.writes.Unlock()
+	now := c.now().UnixMilli()
 	all := make([]*Machine, len(wanted))
 	var changed []*Machine
 	var docs []store.Doc
 	for i, in := range wanted {
-		m, isNew, err := e.put(ctx, in, now)
+		m, isNew, err := c.put(ctx, in, now)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", in.Name, err)
 		}
@@ -34,7 +38,7 @@ func (e *Engine) PutMachines(ctx context.Context, wanted []NewMachine) ([]*Machi
 		}{{kindMachine, m.Name, m}, {kindRevision, m.RevisionKey, m.Revision}} {
 			body, err := json.Marshal(d.body)
 			if err != nil {
-				return nil, internal(fmt.Errorf("encode %s %s: %w", d.kind, d.key, err))
+				return nil, apierror.Unavailable(fmt.Errorf("encode %s %s: %w", d.kind, d.key, err))
 			}
 			docs = append(docs, store.Doc{Kind: d.kind, Key: d.key, Body: body})
 		}
@@ -42,35 +46,35 @@ func (e *Engine) PutMachines(ctx context.Context, wanted []NewMachine) ([]*Machi
 	if len(changed) == 0 {
 		return all, nil
 	}
-	if err := e.keep(ctx, &store.Write{Docs: docs}); err != nil {
+	if err := c.keep(ctx, &store.Write{Docs: docs}); err != nil {
 		for _, m := range changed {
-			e.forget(m.Name)
+			c.forget(m.Name)
 		}
-		if !e.holds(ctx, changed) {
-			return nil, internal(fmt.Errorf("save %d state machines: %w", len(changed), err))
+		if !c.holds(ctx, changed) {
+			return nil, apierror.Unavailable(fmt.Errorf("save %d state machines: %w", len(changed), err))
 		}
 	}
 	for _, m := range changed {
-		e.remember(m)
+		c.remember(m)
 	}
 	return all, nil
 }
 
 // put returns the machine as it is to be, and whether it is to be stored.
-func (e *Engine) put(ctx context.Context, in NewMachine, now int64) (*Machine, bool, error) {
-	if !validName(in.Name) {
-		return nil, false, fail(CodeInvalidName, "Invalid Name: '%s'", in.Name)
+func (c *Catalog) put(ctx context.Context, in NewMachine, now int64) (*Machine, bool, error) {
+	if !arns.ValidName(in.Name) {
+		return nil, false, apierror.New(apierror.CodeInvalidName, "Invalid Name: '%s'", in.Name)
 	}
-	old, err := e.machine(ctx, in.Name)
+	old, err := c.Machine(ctx, in.Name)
 	if err != nil {
 		return nil, false, err
 	}
-	m := Machine{Name: in.Name, Type: TypeStandard, Status: MachineActive, Created: now, Updated: now, ARN: e.machineARN(in.Name)}
+	m := Machine{Name: in.Name, Type: TypeStandard, Status: MachineActive, Created: now, Updated: now, ARN: c.names.Machine(in.Name)}
 	m.Revision = Revision{RoleARN: in.RoleARN, Machine: in.Name, Type: m.Type}
 	if old != nil {
 		m = *old
 		m.Updated = max(now, old.Updated+1)
-		m.Revision.ID = newUUID()
+		m.Revision.ID = uuid.New()
 	}
 	if err := validDefinition(in.Definition, m.Type); err != nil {
 		return nil, false, err
@@ -78,7 +82,7 @@ func (e *Engine) put(ctx context.Context, in NewMachine, now int64) (*Machine, b
 	switch {
 	case old == nil:
 	case old.Status == MachineDeleting:
-		return nil, false, fail(CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", old.ARN)
+		return nil, false, apierror.New(apierror.CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", old.ARN)
 	case old.Revision.Definition == in.Definition:
 		return old, false, nil
 	}
@@ -89,9 +93,9 @@ func (e *Engine) put(ctx context.Context, in NewMachine, now int64) (*Machine, b
 
 // holds reports whether the store has machines as they are here: a write that
 // is reported as failed may have been made all the same, and then it counts.
-func (e *Engine) holds(ctx context.Context, machines []*Machine) bool {
+func (c *Catalog) holds(ctx context.Context, machines []*Machine) bool {
 	for _, m := range machines {
-		kept, err := e.machine(ctx, m.Name)
+		kept, err := c.Machine(ctx, m.Name)
 		if err != nil || kept == nil || kept.RevisionKey != m.RevisionKey {
 			return false
 		}

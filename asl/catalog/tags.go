@@ -1,4 +1,4 @@
-package engine
+package catalog
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"switchyard/asl/apierror"
+	"switchyard/asl/arns"
 	"switchyard/asl/store"
 )
 
@@ -45,7 +47,7 @@ func mergeTags(present, given []Tag) []Tag {
 func validTags(arn string, present, given []Tag) error {
 	for i, t := range given {
 		refuse := func(member, what string) error {
-			return fail(CodeValidation, "1 validation error detected: Value '%s' at 'tags.%d.member.%s' failed to satisfy constraint: Member must %s",
+			return apierror.New(apierror.CodeValidation, "1 validation error detected: Value '%s' at 'tags.%d.member.%s' failed to satisfy constraint: Member must %s",
 				map[string]string{"key": t.Key, "value": t.Value}[member], i+1, member, what)
 		}
 		switch {
@@ -64,7 +66,7 @@ func validTags(arn string, present, given []Tag) error {
 		}
 	}
 	if n := len(mergeTags(present, given)); n > maxTags {
-		err := fail(CodeTooManyTags, "The resource would have %d tags, the limit is %d", n, maxTags)
+		err := apierror.New(apierror.CodeTooManyTags, "The resource would have %d tags, the limit is %d", n, maxTags)
 		err.Resource = arn
 		return err
 	}
@@ -74,30 +76,30 @@ func validTags(arn string, present, given []Tag) error {
 func tagsDoc(arn string, tags []Tag) (store.Doc, error) {
 	body, err := json.Marshal(tags)
 	if err != nil {
-		return store.Doc{}, internal(fmt.Errorf("encode tags of %s: %w", arn, err))
+		return store.Doc{}, apierror.Unavailable(fmt.Errorf("encode tags of %s: %w", arn, err))
 	}
 	return store.Doc{Kind: kindTags, Key: arn, Body: body}, nil
 }
 
 // taggable checks that arn is that of something which can have tags: an
 // activity or a state machine, but none of its versions and aliases.
-func (e *Engine) taggable(ctx context.Context, arn string) error {
-	missing := fail(CodeResourceNotFound, "Resource not found: '%s'", arn)
+func (c *Catalog) taggable(ctx context.Context, arn string) error {
+	missing := apierror.New(apierror.CodeResourceNotFound, "Resource not found: '%s'", arn)
 	missing.Resource = arn
-	if kind, _, ok := splitARN(arn); ok && kind == "activity" {
-		if _, err := e.findActivity(arn); err != nil {
+	if kind, _, ok := arns.Split(arn); ok && kind == "activity" {
+		if _, err := c.Activity(arn); err != nil {
 			return missing
 		}
 		return nil
 	}
-	name, qualifier, err := e.parseMachineARN(arn)
+	name, qualifier, err := c.names.ParseMachine(arn)
 	if gone(err) != nil {
 		return err
 	}
 	if err != nil || qualifier != "" {
 		return missing
 	}
-	m, err := e.machine(ctx, name)
+	m, err := c.Machine(ctx, name)
 	if err == nil && m == nil {
 		return missing
 	}
@@ -105,15 +107,15 @@ func (e *Engine) taggable(ctx context.Context, arn string) error {
 }
 
 // Tags returns the tags of a resource in the order in which they came.
-func (e *Engine) Tags(ctx context.Context, arn string) ([]Tag, error) {
-	if err := e.taggable(ctx, arn); err != nil {
+func (c *Catalog) Tags(ctx context.Context, arn string) ([]Tag, error) {
+	if err := c.taggable(ctx, arn); err != nil {
 		return nil, err
 	}
-	return e.readTags(ctx, arn)
+	return c.readTags(ctx, arn)
 }
 
-func (e *Engine) readTags(ctx context.Context, arn string) ([]Tag, error) {
-	body, err := e.store.Doc(ctx, kindTags, arn)
+func (c *Catalog) readTags(ctx context.Context, arn string) ([]Tag, error) {
+	body, err := c.store.Doc(ctx, kindTags, arn)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
@@ -122,32 +124,32 @@ func (e *Engine) readTags(ctx context.Context, arn string) ([]Tag, error) {
 		err = json.Unmarshal(body, &tags)
 	}
 	if err != nil {
-		return nil, internal(fmt.Errorf("read tags of %s: %w", arn, err))
+		return nil, apierror.Unavailable(fmt.Errorf("read tags of %s: %w", arn, err))
 	}
 	return tags, nil
 }
 
 // Tag gives a resource tags, in the place of those it has with the same keys.
-func (e *Engine) Tag(ctx context.Context, arn string, given []Tag) error {
-	return e.retag(ctx, arn, func(present []Tag) ([]Tag, error) {
+func (c *Catalog) Tag(ctx context.Context, arn string, given []Tag) error {
+	return c.retag(ctx, arn, func(present []Tag) ([]Tag, error) {
 		return mergeTags(present, given), validTags(arn, present, given)
 	})
 }
 
 // Untag takes the tags with these keys from a resource.
-func (e *Engine) Untag(ctx context.Context, arn string, keys []string) error {
-	return e.retag(ctx, arn, func(present []Tag) ([]Tag, error) {
+func (c *Catalog) Untag(ctx context.Context, arn string, keys []string) error {
+	return c.retag(ctx, arn, func(present []Tag) ([]Tag, error) {
 		return slices.DeleteFunc(present, func(t Tag) bool { return slices.Contains(keys, t.Key) }), nil
 	})
 }
 
-func (e *Engine) retag(ctx context.Context, arn string, change func([]Tag) ([]Tag, error)) error {
-	e.book.write.Lock()
-	defer e.book.write.Unlock()
-	if err := e.taggable(ctx, arn); err != nil {
+func (c *Catalog) retag(ctx context.Context, arn string, change func([]Tag) ([]Tag, error)) error {
+	c.writes.Lock()
+	defer c.writes.Unlock()
+	if err := c.taggable(ctx, arn); err != nil {
 		return err
 	}
-	tags, err := e.readTags(ctx, arn)
+	tags, err := c.readTags(ctx, arn)
 	if err != nil {
 		return err
 	}
@@ -158,8 +160,8 @@ func (e *Engine) retag(ctx context.Context, arn string, change func([]Tag) ([]Ta
 	if err != nil {
 		return err
 	}
-	if err := store.Do(ctx, e.store, &store.Write{Docs: []store.Doc{doc}}); err != nil {
-		return internal(fmt.Errorf("save tags of %s: %w", arn, err))
+	if err := store.Do(ctx, c.store, &store.Write{Docs: []store.Doc{doc}}); err != nil {
+		return apierror.Unavailable(fmt.Errorf("save tags of %s: %w", arn, err))
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package engine
+package catalog
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"switchyard/asl/apierror"
 	"switchyard/asl/store"
 )
 
@@ -63,25 +64,25 @@ func (a *aliasBody) choose(random func() float64) int {
 	return a.Routes[len(a.Routes)-1].Version
 }
 
-func (e *Engine) aliasOf(machine string, a *aliasBody) *Alias {
+func (c *Catalog) aliasOf(machine string, a *aliasBody) *Alias {
 	routes := make([]Route, len(a.Routes))
 	for i, r := range a.Routes {
-		routes[i] = Route{e.versionARN(machine, r.Version), r.Weight}
+		routes[i] = Route{c.names.Version(machine, r.Version), r.Weight}
 	}
 	return &Alias{
-		ARN: e.machineARN(machine) + ":" + a.Name, Name: a.Name, Description: a.Description,
+		ARN: c.names.Machine(machine) + ":" + a.Name, Name: a.Name, Description: a.Description,
 		Routes: routes, Created: a.Created, Updated: a.Updated,
 	}
 }
 
 // alias reads an alias; nil when there is none.
-func (e *Engine) alias(ctx context.Context, machine, name string) (*aliasBody, error) {
-	body, err := e.store.Doc(ctx, kindAlias, machine+"/"+name)
+func (c *Catalog) alias(ctx context.Context, machine, name string) (*aliasBody, error) {
+	body, err := c.store.Doc(ctx, kindAlias, machine+"/"+name)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, internal(err)
+		return nil, apierror.Unavailable(err)
 	}
 	return decodeAlias(machine, body)
 }
@@ -89,18 +90,18 @@ func (e *Engine) alias(ctx context.Context, machine, name string) (*aliasBody, e
 func decodeAlias(machine string, body []byte) (*aliasBody, error) {
 	a := &aliasBody{}
 	if err := json.Unmarshal(body, a); err != nil {
-		return nil, internal(fmt.Errorf("decode alias of %s: %w", machine, err))
+		return nil, apierror.Unavailable(fmt.Errorf("decode alias of %s: %w", machine, err))
 	}
 	if len(a.Routes) == 0 {
-		return nil, internal(fmt.Errorf("alias %s of %s leads nowhere", a.Name, machine))
+		return nil, apierror.Unavailable(fmt.Errorf("alias %s of %s leads nowhere", a.Name, machine))
 	}
 	return a, nil
 }
 
 // aliases lists the aliases of a machine in order of name, from the first
 // after after.
-func (e *Engine) aliases(ctx context.Context, machine, after string, limit int) ([]*aliasBody, error) {
-	docs, err := e.under(ctx, kindAlias, machine+"/", after, limit)
+func (c *Catalog) aliases(ctx context.Context, machine, after string, limit int) ([]*aliasBody, error) {
+	docs, err := c.under(ctx, kindAlias, machine+"/", after, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -122,9 +123,9 @@ var (
 func validAliasName(name string) error {
 	switch {
 	case len(name) > 80:
-		return fail(CodeValidation, "1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must have length less than or equal to 80", name)
+		return apierror.New(apierror.CodeValidation, "1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must have length less than or equal to 80", name)
 	case !aliasPattern.MatchString(name) || !aliasLetter.MatchString(name):
-		return fail(CodeValidation, `1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: ^(?=.*[a-zA-Z_\-\.])[a-zA-Z0-9_\-\.]+$`, name)
+		return apierror.New(apierror.CodeValidation, `1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: ^(?=.*[a-zA-Z_\-\.])[a-zA-Z0-9_\-\.]+$`, name)
 	}
 	return nil
 }
@@ -133,14 +134,14 @@ func validAliasName(name string) error {
 const reasonRouting = "INVALID_ROUTING_CONFIGURATION"
 
 // routes checks a routing configuration and gives the machine that it is for.
-func (e *Engine) routes(given []Route) (machine string, routes []aliasRoute, err error) {
+func (c *Catalog) routes(given []Route) (machine string, routes []aliasRoute, err error) {
 	refuse := func(format string, args ...any) (string, []aliasRoute, error) {
-		err := fail(CodeValidation, format, args...)
+		err := apierror.New(apierror.CodeValidation, format, args...)
 		err.Reason = reasonRouting
 		return "", nil, err
 	}
 	constraint := func(at, what string, value any) (string, []aliasRoute, error) {
-		return "", nil, fail(CodeValidation, "1 validation error detected: Value '%v' at '%s' failed to satisfy constraint: Member must have %s", value, at, what)
+		return "", nil, apierror.New(apierror.CodeValidation, "1 validation error detected: Value '%v' at '%s' failed to satisfy constraint: Member must have %s", value, at, what)
 	}
 	var arns, weights, items []string
 	sum := 0
@@ -163,9 +164,9 @@ func (e *Engine) routes(given []Route) (machine string, routes []aliasRoute, err
 		return constraint("routingConfiguration", "length less than or equal to 2", "["+strings.Join(items, ", ")+"]")
 	}
 	for _, r := range given {
-		name, qualifier, err := e.parseMachineARN(r.VersionARN)
-		var known *Error
-		if errors.As(err, &known) && known.Code == CodeInvalidArn {
+		name, qualifier, err := c.names.ParseMachine(r.VersionARN)
+		var known *apierror.Error
+		if errors.As(err, &known) && known.Code == apierror.CodeInvalidArn {
 			return "", nil, err
 		}
 		number, ok := versionNumber(qualifier)
@@ -189,64 +190,64 @@ func (e *Engine) routes(given []Route) (machine string, routes []aliasRoute, err
 	return machine, routes, nil
 }
 
-func noAlias(arn string) *Error {
-	err := fail(CodeResourceNotFound, "Request references a resource that does not exist.")
+func noAlias(arn string) *apierror.Error {
+	err := apierror.New(apierror.CodeResourceNotFound, "Request references a resource that does not exist.")
 	err.Resource = arn
 	return err
 }
 
 // published checks that the versions of a routing configuration exist.
-func (e *Engine) published(ctx context.Context, machine string, routes []aliasRoute) error {
+func (c *Catalog) published(ctx context.Context, machine string, routes []aliasRoute) error {
 	for _, r := range routes {
-		v, err := e.version(ctx, machine, r.Version)
+		v, err := c.version(ctx, machine, r.Version)
 		if err != nil {
 			return err
 		}
 		if v == nil {
-			return noAlias(e.versionARN(machine, r.Version))
+			return noAlias(c.names.Version(machine, r.Version))
 		}
 	}
 	return nil
 }
 
-func (e *Engine) saveAlias(ctx context.Context, machine string, a *aliasBody) (*Alias, error) {
+func (c *Catalog) saveAlias(ctx context.Context, machine string, a *aliasBody) (*Alias, error) {
 	body, err := json.Marshal(a)
 	if err == nil {
-		err = store.Do(ctx, e.store, &store.Write{Docs: []store.Doc{{Kind: kindAlias, Key: machine + "/" + a.Name, Body: body}}})
+		err = store.Do(ctx, c.store, &store.Write{Docs: []store.Doc{{Kind: kindAlias, Key: machine + "/" + a.Name, Body: body}}})
 	}
 	if err != nil {
-		return nil, internal(fmt.Errorf("save alias %s of %s: %w", a.Name, machine, err))
+		return nil, apierror.Unavailable(fmt.Errorf("save alias %s of %s: %w", a.Name, machine, err))
 	}
-	return e.aliasOf(machine, a), nil
+	return c.aliasOf(machine, a), nil
 }
 
 // CreateAlias makes an alias of the state machine that the routes lead to.
 // Doing so again with the same content returns the one that is there; with
 // other content it is ConflictException.
-func (e *Engine) CreateAlias(ctx context.Context, name, description string, given []Route) (*Alias, error) {
+func (c *Catalog) CreateAlias(ctx context.Context, name, description string, given []Route) (*Alias, error) {
 	if err := validAliasName(name); err != nil {
 		return nil, err
 	}
 	if err := validDescription("description", description); err != nil {
 		return nil, err
 	}
-	machine, routes, err := e.routes(given)
+	machine, routes, err := c.routes(given)
 	if err != nil {
 		return nil, err
 	}
-	e.book.write.Lock()
-	defer e.book.write.Unlock()
-	m, err := e.machine(ctx, machine)
+	c.writes.Lock()
+	defer c.writes.Unlock()
+	m, err := c.Machine(ctx, machine)
 	if err != nil {
 		return nil, err
 	}
 	if m != nil && m.Status == MachineDeleting {
-		return nil, fail(CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", m.ARN)
+		return nil, apierror.New(apierror.CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", m.ARN)
 	}
-	if err := e.published(ctx, machine, routes); err != nil {
+	if err := c.published(ctx, machine, routes); err != nil {
 		return nil, err
 	}
-	present, err := e.aliases(ctx, machine, "", maxAliases)
+	present, err := c.aliases(ctx, machine, "", maxAliases)
 	if err != nil {
 		return nil, err
 	}
@@ -254,28 +255,28 @@ func (e *Engine) CreateAlias(ctx context.Context, name, description string, give
 		switch {
 		case a.Name != name:
 		case a.Description == description && slices.Equal(a.Routes, routes):
-			return e.aliasOf(machine, a), nil
+			return c.aliasOf(machine, a), nil
 		default:
-			return nil, fail(CodeConflict, "Failed to create alias because an alias with the same name and a different routing configuration already exists.")
+			return nil, apierror.New(apierror.CodeConflict, "Failed to create alias because an alias with the same name and a different routing configuration already exists.")
 		}
 	}
 	if len(present) >= maxAliases {
-		return nil, fail(CodeServiceQuotaExceeded, "The state machine %s has %d aliases, which is the limit; delete aliases that are not used", e.machineARN(machine), maxAliases)
+		return nil, apierror.New(apierror.CodeServiceQuotaExceeded, "The state machine %s has %d aliases, which is the limit; delete aliases that are not used", c.names.Machine(machine), maxAliases)
 	}
-	now := e.now().UnixMilli()
-	return e.saveAlias(ctx, machine, &aliasBody{Name: name, Description: description, Routes: routes, Created: now, Updated: now})
+	now := c.now().UnixMilli()
+	return c.saveAlias(ctx, machine, &aliasBody{Name: name, Description: description, Routes: routes, Created: now, Updated: now})
 }
 
 // findAlias reads the alias with this ARN, and its machine's name.
-func (e *Engine) findAlias(ctx context.Context, arn string) (machine string, a *aliasBody, err error) {
-	machine, name, err := e.parseMachineARN(arn)
+func (c *Catalog) findAlias(ctx context.Context, arn string) (machine string, a *aliasBody, err error) {
+	machine, name, err := c.names.ParseMachine(arn)
 	if gone(err) != nil {
 		return "", nil, err
 	}
 	if _, number := versionNumber(name); err != nil || name == "" || number {
 		return "", nil, noAlias(arn)
 	}
-	if a, err = e.alias(ctx, machine, name); err == nil && a == nil {
+	if a, err = c.alias(ctx, machine, name); err == nil && a == nil {
 		err = noAlias(arn)
 	}
 	return machine, a, err
@@ -283,9 +284,9 @@ func (e *Engine) findAlias(ctx context.Context, arn string) (machine string, a *
 
 // UpdateAlias changes the description and the routes of an alias, where they
 // are not nil.
-func (e *Engine) UpdateAlias(ctx context.Context, arn string, description *string, given []Route) (*Alias, error) {
+func (c *Catalog) UpdateAlias(ctx context.Context, arn string, description *string, given []Route) (*Alias, error) {
 	if description == nil && given == nil {
-		err := fail(CodeValidation, "Either the description or the routingConfiguration must be specified")
+		err := apierror.New(apierror.CodeValidation, "Either the description or the routingConfiguration must be specified")
 		err.Reason = "MISSING_REQUIRED_PARAMETER"
 		return nil, err
 	}
@@ -293,13 +294,13 @@ func (e *Engine) UpdateAlias(ctx context.Context, arn string, description *strin
 	var of string
 	if given != nil {
 		var err error
-		if of, routes, err = e.routes(given); err != nil {
+		if of, routes, err = c.routes(given); err != nil {
 			return nil, err
 		}
 	}
-	e.book.write.Lock()
-	defer e.book.write.Unlock()
-	machine, a, err := e.findAlias(ctx, arn)
+	c.writes.Lock()
+	defer c.writes.Unlock()
+	machine, a, err := c.findAlias(ctx, arn)
 	if err != nil {
 		return nil, err
 	}
@@ -311,70 +312,70 @@ func (e *Engine) UpdateAlias(ctx context.Context, arn string, description *strin
 	}
 	if given != nil {
 		if of != machine {
-			err := fail(CodeValidation, "Routing configuration must contain versions of the alias's own state machine. Received: %s", given[0].VersionARN)
+			err := apierror.New(apierror.CodeValidation, "Routing configuration must contain versions of the alias's own state machine. Received: %s", given[0].VersionARN)
 			err.Reason = reasonRouting
 			return nil, err
 		}
-		if err := e.published(ctx, machine, routes); err != nil {
+		if err := c.published(ctx, machine, routes); err != nil {
 			return nil, err
 		}
 		a.Routes = routes
 	}
-	a.Updated = e.now().UnixMilli()
-	return e.saveAlias(ctx, machine, a)
+	a.Updated = c.now().UnixMilli()
+	return c.saveAlias(ctx, machine, a)
 }
 
 // DeleteAlias deletes an alias; one that does not exist is no error.
-func (e *Engine) DeleteAlias(ctx context.Context, arn string) error {
-	e.book.write.Lock()
-	defer e.book.write.Unlock()
-	machine, a, err := e.findAlias(ctx, arn)
-	var known *Error
-	if errors.As(err, &known) && known.Code == CodeResourceNotFound {
+func (c *Catalog) DeleteAlias(ctx context.Context, arn string) error {
+	c.writes.Lock()
+	defer c.writes.Unlock()
+	machine, a, err := c.findAlias(ctx, arn)
+	var known *apierror.Error
+	if errors.As(err, &known) && known.Code == apierror.CodeResourceNotFound {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	drop := store.Doc{Kind: kindAlias, Key: machine + "/" + a.Name}
-	if err := store.Do(ctx, e.store, &store.Write{Docs: []store.Doc{drop}}); err != nil {
-		return internal(fmt.Errorf("delete alias %s: %w", arn, err))
+	if err := store.Do(ctx, c.store, &store.Write{Docs: []store.Doc{drop}}); err != nil {
+		return apierror.Unavailable(fmt.Errorf("delete alias %s: %w", arn, err))
 	}
 	return nil
 }
 
 // DescribeAlias returns one alias.
-func (e *Engine) DescribeAlias(ctx context.Context, arn string) (*Alias, error) {
-	machine, a, err := e.findAlias(ctx, arn)
+func (c *Catalog) DescribeAlias(ctx context.Context, arn string) (*Alias, error) {
+	machine, a, err := c.findAlias(ctx, arn)
 	if err != nil {
 		return nil, err
 	}
-	return e.aliasOf(machine, a), nil
+	return c.aliasOf(machine, a), nil
 }
 
 // ListAliases returns up to limit aliases of a state machine, or of one of its
 // versions, in order of name, from the first after after.
-func (e *Engine) ListAliases(ctx context.Context, arn, after string, limit int) ([]*Alias, error) {
-	name, qualifier, err := e.parseMachineARN(arn)
+func (c *Catalog) ListAliases(ctx context.Context, arn, after string, limit int) ([]*Alias, error) {
+	name, qualifier, err := c.names.ParseMachine(arn)
 	if err != nil {
 		return nil, err
 	}
 	version, isVersion := versionNumber(qualifier)
-	m, err := e.machine(ctx, name)
+	m, err := c.Machine(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	if m == nil || qualifier != "" && !isVersion {
-		return nil, fail(CodeStateMachineDoesNotExist, "State Machine Does Not Exist: '%s'", arn)
+		return nil, apierror.New(apierror.CodeStateMachineDoesNotExist, "State Machine Does Not Exist: '%s'", arn)
 	}
-	all, err := e.aliases(ctx, name, after, maxAliases)
+	all, err := c.aliases(ctx, name, after, maxAliases)
 	if err != nil {
 		return nil, err
 	}
 	var list []*Alias
 	for _, a := range all {
 		if len(list) < limit && (!isVersion || a.leadsTo(version)) {
-			list = append(list, e.aliasOf(name, a))
+			list = append(list, c.aliasOf(name, a))
 		}
 	}
 	return list, nil

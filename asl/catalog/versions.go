@@ -1,4 +1,4 @@
-package engine
+package catalog
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"switchyard/asl/apierror"
 	"switchyard/asl/store"
 )
 
@@ -49,10 +50,6 @@ type Version struct {
 	number  int
 }
 
-func (e *Engine) versionARN(machine string, number int) string {
-	return e.machineARN(machine) + ":" + strconv.Itoa(number)
-}
-
 // versionNumber reads a qualifier; what is not a number names an alias.
 func versionNumber(qualifier string) (int, bool) {
 	n, err := strconv.Atoi(qualifier)
@@ -61,40 +58,40 @@ func versionNumber(qualifier string) (int, bool) {
 
 func validVersion(publish bool, description string) error {
 	if description != "" && !publish {
-		return fail(CodeValidation, "Version description can only be set when publish is true")
+		return apierror.New(apierror.CodeValidation, "Version description can only be set when publish is true")
 	}
 	return validDescription("versionDescription", description)
 }
 
 func validDescription(field, description string) error {
 	if utf8.RuneCountInString(description) > maxDescription {
-		return fail(CodeValidation, "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d", field, maxDescription)
+		return apierror.New(apierror.CodeValidation, "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d", field, maxDescription)
 	}
 	return nil
 }
 
 // version reads a version; nil when there is none.
-func (e *Engine) version(ctx context.Context, machine string, number int) (*versionBody, error) {
-	body, err := e.store.Doc(ctx, kindVersion, versionKey(machine, number))
+func (c *Catalog) version(ctx context.Context, machine string, number int) (*versionBody, error) {
+	body, err := c.store.Doc(ctx, kindVersion, versionKey(machine, number))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, internal(err)
+		return nil, apierror.Unavailable(err)
 	}
 	v := &versionBody{}
 	if err := json.Unmarshal(body, v); err != nil {
-		return nil, internal(fmt.Errorf("decode version %d of %s: %w", number, machine, err))
+		return nil, apierror.Unavailable(fmt.Errorf("decode version %d of %s: %w", number, machine, err))
 	}
 	return v, nil
 }
 
 // under lists the documents of a kind whose keys begin with prefix, from the
 // first key after prefix+after.
-func (e *Engine) under(ctx context.Context, kind, prefix, after string, limit int) ([]store.Doc, error) {
-	docs, err := e.store.Docs(ctx, kind, prefix+after, limit)
+func (c *Catalog) under(ctx context.Context, kind, prefix, after string, limit int) ([]store.Doc, error) {
+	docs, err := c.store.Docs(ctx, kind, prefix+after, limit)
 	if err != nil {
-		return nil, internal(err)
+		return nil, apierror.Unavailable(err)
 	}
 	for i, d := range docs {
 		if !strings.HasPrefix(d.Key, prefix) {
@@ -106,10 +103,10 @@ func (e *Engine) under(ctx context.Context, kind, prefix, after string, limit in
 
 // belongings are the deletions of what a state machine has: versions, aliases
 // and tags.
-func (e *Engine) belongings(ctx context.Context, machine string) ([]store.Doc, error) {
-	drop := []store.Doc{{Kind: kindTags, Key: e.machineARN(machine)}}
+func (c *Catalog) belongings(ctx context.Context, machine string) ([]store.Doc, error) {
+	drop := []store.Doc{{Kind: kindTags, Key: c.names.Machine(machine)}}
 	for kind, most := range map[string]int{kindVersion: maxVersions, kindAlias: maxAliases} {
-		docs, err := e.under(ctx, kind, machine+"/", "", most)
+		docs, err := c.under(ctx, kind, machine+"/", "", most)
 		if err != nil {
 			return nil, err
 		}
@@ -121,67 +118,67 @@ func (e *Engine) belongings(ctx context.Context, machine string) ([]store.Doc, e
 }
 
 // publish gives m, which is to be saved with what is returned, its next
-// version. The caller holds the book.
-func (e *Engine) publish(ctx context.Context, m *Machine, description string) ([]store.Doc, error) {
+// version. The caller holds c.writes.
+func (c *Catalog) publish(ctx context.Context, m *Machine, description string) ([]store.Doc, error) {
 	if m.LastVersion >= maxVersions {
-		present, err := e.under(ctx, kindVersion, m.Name+"/", "", maxVersions)
+		present, err := c.under(ctx, kindVersion, m.Name+"/", "", maxVersions)
 		if err != nil {
 			return nil, err
 		}
 		if len(present) >= maxVersions {
-			return nil, fail(CodeServiceQuotaExceeded, "The state machine %s has %d versions, which is the limit; delete versions that are not used", m.ARN, maxVersions)
+			return nil, apierror.New(apierror.CodeServiceQuotaExceeded, "The state machine %s has %d versions, which is the limit; delete versions that are not used", m.ARN, maxVersions)
 		}
 	}
 	m.LastVersion++
-	m.VersionARN = e.versionARN(m.Name, m.LastVersion)
+	m.VersionARN = c.names.Version(m.Name, m.LastVersion)
 	body, err := json.Marshal(versionBody{
-		Number: m.LastVersion, RevisionKey: m.RevisionKey, Description: description, Settings: m.Settings, Created: e.now().UnixMilli(),
+		Number: m.LastVersion, RevisionKey: m.RevisionKey, Description: description, Settings: m.Settings, Created: c.now().UnixMilli(),
 	})
 	if err != nil {
-		return nil, internal(fmt.Errorf("encode version of %s: %w", m.Name, err))
+		return nil, apierror.Unavailable(fmt.Errorf("encode version of %s: %w", m.Name, err))
 	}
 	return []store.Doc{{Kind: kindVersion, Key: versionKey(m.Name, m.LastVersion), Body: body}}, nil
 }
 
 // publishRevision publishes the machine's present revision, unless it is
-// published already. The caller holds the book.
-func (e *Engine) publishRevision(ctx context.Context, old *Machine, description string) (*Machine, error) {
+// published already. The caller holds c.writes.
+func (c *Catalog) publishRevision(ctx context.Context, old *Machine, description string) (*Machine, error) {
 	m := *old
 	if m.LastVersion > 0 {
-		v, err := e.version(ctx, m.Name, m.LastVersion)
+		v, err := c.version(ctx, m.Name, m.LastVersion)
 		if err != nil {
 			return nil, err
 		}
 		if v != nil && v.RevisionKey == m.RevisionKey {
-			m.VersionARN = e.versionARN(m.Name, m.LastVersion)
+			m.VersionARN = c.names.Version(m.Name, m.LastVersion)
 			return &m, nil
 		}
 	}
-	version, err := e.publish(ctx, &m, description)
+	version, err := c.publish(ctx, &m, description)
 	if err != nil {
 		return nil, err
 	}
-	return &m, e.saveMachine(ctx, &m, false, version...)
+	return &m, c.saveMachine(ctx, &m, false, version...)
 }
 
 // createdBefore answers a creation of what exists. To be the same, it must ask
 // for the version that is there.
-func (e *Engine) createdBefore(ctx context.Context, old *Machine, in NewMachine) (*Machine, error) {
+func (c *Catalog) createdBefore(ctx context.Context, old *Machine, in NewMachine) (*Machine, error) {
 	if !in.Publish {
 		return old, nil
 	}
 	if old.LastVersion > 0 {
-		v, err := e.version(ctx, old.Name, old.LastVersion)
+		v, err := c.version(ctx, old.Name, old.LastVersion)
 		if err != nil {
 			return nil, err
 		}
 		if v != nil && v.RevisionKey == old.RevisionKey && v.Description == in.Description {
 			m := *old
-			m.VersionARN = e.versionARN(m.Name, m.LastVersion)
+			m.VersionARN = c.names.Version(m.Name, m.LastVersion)
 			return &m, nil
 		}
 	}
-	return nil, fail(CodeStateMachineAlreadyExists, "State Machine Already Exists: '%s'", old.ARN)
+	return nil, apierror.New(apierror.CodeStateMachineAlreadyExists, "State Machine Already Exists: '%s'", old.ARN)
 }
 
 // initialRevision stands for the revision of a machine that was never updated.
@@ -190,51 +187,51 @@ const initialRevision = "INITIAL"
 // PublishVersion makes a version of a state machine's present revision. When
 // that has one, it is returned. A revisionID that is not empty must be that of
 // the present revision.
-func (e *Engine) PublishVersion(ctx context.Context, machineARN, revisionID, description string) (*Version, error) {
+func (c *Catalog) PublishVersion(ctx context.Context, machineARN, revisionID, description string) (*Version, error) {
 	if err := validDescription("description", description); err != nil {
 		return nil, err
 	}
-	e.book.write.Lock()
-	defer e.book.write.Unlock()
-	m, err := e.existing(ctx, machineARN)
+	c.writes.Lock()
+	defer c.writes.Unlock()
+	m, err := c.existing(ctx, machineARN)
 	if err != nil {
 		return nil, err
 	}
 	if m.Status == MachineDeleting {
-		return nil, fail(CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", machineARN)
+		return nil, apierror.New(apierror.CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", machineARN)
 	}
 	current := m.Revision.ID
 	if current == "" {
 		current = initialRevision
 	}
 	if revisionID != "" && revisionID != current {
-		return nil, fail(CodeConflict, "Failed to publish the State Machine version for revision %s. The current State Machine revision is %s.", revisionID, current)
+		return nil, apierror.New(apierror.CodeConflict, "Failed to publish the State Machine version for revision %s. The current State Machine revision is %s.", revisionID, current)
 	}
-	m, err = e.publishRevision(ctx, m, description)
+	m, err = c.publishRevision(ctx, m, description)
 	if err != nil {
 		return nil, err
 	}
-	v, err := e.version(ctx, m.Name, m.LastVersion)
+	v, err := c.version(ctx, m.Name, m.LastVersion)
 	if err != nil || v == nil {
-		return nil, internal(fmt.Errorf("read back version %d of %s: %w", m.LastVersion, m.Name, err))
+		return nil, apierror.Unavailable(fmt.Errorf("read back version %d of %s: %w", m.LastVersion, m.Name, err))
 	}
 	return &Version{ARN: m.VersionARN, Created: v.Created, number: v.Number}, nil
 }
 
 // DeleteVersion deletes a version; one that does not exist is no error. One
 // that an alias leads to is ConflictException.
-func (e *Engine) DeleteVersion(ctx context.Context, versionARN string) error {
-	name, qualifier, err := e.parseMachineARN(versionARN)
+func (c *Catalog) DeleteVersion(ctx context.Context, versionARN string) error {
+	name, qualifier, err := c.names.ParseMachine(versionARN)
 	if err != nil {
 		return gone(err)
 	}
 	number, ok := versionNumber(qualifier)
 	if !ok {
-		return fail(CodeValidation, "The ARN must be that of a state machine version. Received: %s", versionARN)
+		return apierror.New(apierror.CodeValidation, "The ARN must be that of a state machine version. Received: %s", versionARN)
 	}
-	e.book.write.Lock()
-	defer e.book.write.Unlock()
-	aliases, err := e.aliases(ctx, name, "", maxAliases)
+	c.writes.Lock()
+	defer c.writes.Unlock()
+	aliases, err := c.aliases(ctx, name, "", maxAliases)
 	if err != nil {
 		return err
 	}
@@ -245,19 +242,19 @@ func (e *Engine) DeleteVersion(ctx context.Context, versionARN string) error {
 		}
 	}
 	if len(leading) > 0 {
-		return fail(CodeConflict, "Version to be deleted must not be referenced by an alias. Current list of aliases referencing this version: [%s]", strings.Join(leading, ", "))
+		return apierror.New(apierror.CodeConflict, "Version to be deleted must not be referenced by an alias. Current list of aliases referencing this version: [%s]", strings.Join(leading, ", "))
 	}
 	drop := store.Doc{Kind: kindVersion, Key: versionKey(name, number)}
-	if err := store.Do(ctx, e.store, &store.Write{Docs: []store.Doc{drop}}); err != nil {
-		return internal(fmt.Errorf("delete version %s: %w", versionARN, err))
+	if err := store.Do(ctx, c.store, &store.Write{Docs: []store.Doc{drop}}); err != nil {
+		return apierror.Unavailable(fmt.Errorf("delete version %s: %w", versionARN, err))
 	}
 	return nil
 }
 
 // gone is nil for what is deleted and does not exist anyway.
 func gone(err error) error {
-	var known *Error
-	if errors.As(err, &known) && known.Code == CodeStateMachineDoesNotExist {
+	var known *apierror.Error
+	if errors.As(err, &known) && known.Code == apierror.CodeStateMachineDoesNotExist {
 		return nil
 	}
 	return err
@@ -266,8 +263,8 @@ func gone(err error) error {
 // ListVersions returns up to limit versions of a state machine, the newest
 // first, from the one before the number before (0: from the newest), and the
 // number to go on before, 0 at the end.
-func (e *Engine) ListVersions(ctx context.Context, machineARN string, before, limit int) (list []Version, next int, err error) {
-	m, err := e.existing(ctx, machineARN)
+func (c *Catalog) ListVersions(ctx context.Context, machineARN string, before, limit int) (list []Version, next int, err error) {
+	m, err := c.existing(ctx, machineARN)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -275,7 +272,7 @@ func (e *Engine) ListVersions(ctx context.Context, machineARN string, before, li
 	if before > 0 {
 		after = strings.TrimPrefix(versionKey(m.Name, before), m.Name+"/")
 	}
-	docs, err := e.under(ctx, kindVersion, m.Name+"/", after, limit+1)
+	docs, err := c.under(ctx, kindVersion, m.Name+"/", after, limit+1)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -285,67 +282,67 @@ func (e *Engine) ListVersions(ctx context.Context, machineARN string, before, li
 		}
 		var v versionBody
 		if err := json.Unmarshal(d.Body, &v); err != nil {
-			return nil, 0, internal(fmt.Errorf("decode version %s: %w", d.Key, err))
+			return nil, 0, apierror.Unavailable(fmt.Errorf("decode version %s: %w", d.Key, err))
 		}
-		list = append(list, Version{ARN: e.versionARN(m.Name, v.Number), Created: v.Created, number: v.Number})
+		list = append(list, Version{ARN: c.names.Version(m.Name, v.Number), Created: v.Created, number: v.Number})
 	}
 	return list, 0, nil
 }
 
-// target is what a state machine's ARN, qualified or not, leads to.
-type target struct {
-	// machine is shared unless version is set: it must not be changed.
-	machine *Machine
-	// version is 0 for the machine as it is now.
-	version int
-	alias   string
+// Target is what a state machine's ARN, qualified or not, leads to.
+type Target struct {
+	// Machine is shared unless Version is set: it must not be changed.
+	Machine *Machine
+	// Version is 0 for the machine as it is now.
+	Version int
+	Alias   string
 }
 
-// target finds what a state machine's ARN leads to; the version behind an
+// Resolve finds what a state machine's ARN leads to; the version behind an
 // alias is chosen by its weights.
-func (e *Engine) target(ctx context.Context, arn string) (target, error) {
-	name, qualifier, err := e.parseMachineARN(arn)
+func (c *Catalog) Resolve(ctx context.Context, arn string) (Target, error) {
+	name, qualifier, err := c.names.ParseMachine(arn)
 	if err != nil {
-		return target{}, err
+		return Target{}, err
 	}
-	missing := fail(CodeStateMachineDoesNotExist, "State Machine Does Not Exist: '%s'", arn)
-	m, err := e.machine(ctx, name)
+	missing := apierror.New(apierror.CodeStateMachineDoesNotExist, "State Machine Does Not Exist: '%s'", arn)
+	m, err := c.Machine(ctx, name)
 	if err != nil {
-		return target{}, err
+		return Target{}, err
 	}
 	if m == nil {
-		return target{}, missing
+		return Target{}, missing
 	}
 	if qualifier == "" {
-		return target{machine: m}, nil
+		return Target{Machine: m}, nil
 	}
-	t := target{}
+	t := Target{}
 	var ok bool
-	if t.version, ok = versionNumber(qualifier); !ok {
-		a, err := e.alias(ctx, name, qualifier)
+	if t.Version, ok = versionNumber(qualifier); !ok {
+		a, err := c.alias(ctx, name, qualifier)
 		if err != nil {
-			return target{}, err
+			return Target{}, err
 		}
 		if a == nil {
-			return target{}, missing
+			return Target{}, missing
 		}
-		t.alias, t.version = qualifier, a.choose(e.random)
+		t.Alias, t.Version = qualifier, a.choose(c.random)
 	}
-	v, err := e.version(ctx, name, t.version)
+	v, err := c.version(ctx, name, t.Version)
 	if err != nil {
-		return target{}, err
+		return Target{}, err
 	}
 	if v == nil {
-		return target{}, missing
+		return Target{}, missing
 	}
-	rev, err := e.revision(ctx, v.RevisionKey)
+	rev, err := c.Revision(ctx, v.RevisionKey)
 	if err != nil {
-		return target{}, internal(err)
+		return Target{}, apierror.Unavailable(err)
 	}
 	published := *m
-	published.ARN, published.Description = e.versionARN(name, t.version), v.Description
+	published.ARN, published.Description = c.names.Version(name, t.Version), v.Description
 	published.Created, published.Updated = v.Created, v.Created
 	published.RevisionKey, published.Revision, published.Settings = v.RevisionKey, *rev, v.Settings
-	t.machine = &published
+	t.Machine = &published
 	return t, nil
 }
