@@ -134,3 +134,29 @@ func appendJavaDouble(dst []byte, f float64) []byte {
 	}
 	return append(dst, strings.TrimLeft(exp[1:], "0")...)
 }
+
+// OfScriptNumber returns the number f, which must be finite, written as
+// JavaScript writes it: what is whole has no fraction.
+func OfScriptNumber(f float64) Value {
+	lit := string(AppendScriptNumber(nil, f))
+	return Value{kind: Number, decimal: strings.ContainsAny(lit, ".e"), str: lit}
+}
+
+// AppendScriptNumber appends f, which must be finite, as JavaScript writes it:
+// in digits from 1e-6 to 1e21, else with an exponent
+// (https://tc39.es/ecma262/#sec-numeric-types-number-tostring).
+func AppendScriptNumber(dst []byte, f float64) []byte {
+	if f == 0 {
+		return append(dst, '0')
+	}
+	if i := int64(f); float64(i) == f && i > -1<<53 && i < 1<<53 {
+		return strconv.AppendInt(dst, i, 10)
+	}
+	if abs := math.Abs(f); abs >= 1e-6 && abs < 1e21 {
+		return strconv.AppendFloat(dst, f, 'f', -1, 64)
+	}
+	s := strconv.FormatFloat(f, 'e', -1, 64) // d.ddde+dd
+	mant, exp, _ := strings.Cut(s, "e")
+	dst = append(append(dst, mant...), 'e', exp[0])
+	return append(dst, strings.TrimLeft(exp[1:], "0")...)
+}

@@ -1,0 +1,160 @@
+package jsonata
+
+import (
+	"math"
+	"slices"
+	"strconv"
+
+	"switchyard/asl/value"
+)
+
+// fromValue takes a JSON value in. Arrays and objects are read when they are
+// looked into.
+func fromValue(v value.Value) item {
+	switch v.Kind() {
+	case value.Null:
+		return nullItem
+	case value.Bool:
+		b, _ := v.Bool()
+		return ofBool(b)
+	case value.Number:
+		f, _ := v.Float()
+		return ofNumber(f)
+	case value.String:
+		s, _ := v.Str()
+		return ofString(s)
+	case value.Array:
+		return item{kind: array, node: &node{src: v, lazy: true}}
+	default:
+		return item{kind: object, node: &node{src: v, lazy: true}}
+	}
+}
+
+// expand reads the elements of a lazy node.
+func (n *node) expand() {
+	v := n.src
+	n.lazy = false
+	n.elems = make([]item, v.Len())
+	for i := range n.elems {
+		n.elems[i] = fromValue(v.Elem(i))
+	}
+	if v.Kind() != value.Object {
+		return
+	}
+	n.keys = make([]string, v.Len())
+	for i := range n.keys {
+		n.keys[i] = v.Key(i)
+	}
+	n.order()
+	if len(n.keys) > maxLinear {
+		n.reindex()
+	}
+}
+
+// toValue gives a result out: numbers as JavaScript writes them, those that
+// JSON does not have as strings, as Step Functions gives them, functions as "".
+func toValue(x item) value.Value {
+	switch x.kind {
+	case boolean:
+		return value.OfBool(x.num != 0)
+	case number:
+		if math.IsInf(x.num, 0) || math.IsNaN(x.num) {
+			return value.OfString(formatNumber(x.num))
+		}
+		return value.OfScriptNumber(x.num)
+	case text:
+		return value.OfString(x.str)
+	case function:
+		return value.OfString("")
+	case array:
+		if x.node.lazy && plain(x.node.src) {
+			return x.node.src
+		}
+		out := make([]value.Value, x.len())
+		for i := range out {
+			out[i] = toValue(x.at(i))
+		}
+		return value.OfArray(out)
+	case object:
+		if x.node.lazy && plain(x.node.src) {
+			return x.node.src
+		}
+		keys, elems := x.fields()
+		b := value.NewBuilder(len(keys))
+		for i, k := range keys {
+			if elems[i].kind != undefined {
+				b.Set(k, toValue(elems[i]))
+			}
+		}
+		return b.Object()
+	default:
+	}
+	return value.Value{}
+}
+
+// plain reports whether a value from outside can be given out as it came: its
+// numbers are written as JavaScript writes them, and its keys are in order.
+func plain(v value.Value) bool {
+	switch v.Kind() {
+	case value.Number:
+		f, _ := v.Float()
+		return v.JSON() == formatNumber(f)
+	case value.Array, value.Object:
+		for i := range v.Len() {
+			if v.Kind() == value.Object {
+				if _, ok := arrayIndex(v.Key(i)); ok {
+					return false
+				}
+			}
+			if !plain(v.Elem(i)) {
+				return false
+			}
+		}
+	default:
+	}
+	return true
+}
+
+// arrayIndex reads a key that JavaScript takes for an array index.
+func arrayIndex(key string) (uint32, bool) {
+	if key == "" || len(key) > 10 || key[0] < '0' || key[0] > '9' || key[0] == '0' && len(key) > 1 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(key, 10, 32)
+	return uint32(n), err == nil && n < math.MaxUint32
+}
+
+func indexed(keys []string) bool {
+	for _, k := range keys {
+		if _, ok := arrayIndex(k); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// indexOrder gives the fields in JavaScript's order.
+func indexOrder(keys []string, elems []item) ([]string, []item) {
+	places := make([]int, len(keys))
+	for i := range places {
+		places[i] = i
+	}
+	slices.SortStableFunc(places, func(a, b int) int {
+		x, xok := arrayIndex(keys[a])
+		y, yok := arrayIndex(keys[b])
+		switch {
+		case xok && yok:
+			return int(int64(x) - int64(y))
+		case xok:
+			return -1
+		case yok:
+			return 1
+		}
+		return 0
+	})
+	k, e := make([]string, len(keys)), make([]item, len(keys))
+	for to, from := range places {
+		k[to], e[to] = keys[from], elems[from]
+	}
+	return k, e
+}

@@ -1,0 +1,144 @@
+// Package jsonata is the JSONata query language as Step Functions runs it,
+// version 2.0.6.
+//
+// [Compile] reads an expression once; [Expr.Eval] evaluates it over JSON
+// values. An evaluation is bounded in steps, depth and memory by [Limits],
+// regular expressions included, so that an expression from anywhere can be
+// evaluated. It uses one goroutine, the caller's.
+//
+// The language is that of https://docs.jsonata.org/2.0.0 with its function
+// library and error codes. $eval is refused, and $partition, $range, $hash,
+// $random(seed), $uuid and $parse are added, as
+// https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
+// has it.
+package jsonata
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"switchyard/asl/value"
+)
+
+// Expr is a compiled expression. Safe for concurrent use.
+type Expr struct {
+	src  string
+	root *expr
+}
+
+// Compile reads an expression. The error is an [*Error], for $eval an
+// [UnsupportedError].
+func Compile(src string) (*Expr, error) {
+	raw, err := parse(src)
+	if err != nil {
+		return nil, err
+	}
+	root, err := resolve(raw)
+	if err != nil {
+		return nil, err
+	}
+	return &Expr{src: src, root: root}, nil
+}
+
+// String is the expression as it was written.
+func (e *Expr) String() string { return e.src }
+
+// Bindings are the variables that an expression can see. Lookup is given names
+// without the $ and is asked at most once for a name that it has.
+type Bindings interface {
+	Lookup(name string) (value.Value, bool)
+}
+
+// BindingMap is Bindings as a map.
+type BindingMap map[string]value.Value
+
+// Lookup finds a variable.
+func (m BindingMap) Lookup(name string) (value.Value, bool) {
+	v, ok := m[name]
+	return v, ok
+}
+
+// Scope is what an expression is evaluated over.
+type Scope struct {
+	// Input is $; nil for none.
+	Input *value.Value
+	// Bindings may be nil.
+	Bindings Bindings
+	// Now is what $now and $millis give; the time of the evaluation when zero.
+	Now time.Time
+	// Random gives numbers from 0 up to, not including, 1; nil for the
+	// package's own.
+	Random func() float64
+	// Limits that are zero are the default ones.
+	Limits Limits
+}
+
+// Limits bound an evaluation. One that exceeds them ends with U1001.
+type Limits struct {
+	Steps  int // expressions evaluated and elements made
+	Depth  int // expressions within one another, called functions included
+	Memory int // bytes that are allocated, roughly
+	Array  int // bytes of one array, at twelve an element
+}
+
+// DefaultLimits are what zero Limits stand for.
+var DefaultLimits = Limits{Steps: 10_000_000, Depth: 3000, Memory: 512 << 20, Array: 512 << 20}
+
+// StateLimits are those of an expression in a state machine. Step Functions
+// gives an array ten mebibytes: 873,782 numbers pass, one more does not.
+var StateLimits = Limits{Steps: DefaultLimits.Steps, Depth: DefaultLimits.Depth, Memory: 256 << 20, Array: 10 << 20}
+
+func (l Limits) orDefaults() Limits {
+	for _, f := range []struct {
+		limit *int
+		or    int
+	}{{&l.Steps, DefaultLimits.Steps}, {&l.Depth, DefaultLimits.Depth}, {&l.Memory, DefaultLimits.Memory}, {&l.Array, DefaultLimits.Array}} {
+		if *f.limit == 0 {
+			*f.limit = f.or
+		}
+	}
+	return l
+}
+
+// Eval evaluates the expression; ok is false when the result is nothing. The
+// error is an [*Error].
+func (e *Expr) Eval(sc *Scope) (v value.Value, ok bool, err error) {
+	ev := &evaluator{limits: sc.Limits.orDefaults(), now: sc.Now, random: sc.Random}
+	if ev.now.IsZero() {
+		ev.now = time.Now()
+	}
+	if ev.random == nil {
+		ev.random = rand.Float64
+	}
+	var in item
+	if sc.Input != nil {
+		in = fromValue(*sc.Input)
+	}
+	env := &frame{bindings: sc.Bindings}
+	env.bind("$", in)
+	if in.isArray() {
+		in = ofSequence([]item{in})
+		in.flags |= outer
+	}
+	out, err := ev.eval(e.root, in, env)
+	if err != nil || out.kind == undefined {
+		return value.Value{}, false, err
+	}
+	if out.has(outer) {
+		out = out.at(0)
+	}
+	if err := ev.checkDepth(out, 0); err != nil {
+		return value.Value{}, false, err
+	}
+	return toValue(out), true, nil
+}
+
+// asError gives the error as this package's.
+func asError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{Code: "U1001", text: err.Error()}
+}

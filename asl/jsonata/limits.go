@@ -1,0 +1,77 @@
+package jsonata
+
+import "switchyard/asl/value"
+
+// The words are JSONata's own for its stack and time limits, and Step
+// Functions' for memory.
+func tooDeep() *Error {
+	return &Error{Code: "U1001", text: "Stack overflow error: Check for non-terminating recursive function.  Consider rewriting as tail-recursive.", fatal: true}
+}
+
+func tooLong() *Error {
+	return &Error{Code: "U1001", text: "Expression evaluation timeout: Check for infinite loop", fatal: true}
+}
+
+func tooLarge() *Error {
+	return &Error{Code: "U1001", text: "Expression evaluation exceeded the memory limit", fatal: true}
+}
+
+// step counts n steps.
+func (ev *evaluator) step(n int) error {
+	if ev.steps += n; ev.steps > ev.limits.Steps || ev.steps < 0 {
+		return tooLong()
+	}
+	return nil
+}
+
+// Sizes in bytes: of an item in Go, and of an element of an array and what
+// goes with an array where Step Functions counts them.
+const (
+	itemSize     = 48
+	elementSize  = 12
+	arrayBaggage = 372
+)
+
+// grow counts n more elements, of an array that now has size.
+func (ev *evaluator) grow(n, size int) error {
+	if err := ev.step(n); err != nil {
+		return err
+	}
+	return ev.fits(n, size)
+}
+
+// fits is grow for elements that are made without work.
+func (ev *evaluator) fits(n, size int) error {
+	if size > (ev.limits.Array-arrayBaggage)/elementSize {
+		return tooLarge()
+	}
+	return ev.alloc(n * itemSize)
+}
+
+// alloc counts n bytes.
+func (ev *evaluator) alloc(n int) error {
+	if n < 0 || n > ev.limits.Memory-ev.memory {
+		return tooLarge()
+	}
+	ev.memory += n
+	return nil
+}
+
+// checkDepth refuses a result that nests too deep, or holds itself.
+func (ev *evaluator) checkDepth(x item, depth int) error {
+	if x.kind != array && x.kind != object || x.node.lazy || x.node.ranged {
+		return nil
+	}
+	if depth > value.MaxDepth {
+		return tooDeep()
+	}
+	if err := ev.step(1); err != nil {
+		return err
+	}
+	for _, e := range x.node.elems {
+		if err := ev.checkDepth(e, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,246 @@
+package jsonata
+
+import (
+	"math"
+
+	"switchyard/asl/value"
+)
+
+func (ev *evaluator) binary(e *expr, in item, env *frame) (item, error) {
+	lhs, err := ev.eval(e.lhs, in, env)
+	if err != nil {
+		return nothing, err
+	}
+	if e.op == "and" || e.op == "or" {
+		x, err := ev.logical(e, lhs, in, env)
+		return x, e.blame(err)
+	}
+	rhs, err := ev.eval(e.rhs, in, env)
+	if err != nil {
+		return nothing, err
+	}
+	x, err := ev.operate(e.op, lhs, rhs)
+	return x, e.blame(err)
+}
+
+// blame puts an operator's name and place on an error.
+func (e *expr) blame(err error) error {
+	if err == nil {
+		return nil
+	}
+	was := asError(err)
+	if was.fatal {
+		return was
+	}
+	was.Position, was.token = e.pos, e.op
+	return was
+}
+
+func (ev *evaluator) logical(e *expr, lhs, in item, env *frame) (item, error) {
+	left, err := truthy(lhs)
+	if err != nil || left == (e.op == "or") {
+		return ofBool(left), err
+	}
+	rhs, err := ev.eval(e.rhs, in, env)
+	if err != nil {
+		return nothing, err
+	}
+	right, err := truthy(rhs)
+	return ofBool(right), err
+}
+
+func (ev *evaluator) operate(op string, lhs, rhs item) (item, error) {
+	switch op {
+	case "+", "-", "*", "/", "%":
+		return arithmetic(op, lhs, rhs)
+	case "=", "!=":
+		if lhs.kind == undefined || rhs.kind == undefined {
+			return falseItem, nil
+		}
+		same, err := ev.equal(lhs, rhs)
+		return ofBool(same == (op == "=")), err
+	case "<", "<=", ">", ">=":
+		return compare(op, lhs, rhs)
+	case "&":
+		return ev.concat(lhs, rhs)
+	case "..":
+		return ev.span(lhs, rhs)
+	default: // in
+		return ev.includes(lhs, rhs)
+	}
+}
+
+func arithmetic(op string, lhs, rhs item) (item, error) {
+	for _, side := range []struct {
+		x    *item
+		code string
+	}{{&lhs, "T2001"}, {&rhs, "T2002"}} {
+		if side.x.kind == undefined {
+			continue
+		}
+		if ok, err := finite(*side.x); err != nil {
+			return nothing, err
+		} else if !ok {
+			return nothing, fail(side.code).of(*side.x)
+		}
+	}
+	if lhs.kind == undefined || rhs.kind == undefined {
+		return nothing, nil
+	}
+	a, b := lhs.num, rhs.num
+	switch op {
+	case "+":
+		a += b
+	case "-":
+		a -= b
+	case "*":
+		a *= b
+	case "/":
+		a /= b
+	case "%":
+		a = math.Mod(a, b)
+	}
+	return ofNumber(a), nil
+}
+
+func comparable(x item) bool { return x.kind == text || x.kind == number }
+
+func compare(op string, lhs, rhs item) (item, error) {
+	for _, x := range []item{lhs, rhs} {
+		if x.kind != undefined && !comparable(x) {
+			shown := rhs
+			if !comparable(lhs) {
+				shown = lhs
+			}
+			return nothing, fail("T2010").of(shown)
+		}
+	}
+	if lhs.kind == undefined || rhs.kind == undefined {
+		return nothing, nil
+	}
+	if lhs.kind != rhs.kind {
+		e := fail("T2009").of(lhs)
+		e.value2 = rhs
+		return nothing, e
+	}
+	switch op {
+	case "<":
+		return ofBool(less(lhs, rhs)), nil
+	case "<=":
+		return ofBool(lhs.kind == text && !less(rhs, lhs) || lhs.kind == number && lhs.num <= rhs.num), nil
+	case ">":
+		return ofBool(less(rhs, lhs)), nil
+	default:
+		return ofBool(lhs.kind == text && !less(lhs, rhs) || lhs.kind == number && lhs.num >= rhs.num), nil
+	}
+}
+
+// less orders two numbers, or two texts by their UTF-16 code units.
+func less(a, b item) bool {
+	if a.kind == text {
+		return value.CompareStrings(a.str, b.str) < 0
+	}
+	return a.num < b.num
+}
+
+func (ev *evaluator) concat(lhs, rhs item) (item, error) {
+	a, err := ev.toText(lhs)
+	if err != nil {
+		return nothing, err
+	}
+	b, err := ev.toText(rhs)
+	if err != nil {
+		return nothing, err
+	}
+	return ofString(a + b), ev.alloc(len(a) + len(b))
+}
+
+// toText is $string, nothing being the empty text.
+func (ev *evaluator) toText(x item) (string, error) {
+	switch {
+	case x.kind == text:
+		return x.str, nil
+	case x.kind == undefined || x.kind == function:
+		return "", nil
+	case x.kind == number && (math.IsInf(x.num, 0) || math.IsNaN(x.num)):
+		return "", fail("D3001").of(x)
+	}
+	return ev.stringify(x, style{rounded: true})
+}
+
+// stringify writes x as JSON within the limits.
+func (ev *evaluator) stringify(x item, st style) (string, error) {
+	if x.has(outer) {
+		x = x.at(0)
+	}
+	if err := ev.checkNumbers(x, 0); err != nil {
+		return "", err
+	}
+	s := string(stringify(nil, x, st))
+	return s, ev.alloc(len(s))
+}
+
+// checkNumbers refuses infinite numbers, and what nests too deep to be written.
+func (ev *evaluator) checkNumbers(x item, depth int) error {
+	if depth > value.MaxDepth {
+		return tooDeep()
+	}
+	if err := ev.step(1); err != nil {
+		return err
+	}
+	var parts []item
+	switch x.kind {
+	case number:
+		_, err := finite(x)
+		return err
+	case array:
+		if x.node.ranged {
+			return ev.step(x.len())
+		}
+		parts = x.elems()
+	case object:
+		_, parts = x.fields()
+	default:
+	}
+	for _, p := range parts {
+		if err := ev.checkNumbers(p, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxSpan is the size up to which .. makes an array.
+const maxSpan = 1e7
+
+func (ev *evaluator) span(lhs, rhs item) (item, error) {
+	if lhs.kind != undefined && !isInteger(lhs) {
+		return nothing, fail("T2003").of(lhs)
+	}
+	if rhs.kind != undefined && !isInteger(rhs) {
+		return nothing, fail("T2004").of(rhs)
+	}
+	if lhs.kind == undefined || rhs.kind == undefined || lhs.num > rhs.num {
+		return nothing, nil
+	}
+	size := rhs.num - lhs.num + 1
+	if size > maxSpan {
+		return nothing, fail("D2014").of(size)
+	}
+	return item{kind: array, flags: sequence, node: &node{from: lhs.num, size: int(size), ranged: true}}, ev.fits(int(size), int(size))
+}
+
+func (ev *evaluator) includes(lhs, rhs item) (item, error) {
+	if lhs.kind == undefined || rhs.kind == undefined {
+		return falseItem, nil
+	}
+	if rhs.kind != array {
+		return ofBool(same(lhs, rhs)), nil
+	}
+	for i := range rhs.len() {
+		if same(lhs, rhs.at(i)) {
+			return trueItem, nil
+		}
+	}
+	return falseItem, ev.step(rhs.len())
+}
