@@ -15,6 +15,7 @@ import (
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
+	"switchyard/asl/trace"
 	"switchyard/cmd/switchyard/internal/app"
 	"switchyard/internal/awssecret"
 )
@@ -123,8 +124,8 @@ func (l *localRun) stuck(ctx context.Context, arn string) error {
 		return err
 	}
 	var waiting []string
-	for _, v := range drawn(events).open() {
-		waiting = append(waiting, fmt.Sprintf("%q", v.name))
+	for _, v := range trace.Of(events).Open() {
+		waiting = append(waiting, fmt.Sprintf("%q", v.Name))
 	}
 	return fmt.Errorf("the execution waits for an answer from outside that never comes here, in the state %s: mock the state, or give it a TimeoutSeconds or HeartbeatSeconds", strings.Join(waiting, ", "))
 }

@@ -19,6 +19,7 @@ import (
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 	"switchyard/asl/task/mock"
+	"switchyard/asl/trace"
 	"switchyard/config"
 	"switchyard/internal/safetext"
 )
@@ -213,7 +214,7 @@ func (c *cli) showRun(ctx context.Context, r *aslRun, e *engine.Engine, x *engin
 		return err
 	}
 	if r.history {
-		if err := drawn(events).show(c.errOut); err != nil {
+		if err := showTrace(trace.Of(events), c.errOut); err != nil {
 			return err
 		}
 	}
