@@ -44,7 +44,10 @@ type Visit struct {
 type Try struct {
 	At, Ended int64 // Unix milliseconds
 	// Parameters is the JSON text that the work was given.
-	Parameters   string
+	Parameters string
+	Failed     bool
+	// Error and Cause are those of a Task; the history has none for a Parallel or
+	// Map.
 	Error, Cause string
 }
 
@@ -135,17 +138,19 @@ func (t *Trace) place(ev *history.Event, events []history.Event) *Visit {
 	case strings.HasSuffix(what, "StateExited"):
 		at = at.up(func(v *Visit) bool { return v.Name == ev.Name })
 		at.close(ev.Time, OK)
-		if n := len(at.Tries); n > 0 && at.Tries[n-1].Error != "" {
+		if n := len(at.Tries); n > 0 && at.Tries[n-1].Failed {
 			at.Result = Caught
 		}
 	case strings.HasSuffix(what, "StateAborted"):
 		at.close(ev.Time, Aborted)
 	case what == "ParallelStateSucceeded", what == "ParallelStateFailed", what == "MapStateSucceeded", what == "MapStateFailed":
 		at = at.up(func(v *Visit) bool { return strings.HasPrefix(what, v.Kind) })
-		if strings.HasSuffix(what, "Failed") {
-			at.Tries = append(at.Tries, Try{At: at.Entered, Ended: ev.Time, Error: ev.Error, Cause: ev.Cause})
-		} else if len(at.Tries) > 0 { // a retry went well
-			at.Tries = append(at.Tries, Try{At: at.Entered, Ended: ev.Time})
+		if failed := strings.HasSuffix(what, "Failed"); failed || len(at.Tries) > 0 {
+			begun := at.Entered
+			if n := len(at.Tries); n > 0 {
+				begun = at.Tries[n-1].Ended
+			}
+			at.Tries = append(at.Tries, Try{At: begun, Ended: ev.Time, Failed: failed, Error: ev.Error, Cause: ev.Cause})
 		}
 	case strings.HasSuffix(what, "Scheduled"):
 		at.Tries = append(at.Tries, Try{At: ev.Time, Parameters: ev.Data})
@@ -153,11 +158,11 @@ func (t *Trace) place(ev *history.Event, events []history.Event) *Visit {
 		if ev.ResourceType != "" {
 			at.Resource = ev.ResourceType + ":" + ev.Resource
 		}
-	case len(at.Tries) > 0 && at.Left == 0:
+	case at.Kind == "Task" && len(at.Tries) > 0 && at.Left == 0:
 		last := &at.Tries[len(at.Tries)-1]
 		last.Ended = ev.Time
 		if strings.HasSuffix(what, "Failed") || strings.HasSuffix(what, "TimedOut") {
-			last.Error, last.Cause = ev.Error, ev.Cause
+			last.Failed, last.Error, last.Cause = true, ev.Error, ev.Cause
 		}
 	}
 	return at

@@ -63,6 +63,8 @@ func attemptRows(t *trace.Trace, v *trace.Visit, depth int) [][]string {
 		outcome, took := trace.OK, ""
 		if try.Error != "" {
 			outcome = oneProblem(try.Problem())
+		} else if try.Failed {
+			outcome = trace.Failed
 		} else if try.Ended == 0 {
 			outcome = "not ended"
 		}
