@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"switchyard/internal/event"
@@ -37,19 +36,6 @@ func Acted(a *Act, made string, err error) Ignored {
 		i.Execution = made
 	}
 	return i
-}
-
-// AnswerText is what an answer says: its text, and a line for each act.
-func AnswerText(text string, acts []Ignored) string {
-	var b strings.Builder
-	b.WriteString(text)
-	for i := range acts {
-		if b.Len() > 0 {
-			b.WriteString("\n")
-		}
-		b.WriteString("- " + code(acts[i].Execution) + ": " + plain(acts[i].Reason))
-	}
-	return cutAnswer(b.String())
 }
 
 // Answer is what the author of a command is told below a pull request, or a label

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"switchyard/internal/event"
 )
@@ -45,7 +44,7 @@ func (d *Dispatcher) judge(ctx context.Context, ev *event.Event) error {
 	if err := d.refusesCommands(ev.Source); err != nil {
 		return err
 	}
-	if o.Verdict == "" && d.denied.has(ev, d.due.now()) {
+	if o.Verdict == "" && d.denied.Has(ev, d.due.now()) {
 		o.Verdict = event.Denied
 	}
 	if o.Verdict == "" {
@@ -61,7 +60,7 @@ func (d *Dispatcher) judge(ctx context.Context, ev *event.Event) error {
 		if may {
 			o.Verdict = event.Granted
 		} else {
-			d.denied.add(ev, d.due.now())
+			d.denied.Add(ev, d.due.now())
 		}
 	}
 	if o.Verdict != event.Granted || o.Wrong != "" || o.PullRequest == 0 || o.Verb != event.Allow && o.Verb != event.Explain {
@@ -97,7 +96,7 @@ func (d *Dispatcher) lookUp(ctx context.Context, ev *event.Event) error {
 	pull.Repository.CloneURL = ev.Repository.CloneURL
 	q := inquiry{host: d.completer.asked(), call: d.call}
 	if o.Verb == event.Allow {
-		if err := d.single(ctx, q, ev, &pull); err != nil || o.Wrong != "" {
+		if err := q.single(ctx, o, &pull); err != nil || o.Wrong != "" {
 			return err
 		}
 	}
@@ -123,8 +122,7 @@ func (d *Dispatcher) lookUp(ctx context.Context, ev *event.Event) error {
 }
 
 // single narrows a pull request to the commit that an order allows.
-func (d *Dispatcher) single(ctx context.Context, q inquiry, ev, pull *event.Event) error {
-	o := ev.Command
+func (q inquiry) single(ctx context.Context, o *event.Order, pull *event.Event) error {
 	has := func(c event.Commit) bool { return c.SHA == o.SHA }
 	if !slices.ContainsFunc(pull.Commits, has) && pull.Truncated {
 		if err := q.list(ctx, pull); err != nil {
@@ -140,6 +138,16 @@ func (d *Dispatcher) single(ctx context.Context, q inquiry, ev, pull *event.Even
 	return nil
 }
 
+// AllowCommit makes of a pull request the event that lets the one commit of an order
+// run, for a caller that keeps nothing; see [Complete]. Where it has no such commit,
+// the order is Wrong.
+func AllowCommit(ctx context.Context, h Host, o *event.Order, pull *event.Event) (event.Event, error) {
+	one := *pull
+	q := inquiry{host: h, call: func(ctx context.Context, _ string, f func(context.Context) error) error { return f(ctx) }}
+	err := q.single(ctx, o, &one)
+	return *allowed(&one), err
+}
+
 // allowed is the event that lets the one commit of a pull request run.
 func allowed(ev *event.Event) *event.Event {
 	pull := *ev
@@ -152,26 +160,4 @@ func asPull(ev *event.Event) *event.Event {
 	pull := *ev
 	pull.Kind, pull.Action, pull.Command = event.PullRequest, "synchronize", nil
 	return &pull
-}
-
-// code shows a text in a code span, in which nothing of it means anything.
-func code(text string) string {
-	text = strings.ReplaceAll(shownLine(text), "`", "'")
-	if text == "" {
-		return "it"
-	}
-	return "`" + text + "`"
-}
-
-// plain shows a text as it is where nothing in it can mean anything in
-// Markdown, and else in a code span.
-func plain(text string) string {
-	meant := func(r rune) bool {
-		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
-		return !letter && !strings.ContainsRune(" ,;:.()", r)
-	}
-	if strings.ContainsFunc(text, meant) {
-		return code(text)
-	}
-	return text
 }

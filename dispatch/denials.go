@@ -14,10 +14,10 @@ const (
 	maxDenials = 4096
 )
 
-// denials are the people of whom a host has just said that they may not give
+// Denials are the people of whom a host has just said that they may not give
 // commands: whatever they write meanwhile asks it nothing. The zero value holds
-// none.
-type denials struct {
+// none. It is safe for concurrent use.
+type Denials struct {
 	mu    sync.Mutex
 	until map[denial]time.Time
 }
@@ -28,15 +28,15 @@ func denialOf(ev *event.Event) denial {
 	return denial{ev.Source, ev.Repository.FullName, ev.Sender}
 }
 
-// has reports whether the author of a command was denied just now.
-func (n *denials) has(ev *event.Event, now time.Time) bool {
+// Has reports whether the author of a command was denied just now.
+func (n *Denials) Has(ev *event.Event, now time.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return now.Before(n.until[denialOf(ev)])
 }
 
-// add keeps a denial. Where there are too many, those of before are forgotten.
-func (n *denials) add(ev *event.Event, now time.Time) {
+// Add keeps a denial. Where there are too many, those of before are forgotten.
+func (n *Denials) Add(ev *event.Event, now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.until == nil || len(n.until) >= maxDenials {

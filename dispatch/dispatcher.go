@@ -38,7 +38,7 @@ type Dispatcher struct {
 	yield     yield
 	outlook   outlook
 	completer completer
-	denied    denials
+	denied    Denials
 	commander Commander
 	paces     paces
 	feed      feed

@@ -31,11 +31,11 @@ func (d *Dispatcher) labels(ev *event.Event, outdated []string, e *Expansion) {
 	}
 }
 
-// give gives an answer. A label is taken off only while the commit for which it is
+// Give gives an answer. A label is taken off only while the commit for which it is
 // too old is the newest: one that a person gave since may speak for a newer one.
-func (d *Dispatcher) give(ctx context.Context, a *Answer) error {
+func Give(ctx context.Context, c Commander, a *Answer) error {
 	if a.Unlabel != "" && a.Head != "" {
-		pull, err := d.commander.PullRequest(ctx, a.Source, a.Repository, a.PullRequest)
+		pull, err := c.PullRequest(ctx, a.Source, a.Repository, a.PullRequest)
 		switch {
 		case errors.Is(err, ErrCannotAsk), errors.As(err, new(*PermanentError)): // it is taken off unseen
 		case err != nil:
@@ -44,5 +44,5 @@ func (d *Dispatcher) give(ctx context.Context, a *Answer) error {
 			return nil
 		}
 	}
-	return d.commander.Answer(ctx, a)
+	return c.Answer(ctx, a)
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"switchyard/internal/event"
-	"switchyard/internal/safetext"
 )
 
 const (
@@ -15,16 +13,9 @@ const (
 	// executions.
 	orderPage  = 1000
 	orderPages = 10
-	// maxAnswer and maxShown bound an answer and one text in it, in characters.
-	maxAnswer = 8000
-	maxShown  = 300
 	// maxActs is how many executions one command is about, at most.
 	maxActs = 500
 )
-
-func shownLine(s string) string { return safetext.Cut(safetext.Line(s), maxShown) }
-
-func cutAnswer(s string) string { return safetext.Cut(s, maxAnswer) }
 
 // order is what is made of a command.
 type order struct {
@@ -41,9 +32,7 @@ type order struct {
 // carried out once, whatever ends this process in between.
 func (d *Dispatcher) command(ctx context.Context, p *PendingDelivery, ev *event.Event, r *rules, e *Expansion) error {
 	c := order{Dispatcher: d, ev: ev, o: ev.Command, r: r, e: e}
-	denied := func() {
-		c.because(fmt.Sprintf("%q may not write to %s, and commands are for those who may", shownLine(ev.Sender), ev.Repository.FullName))
-	}
+	denied := func() { c.because(DeniedReason(ev)) }
 	switch o := ev.Command; {
 	case o == nil:
 		c.because("the event does not say what is to be done")
@@ -54,7 +43,7 @@ func (d *Dispatcher) command(ctx context.Context, p *PendingDelivery, ev *event.
 			c.because("not carried out: " + refused.Error())
 			break
 		}
-		if d.denied.has(ev, d.due.now()) {
+		if d.denied.Has(ev, d.due.now()) {
 			denied()
 			break
 		}
@@ -65,7 +54,7 @@ func (d *Dispatcher) command(ctx context.Context, p *PendingDelivery, ev *event.
 		denied()
 	case o.Wrong != "":
 		c.because(shownLine(o.Wrong))
-		c.answer("Not done: " + plain(o.Wrong))
+		c.answer(RefusedText(o.Wrong))
 	default:
 		return c.carryOut(ctx)
 	}
@@ -86,7 +75,7 @@ func (c *order) answer(text string) {
 
 func (c *order) refuse(reason string) {
 	c.because(reason)
-	c.answer("Not done: " + plain(reason))
+	c.answer(RefusedText(reason))
 }
 
 func (c *order) carryOut(ctx context.Context) error {
@@ -295,17 +284,7 @@ func (c *order) allow() {
 	c.e.Source, c.e.Repository, c.e.Learned = pull.Source, pull.Repository.FullName, known.learn(pull)
 	c.e.Commits, c.e.Fork = commitsOf(pull), pull.PullRequest.Fork
 	c.e.plan(plan, c.r)
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s may run:", code(c.o.SHA))
-	if len(plan.Requests) == 0 {
-		b.Reset()
-		fmt.Fprintf(&b, "No route asks for %s:", code(c.o.SHA))
-	}
-	for i := range plan.Requests {
-		fmt.Fprintf(&b, "\n- %s: route %s", code(plan.Requests[i].ID), code(plan.Requests[i].Route))
-	}
-	writeReasons(&b, plan.Ignored)
-	c.answer(b.String())
+	c.answer(AllowedText(c.o.SHA, &plan))
 }
 
 // explain says what the routes make of the pull request as it is, and what has
@@ -315,36 +294,15 @@ func (c *order) explain(ctx context.Context, found []Execution, sha string) erro
 		c.none(sha)
 		return nil
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "Commit %s:", code(shortSHA(sha)))
+	var known []Explained
 	for _, x := range newestOf(found) {
-		status := StatusOf(&x)
-		fmt.Fprintf(&b, "\n- %s: %s. %s", code(x.ID), plain(status.Description), plain(x.Reason))
+		known = append(known, Explained{Execution: x.ID, Status: StatusOf(&x), Reason: x.Reason})
 	}
+	var reasons []event.Ignored
 	if c.ev.PullRequest != nil {
-		plan := c.planKnowing(ctx, c.r.planner, asPull(c.ev), DeliveryID(c.ev.Source, c.ev.DeliveryID))
-		writeReasons(&b, plan.Ignored)
+		reasons = c.planKnowing(ctx, c.r.planner, asPull(c.ev), DeliveryID(c.ev.Source, c.ev.DeliveryID)).Ignored
 	}
 	c.because("explained to " + c.by())
-	c.answer(b.String())
+	c.answer(ExplainedText(sha, known, reasons))
 	return nil
-}
-
-// writeReasons adds why routes start nothing.
-func writeReasons(b *strings.Builder, ignored []event.Ignored) {
-	const most = 20
-	for i, g := range ignored {
-		if i == most {
-			fmt.Fprintf(b, "\n- and %d more reasons", len(ignored)-most)
-			break
-		}
-		b.WriteString("\n- ")
-		if g.Route != "" {
-			b.WriteString("route " + code(g.Route) + ": ")
-		}
-		if g.Commit != "" {
-			b.WriteString("commit " + code(shortSHA(g.Commit)) + ": ")
-		}
-		b.WriteString(plain(g.Reason))
-	}
 }

@@ -18,7 +18,7 @@ const maxBatch = 256
 const (
 	errorRefused    = "Switchyard.StartRefused"
 	errorLost       = "Switchyard.ExecutionLost"
-	errorStopped    = "Switchyard.Stopped"
+	ErrorStopped    = "Switchyard.Stopped"
 	errorSuperseded = "Switchyard.Superseded"
 	errorFault      = "Switchyard.Fault"
 )
@@ -265,7 +265,7 @@ func neverStarted(x *Execution, now time.Time) *EndRecord {
 	if x.SupersededBy != "" {
 		return unstarted(x, StateSuperseded, errorSuperseded, x.StopReason, now)
 	}
-	return unstarted(x, StateAborted, errorStopped, x.StopReason, now)
+	return unstarted(x, StateAborted, ErrorStopped, x.StopReason, now)
 }
 
 func unstarted(x *Execution, s State, name, cause string, now time.Time) *EndRecord {

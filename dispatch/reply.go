@@ -57,7 +57,7 @@ func (d *Dispatcher) reply(ctx context.Context) {
 func (d *Dispatcher) tryToReply(ctx context.Context, a *Answer) bool {
 	err := d.refusesCommands(a.Source)
 	if err == nil {
-		err = d.call(ctx, "answer", func(ctx context.Context) error { return d.give(ctx, a) })
+		err = d.call(ctx, "answer", func(ctx context.Context) error { return Give(ctx, d.commander, a) })
 	}
 	if ctx.Err() != nil {
 		return false

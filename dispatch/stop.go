@@ -126,7 +126,7 @@ func (d *Dispatcher) stopLater(x *Execution, err error) result {
 }
 
 func (d *Dispatcher) stopOne(ctx context.Context, x *Execution) result {
-	name := errorStopped
+	name := ErrorStopped
 	if x.SupersededBy != "" {
 		name = errorSuperseded
 	}

@@ -97,10 +97,11 @@ func (id *identity) name(seed []byte, sha string) string {
 	return id.names.String()[start:]
 }
 
-// RouteOf finds the route that made a request, by the request's ID and what its
-// input says of the commit; "" when it is none of these routes, or a teardown.
-// merge is the commit that was built in the place of that, empty where none was.
-func (r *Router) RouteOf(id, source, repository, sha, merge, environment string) string {
+// RouteOf finds the route that made a request, by what its input says of the commit,
+// and is, which reports whether it has an ID; "" when it is none of these routes, or a
+// teardown. merge is the commit that was built in the place of that, empty where none
+// was.
+func (r *Router) RouteOf(is func(id string) bool, source, repository, sha, merge, environment string) string {
 	if !validSHA(sha) {
 		return ""
 	}
@@ -108,7 +109,7 @@ func (r *Router) RouteOf(id, source, repository, sha, merge, environment string)
 		one := identity{source: source, repository: repository, route: r.routes[i].Name, merge: merge}
 		one.prepare(1)
 		one.enter(environment)
-		if one.in(sha) == id {
+		if is(one.in(sha)) {
 			return one.route
 		}
 	}

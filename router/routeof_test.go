@@ -22,11 +22,12 @@ func TestRouteOfFindsMerges(t *testing.T) {
 	}
 	for i, of := range []string{"", merge} {
 		q := &plan.Requests[i]
-		if got := r.RouteOf(q.ID, "github", "acme/api", sha, of, "pr"); got != q.Route {
+		is := func(id string) bool { return id == q.ID }
+		if got := r.RouteOf(is, "github", "acme/api", sha, of, "pr"); got != q.Route {
 			t.Errorf("%s: %q", q.ID, got)
 		}
 		for _, other := range []string{strings.Repeat("c", 40), map[bool]string{true: merge, false: ""}[of == ""]} {
-			if got := r.RouteOf(q.ID, "github", "acme/api", sha, other, "pr"); got != "" {
+			if got := r.RouteOf(is, "github", "acme/api", sha, other, "pr"); got != "" {
 				t.Errorf("%s with the merge %q: %q", q.ID, other, got)
 			}
 		}

@@ -16,13 +16,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"switchyard/audit"
+	"switchyard/dispatch"
 	"switchyard/internal/event"
 )
 
 // Finder looks for executions.
 type Finder interface {
-	// Executed reports whether a state machine has an execution of that name.
-	Executed(ctx context.Context, stateMachine, name string) (bool, error)
+	// Named says where the execution of that name is that a state machine has; an
+	// error that wraps dispatch.ErrNotFound where it has none.
+	Named(ctx context.Context, stateMachine, name string) (event.Outcome, error)
 }
 
 // Ledger is what an audit goes by where there is no journal: Step Functions knows
@@ -89,8 +91,11 @@ func (l *Ledger) Exist(ctx context.Context, requests []event.Request) ([]bool, e
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(starts)
 	for i := range requests {
-		group.Go(func() (err error) {
-			exist[i], err = l.Engine.Executed(ctx, requests[i].StateMachine, requests[i].ID)
+		group.Go(func() error {
+			_, err := l.Engine.Named(ctx, requests[i].StateMachine, requests[i].ID)
+			if exist[i] = err == nil; errors.Is(err, dispatch.ErrNotFound) {
+				return nil
+			}
 			return err
 		})
 	}

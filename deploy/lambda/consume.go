@@ -55,6 +55,8 @@ type Consumer struct {
 	// Ignored reports whether an error of Decode means that there is nothing to
 	// do.
 	Ignored func(error) bool
+	// Commands carries out commands; nil where nobody's are.
+	Commands *Commands
 	// Changes takes the status changes on the queue; it may be nil.
 	Changes *Reporter
 	Metrics *Metrics
@@ -100,6 +102,9 @@ func (c *Consumer) work(ctx context.Context, m *events.SQSMessage, slots chan st
 		return err
 	}
 	if ev != nil {
+		if ev.Kind == event.Command {
+			return c.command(ctx, ev, sent(m), received(m), slots)
+		}
 		return c.deliver(ctx, ev, received(m), slots)
 	}
 	if c.Changes != nil && c.Changes.knows(m.Body) {
@@ -124,6 +129,16 @@ func (c *Consumer) work(ctx context.Context, m *events.SQSMessage, slots chan st
 	return nil
 }
 
+// sent is when a message was put on the queue, in milliseconds as the executions of
+// the engine are.
+func sent(m *events.SQSMessage) time.Time {
+	ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64)
+	if err != nil {
+		return time.Now()
+	}
+	return time.UnixMilli(ms)
+}
+
 // received is how often a message has been received before.
 func received(m *events.SQSMessage) int {
 	n, err := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
@@ -135,10 +150,41 @@ func received(m *events.SQSMessage) int {
 
 // deliver starts an execution of every commit of a delivery.
 func (c *Consumer) deliver(ctx context.Context, ev *event.Event, tries int, slots chan struct{}) error {
+	plan, err := c.startAll(ctx, ev, tries, slots)
+	if err != nil {
+		return err
+	}
+	return c.unlabel(ctx, ev, plan.Outdated)
+}
+
+// unlabel takes labels off that speak for an older commit of a pull request.
+func (c *Consumer) unlabel(ctx context.Context, ev *event.Event, outdated []string) error {
+	if c.Commands == nil || ev.PullRequest == nil || ev.Late || len(outdated) == 0 {
+		return nil
+	}
+	if c.Commands.Commander.RefusesCommands(ev.Source) != nil {
+		return nil //nolint:nilerr // nobody can be asked
+	}
+	for _, label := range outdated {
+		a := dispatch.Answer{Source: ev.Source, Repository: ev.Repository.FullName, PullRequest: ev.PullRequest.Number, Unlabel: label, Head: ev.After}
+		err := dispatch.Give(ctx, c.Commands.Commander, &a)
+		if errors.Is(err, dispatch.ErrCannotAsk) || errors.As(err, new(*dispatch.PermanentError)) {
+			c.Log.Warn("a label that speaks for an older commit stays", zap.String("repo", a.Repository), zap.Int("pull_request", a.PullRequest), zap.Error(err))
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("delivery %s: %w", dispatch.DeliveryID(ev.Source, ev.DeliveryID), err)
+		}
+	}
+	return nil
+}
+
+// startAll starts what routes make of an event, and returns that.
+func (c *Consumer) startAll(ctx context.Context, ev *event.Event, tries int, slots chan struct{}) (event.Plan, error) {
 	id := dispatch.DeliveryID(ev.Source, ev.DeliveryID)
 	plan, unknown, err := dispatch.Complete(ctx, c.Host, c.Planner, ev, tries)
 	if err != nil {
-		return fmt.Errorf("delivery %s: %w", id, err)
+		return plan, fmt.Errorf("delivery %s: %w", id, err)
 	}
 	for _, i := range append(unknown, plan.Ignored...) {
 		c.Log.Info("nothing is started", zap.String("delivery_id", id), zap.String("repo", ev.Repository.FullName),
@@ -171,9 +217,9 @@ func (c *Consumer) deliver(ctx context.Context, ev *event.Event, tries int, slot
 	}
 	work.Wait()
 	if len(failed) > 0 {
-		return fmt.Errorf("delivery %s: %d of %d executions not started: %w", id, len(failed), len(plan.Requests), worst(failed))
+		return plan, fmt.Errorf("delivery %s: %d of %d executions not started: %w", id, len(failed), len(plan.Requests), worst(failed))
 	}
-	return nil
+	return plan, nil
 }
 
 // worst is the error that says how long to wait, else the first.

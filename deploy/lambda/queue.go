@@ -132,6 +132,8 @@ func (s *Sink) Accept(ctx context.Context, ev event.Event) (event.Receipt, error
 		r.Executions = append(r.Executions, plan.Requests[i].ID)
 	}
 	switch {
+	case ev.Kind == event.Command:
+		r.Note = "the command is carried out if its author may write to the repository"
 	case ev.Truncated && (plan.Unlisted || ev.Kind == event.Push):
 		r.Note = "the delivery lists a part of its commits; the host is asked for the others before any is started"
 	case len(plan.Requests) == 0:

@@ -25,7 +25,7 @@ type Reporter struct {
 	// Decode reads a status change.
 	Decode func([]byte) (event.Outcome, error)
 	// RouteOf finds the route of an execution, see router.Router.RouteOf.
-	RouteOf func(id, source, repository, sha, merge, environment string) string
+	RouteOf func(is func(id string) bool, source, repository, sha, merge, environment string) string
 	// Posters are those of the sources whose commits are told.
 	Posters map[string]Poster
 	// Link is the address of an execution's page, "" for none.
@@ -38,6 +38,20 @@ type Reporter struct {
 func (r *Reporter) knows(body string) bool {
 	_, err := r.Decode([]byte(body))
 	return err == nil
+}
+
+// executionInput is what is read of the input of an execution.
+type executionInput struct {
+	Environment string `json:"environment"`
+	Commit      struct {
+		SHA  string `json:"sha"`
+		Head string `json:"head"`
+	} `json:"commit"`
+	Source struct {
+		Provider   string `json:"provider"` // the source's name
+		Repository string `json:"repository"`
+		Ref        string `json:"ref"`
+	} `json:"source"`
 }
 
 // Report takes one status change. An error has it come again.
@@ -53,18 +67,7 @@ func (r *Reporter) Report(ctx context.Context, change []byte) error {
 	if err != nil {
 		return err
 	}
-	var in struct {
-		Environment string `json:"environment"`
-		Commit      struct {
-			SHA  string `json:"sha"`
-			Head string `json:"head"`
-		} `json:"commit"`
-		Source struct {
-			Provider   string `json:"provider"`
-			Repository string `json:"repository"`
-			Ref        string `json:"ref"`
-		} `json:"source"`
-	}
+	var in executionInput
 	if json.Unmarshal([]byte(o.Input), &in) != nil {
 		return nil //nolint:nilerr // not one that we have started
 	}
@@ -72,7 +75,7 @@ func (r *Reporter) Report(ctx context.Context, change []byte) error {
 	if in.Commit.Head != "" { // what it would be merged to was built, and the head is what is told
 		sha, merge = in.Commit.Head, in.Commit.SHA
 	}
-	route := r.RouteOf(o.Name, in.Source.Provider, in.Source.Repository, sha, merge, in.Environment)
+	route := r.RouteOf(func(id string) bool { return isAttempt(o.Name, id) }, in.Source.Provider, in.Source.Repository, sha, merge, in.Environment)
 	poster := r.Posters[in.Source.Provider]
 	if route == "" || poster == nil {
 		return nil

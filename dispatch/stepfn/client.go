@@ -205,19 +205,14 @@ func (c *Client) Describe(ctx context.Context, executionARN string) (event.Outco
 	return o, nil
 }
 
-// Executed reports whether a state machine has an execution of that name, whatever
-// became of it.
-func (c *Client) Executed(ctx context.Context, stateMachine, name string) (bool, error) {
-	op := operation{"look for execution", name}
+// Named is [Client.Describe] of the execution of that name that a state machine of the
+// config has.
+func (c *Client) Named(ctx context.Context, stateMachine, name string) (event.Outcome, error) {
 	m, ok := c.known.Load().byName[stateMachine]
 	if !ok {
-		return false, &dispatch.BlockedError{Err: fmt.Errorf("%v: state_machines has no %q", op, stateMachine)}
+		return event.Outcome{}, &dispatch.BlockedError{Err: fmt.Errorf("look for execution %s: state_machines has no %q", name, stateMachine)}
 	}
-	_, err := c.describe(ctx, op, m.execution(name))
-	if errors.Is(err, dispatch.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+	return c.Describe(ctx, m.execution(name))
 }
 
 // describe returns an answer that describes an execution: what answers 200

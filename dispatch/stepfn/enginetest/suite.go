@@ -71,7 +71,7 @@ func startsOnce(t *testing.T, e Engine, name string) {
 	if list, _, err := e.ListRunning(t.Context(), arn, ""); err != nil || !slices.Contains(list, arn) {
 		t.Errorf("running: %v, %v", list, err)
 	}
-	if known, err := e.Executed(t.Context(), "hold", name); err != nil || !known {
+	if known, err := e.Named(t.Context(), "hold", name); err != nil || known.Name != name {
 		t.Errorf("executed: %v, %v", known, err)
 	}
 	for what, in := range map[string]string{"again": input, "with the same identity": sameIdentity} {
@@ -111,7 +111,7 @@ func takenNames(t *testing.T, e Engine, name string) {
 	if _, err := e.Start(t.Context(), "hold", name, []byte(another)); !errors.As(err, new(*dispatch.PermanentError)) {
 		t.Errorf("a name that another commit has: %v, expected a PermanentError", err)
 	}
-	if known, err := e.Executed(t.Context(), "hold", name+"-not"); err != nil || known {
+	if known, err := e.Named(t.Context(), "hold", name+"-not"); !errors.Is(err, dispatch.ErrNotFound) {
 		t.Errorf("executed: %v, %v", known, err)
 	}
 }

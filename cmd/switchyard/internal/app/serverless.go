@@ -104,7 +104,8 @@ func newConsumer(cfg *config.Config, store *lambda.Store, engine *stepfn.Client,
 	}
 	return &lambda.Consumer{
 		Store: store, Engine: engine, Planner: routes, Host: known, Log: log.Named("queue"),
-		Decode: func(body string) ([]event.Event, error) { return decodeAny(decoders, []byte(body)) },
+		Commands: &lambda.Commands{Commander: known, Engine: engine, StateMachines: slices.Sorted(maps.Keys(cfg.StateMachines))},
+		Decode:   func(body string) ([]event.Event, error) { return decodeAny(decoders, []byte(body)) },
 		Ignored: func(err error) bool {
 			var ignored *webhook.Ignored
 			return errors.As(err, &ignored)
