@@ -1,7 +1,6 @@
 package asl
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,14 +39,6 @@ var (
 // maxStateName is the longest name of a state, in characters.
 const maxStateName = 80
 
-// notJSON says what a definition may be that does not even begin as JSON.
-func notJSON(definition []byte) string {
-	if text := bytes.TrimSpace(definition); text[0] == '{' || text[0] == '[' {
-		return ""
-	}
-	return "a definition is JSON; convert one that is written in YAML"
-}
-
 func parse(definition []byte) (*Machine, *decoder) {
 	d := &decoder{names: map[string]bool{}, labels: map[string]bool{}}
 	v, src, err := value.ParseSource(definition)
@@ -58,7 +49,7 @@ func parse(definition []byte) (*Machine, *decoder) {
 		d.add(SeverityError, CodeMissingDescription, "", -1, "", "The definition is empty")
 		return nil, d
 	case errors.As(err, &syntax):
-		d.add(SeverityError, CodeInvalidJSON, "", syntax.Offset, notJSON(definition), syntax.Msg)
+		d.add(SeverityError, CodeInvalidJSON, "", syntax.Offset, "", syntax.Msg)
 		return nil, d
 	case v.Kind() != value.Object:
 		d.add(SeverityError, CodeInvalidJSON, "", src.Root(), "", "The definition must be a JSON object, not "+v.Kind().String())

@@ -1,7 +1,6 @@
 package asl
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -113,17 +112,10 @@ func (o *object) resource() string {
 	}
 	arn := o.str("Resource")
 	if v, _ := o.v.Get("Resource"); v.Kind() == value.String && (!strings.HasPrefix(arn, "arn:") || strings.Count(arn, ":") < 5) {
-		detail := "it looks like arn:aws:states:::service:action"
-		if name := placeholder.FindString(arn); name != "" {
-			detail = name + " is a placeholder that a template fills in before the definition is used; put its value there"
-		}
-		o.failAt("Resource", "Value is not a valid resource ARN", detail)
+		o.failAt("Resource", "Value is not a valid resource ARN", "it looks like arn:aws:states:::service:action")
 	}
 	return arn
 }
-
-// placeholder is what SAM, CloudFormation and Terraform templates replace.
-var placeholder = regexp.MustCompile(`\$\{[^{}]*\}`)
 
 func (d *decoder) wait(o *object) *Wait {
 	fields := []string{"Seconds", "SecondsPath", "Timestamp", "TimestampPath"}

@@ -110,24 +110,6 @@ func TestDiagnosticsPointIntoTheFile(t *testing.T) {
 	}
 }
 
-func TestDefinitionsThatTemplatesHold(t *testing.T) {
-	task := func(resource string) string {
-		return `{"StartAt":"S","States":{"S":{"Type":"Task","Resource":"` + resource + `","End":true}}}`
-	}
-	for definition, want := range map[string]string{
-		task("${NotifyFn}"):       "${NotifyFn} is a placeholder that a template fills in before the definition is used; put its value there",
-		task("arn:${Part}:x"):     "${Part} is a placeholder that a template fills in before the definition is used; put its value there",
-		task("notify"):            "it looks like arn:aws:states:::service:action",
-		"# a comment\nStartAt: S": "a definition is JSON; convert one that is written in YAML",
-		"StartAt: S\nStates: {}":  "a definition is JSON; convert one that is written in YAML",
-		"{\"StartAt\": S}":        "",
-	} {
-		if found := Validate([]byte(definition)); len(found) != 1 || found[0].Detail != want {
-			t.Errorf("%s: %+v, want %q", definition, found, want)
-		}
-	}
-}
-
 func TestWarningsDoNotRefuse(t *testing.T) {
 	definition := `{"Comment":"a","Comment":"b","StartAt":"S","States":{
 "S":{"Type":"Pass","Parameters":{"x":"$.a.b","y":"$","z":["$.q"]},"Next":"T"},

@@ -267,6 +267,9 @@ func (d *decoder) checkStateMachine(name string, m StateMachine, c *Config) {
 	if m.Role != "" && c.Engine.AWS == nil {
 		d.failValue(at+".role", "is for engine aws; the embedded engine runs on this machine")
 	}
+	if m.Definition == "" && m.Substitutions != nil {
+		d.failValue(at+".substitutions", "are for the placeholders of a definition; give it, or leave them out")
+	}
 	switch {
 	case m.ARN != "" && m.Definition != "":
 		d.failValue(at, "definition and arn exclude each other; keep one")
@@ -279,7 +282,7 @@ func (d *decoder) checkStateMachine(name string, m StateMachine, c *Config) {
 			d.failValue(at+".definition", "engine aws starts what is deployed there; give the arn")
 			return
 		}
-		d.checkDefinition(at+".definition", m.Definition, c)
+		d.checkDefinition(at+".definition", m, c)
 	default:
 		if !d.failedUnder(at) {
 			d.failValue(at, "needs either definition or arn")

@@ -100,10 +100,11 @@ type App struct {
 
 // StateMachine is what a route starts.
 type StateMachine struct {
-	Definition string `json:"definition,omitzero" jsonschema:"File with the definition in Amazon States Language, for the embedded engine. Relative to this file's folder."`
-	ARN        string `json:"arn,omitzero" jsonschema:"ARN of a STANDARD state machine, or of a version or alias of one, for AWS. It may be in any region."`
-	Role       string `json:"role,omitzero" jsonschema:"ARN of the role that is assumed to start and watch it, for one in another account."`
-	ExternalID string `json:"external_id,omitzero" jsonschema:"External ID that the role's trust policy asks for."`
+	Definition    string            `json:"definition,omitzero" jsonschema:"File with the definition in Amazon States Language, JSON or YAML, for the embedded engine. Relative to this file's folder."`
+	Substitutions map[string]string `json:"substitutions,omitzero" jsonschema:"Values for the placeholders ${NAME} of the definition, by name, as DefinitionSubstitutions has them in SAM and CloudFormation."`
+	ARN           string            `json:"arn,omitzero" jsonschema:"ARN of a STANDARD state machine, or of a version or alias of one, for AWS. It may be in any region."`
+	Role          string            `json:"role,omitzero" jsonschema:"ARN of the role that is assumed to start and watch it, for one in another account."`
+	ExternalID    string            `json:"external_id,omitzero" jsonschema:"External ID that the role's trust policy asks for."`
 }
 
 // Environment limits the executions of one environment.

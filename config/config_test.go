@@ -52,6 +52,29 @@ func TestParseFillsInDefaults(t *testing.T) {
 	}
 }
 
+func TestDefinitionsInYAMLGetTheirSubstitutions(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "d.asl.yaml")
+	write(t, file, "StartAt: W\nStates:\n  W: {Type: Wait, Seconds: ${Secs}, End: true, Comment: in ${Zone}}\n")
+	const head = "state_machines: {d: {definition: d.asl.yaml, substitutions: "
+	c, err := Parse(filepath.Join(dir, "switchyard.yaml"), []byte(head+"{Secs: 45, Zone: \"${STAGE}\"}}}\n"), env("STAGE=test"))
+	if err != nil || len(c.Warnings()) > 0 {
+		t.Fatal(err, c.Warnings())
+	}
+	got, err := c.Definition("d")
+	if want := `{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":45,"End":true,"Comment":"in test"}}}`; err != nil || strings.Join(strings.Fields(got), "") != strings.Join(strings.Fields(want), "") {
+		t.Errorf("definition %s, %v", got, err)
+	}
+	_, err = Parse(filepath.Join(dir, "switchyard.yaml"), []byte(head+"{Zone: a}}}\n"), env())
+	if err == nil || !strings.Contains(err.Error(), file+`:3:28: state "W": Expected value of type Integer: ${Secs} is a placeholder that has no value`) {
+		t.Errorf("without a value: %v", err)
+	}
+	write(t, file, "StartAt: [\n")
+	if _, err := c.Definition("d"); err == nil || !strings.Contains(err.Error(), "state_machines.d.definition: "+file+":1:10: no valid YAML") {
+		t.Errorf("broken since: %v", err)
+	}
+}
+
 func TestParseReadsTheDesignsExample(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "deploy.asl.json"), `{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}`)
@@ -277,6 +300,8 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 		"role on embedded":        {"state_machines: {a: {arn: \"arn:aws:states:eu-west-1:123456789012:stateMachine:a\", role: \"arn:aws:iam::123456789012:role/x\"}}\n", []string{`1:89: state_machines.a.role: is for engine aws; the embedded engine runs on this machine`}},
 		"bad arn":                 {"state_machines: {a: {arn: \"arn:aws:lambda:x\"}}\n", []string{`1:27: state_machines.a.arn: "arn:aws:lambda:x" is not the ARN of a state machine, a version or an alias`}},
 		"definition on aws":       {"engine: aws\nstate_machines: {a: {definition: x}}\n", []string{"2:34: state_machines.a.definition: engine aws starts what is deployed there; give the arn"}},
+		"substitutions without a definition": {"state_machines: {a: {arn: x, substitutions: {A: b}}}\n", []string{
+			`1:27: state_machines.a.arn: "x" is not the ARN of a state machine, a version or an alias`, "1:45: state_machines.a.substitutions: are for the placeholders of a definition; give it, or leave them out"}},
 		"missing definition": {"state_machines: {a: {definition: nowhere.json}}\n", []string{
 			"1:34: state_machines.a.definition: read definition: DIR/nowhere.json: no such file or directory"}},
 		"environment glob":  {"environments: {\"dev-[\": {}}\n", []string{`1:25: environments["dev-["]: no environment name or glob: "[" without its "]"; write "\[" for the character`}},
@@ -301,7 +326,7 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 		"not YAML":           {"a: [b\n", []string{"1:4: no valid YAML: sequence end token ']' not found"}},
 		"tab":                {"log:\n\tlevel: info\n", []string{"2:1: no valid YAML: found character '\t' that cannot start any token"}},
 		"list":               {"- a\n", []string{"1:1: want keys with values, found a list"}},
-		"two documents":      {"data_dir: a\n---\ndata_dir: b\n", []string{"3:1: a config is one document; remove the second"}},
+		"two documents":      {"data_dir: a\n---\ndata_dir: b\n", []string{"3:1: only one document is read; remove the second"}},
 		"merge key":          {"log: &l {level: info}\nstatus:\n  <<: *l\n", []string{"3:3: status: merge keys (<<) are not supported; write the keys out"}},
 		"tag":                {"data_dir: !!str 5\n", []string{"1:11: data_dir: tags such as !!str are not supported; leave it out, or quote the value"}},
 		"unknown alias":      {"data_dir: *x\n", []string{"1:11: data_dir: there is no anchor &x"}},

@@ -12,14 +12,14 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"switchyard/internal/awssecret"
+	"switchyard/internal/yamldoc"
 )
 
 // Bounds of a config. They are far above any that a person writes; they keep a
 // wrong file from exhausting memory.
 const (
-	maxFile  = 1 << 20
-	maxLines = 20_000 // the YAML parser takes quadratic time for a long mapping
-	maxDepth = 64
+	maxFile  = yamldoc.MaxBytes
+	maxDepth = yamldoc.MaxDepth
 	maxNodes = 100_000
 )
 
@@ -63,7 +63,7 @@ type decoder struct {
 func newDecoder(name string, read *files, env Env, offline bool) *decoder {
 	return &decoder{
 		name: name, read: read, env: env, offline: offline,
-		anchors: map[string]ast.Node{}, places: map[string]*token.Position{}, unresolved: map[string]bool{}, variables: map[string]bool{},
+		places: map[string]*token.Position{}, unresolved: map[string]bool{}, variables: map[string]bool{},
 		expanded: map[string]string{}, written: map[string]string{}, previous: map[string]Secret{},
 	}
 }
@@ -75,7 +75,7 @@ type nodeDecoder interface {
 
 // decode fills *into from the document.
 func (d *decoder) decode(root ast.Node, into *Config) {
-	d.places[""] = start(root)
+	d.places[""] = yamldoc.Start(root)
 	d.mapping(root, into, "")
 }
 
@@ -136,7 +136,7 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string, tag reflect.St
 // enter resolves anchors and aliases and notes the place of path. It returns
 // nil when n cannot be decoded; then there is nothing to leave.
 func (d *decoder) enter(n ast.Node, path string) ast.Node {
-	d.places[path] = start(n)
+	d.places[path] = yamldoc.Start(n)
 	for range maxDepth {
 		switch t := n.(type) {
 		case *ast.AnchorNode:
@@ -199,7 +199,7 @@ func (d *decoder) entries(n ast.Node, path string) ([]entry, bool) {
 		var key string
 		switch k := mv.Key.(type) {
 		case *ast.StringNode:
-			key = unhide.Replace(k.Value)
+			key = yamldoc.Text(k.Value)
 		case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
 			key = k.GetToken().Value
 		case *ast.MergeKeyNode:

@@ -105,19 +105,6 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// start is where n begins: a block mapping's token is its first colon.
-func start(n ast.Node) *token.Position {
-	switch t := n.(type) {
-	case *ast.MappingNode:
-		if len(t.Values) > 0 && !t.IsFlowStyle {
-			return t.Values[0].Key.GetToken().Position
-		}
-	case *ast.MappingValueNode:
-		return t.Key.GetToken().Position
-	}
-	return n.GetToken().Position
-}
-
 func isNull(n ast.Node) bool {
 	_, ok := n.(*ast.NullNode)
 	return ok

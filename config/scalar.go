@@ -5,6 +5,8 @@ import (
 	"reflect"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"switchyard/internal/yamldoc"
 )
 
 func (d *decoder) bool(n ast.Node, v reflect.Value, path string) {
@@ -26,9 +28,9 @@ func (d *decoder) bool(n ast.Node, v reflect.Value, path string) {
 func (d *decoder) scalar(n ast.Node) (string, bool) {
 	switch s := n.(type) {
 	case *ast.StringNode:
-		return unhide.Replace(s.Value), true
+		return yamldoc.Text(s.Value), true
 	case *ast.LiteralNode:
-		return unhide.Replace(s.Value.Value), true
+		return yamldoc.Text(s.Value.Value), true
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
 		return n.GetToken().Value, true
 	}

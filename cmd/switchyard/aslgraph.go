@@ -13,6 +13,7 @@ import (
 
 func (c *cli) aslGraphCommand() *cobra.Command {
 	var format, out string
+	var substitutions []string
 	cmd := &cobra.Command{
 		Use:   "graph FILE",
 		Short: "Draw the states of a definition and how they follow one another",
@@ -26,7 +27,7 @@ func (c *cli) aslGraphCommand() *cobra.Command {
 			if format != "svg" && format != "mermaid" {
 				return usagef("--format %q is not known: svg or mermaid", format)
 			}
-			m, err := c.parseDefinition(args[0])
+			m, err := c.parseDefinition(args[0], substitutions)
 			if err != nil {
 				return err
 			}
@@ -43,20 +44,26 @@ func (c *cli) aslGraphCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&format, "format", "svg", "svg or mermaid")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "`file` to write; standard output without it")
+	substituteFlag(cmd, &substitutions)
 	return cmd
 }
 
 // parseDefinition reads a definition for people: what is wrong with it is shown
 // on standard error, each finding with its place.
-func (c *cli) parseDefinition(name string) (*asl.Machine, error) {
-	text, err := c.readDefinition(name)
+func (c *cli) parseDefinition(name string, substitutions []string) (*asl.Machine, error) {
+	values, err := substitutionsOf(substitutions)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.showFindings(name, text); err != nil {
+	d, err := c.readDefinition(name, values)
+	if err != nil {
 		return nil, err
 	}
-	return asl.Parse(text)
+	showFindings(c.stderr, name, d)
+	if d.Failed() {
+		return nil, silentError{}
+	}
+	return asl.Parse([]byte(d.JSON))
 }
 
 // writePicture leaves a file alone that is the same already, so that what

@@ -17,16 +17,22 @@ import (
 	"switchyard/asl/task"
 	"switchyard/asl/trace"
 	"switchyard/cmd/switchyard/internal/app"
+	"switchyard/config"
 	"switchyard/internal/awssecret"
 )
 
+// localConfig is a config whose engine.embedded holds for a run.
+func (c *cli) localConfig(ctx context.Context, path string) (*config.Config, error) {
+	cfg, err := c.loadConfig(path, fromAWS(ctx, awssecret.New()))
+	if err == nil && cfg.Engine.Embedded == nil {
+		err = fmt.Errorf("%s: engine is aws; functions and projects of this machine stand under engine.embedded", path)
+	}
+	return cfg, err
+}
+
 // localHandlers runs what the config has for Task states. Builds work in a
 // folder of their own, so that a running service is not disturbed.
-func (c *cli) localHandlers(ctx context.Context, path string, log *zap.Logger) ([]engine.Option, func() error, error) {
-	cfg, err := c.loadConfig(path, fromAWS(ctx, awssecret.New()))
-	if err != nil {
-		return nil, nil, err
-	}
+func localHandlers(cfg *config.Config, log *zap.Logger) ([]engine.Option, func() error, error) {
 	dir, err := os.MkdirTemp("", "switchyard-run-")
 	if err != nil {
 		return nil, nil, fmt.Errorf("folder for builds: %w", err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"switchyard/asl"
 	"switchyard/asl/api"
@@ -31,6 +32,7 @@ type aslRun struct {
 	definition, input, name string
 	mocks, testCase         string
 	config                  string
+	substitutions           []string
 	history, json, realTime bool
 }
 
@@ -42,7 +44,7 @@ func (c *cli) aslRunCommand() *cobra.Command {
 		Long: "Runs one execution in memory and prints its output as JSON; error and cause go\n" +
 			"to standard error, with exit code 1. Nothing is kept.\n\n" +
 			"Time is virtual: an hour's Wait is over at once. Task states take their answers\n" +
-			"from a test case of --mock, or run what --config has for them.",
+			"from a test case of --mock, or run what engine.embedded of --config has for them.",
 		Example: "  switchyard asl run --definition deploy.asl.json --input input.json\n" +
 			"  switchyard asl run --definition deploy.asl.json --mock MockConfigFile.json --test-case BuildFlaky --history",
 		Args: cobra.NoArgs,
@@ -54,7 +56,8 @@ func (c *cli) aslRunCommand() *cobra.Command {
 	f.StringVar(&r.mocks, "mock", "", "`file` in the format of MockConfigFile.json")
 	f.StringVar(&r.testCase, "test-case", "", "`name` of the test case in --mock")
 	f.StringVar(&r.name, "name", "", "`name` of the state machine, as the mocks call it")
-	f.StringVarP(&r.config, "config", "c", "", "config `file` whose functions and projects run Task states")
+	f.StringVarP(&r.config, "config", "c", "", "config `file` whose engine.embedded runs what is not mocked")
+	substituteFlag(cmd, &r.substitutions)
 	f.BoolVar(&r.history, "history", false, "show on standard error which states ran, when and how")
 	f.BoolVar(&r.json, "json", false, "print status, output, error, cause and the history's events as one JSON object")
 	f.BoolVar(&r.realTime, "real-time", false, "wait as long as the definition says")
@@ -62,16 +65,27 @@ func (c *cli) aslRunCommand() *cobra.Command {
 }
 
 func (c *cli) aslRun(ctx context.Context, r *aslRun) error {
-	mocks, err := r.check()
+	substitutions, err := substitutionsOf(r.substitutions)
 	if err != nil {
 		return err
 	}
-	definition, err := c.readDefinition(r.definition)
+	var cfg *config.Config
+	if r.config != "" {
+		if cfg, err = c.localConfig(ctx, r.config); err != nil {
+			return err
+		}
+	}
+	mocks, err := r.check(cfg)
 	if err != nil {
 		return err
 	}
-	if err := c.showFindings(r.definition, definition); err != nil {
+	definition, err := c.readDefinition(r.definition, substitutions)
+	if err != nil {
 		return err
+	}
+	showFindings(c.stderr, r.definition, definition)
+	if definition.Failed() { // warnings alone let it run
+		return silentError{}
 	}
 	input, err := c.executionInput(r.input)
 	if err != nil {
@@ -81,26 +95,11 @@ func (c *cli) aslRun(ctx context.Context, r *aslRun) error {
 	if err != nil {
 		return err
 	}
-	run := &localRun{rest: make(chan struct{}, 1)}
-	options := []engine.Option{engine.WithLogger(log), engine.WithFallback(noHandler{}), engine.WithRest(run.atRest)}
-	if mocks != nil {
-		options = append(options, engine.WithMocks(mocks))
+	run, closeAll, err := r.engine(cfg, mocks, log)
+	if err != nil {
+		return err
 	}
-	if !r.realTime {
-		options = append(options, engine.WithVirtualTime(time.Now()))
-	}
-	closeAll := func() error { return nil }
-	if r.config != "" {
-		more, closeHandlers, err := c.localHandlers(ctx, r.config, log)
-		if err != nil {
-			return err
-		}
-		options, closeAll = append(options, more...), closeHandlers
-	}
-	if run.engine, err = engine.New(store.NewMemory(), engine.Config{}, options...); err != nil {
-		return errors.Join(err, closeAll())
-	}
-	x, err := run.run(ctx, r, string(definition), string(input))
+	x, err := run.run(ctx, r, definition.JSON, string(input))
 	if ctx.Err() != nil { // whatever it was that this broke off
 		err = errInterrupted
 	}
@@ -110,15 +109,47 @@ func (c *cli) aslRun(ctx context.Context, r *aslRun) error {
 	return c.showRun(ctx, r, run.engine, x)
 }
 
-// check finds mistakes in the flags, and reads the mocks.
-func (r *aslRun) check() (*mock.Config, error) {
+// engine makes the engine of a run. cfg and mocks may be nil. What it runs is
+// closed after it.
+func (r *aslRun) engine(cfg *config.Config, mocks *mock.Config, log *zap.Logger) (_ *localRun, closeAll func() error, _ error) {
+	run := &localRun{rest: make(chan struct{}, 1)}
+	options := []engine.Option{engine.WithLogger(log), engine.WithFallback(noHandler{}), engine.WithRest(run.atRest)}
+	if mocks != nil {
+		options = append(options, engine.WithMocks(mocks))
+	}
+	if !r.realTime {
+		options = append(options, engine.WithVirtualTime(time.Now()))
+	}
+	closeHandlers := func() error { return nil }
+	if cfg != nil {
+		var more []engine.Option
+		var err error
+		if more, closeHandlers, err = localHandlers(cfg, log); err != nil {
+			return nil, nil, err
+		}
+		options = append(options, more...)
+	}
+	var err error
+	if run.engine, err = engine.New(store.NewMemory(), engine.Config{}, options...); err != nil {
+		return nil, nil, errors.Join(err, closeHandlers())
+	}
+	return run, closeHandlers, nil
+}
+
+// check finds mistakes in the flags, and reads the mocks: those of --mock or, for
+// a test case without it, of the config, which may be nil.
+func (r *aslRun) check(cfg *config.Config) (*mock.Config, error) {
+	inConfig := r.mocks == "" && r.testCase != "" && cfg != nil && cfg.Engine.Embedded.Mocks != ""
 	switch {
 	case r.definition == "":
 		return nil, usagef("--definition is missing: the file with the state machine")
 	case r.definition == "-" && r.input == "-":
 		return nil, usagef("--definition and --input cannot both be standard input")
-	case r.testCase != "" && r.mocks == "":
+	case r.testCase != "" && r.mocks == "" && !inConfig:
 		return nil, usagef("--test-case %s needs --mock, the file that has it", r.testCase)
+	}
+	if inConfig {
+		r.mocks = cfg.Resolve(cfg.Engine.Embedded.Mocks)
 	}
 	if r.mocks == "" {
 		if r.name == "" {
@@ -165,20 +196,6 @@ func machineName(file string) string {
 		return "definition"
 	}
 	return name[:min(len(name), 80)]
-}
-
-// showFindings prints what is wrong with a definition; warnings alone let it
-// run.
-func (c *cli) showFindings(name string, definition []byte) error {
-	failed := false
-	for _, d := range asl.Validate(definition) {
-		failed = failed || d.Severity == asl.SeverityError
-		fmt.Fprintln(c.stderr, safetext.Line(d.Format(name)))
-	}
-	if failed {
-		return silentError{}
-	}
-	return nil
 }
 
 func (c *cli) executionInput(name string) ([]byte, error) {

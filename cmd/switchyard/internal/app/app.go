@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -198,12 +197,12 @@ func (a *App) storeStateMachines(ctx context.Context, cfg *config.Config) error 
 		return nil
 	}
 	definitions := map[string]string{}
-	for name, m := range cfg.StateMachines {
-		text, err := os.ReadFile(cfg.Resolve(m.Definition))
+	for name := range cfg.StateMachines {
+		text, err := cfg.Definition(name)
 		if err != nil {
-			return fmt.Errorf("state_machines.%s.definition: %w", name, err)
+			return err
 		}
-		definitions[name] = string(text)
+		definitions[name] = text
 	}
 	return a.embedded.register(ctx, definitions)
 }

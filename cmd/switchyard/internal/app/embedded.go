@@ -92,18 +92,18 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	}
 	undo.onStop("engine store", s.Close)
 	options = append(options, engine.WithLogger(log))
-	if path := cfg.Engine.Embedded.Mocks; path != "" {
-		mocks, err := mock.Load(cfg.Resolve(path))
-		if err != nil {
-			return nil, fmt.Errorf("engine.embedded.mocks: %w", err)
-		}
+	mocks, err := loadMocks(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if mocks != nil {
 		options = append(options, engine.WithMocks(mocks))
 	}
-	if name := cfg.Engine.Embedded.Objects; name != "" {
-		files, err := objects.Open(cfg.Resolve(name))
-		if err != nil {
-			return nil, fmt.Errorf("engine.embedded.objects: %w", err)
-		}
+	files, err := openObjects(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if files != nil {
 		undo.onStop("objects", files.Close)
 		options = append(options, engine.WithObjects(files))
 	}
@@ -162,24 +162,58 @@ func awsServices(ctx context.Context, s *config.Services) (options []engine.Opti
 	return options, nil
 }
 
-// TaskHandlers are what runs Task states on this machine by the config, for an
-// engine that is made elsewhere. Builds keep their data in dir. Close follows
-// the end of the engine.
-func TaskHandlers(cfg *config.Config, dir string, log *zap.Logger) (options []engine.Option, closeAll func() error, err error) {
-	if cfg.Engine.Embedded == nil {
-		return nil, nil, fmt.Errorf("%s: engine is aws; functions and projects of this machine stand under engine.embedded", cfg.File())
+// loadMocks reads those that the config names; nil for none.
+func loadMocks(cfg *config.Config) (*mock.Config, error) {
+	path := cfg.Engine.Embedded.Mocks
+	if path == "" {
+		return nil, nil
 	}
+	mocks, err := mock.Load(cfg.Resolve(path))
+	if err != nil {
+		return nil, fmt.Errorf("engine.embedded.mocks: %w", err)
+	}
+	return mocks, nil
+}
+
+// openObjects opens the folder that stands for S3; nil when there is none.
+func openObjects(cfg *config.Config) (*objects.Dir, error) {
+	name := cfg.Engine.Embedded.Objects
+	if name == "" {
+		return nil, nil
+	}
+	files, err := objects.Open(cfg.Resolve(name))
+	if err != nil {
+		return nil, fmt.Errorf("engine.embedded.objects: %w", err)
+	}
+	return files, nil
+}
+
+// TaskHandlers are what runs states on this machine by the config, for an engine
+// that is made elsewhere: functions, projects, and objects of distributed Maps.
+// Builds keep their data in dir. Close follows the end of the engine.
+func TaskHandlers(cfg *config.Config, dir string, log *zap.Logger) (_ []engine.Option, closeAll func() error, _ error) {
 	access, err := newAccess(cfg, &apis{})
 	if err != nil {
 		return nil, nil, err
+	}
+	files, err := openObjects(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	closeFiles := func() error { return nil }
+	if files != nil {
+		closeFiles = files.Close
 	}
 	local := buildConfig(cfg, dir)
 	local.Patience = time.Minute // somebody waits for the end
 	builds, options, err := taskHandlers(context.Background(), cfg, local, "", log, build.WithAccess(access))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, errors.Join(err, closeFiles())
 	}
-	return options, builds.Close, nil
+	if files != nil {
+		options = append(options, engine.WithObjects(files))
+	}
+	return options, func() error { return errors.Join(builds.Close(), closeFiles()) }, nil
 }
 
 // Run moves executions on until ctx ends, and returns after the last task.
