@@ -124,7 +124,7 @@ func keptMore(limit int64) func(*service, *trial) bool {
 }
 
 // tookLong reports whether the build, which does nothing, took long.
-func tookLong(_ *service, tr *trial) bool { return tr.took > 40*time.Second }
+func tookLong(_ *service, tr *trial) bool { return tr.took > 4*time.Minute }
 
 func boolInt(b bool) int {
 	if b {

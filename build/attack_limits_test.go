@@ -27,8 +27,8 @@ const (
 var limitAttacks = []attack{
 	// What is ended for what it takes is given the time to be: a machine under load
 	// looks late.
-	{name: "disk filled by a large file", stop: diskLimit, script: `head -c 80M /dev/zero > large; sleep 20; test -s large`, harmless: anyway},
-	{name: "disk filled by many files", stop: diskLimit, script: `for i in 1 2 3 4 5 6 7 8; do head -c 10M /dev/zero > $TMPDIR/$i; done; sleep 20`, harmless: anyway},
+	{name: "disk filled by a large file", stop: diskLimit, script: `head -c 80M /dev/zero > large; sleep 60; test -s large`, harmless: anyway},
+	{name: "disk filled by many files", stop: diskLimit, script: `for i in 1 2 3 4 5 6 7 8; do head -c 10M /dev/zero > $TMPDIR/$i; done; sleep 60`, harmless: anyway},
 	{name: "disk filled by fallocate", stop: diskLimit, inside: func() error {
 		for i := range 4 {
 			f, err := os.Create(fmt.Sprint("f", i))
@@ -75,7 +75,7 @@ var limitAttacks = []attack{
 		info, err := os.Stat(s.h.logs.path(s.executionName(tr), "t"))
 		return err != nil || info.Size() > 300<<10
 	}, harmless: anyway},
-	{name: "disk filled by the names of variables", stop: diskLimit, script: `head -c 80M /dev/zero > ../control/vars; sleep 20; test -s ../control/vars`, harmless: anyway},
+	{name: "disk filled by the names of variables", stop: diskLimit, script: `head -c 80M /dev/zero > ../control/vars; sleep 60; test -s ../control/vars`, harmless: anyway},
 	{name: "memory filled by /dev/shm", stop: shmLimit, script: `for i in 1 2 3 4 5 6; do head -c 50M /dev/zero > /dev/shm/$NONCE-$i || r=1; done; rm -f /dev/shm/$NONCE-*; exit $r`, harmlessTo: func(*service) string {
 		var fs unix.Statfs_t
 		if unix.Statfs("/dev/shm", &fs) == nil && int64(fs.Bavail)*fs.Bsize < 310<<20 {
@@ -83,7 +83,7 @@ var limitAttacks = []attack{
 		}
 		return ""
 	}},
-	{name: "fork bomb", stop: processLimit, before: withSleep, script: `i=0; while [ $i -lt 600 ]; do sleep $SLEEP & i=$((i+1)); done; sleep 20`, harmless: anyway},
+	{name: "fork bomb", stop: processLimit, before: withSleep, script: `i=0; while [ $i -lt 600 ]; do sleep $SLEEP & i=$((i+1)); done; sleep 60`, harmless: anyway},
 	{name: "fork bomb of threads", stop: processLimit, inside: func() error {
 		// As many processes as it takes, since this program has few threads.
 		var all []*exec.Cmd

@@ -58,7 +58,7 @@ var networkAttacks = []attack{
 			return err
 		}
 		fmt.Printf("listens on %s\n", l.Addr())
-		_ = l.(*net.TCPListener).SetDeadline(time.Now().Add(2 * time.Second))
+		_ = l.(*net.TCPListener).SetDeadline(time.Now().Add(15 * time.Second))
 		_, err = l.Accept()
 		return err
 	}, before: func(s *service, tr *trial) { tr.reached = s.callListener(tr) },
@@ -92,10 +92,10 @@ func (s *service) callListener(tr *trial) <-chan bool {
 	reached := make(chan bool, 1)
 	path := s.h.logs.path(s.executionName(tr), "t")
 	go func() {
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 			text, _ := os.ReadFile(path)
 			if m := regexp.MustCompile(`listens on (\S+)`).FindSubmatch(text); m != nil {
-				c, err := net.DialTimeout("tcp", string(m[1]), time.Second)
+				c, err := net.DialTimeout("tcp", string(m[1]), 10*time.Second)
 				if err == nil {
 					c.Close()
 				}

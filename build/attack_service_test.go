@@ -141,16 +141,16 @@ func newService(t *testing.T, isolation string) *service {
 	})
 	s.holdSecrets(t)
 
-	host := Project{CloneURL: s.repo.bare, Timeout: time.Minute}
+	host := Project{CloneURL: s.repo.bare, Timeout: 5 * time.Minute}
 	project := host
 	if project.Network = NetworkNone; isolation == IsolationNone {
 		project.Network = NetworkHost
 	}
 	project.Secrets = map[string]Secret{"password": {Value: canary("password", s.nonce)}}
 	modules, hasty, sibling := project, project, host
-	modules.Submodules, hasty.Timeout = []string{"https://git.example.com/acme/*"}, 1500*time.Millisecond
+	modules.Submodules, hasty.Timeout = []string{"https://git.example.com/acme/*"}, 8*time.Second
 	sibling.Env = map[string]string{"SIBLING_SECRET": canary("sibling-environment", s.nonce)}
-	sibling.Timeout = 10 * time.Minute
+	sibling.Timeout = 20 * time.Minute
 	s.h = newHandler(t, Config{
 		DataDir: filepath.Join(s.data, "builds"), Isolation: isolation, MaxParallel: 16,
 		Projects: map[string]Project{"app": project, "host": host, "sibling": sibling, "modules": modules, "hasty": hasty},
@@ -331,7 +331,7 @@ func (s *service) startSibling(t *testing.T) {
 	s.siblingDir = s.h.works.dir(workName(tk))
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = s.h.Run(context.Background(), tk) })
-	for deadline := time.Now().Add(20 * time.Second); s.sibling == 0; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); s.sibling == 0; time.Sleep(5 * time.Millisecond) {
 		if s.sibling = findByArgument(argument); time.Now().After(deadline) {
 			t.Fatal("the sibling does not begin")
 		}

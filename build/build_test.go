@@ -223,7 +223,7 @@ func TestBuildRunsTheExactCommit(t *testing.T) {
 		t.Errorf("work directory still has %v, %v", left, err)
 	}
 	h.Forget(newTask(t, "t1", input{}))
-	for deadline := time.Now().Add(10 * time.Second); exists(left[0]) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); exists(left[0]) && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	if exists(left[0]) {
@@ -379,7 +379,7 @@ func TestBuildsWaitForASlotInOrder(t *testing.T) {
 	gate := filepath.Join(t.TempDir(), "gate")
 	slow := "version: 0.2\nphases:\n  build:\n    commands: [\"while [ ! -e " + gate + " ]; do sleep 0.02; done\"]\n"
 	h := newHandler(t, Config{MaxParallel: 1})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 
 	first := newTask(t, "first", input{"SourceVersion": commit, "SourceLocationOverride": r.bare, "BuildspecOverride": slow})

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // podmanDir has a podman with a storage and a configuration of its own, which
@@ -195,7 +194,7 @@ func TestContainerImageOfTheProject(t *testing.T) {
 func TestContainerGoesWithItsBuild(t *testing.T) {
 	needPodman(t)
 	r := newRepo(t)
-	commit := r.spec("version: 0.2\nphases: {build: {commands: ['(trap \"\" TERM; sleep 76543) & (setsid sleep 76543 &) ; echo ready; sleep 76543']}}\n")
+	commit := r.spec(strings.ReplaceAll("version: 0.2\nphases: {build: {commands: ['(trap \"\" TERM; sleep N) & (setsid sleep N &) ; echo ready; sleep N']}}\n", "N", sleepSeconds))
 	cause := errors.New("stopped by a person")
 	h := newHandler(t, Config{Container: Container{Image: smallImage}})
 	ctx, stop := context.WithCancelCause(t.Context())
@@ -235,7 +234,7 @@ func TestContainersGoWhenTheServiceIsKilled(t *testing.T) {
 				newHandler(t, Config{DataDir: dataDir, Container: Container{Image: smallImage}})
 			} else {
 				p.kill(t)
-				eventually(t, "the reaper ends", time.Minute, func() bool { return !running(p.reaper) })
+				eventually(t, "the reaper ends", func() bool { return !running(p.reaper) })
 			}
 			if left := sleepers(t); len(left) > 0 {
 				t.Errorf("processes are left: %v", left)

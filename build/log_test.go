@@ -83,7 +83,7 @@ func TestFollowCopiesUntilTheBuildEnds(t *testing.T) {
 	go func() {
 		done <- run(t, h, newTask(t, "t", input{"SourceVersion": commit, "SourceLocationOverride": r.bare}))
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	waitForLog(t, ctx, h.logs.path("run-1", "t"), "\nfirst\n")
 	if infos, err := h.Logs("run-1"); err != nil || len(infos) != 1 || !infos[0].Running || infos[0].TaskID != "t" {

@@ -253,7 +253,7 @@ func receive(t *testing.T, applied <-chan string, want string) {
 		if got != want {
 			t.Fatalf("got %q, want %q", got, want)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("%q was not applied", want)
 	}
 }

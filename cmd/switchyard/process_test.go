@@ -124,7 +124,7 @@ func (p *process) end(sig syscall.Signal) {
 	_ = p.cmd.Process.Signal(sig) // it may have ended
 	select {
 	case <-p.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		p.t.Errorf("the service does not end on %v", sig)
 		_ = p.cmd.Process.Kill()
 		<-p.done

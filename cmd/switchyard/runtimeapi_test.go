@@ -107,7 +107,7 @@ func (a *runtimeAPI) begin(payload any, timeout time.Duration) <-chan invoked {
 	a.mu.Unlock()
 	select {
 	case a.events <- invocation{id, text, timeout}:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		a.t.Fatal("the function does not ask for an event")
 	}
 	return c

@@ -125,7 +125,7 @@ func TestStopStopsWhatIsLeftButTheExcepted(t *testing.T) {
 	stops, goes := start(t, g, `setsid sleep 300 >/dev/null & echo $!`), start(t, g, `setsid sleep 301 >/dev/null & echo $!`)
 	state := func(pid int) string { return readStat(pid)[0] }
 	until := func(is func() bool) {
-		for deadline := time.Now().Add(10 * time.Second); !is() && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(2 * time.Minute); !is() && time.Now().Before(deadline); {
 			<-time.After(time.Millisecond)
 		}
 	}

@@ -23,7 +23,7 @@ func TestNamelessFilesOfAGroupAreCounted(t *testing.T) {
 	cmd := exec.Command("sh", "-c", script)
 	cmd.Dir, cmd.Env = dir, []string{"PATH=" + os.Getenv("PATH")}
 	go func() { _ = g.Run(t.Context(), cmd) }()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
 		if _, err := os.Stat(filepath.Join(dir, "ready")); err == nil {
 			break
 		}

@@ -59,7 +59,7 @@ func TestPollerAgainstMoto(t *testing.T) {
 	polling, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() { defer close(done); p.Run(polling) }()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for len(j.has()) < 25 {
 		select {
 		case <-deadline:

@@ -99,7 +99,7 @@ func startWith(t *testing.T, dir, settings, machine string, opts ...app.Option) 
 			if err != nil {
 				t.Errorf("run: %v", err)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Error("the service does not stop")
 		}
 	}}
@@ -177,7 +177,7 @@ func (s *service) get(t *testing.T, path string) (int, string) {
 // settled waits until n executions have ended and returns them, oldest first.
 func (s *service) settled(t *testing.T, n int) []dispatch.Execution {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -415,7 +415,7 @@ func TestAServiceThatLosesItsPortEnds(t *testing.T) {
 	if err := a.CloseListener(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	err = a.Run(ctx)
 	if ctx.Err() != nil {

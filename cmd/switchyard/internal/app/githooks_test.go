@@ -61,7 +61,7 @@ func TestServiceCatchesUpWithItsRepositoriesAtStart(t *testing.T) {
 	text = strings.Replace(text, "127.0.0.1:0", address, 1)
 	text = strings.Replace(text, "sources:\n", fmt.Sprintf("sources:\n  git: {secrets: [%q], repositories: {acme/api: api.git, acme/other: other.git}}\n", secret), 1)
 	s := startWith(t, dir, text, machine)
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		page, err := s.Dispatcher().Executions(t.Context(), dispatch.ExecutionFilter{})
 		if err != nil {
 			t.Fatal(err)

@@ -133,10 +133,10 @@ func (g *fakeGitHub) final(t *testing.T, n int) map[string]posted {
 // eventually waits for something that happens in other goroutines or processes.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !is() {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not so after a minute", what)
+			t.Fatalf("%s: not so after two minutes", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
