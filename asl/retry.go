@@ -72,28 +72,26 @@ func (s *State) Catcher(name string) (c *Catcher, at int) {
 	return nil, -1
 }
 
-// matchError is the rule of ErrorEquals. States.ALL leaves out the two errors
-// that end an execution unless they are named; States.TaskFailed stands for
-// everything but a timeout; States.Timeout includes a missing heartbeat.
+// matchError is the rule of ErrorEquals. States.Runtime ends an execution
+// whatever is listed; States.TaskFailed stands for everything but timeouts and
+// too much data; States.Timeout includes a missing heartbeat.
+//
+// That States.ALL stands for States.DataLimitExceeded is what AWS does with the
+// result of a task; its documentation says otherwise.
 func matchError(names []string, name string) bool {
-	if slices.Contains(names, name) {
-		return true
+	if name == ErrRuntime {
+		return false
 	}
-	for _, n := range names {
+	return slices.ContainsFunc(names, func(n string) bool {
 		switch n {
-		case ErrAll:
-			if name != ErrDataLimitExceeded && name != ErrRuntime {
-				return true
-			}
+		case name, ErrAll:
+			return true
 		case ErrTaskFailed:
-			if name != ErrTimeout && name != ErrHeartbeatTimeout && name != ErrDataLimitExceeded && name != ErrRuntime {
-				return true
-			}
+			return name != ErrTimeout && name != ErrHeartbeatTimeout && name != ErrDataLimitExceeded
 		case ErrTimeout:
-			if name == ErrHeartbeatTimeout {
-				return true
-			}
+			return name == ErrHeartbeatTimeout
+		default:
+			return false
 		}
-	}
-	return false
+	})
 }

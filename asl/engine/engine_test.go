@@ -304,23 +304,39 @@ func TestUnknownResourceFailsWithTheKeyToSet(t *testing.T) {
 	})
 }
 
-func TestBadTaskResults(t *testing.T) {
-	for _, row := range []struct {
-		name, result, errorName, cause string
-	}{
-		{"not JSON", `nope`, "States.Runtime", "An error occurred while executing the state 'T' (entered at the event id #2). The task's result is not JSON: invalid JSON at byte 0: "},
-		{"too large", `"` + strings.Repeat("x", asl.MaxData) + `"`, "States.DataLimitExceeded", "The state/task 'T' returned a result with a size exceeding the maximum number of bytes service limit."},
-	} {
-		t.Run(row.name, func(t *testing.T) {
+func TestTaskResultThatIsNotJSON(t *testing.T) {
+	bubble(t, func(t *testing.T, e *engine.Engine) {
+		x := runs(t, e, `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"`+fn+`","End":true,
+			"Retry":[{"ErrorEquals":["States.Runtime"]}],"Catch":[{"ErrorEquals":["States.Runtime"],"Next":"C"}]},"C":{"Type":"Pass","End":true}}}`, `{}`)
+		if want := "An error occurred while executing the state 'T' (entered at the event id #2). The task's result is not JSON: invalid JSON at byte 0: "; x.Error != "States.Runtime" || !strings.HasPrefix(x.Cause, want) {
+			t.Errorf("%s %q %q, want FAILED States.Runtime %q", x.Status, x.Error, x.Cause, want)
+		}
+		if got := types(t, e, x.ARN); strings.Count(got, "LambdaFunctionScheduled") != 1 {
+			t.Errorf("tried again: %s", got)
+		}
+	}, engine.WithHandler(fn, handlerFunc(func(context.Context, task.Task) (json.RawMessage, error) { return json.RawMessage(`nope`), nil })))
+}
+
+// States.ALL takes a result that is too large, whose cause names the service or
+// the function.
+func TestTaskResultThatIsTooLarge(t *testing.T) {
+	const invoke = "arn:aws:states:::lambda:invoke"
+	for resource, want := range map[string]struct{ name, event string }{invoke: {"lambda", "TaskFailed"}, fn: {fn, "LambdaFunctionFailed"}} {
+		for _, refused := range []bool{false, true} { // by the handler, which has a limit of its own
 			bubble(t, func(t *testing.T, e *engine.Engine) {
-				x := runs(t, e, `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"`+fn+`","End":true,"Catch":[{"ErrorEquals":["States.ALL"],"Next":"C"}]},"C":{"Type":"Pass","End":true}}}`, `{}`)
-				if x.Status != store.Failed || x.Error != row.errorName || !strings.HasPrefix(x.Cause, row.cause) {
-					t.Errorf("%s %q %q, want FAILED %q %q", x.Status, x.Error, x.Cause, row.errorName, row.cause)
+				x := runs(t, e, `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"`+resource+`","End":true,
+					"Catch":[{"ErrorEquals":["States.TaskFailed"],"Next":"No"},{"ErrorEquals":["States.ALL"],"Next":"C"}]},"C":{"Type":"Pass","End":true},"No":{"Type":"Fail"}}}`, `{}`)
+				wantOutput(t, x, `{"Error":"States.DataLimitExceeded","Cause":"The state/task '`+want.name+`' returned a result with a size exceeding the maximum number of bytes service limit."}`)
+				if got := types(t, e, x.ARN); !strings.Contains(got, want.event) {
+					t.Errorf("events %s, want %s among them", got, want.event)
 				}
-			}, engine.WithHandler(fn, handlerFunc(func(context.Context, task.Task) (json.RawMessage, error) {
-				return json.RawMessage(row.result), nil
+			}, engine.WithHandler(resource, handlerFunc(func(context.Context, task.Task) (json.RawMessage, error) {
+				if refused {
+					return nil, &task.Error{Name: asl.ErrDataLimitExceeded, Cause: "more than I take"}
+				}
+				return json.RawMessage(`"` + strings.Repeat("x", asl.MaxData) + `"`), nil
 			})))
-		})
+		}
 	}
 }
 

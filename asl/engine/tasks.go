@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -272,11 +273,15 @@ func (x *execution) taskEnded(m *message) {
 		if !errors.As(m.err, &failure) {
 			failure = &task.Error{Name: asl.ErrTaskFailed, Cause: m.err.Error()}
 		}
+		if failure.Name == asl.ErrDataLimitExceeded && x.mock(b) == nil {
+			fail(x.located(b, tooLarge(f.name())), true)
+			return
+		}
 		fail(&asl.Error{Name: failure.Name, Cause: failure.Cause}, true)
 		return
 	}
 	if len(m.output) > asl.MaxData {
-		x.stateFailed(b, x.located(b, tooLarge(b.state.Name)))
+		fail(x.located(b, tooLarge(f.name())), true)
 		return
 	}
 	result, err := value.Parse(m.output)
@@ -347,6 +352,10 @@ type family struct {
 	// has is HasResource where every event names the resource.
 	has history.Has
 }
+
+// name is what AWS calls the resource in the error of a result that is too
+// large: the service, or the ARN.
+func (f *family) name() string { return cmp.Or(f.resourceType, f.resource) }
 
 // familyOf tells Lambda functions and activities, by their own ARNs, from
 // service integrations (arn:aws:states:::service:action).

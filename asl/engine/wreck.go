@@ -216,7 +216,7 @@ func (r *ruin) next() (s *asl.State, known bool) {
 		return r.state.Next, true
 	}
 	for i := range r.state.Catch {
-		if c := &r.state.Catch[i]; r.error != "" && c.Matches(r.error) || r.error == "" && c.Matches(asl.ErrRuntime) {
+		if c := &r.state.Catch[i]; r.error != "" && c.Matches(r.error) {
 			return c.Next, true
 		}
 	}
