@@ -167,6 +167,7 @@ func wantNowhere(t *testing.T, dir, text string) {
 }
 
 func TestVersionsAreResolved(t *testing.T) {
+	t.Parallel()
 	r := newRepo(t)
 	main := r.spec("version: 0.2\nenv: {exported-variables: [DESCRIBED]}\nphases: {build: {commands: [DESCRIBED=$(git describe --tags --always), git rev-parse origin/main]}}\n")
 	r.git(r.work, "checkout", "--quiet", "-b", "feature/a")

@@ -31,6 +31,7 @@ func findByArgument(argument string) int {
 
 // The same as an ordinary user, when this one is root.
 func TestIsolationAsAnOrdinaryUser(t *testing.T) {
+	sequential(t)
 	if os.Geteuid() != 0 {
 		t.Skip("this user is an ordinary one: the tests have shown it")
 	}

@@ -21,6 +21,7 @@ const mayCost = 30 * time.Millisecond
 // Other work may still begin and end meanwhile: one good measurement of three
 // will do.
 func TestIsolationOverhead(t *testing.T) {
+	sequential(t)
 	needBubblewrap(t)
 	builds := map[string]func() time.Duration{IsolationNone: buildAgain(t, IsolationNone), IsolationBubblewrap: buildAgain(t, IsolationBubblewrap)}
 	for try := 1; ; try++ {

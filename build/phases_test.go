@@ -30,6 +30,7 @@ func (b built) trace() string {
 }
 
 func TestPhaseTransitions(t *testing.T) {
+	t.Parallel()
 	const (
 		ok  = "SUCCEEDED"
 		bad = "FAILED"
@@ -247,6 +248,7 @@ phases:
 
 // What AWS keeps in a store is set in the project, and is a secret all the same.
 func TestProjectSetsWhatAWSHasInAStore(t *testing.T) {
+	t.Parallel()
 	const spec = `version: 0.2
 env:
   parameter-store: {TOKEN: /app/token, CODEBUILD_X: /no/matter}

@@ -275,6 +275,7 @@ func (r *repo) addLink(name, path, url, commit string) string {
 // Submodules, and theirs, come from where the project lists them and nowhere
 // else, and the token goes to those only.
 func TestSubmodules(t *testing.T) {
+	t.Parallel()
 	lib, deep, private, local := newRepo(t), newRepo(t), newRepo(t), newRepo(t)
 	deepCommit := deep.commit(map[string]string{"deep": "deep\n"})
 	deep.push()

@@ -13,6 +13,7 @@ import (
 // Buildspecs of the shapes that people report about, with what CodeBuild makes
 // of them.
 func TestReportedBuildspecs(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name, spec, status string
 		exported           []nameValue

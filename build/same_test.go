@@ -39,6 +39,7 @@ done
 `
 
 func TestOneCommitIsOneCheckout(t *testing.T) {
+	sequential(t)
 	for _, isolation := range []string{"", IsolationNone} {
 		t.Run("isolation "+isolation, func(t *testing.T) { oneCheckout(t, isolation) })
 	}
@@ -137,6 +138,8 @@ func oneCheckout(t *testing.T, isolation string) {
 // Whatever a mirror or a repository is made to hold, git runs nothing of it and
 // fetches from nowhere else.
 func TestGitRunsNothingOfRepositories(t *testing.T) {
+	sequential(t)
+	t.Parallel()
 	other := newRepo(t)
 	other.spec(trueSpec)
 	pwned := filepath.Join(t.TempDir(), "pwned")

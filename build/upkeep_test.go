@@ -16,6 +16,8 @@ import (
 // A check finds every kind of damage, a build that comes after it has a whole
 // mirror, and one that is whole is left alone.
 func TestChecksFindDamage(t *testing.T) {
+	sequential(t)
+	t.Parallel()
 	for _, d := range damages {
 		if d.name == "a file in its place" || d.name == "locks that nobody holds" {
 			continue // no mirror to check, and nothing that is lost

@@ -95,44 +95,47 @@ func picture(t *testing.T, j *SQLite) string {
 // happened, before and after the file is opened again.
 func TestEveryStatementMayFail(t *testing.T) {
 	for name, life := range map[string]func(*testing.T, *SQLite) int{"requests": steps, "moves and deferrals": moves} {
-		t.Run(name, func(t *testing.T) { failEach(t, life) })
+		for _, applied := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, applied %v", name, applied), func(t *testing.T) {
+				t.Parallel()
+				failEach(t, life, applied)
+			})
+		}
 	}
 }
 
-func failEach(t *testing.T, life func(*testing.T, *SQLite) (repeats int)) {
+func failEach(t *testing.T, life func(*testing.T, *SQLite) (repeats int), applied bool) {
 	t.Helper()
 	statements, want := undisturbed(t, func(t *testing.T, j *SQLite) { life(t, j) })
 	if len(statements) < 60 {
 		t.Fatalf("only %d statements: the journal's life has become too simple for this test", len(statements))
 	}
 	stride := 1
-	if testing.Short() {
+	if testing.Short() || raceDetector { // one thing happens after another here
 		stride = 7
 	}
-	for _, applied := range []bool{false, true} {
-		commits := 0
-		for at := 1; at <= len(statements); at += stride {
-			f := &faultsql.Faults{}
-			path := filepath.Join(t.TempDir(), "journal.db")
-			j := openWith(t, path, f)
-			f.Arm(faultsql.Fault{At: at, Applied: applied})
-			repeats := life(t, j)
-			seen, fired := f.Seen()
-			if fired != 1 {
-				t.Fatalf("statement %d of %d did not come", at, len(statements))
-			}
-			name := fmt.Sprintf("statement %d (%s), applied %v", at, brief(seen[at-1]), applied)
-			if seen[at-1] == "COMMIT" {
-				commits++
-			}
-			if repeats != 1 && seen[at-1] != "ROLLBACK" {
-				t.Errorf("%s: noticed %d times", name, repeats)
-			}
-			compare(t, name, path, j, want)
+	commits := 0
+	for at := 1; at <= len(statements); at += stride {
+		f := &faultsql.Faults{}
+		path := filepath.Join(t.TempDir(), "journal.db")
+		j := openWith(t, path, f)
+		f.Arm(faultsql.Fault{At: at, Applied: applied})
+		repeats := life(t, j)
+		seen, fired := f.Seen()
+		if fired != 1 {
+			t.Fatalf("statement %d of %d did not come", at, len(statements))
 		}
-		if commits == 0 && stride == 1 {
-			t.Error("no commit failed: the fault has lost its way to them")
+		name := fmt.Sprintf("statement %d (%s), applied %v", at, brief(seen[at-1]), applied)
+		if seen[at-1] == "COMMIT" {
+			commits++
 		}
+		if repeats != 1 && seen[at-1] != "ROLLBACK" {
+			t.Errorf("%s: noticed %d times", name, repeats)
+		}
+		compare(t, name, path, j, want)
+	}
+	if commits == 0 && stride == 1 {
+		t.Error("no commit failed: the fault has lost its way to them")
 	}
 }
 
