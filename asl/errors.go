@@ -40,6 +40,14 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Name + ": " + e.Cause }
 
+// TooLarge is the error of a state whose data exceed [MaxData].
+func TooLarge(state string) *Error {
+	return &Error{
+		Name:  ErrDataLimitExceeded,
+		Cause: fmt.Sprintf("The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.", state),
+	}
+}
+
 func runtimeError(format string, args ...any) error {
 	return &Error{Name: ErrRuntime, Cause: fmt.Sprintf(format, args...)}
 }

@@ -117,8 +117,18 @@ type Distribution struct {
 	MaxItems         int64
 	// Batching is nil without an ItemBatcher.
 	Batching *Batching
-	// WriterParameters are the ResultWriter's.
-	WriterParameters value.Value
+	// Writing is what becomes of the results.
+	Writing Writing
+}
+
+// Writing is a ResultWriter, or what stands for it where there is none.
+type Writing struct {
+	Transformation string // NONE, COMPACT or FLATTEN
+	Lines          bool   // JSON lines, not an array
+	// Export writes the results to objects of Bucket whose keys begin with
+	// Prefix; else they are the state's result.
+	Export         bool
+	Bucket, Prefix string
 }
 
 // Batching is an ItemBatcher.

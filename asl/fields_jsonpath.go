@@ -202,9 +202,14 @@ func (s jsonPath) Distribution(f *Frame, of value.Value) (d Distribution, err er
 			return d, err
 		}
 	}
-	if w := s.Map.ResultWriter; w != nil {
-		d.WriterParameters, err = orEmpty(sc, w.Parameters)
+	w := s.Map.ResultWriter
+	var params value.Value
+	if w != nil {
+		if params, err = orEmpty(sc, w.Parameters); err != nil {
+			return d, err
+		}
 	}
+	d.Writing, err = w.writing(params)
 	return d, err
 }
 

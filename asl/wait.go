@@ -93,6 +93,9 @@ func bare(v value.Value) string {
 	return v.JSON()
 }
 
+// Timestamp is a time in Unix milliseconds as Step Functions writes it.
+func Timestamp(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }
+
 // ParseTimestamp reads a time as Wait and the Timestamp operators take it: the
 // RFC 3339 profile of ISO 8601 with T and an offset.
 func ParseTimestamp(s string) (time.Time, bool) {

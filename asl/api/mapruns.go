@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"switchyard/asl/distributed"
 	"switchyard/asl/engine"
 )
 
@@ -10,11 +11,11 @@ type mapRunIn struct {
 	MapRunArn string `json:"mapRunArn"`
 }
 
-// mapRunCounts are engine.Counts as the protocol has them. Runs are not
+// mapRunCounts are distributed.Counts as the protocol has them. Runs are not
 // redriven by this engine, so nothing waits for that, and no failure is beyond
 // it.
 type mapRunCounts struct {
-	engine.Counts
+	distributed.Counts
 	FailuresNotRedrivable int64 `json:"failuresNotRedrivable"`
 	PendingRedrive        int64 `json:"pendingRedrive"`
 }
@@ -37,7 +38,7 @@ func describeMapRun(ctx context.Context, e *engine.Engine, in *mapRunIn) (*descr
 	if err := required("mapRunArn", in.MapRunArn); err != nil {
 		return nil, err
 	}
-	m, err := e.DescribeMapRun(ctx, in.MapRunArn)
+	m, err := e.MapRuns().Describe(ctx, in.MapRunArn)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func updateMapRun(ctx context.Context, e *engine.Engine, in *updateMapRunIn) (*e
 	if err := required("mapRunArn", in.MapRunArn); err != nil {
 		return nil, err
 	}
-	return &empty{}, e.UpdateMapRun(ctx, in.MapRunArn, engine.MapRunUpdate{
+	return &empty{}, e.MapRuns().Update(ctx, in.MapRunArn, distributed.Limits{
 		MaxConcurrency: in.MaxConcurrency, ToleratedCount: in.ToleratedFailureCount, ToleratedPercentage: in.ToleratedFailurePercentage,
 	})
 }

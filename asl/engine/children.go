@@ -6,10 +6,6 @@ import (
 	"switchyard/asl/value"
 )
 
-// maxChildren is how many iterations of a distributed Map run at once when its
-// MaxConcurrency does not say less, as with Step Functions.
-const maxChildren = 10_000
-
 func (x *execution) startParallel(b *branch) error {
 	v, err := b.state.Fields.Arguments(x.frameOf(b))
 	if err != nil {

@@ -15,7 +15,7 @@ func (x *execution) contextObject(b *branch) value.Value {
 	about := append(make([]value.Field, 0, 7),
 		value.Field{Key: "Id", Value: value.OfString(x.arn())},
 		value.Field{Key: "Input", Value: x.input},
-		value.Field{Key: "StartTime", Value: value.OfString(timestamp(x.rec.Started))},
+		value.Field{Key: "StartTime", Value: value.OfString(asl.Timestamp(x.rec.Started))},
 		value.Field{Key: "Name", Value: value.OfString(x.rec.Name)},
 		value.Field{Key: "RoleArn", Value: value.OfString(x.prog.rev.RoleARN)},
 	)
@@ -24,7 +24,7 @@ func (x *execution) contextObject(b *branch) value.Value {
 		about = append(about, value.Field{Key: "RedriveCount", Value: value.OfInt(int64(x.attrs.Redrives))})
 	}
 	if x.attrs.Redrives > 0 {
-		about = append(about, value.Field{Key: "RedriveTime", Value: value.OfString(timestamp(x.attrs.Redriven))})
+		about = append(about, value.Field{Key: "RedriveTime", Value: value.OfString(asl.Timestamp(x.attrs.Redriven))})
 	}
 	m.Set("Execution", value.OfObject(about...))
 	if it := b.iteration(x); it != nil {
@@ -32,8 +32,8 @@ func (x *execution) contextObject(b *branch) value.Value {
 			value.Field{Key: "Index", Value: value.OfInt(it.index)},
 			value.Field{Key: "Value", Value: it.item},
 		)}))
-	} else if arns.IsChild(x.rec.Machine) {
-		if it, ok := x.childItem(); ok {
+	} else if x.attrs.Child != nil {
+		if it, ok := x.attrs.Child.ItemContext(x.rec.Name, x.input); ok {
 			m.Set("Map", value.OfObject(value.Field{Key: "Item", Value: it}))
 		}
 	}
@@ -47,7 +47,7 @@ func (x *execution) contextObject(b *branch) value.Value {
 	if b.state != nil {
 		s := value.NewBuilder(3)
 		s.Set("Name", value.OfString(b.state.Name))
-		s.Set("EnteredTime", value.OfString(timestamp(b.enteredAt)))
+		s.Set("EnteredTime", value.OfString(asl.Timestamp(b.enteredAt)))
 		if b.state.Type == asl.TypeTask || b.state.Type == asl.TypeParallel || b.state.Type == asl.TypeMap {
 			s.Set("RetryCount", value.OfInt(int64(b.attempt)))
 		}

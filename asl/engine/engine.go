@@ -32,6 +32,7 @@ import (
 
 	"switchyard/asl/arns"
 	"switchyard/asl/catalog"
+	"switchyard/asl/distributed"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
@@ -115,7 +116,7 @@ type Engine struct {
 	atRest   func()
 	secret   []byte // seals task tokens
 	names    arns.Names
-	objects  ObjectStore // nil: there are none
+	objects  distributed.ObjectStore // nil: there are none
 	originOf func(input []byte) json.RawMessage
 
 	catalog  *catalog.Catalog
@@ -126,10 +127,9 @@ type Engine struct {
 	events   *broadcast
 	lastID   atomic.Int64
 	// lastExpress is the ID of the last EXPRESS execution: they are negative.
-	lastExpress   atomic.Int64
-	redrives      sync.Mutex // held while an execution is redriven
-	runs          *mapRunBook
-	mapRunUpdates sync.Mutex // held while the limits of a Map run are changed
+	lastExpress atomic.Int64
+	redrives    sync.Mutex // held while an execution is redriven
+	maps        *distributed.Coordinator
 
 	liveMu sync.Mutex
 	live   map[int64]*execution
@@ -179,6 +179,10 @@ func WithVirtualTime(start time.Time) Option {
 // them on. f must not block.
 func WithRest(f func()) Option { return func(e *Engine) { e.atRest = f } }
 
+// WithObjects lets the ItemReader and ResultWriter of distributed Maps use s.
+// Without it they fail.
+func WithObjects(s distributed.ObjectStore) Option { return func(e *Engine) { e.objects = s } }
+
 // New returns an engine on s. It reads from the store where executions left
 // off, and starts nothing: see [Engine.Run].
 func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
@@ -188,7 +192,7 @@ func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
 	e := &Engine{
 		store: s, cfg: cfg, log: zap.NewNop(), clock: newClock(), random: randomFloat,
 		names:    arns.New(cfg.Region, cfg.Account),
-		programs: programs{byKey: map[string]*program{}}, desk: newActivityDesk(), timers: newTimers(), queue: newRunQueue(), events: &broadcast{}, runs: newMapRunBook(),
+		programs: programs{byKey: map[string]*program{}}, desk: newActivityDesk(), timers: newTimers(), queue: newRunQueue(), events: &broadcast{},
 		tasks: taskSet{running: map[*running]struct{}{}},
 		live:  map[int64]*execution{}, idle: make(chan struct{}, 1), stopped: make(chan struct{}), ended: make(chan struct{}), noPolls: make(chan struct{}),
 	}
@@ -210,6 +214,7 @@ func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
 	if err := e.loadSecret(context.Background()); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
+	e.maps = distributed.New(s, e.names, e.objects, mapHost{e}, e.log)
 	if e.catalog, err = catalog.New(context.Background(), s, e.names, e.now, e.random); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
@@ -254,7 +259,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	loops.Go(func() { e.pruneLoop(ctx) })
 	loops.Go(func() { e.clockLoop(ctx) })
 	loops.Go(func() { e.stopOrphans(ctx) })
-	loops.Go(func() { e.clearRuns(ctx) })
+	loops.Go(func() { e.maps.Clear(ctx) })
 	<-ctx.Done()
 
 	e.stopping.Store(true)
@@ -341,13 +346,14 @@ func (e *Engine) pruneLoop(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		for {
-			before, err := e.pruneBefore(ctx)
+			old := e.now().Add(-e.cfg.Retention)
+			before, err := e.maps.KeepSince(ctx, old)
 			n := 0
 			if err == nil {
 				n, err = e.store.Prune(ctx, before, pruneBatch)
 			}
 			if err == nil { // the store knows whether the clock can be believed
-				e.pruneMapRuns(ctx)
+				e.maps.Prune(ctx, old)
 			}
 			if err != nil && ctx.Err() == nil {
 				e.log.Warn("cannot prune old executions", zap.Error(err))

@@ -469,14 +469,14 @@ func (x *execution) written() {
 	x.hist.Reset()
 	clear(x.dirty)
 	x.dirty, x.drop, x.docs = x.dirty[:0], x.drop[:0], x.docs[:0]
-	x.e.runs.abort(x.aborted)
+	x.e.maps.Abort(x.aborted)
 	x.aborted = x.aborted[:0]
 	if x.end != nil {
 		x.rec.Status, x.rec.Stopped = x.end.Status, x.end.Stopped
 		x.rec.Output, x.rec.Error, x.rec.Cause = x.end.Output, x.end.Error, x.end.Cause
 		x.e.announce(x.rec)
 		x.e.tellParent(x.rec)
-		x.e.childEnded(x.rec)
+		x.e.maps.ChildEnded(x.rec)
 		x.effects()
 		return
 	}

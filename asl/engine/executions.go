@@ -13,6 +13,7 @@ import (
 	"switchyard/asl/apierror"
 	"switchyard/asl/arns"
 	"switchyard/asl/catalog"
+	"switchyard/asl/distributed"
 	"switchyard/asl/history"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
@@ -48,7 +49,7 @@ type executionAttrs struct {
 	// Parent is the task that started the execution; nil for none.
 	Parent *parentTask `json:"parent,omitempty"`
 	// Child is what a child of a Map run keeps.
-	Child *childAttrs `json:"child,omitempty"`
+	Child *distributed.ChildAttrs `json:"child,omitempty"`
 	// Origin is what started the execution has for an origin, see [WithOrigin];
 	// nil where the execution's own input tells it.
 	Origin json.RawMessage `json:"origin,omitempty"`

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"switchyard/asl/catalog"
+	"switchyard/asl/distributed"
 	"switchyard/asl/engine"
 	"switchyard/asl/objects"
 	"switchyard/asl/store"
@@ -28,7 +29,7 @@ const (
 
 // killedMap reads its items from a file, works on each in a task and after a
 // Wait, and writes its results to files.
-var killedMap = distributed(killedFields,
+var killedMap = distributedMap(killedFields,
 	`"StartAt":"T","States":{"T":{"Type":"Task","Resource":"`+fn+`","Next":"W"},"W":{"Type":"Wait","Seconds":0,"End":true}}`)
 
 var killedFields = fmt.Sprintf(`"MaxConcurrency":%d,"ItemReader":{"Resource":"arn:aws:states:::s3:getObject","Parameters":{"Bucket":"b","Key":"items.jsonl"},"ReaderConfig":{"InputType":"JSONL"}},
@@ -132,7 +133,7 @@ func TestKilledMapRunTakesEachItemOnce(t *testing.T) {
 	}
 	t.Logf("%d items were begun before the kills", worked)
 	list := mapRuns(t, e, x.ARN)
-	if want := (engine.Counts{Succeeded: killedItems, Total: killedItems, ResultsWritten: killedItems}); len(list) != 1 || list[0].Items != want || list[0].Children != want {
+	if want := (distributed.Counts{Succeeded: killedItems, Total: killedItems, ResultsWritten: killedItems}); len(list) != 1 || list[0].Items != want || list[0].Children != want {
 		t.Fatalf("%d runs: %+v", len(list), list[0])
 	}
 	if n := len(children(t, e, list[0].ARN)); n != killedItems {
@@ -177,7 +178,7 @@ func TestMapRunHoldsWhatIsActive(t *testing.T) {
 	var before, now runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	arn := start(t, e, machine(t, e, "m", distributed(killedFields, passItem)), "x", "{}")
+	arn := start(t, e, machine(t, e, "m", distributedMap(killedFields, passItem)), "x", "{}")
 	most, looks := uint64(0), 0
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"switchyard/asl/apierror"
+	"switchyard/asl/distributed"
 	"switchyard/asl/engine"
 	"switchyard/asl/objects"
 	"switchyard/asl/store"
@@ -26,7 +27,7 @@ import (
 
 // distributed is a machine with one distributed Map; fields are those of the
 // Map, states what it does with an item.
-func distributed(fields, states string) string {
+func distributedMap(fields, states string) string {
 	return `{"StartAt":"M","States":{"M":{"Type":"Map","Label":"L","End":true,` + fields + `"ItemProcessor":{
 		"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},` + states + `}}}}`
 }
@@ -59,14 +60,14 @@ func withObjects(t *testing.T, files map[string]string) (_ engine.Option, root s
 	return engine.WithObjects(d), root
 }
 
-func mapRuns(t testing.TB, e *engine.Engine, executionARN string) []*engine.MapRun {
+func mapRuns(t testing.TB, e *engine.Engine, executionARN string) []*distributed.MapRun {
 	t.Helper()
 	runs, err := e.ListMapRuns(context.Background(), executionARN, "", 100)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, r := range runs {
-		if runs[i], err = e.DescribeMapRun(context.Background(), r.ARN); err != nil {
+		if runs[i], err = e.MapRuns().Describe(context.Background(), r.ARN); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -84,7 +85,7 @@ func children(t testing.TB, e *engine.Engine, mapRunARN string) []*engine.Execut
 
 func TestItemsAreExecutionsOfTheirOwn(t *testing.T) {
 	bubble(t, func(t *testing.T, e *engine.Engine) {
-		x := runs(t, e, distributed(`"ItemSelector":{"i.$":"$$.Map.Item.Index","v.$":"$$.Map.Item.Value","all.$":"$.n"},"ItemsPath":"$.items",`,
+		x := runs(t, e, distributedMap(`"ItemSelector":{"i.$":"$$.Map.Item.Index","v.$":"$$.Map.Item.Value","all.$":"$.n"},"ItemsPath":"$.items",`,
 			`"StartAt":"P","States":{"P":{"Type":"Pass","Parameters":{"in.$":"$","item.$":"$$.Map.Item","name.$":"$$.StateMachine.Name"},"End":true}}`), `{"n":7,"items":["a","b"]}`)
 		wantOutput(t, x, `[{"in":{"i":0,"v":"a","all":7},"item":{"Index":0,"Value":"a"},"name":"m/L"},{"in":{"i":1,"v":"b","all":7},"item":{"Index":1,"Value":"b"},"name":"m/L"}]`)
 		if got := types(t, e, x.ARN); got != "ExecutionStarted MapStateEntered MapStateStarted MapRunStarted MapRunSucceeded MapStateSucceeded MapStateExited ExecutionSucceeded" {
@@ -97,8 +98,8 @@ func TestItemsAreExecutionsOfTheirOwn(t *testing.T) {
 		if got := events(t, e, x.ARN)[3].ARN; got != run.ARN {
 			t.Errorf("MapRunStarted names %s, want %s", got, run.ARN)
 		}
-		counts := engine.Counts{Succeeded: 2, Total: 2}
-		if run.Status != engine.RunSucceeded || run.ExecutionARN != x.ARN || run.Items != counts || run.Children != counts || run.Stopped == 0 {
+		counts := distributed.Counts{Succeeded: 2, Total: 2}
+		if run.Status != distributed.RunSucceeded || run.ExecutionARN != x.ARN || run.Items != counts || run.Children != counts || run.Stopped == 0 {
 			t.Errorf("%+v", run)
 		}
 		list := children(t, e, run.ARN)
@@ -127,22 +128,22 @@ func TestMapRunHoldsItsConcurrencyAndUpdatesIt(t *testing.T) {
 		return t.Input, nil
 	})
 	bubble(t, func(t *testing.T, e *engine.Engine) {
-		arn := start(t, e, machine(t, e, "m", distributed(`"MaxConcurrencyPath":"$.c","ItemsPath":"$.items",`, taskItem)), "x", `{"c":2,"items":[1,2,3,4,5,6,7,8,9,10]}`)
+		arn := start(t, e, machine(t, e, "m", distributedMap(`"MaxConcurrencyPath":"$.c","ItemsPath":"$.items",`, taskItem)), "x", `{"c":2,"items":[1,2,3,4,5,6,7,8,9,10]}`)
 		time.Sleep(1500 * time.Millisecond)
 		run := mapRuns(t, e, arn)[0]
-		counts := engine.Counts{Pending: 6, Running: 2, Succeeded: 2, Total: 10}
-		if run.Status != engine.RunRunning || run.Items != counts || run.MaxConcurrency != 2 || most.Load() != 2 {
+		counts := distributed.Counts{Pending: 6, Running: 2, Succeeded: 2, Total: 10}
+		if run.Status != distributed.RunRunning || run.Items != counts || run.MaxConcurrency != 2 || most.Load() != 2 {
 			t.Errorf("%+v, %d at once", run, most.Load())
 		}
 		five := int64(5)
-		if err := e.UpdateMapRun(t.Context(), run.ARN, engine.MapRunUpdate{MaxConcurrency: &five}); err != nil {
+		if err := e.MapRuns().Update(t.Context(), run.ARN, distributed.Limits{MaxConcurrency: &five}); err != nil {
 			t.Fatal(err)
 		}
 		wantOutput(t, wait(t, e, arn), `[1,2,3,4,5,6,7,8,9,10]`)
 		if run = mapRuns(t, e, arn)[0]; run.MaxConcurrency != 5 || most.Load() != 5 {
 			t.Errorf("%+v, %d at once", run, most.Load())
 		}
-		if err := e.UpdateMapRun(t.Context(), run.ARN, engine.MapRunUpdate{MaxConcurrency: &five}); err == nil {
+		if err := e.MapRuns().Update(t.Context(), run.ARN, distributed.Limits{MaxConcurrency: &five}); err == nil {
 			t.Error("a run that has ended was updated")
 		}
 	}, engine.WithHandler(fn, h))
@@ -161,16 +162,16 @@ func TestTooManyFailuresStopTheOthers(t *testing.T) {
 	} {
 		bubble(t, func(t *testing.T, e *engine.Engine) {
 			begin := time.Now()
-			x := runs(t, e, distributed(fields, states), `[1,2,3,4]`)
+			x := runs(t, e, distributedMap(fields, states), `[1,2,3,4]`)
 			run := mapRuns(t, e, x.ARN)[0]
 			if !fails {
-				if x.Status != store.Succeeded || run.Items != (engine.Counts{Succeeded: 2, Failed: 2, Total: 4}) {
+				if x.Status != store.Succeeded || run.Items != (distributed.Counts{Succeeded: 2, Failed: 2, Total: 4}) {
 					t.Errorf("%s: %s %s %+v", fields, x.Status, x.Cause, run)
 				}
 				return
 			}
 			wantFailure(t, x, store.Failed, "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded")
-			if run.Status != engine.RunFailed || run.Items.Failed != 2 || run.Items.Aborted+run.Items.Pending != 2 || run.Items.Total != 4 {
+			if run.Status != distributed.RunFailed || run.Items.Failed != 2 || run.Items.Aborted+run.Items.Pending != 2 || run.Items.Total != 4 {
 				t.Errorf("%s: %+v", fields, run)
 			}
 			if took := time.Since(begin); took > time.Minute {
@@ -187,14 +188,14 @@ func TestTooManyFailuresStopTheOthers(t *testing.T) {
 
 func TestStoppedExecutionStopsItsMapRuns(t *testing.T) {
 	bubble(t, func(t *testing.T, e *engine.Engine) {
-		arn := start(t, e, machine(t, e, "m", distributed(`"MaxConcurrency":3,`, waitItem)), "x", `[1,2,3,4,5]`)
+		arn := start(t, e, machine(t, e, "m", distributedMap(`"MaxConcurrency":3,`, waitItem)), "x", `[1,2,3,4,5]`)
 		time.Sleep(time.Second)
 		if _, err := e.StopExecution(t.Context(), arn, "Enough", "of it"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		run := mapRuns(t, e, arn)[0]
-		if run.Status != engine.RunAborted || run.Items != (engine.Counts{Pending: 2, Aborted: 3, Total: 5}) {
+		if run.Status != distributed.RunAborted || run.Items != (distributed.Counts{Pending: 2, Aborted: 3, Total: 5}) {
 			t.Errorf("%+v", run)
 		}
 		if got := types(t, e, arn); got != "ExecutionStarted MapStateEntered MapStateStarted MapRunStarted MapRunAborted ExecutionAborted" {
@@ -205,14 +206,14 @@ func TestStoppedExecutionStopsItsMapRuns(t *testing.T) {
 
 func TestSiblingFailureAbortsAMapRun(t *testing.T) {
 	bubble(t, func(t *testing.T, e *engine.Engine) {
-		inner := strings.TrimSuffix(strings.TrimPrefix(distributed("", waitItem), `{`), `}`)
+		inner := strings.TrimSuffix(strings.TrimPrefix(distributedMap("", waitItem), `{`), `}`)
 		x := runs(t, e, `{"StartAt":"P","States":{"P":{"Type":"Parallel","Branches":[{`+inner+`},
 			{"StartAt":"V","States":{"V":{"Type":"Wait","Seconds":1,"Next":"F"},"F":{"Type":"Fail","Error":"E","Cause":"C"}}}],
 			"Catch":[{"ErrorEquals":["States.ALL"],"Next":"D"}],"End":true},"D":{"Type":"Wait","Seconds":5,"End":true}}}`, `[1,2]`)
 		if x.Status != store.Succeeded {
 			t.Fatalf("%s %s %s", x.Status, x.Error, x.Cause)
 		}
-		if run := mapRuns(t, e, x.ARN)[0]; run.Status != engine.RunAborted || run.Items != (engine.Counts{Aborted: 2, Total: 2}) {
+		if run := mapRuns(t, e, x.ARN)[0]; run.Status != distributed.RunAborted || run.Items != (distributed.Counts{Aborted: 2, Total: 2}) {
 			t.Errorf("%+v", run)
 		}
 		if got := types(t, e, x.ARN); !strings.Contains(got, "MapRunAborted MapStateAborted ") {
@@ -223,13 +224,13 @@ func TestSiblingFailureAbortsAMapRun(t *testing.T) {
 
 func TestMapRunIsRetriedAsANewOne(t *testing.T) {
 	bubble(t, func(t *testing.T, e *engine.Engine) {
-		x := runs(t, e, distributed(`"Retry":[{"ErrorEquals":["States.ALL"],"MaxAttempts":1}],"Catch":[{"ErrorEquals":["States.ExceedToleratedFailureThreshold"],"ResultPath":"$[1]","Next":"M"}],`, failItem), `[1]`)
+		x := runs(t, e, distributedMap(`"Retry":[{"ErrorEquals":["States.ALL"],"MaxAttempts":1}],"Catch":[{"ErrorEquals":["States.ExceedToleratedFailureThreshold"],"ResultPath":"$[1]","Next":"M"}],`, failItem), `[1]`)
 		if x.Status != store.Failed {
 			t.Errorf("%s %s", x.Status, x.Output)
 		}
 	})
 	bubble(t, func(t *testing.T, e *engine.Engine) {
-		x := runs(t, e, distributed(`"Retry":[{"ErrorEquals":["States.ALL"],"MaxAttempts":2}],`, failItem), `[1]`)
+		x := runs(t, e, distributedMap(`"Retry":[{"ErrorEquals":["States.ALL"],"MaxAttempts":2}],`, failItem), `[1]`)
 		if got := mapRuns(t, e, x.ARN); len(got) != 3 || got[0].ARN == got[1].ARN {
 			t.Errorf("%d runs", len(got))
 		}
@@ -243,7 +244,7 @@ func TestVirtualTimePassesForMapRuns(t *testing.T) {
 	begin := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	e := newEngine(t, store.NewMemory(), engine.WithVirtualTime(begin))
 	run(t, e)
-	x := runs(t, e, distributed(`"MaxConcurrency":2,`, waitItem), `[1,2,3,4,5,6]`)
+	x := runs(t, e, distributedMap(`"MaxConcurrency":2,`, waitItem), `[1,2,3,4,5,6]`)
 	wantOutput(t, x, `[1,2,3,4,5,6]`)
 	if took := x.Stopped - x.Started; took < 180_000 || took > 181_000 {
 		t.Errorf("three times a minute took %d ms", took)
@@ -252,7 +253,7 @@ func TestVirtualTimePassesForMapRuns(t *testing.T) {
 
 func TestNestedDistributedMaps(t *testing.T) {
 	bubble(t, func(t *testing.T, e *engine.Engine) {
-		x := runs(t, e, distributed("", `"StartAt":"N","States":{"N":{"Type":"Map","End":true,"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"EXPRESS"},`+passItem+`}}}`), `[[1,2],[],[3]]`)
+		x := runs(t, e, distributedMap("", `"StartAt":"N","States":{"N":{"Type":"Map","End":true,"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"EXPRESS"},`+passItem+`}}}`), `[[1,2],[],[3]]`)
 		wantOutput(t, x, `[[1,2],[],[3]]`)
 		first := children(t, e, mapRuns(t, e, x.ARN)[0].ARN)[2]
 		inner := mapRuns(t, e, first.ARN)[0]
@@ -298,7 +299,7 @@ func TestItemReader(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := newEngine(t, store.NewMemory(), opt)
 			run(t, e)
-			x := runs(t, e, distributed(c.fields, passItem), `{"key":"a.csv","max":2}`)
+			x := runs(t, e, distributedMap(c.fields, passItem), `{"key":"a.csv","max":2}`)
 			if c.cause == "" {
 				wantOutput(t, x, c.output)
 				return
@@ -317,7 +318,7 @@ func TestItemReader(t *testing.T) {
 	t.Run("no objects", func(t *testing.T) {
 		e := newEngine(t, store.NewMemory())
 		run(t, e)
-		x := runs(t, e, distributed(reader("getObject", `{"Bucket":"b","Key":"k"}`, `{"InputType":"JSON"}`), passItem), `{}`)
+		x := runs(t, e, distributedMap(reader("getObject", `{"Bucket":"b","Key":"k"}`, `{"InputType":"JSON"}`), passItem), `{}`)
 		wantFailure(t, x, store.Failed, "States.ItemReaderFailed", at+"This engine has no objects to read: set engine.embedded.objects in the configuration to a folder that holds them as BUCKET/KEY.")
 	})
 }
@@ -335,7 +336,7 @@ func TestItemBatcher(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, e *engine.Engine) {
-				x := runs(t, e, distributed(c.fields, passItem), c.input)
+				x := runs(t, e, distributedMap(c.fields, passItem), c.input)
 				wantOutput(t, x, c.output)
 				run := mapRuns(t, e, x.ARN)[0]
 				var sizes []int64
@@ -348,25 +349,25 @@ func TestItemBatcher(t *testing.T) {
 					t.Errorf("sizes: -want +got\n%s", diff)
 				}
 				n := int64(len(c.sizes))
-				if run.Items != (engine.Counts{Succeeded: items, Total: items}) || run.Children != (engine.Counts{Succeeded: n, Total: n}) {
+				if run.Items != (distributed.Counts{Succeeded: items, Total: items}) || run.Children != (distributed.Counts{Succeeded: n, Total: n}) {
 					t.Errorf("%+v", run)
 				}
 			})
 		})
 	}
 	bubble(t, func(t *testing.T, e *engine.Engine) {
-		x := runs(t, e, distributed(`"ItemBatcher":{"MaxInputBytesPerBatch":16},`, passItem), `["a","too long by far"]`)
+		x := runs(t, e, distributedMap(`"ItemBatcher":{"MaxInputBytesPerBatch":16},`, passItem), `["a","too long by far"]`)
 		wantFailure(t, x, store.Failed, "States.DataLimitExceeded", "An error occurred while executing the state 'M' (entered at the event id #2). The item at index 1 takes 29 bytes as the input of a child workflow execution, at most 16 are allowed.")
 	})
 }
 
 func TestFailedBatchFailsAllItsItems(t *testing.T) {
 	bubble(t, func(t *testing.T, e *engine.Engine) {
-		x := runs(t, e, distributed(`"ToleratedFailureCount":2,"MaxConcurrency":1,"ItemBatcher":{"MaxItemsPerBatch":3},`, failItem), `[1,2,3,4,5,6,7]`)
+		x := runs(t, e, distributedMap(`"ToleratedFailureCount":2,"MaxConcurrency":1,"ItemBatcher":{"MaxItemsPerBatch":3},`, failItem), `[1,2,3,4,5,6,7]`)
 		if x.Error != "States.ExceedToleratedFailureThreshold" {
 			t.Errorf("%s %s", x.Status, x.Error)
 		}
-		if run := mapRuns(t, e, x.ARN)[0]; run.Items != (engine.Counts{Failed: 3, Pending: 4, Total: 7}) || run.Children != (engine.Counts{Failed: 1, Pending: 2, Total: 3}) {
+		if run := mapRuns(t, e, x.ARN)[0]; run.Items != (distributed.Counts{Failed: 3, Pending: 4, Total: 7}) || run.Children != (distributed.Counts{Failed: 1, Pending: 2, Total: 3}) {
 			t.Errorf("%+v", run)
 		}
 	})
@@ -404,7 +405,7 @@ func TestResultWriter(t *testing.T) {
 			opt, root := withObjects(t, nil)
 			e := newEngine(t, store.NewMemory(), opt)
 			run(t, e)
-			x := runs(t, e, distributed(c.fields, states), `[["a","<b>"],["bad"],["c"]]`)
+			x := runs(t, e, distributedMap(c.fields, states), `[["a","<b>"],["bad"],["c"]]`)
 			m := mapRuns(t, e, x.ARN)[0]
 			id := m.ID()
 			if name == "failed run" {
@@ -447,7 +448,7 @@ func TestResultWriter(t *testing.T) {
 }
 
 // unwritable refuses every object.
-type unwritable struct{ engine.ObjectStore }
+type unwritable struct{ distributed.ObjectStore }
 
 func (unwritable) Put(context.Context, string, string, func(io.Writer) error) (int64, error) {
 	return 0, errBoom
@@ -455,14 +456,14 @@ func (unwritable) Put(context.Context, string, string, func(io.Writer) error) (i
 
 func TestResultsThatCannotBeWrittenFailTheMap(t *testing.T) {
 	bubble(t, func(t *testing.T, e *engine.Engine) {
-		x := runs(t, e, distributed(`"ResultWriter":{"Resource":"arn:aws:states:::s3:putObject","Parameters":{"Bucket":"out"}},`, passItem), `[1]`)
+		x := runs(t, e, distributedMap(`"ResultWriter":{"Resource":"arn:aws:states:::s3:putObject","Parameters":{"Bucket":"out"}},`, passItem), `[1]`)
 		wantFailure(t, x, store.Failed, "States.ResultWriterFailed", "An error occurred while executing the state 'M' (entered at the event id #2). Cannot write results: boom")
 	}, engine.WithObjects(unwritable{}))
 }
 
 func TestResultsTooLargeForTheState(t *testing.T) {
 	bubble(t, func(t *testing.T, e *engine.Engine) {
-		x := runs(t, e, distributed(`"ItemsPath":"$.i","ItemSelector":{"t.$":"$.t"},`, passItem), `{"i":[1,2,3],"t":"`+strings.Repeat("x", 100_000)+`"}`)
+		x := runs(t, e, distributedMap(`"ItemsPath":"$.i","ItemSelector":{"t.$":"$.t"},`, passItem), `{"i":[1,2,3],"t":"`+strings.Repeat("x", 100_000)+`"}`)
 		if x.Status != store.Failed || x.Error != "States.DataLimitExceeded" {
 			t.Errorf("%s %s %s", x.Status, x.Error, x.Cause)
 		}
@@ -472,7 +473,7 @@ func TestResultsTooLargeForTheState(t *testing.T) {
 func TestNoSuchMapRun(t *testing.T) {
 	bubble(t, func(t *testing.T, e *engine.Engine) {
 		for _, arn := range []string{"", "x", "arn:aws:states:us-east-1:123456789012:mapRun:m", "arn:aws:states:us-east-1:123456789012:mapRun:m/L:none", "arn:aws:states:eu-west-1:1:mapRun:m/L:x"} {
-			if _, err := e.DescribeMapRun(t.Context(), arn); err == nil {
+			if _, err := e.MapRuns().Describe(t.Context(), arn); err == nil {
 				t.Errorf("describe %q: no error", arn)
 			}
 		}
@@ -498,7 +499,7 @@ func TestRetentionSparesTheChildrenOfOpenMapRuns(t *testing.T) {
 		other := start(t, e, machine(t, e, "p", `{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}`), "x", `{}`)
 		wait(t, e, other)
 		time.Sleep(time.Minute)
-		arn := start(t, e, machine(t, e, "m", distributed(``, `"StartAt":"T","States":{"T":{"Type":"Task","Resource":"`+fn+`","Next":"W"},"W":{"Type":"Wait","SecondsPath":"$","End":true}}`)), "x", `[1,10000]`)
+		arn := start(t, e, machine(t, e, "m", distributedMap(``, `"StartAt":"T","States":{"T":{"Type":"Task","Resource":"`+fn+`","Next":"W"},"W":{"Type":"Wait","SecondsPath":"$","End":true}}`)), "x", `[1,10000]`)
 		time.Sleep(150 * time.Minute)
 		stop()
 		if _, err := e.DescribeExecution(t.Context(), other); err == nil {
@@ -516,7 +517,7 @@ func TestRetentionSparesTheChildrenOfOpenMapRuns(t *testing.T) {
 func TestRedriveOfADistributedMapHasANewRun(t *testing.T) {
 	b := newBroken(`2`)
 	bubble(t, func(t *testing.T, e *engine.Engine) {
-		arn := start(t, e, machine(t, e, "m", distributed(``, taskItem)), "x", `[1,2]`)
+		arn := start(t, e, machine(t, e, "m", distributedMap(``, taskItem)), "x", `[1,2]`)
 		wantFailure(t, wait(t, e, arn), store.Failed, "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded")
 		for _, child := range children(t, e, mapRuns(t, e, arn)[0].ARN) {
 			want := "Execution is SUCCEEDED and cannot be redriven"

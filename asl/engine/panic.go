@@ -65,7 +65,7 @@ func (x *execution) panicked(ctx context.Context, p any) {
 	for _, r := range x.running {
 		r.abandon(ErrAborted)
 		if r.run != nil {
-			x.aborted = append(x.aborted, r.run.id)
+			x.aborted = append(x.aborted, r.run.work.ID)
 		}
 	}
 	clear(x.running)

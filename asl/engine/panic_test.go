@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"switchyard/asl/distributed"
 	"switchyard/asl/engine"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
@@ -102,10 +103,10 @@ func TestPanicDoesNotComeBackAtTheNextStart(t *testing.T) {
 
 func TestResultsOfAFailedMapThatCannotBeWrittenAreMissed(t *testing.T) {
 	bubble(t, func(t *testing.T, e *engine.Engine) {
-		x := runs(t, e, distributed(`"ResultWriter":{"Resource":"arn:aws:states:::s3:putObject","Parameters":{"Bucket":"out"}},`, failItem), `[1,2]`)
+		x := runs(t, e, distributedMap(`"ResultWriter":{"Resource":"arn:aws:states:::s3:putObject","Parameters":{"Bucket":"out"}},`, failItem), `[1,2]`)
 		wantFailure(t, x, store.Failed, "States.ExceedToleratedFailureThreshold",
 			"The specified tolerated failure threshold was exceeded. Its results could not be written: Cannot write results: boom")
-		if m := mapRuns(t, e, x.ARN)[0]; m.Status != engine.RunFailed || m.Items.ResultsWritten != 0 {
+		if m := mapRuns(t, e, x.ARN)[0]; m.Status != distributed.RunFailed || m.Items.ResultsWritten != 0 {
 			t.Errorf("%+v", m)
 		}
 	}, engine.WithObjects(unwritable{}))

@@ -44,8 +44,6 @@ func (p *program) index(g *asl.Graph) {
 	}
 }
 
-func timestamp(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }
-
 func historyFull(limit int) string {
 	return fmt.Sprintf("The execution reached the maximum number of history events (%d).", limit)
 }
@@ -150,12 +148,7 @@ type placedError struct{ err *asl.Error }
 
 func (e *placedError) Error() string { return e.err.Error() }
 
-func tooLarge(name string) error {
-	return &placedError{&asl.Error{
-		Name:  asl.ErrDataLimitExceeded,
-		Cause: fmt.Sprintf("The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.", name),
-	}}
-}
+func tooLarge(state string) error { return &placedError{asl.TooLarge(state)} }
 
 // complete leaves b's state, whose work has ended with result.
 func (x *execution) complete(b *branch, result value.Value) error {

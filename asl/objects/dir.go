@@ -17,7 +17,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"switchyard/asl/engine"
+	"switchyard/asl/distributed"
 )
 
 // maxKey is the longest key, in bytes of UTF-8, as with S3.
@@ -33,7 +33,7 @@ type Dir struct {
 	root *os.Root
 }
 
-var _ engine.ObjectStore = (*Dir)(nil)
+var _ distributed.ObjectStore = (*Dir)(nil)
 
 // Open returns the objects in the folder name, which it makes when it is not
 // there.
@@ -51,7 +51,7 @@ func Open(name string) (*Dir, error) {
 // Close gives the folder back.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// Open implements [engine.ObjectStore].
+// Open implements [distributed.ObjectStore].
 func (d *Dir) Open(_ context.Context, bucket, key string) (io.ReadCloser, error) {
 	name, err := file(bucket, key)
 	if err != nil {
@@ -71,7 +71,7 @@ func (d *Dir) Open(_ context.Context, bucket, key string) (io.ReadCloser, error)
 	return f, nil
 }
 
-// Put implements [engine.ObjectStore].
+// Put implements [distributed.ObjectStore].
 func (d *Dir) Put(_ context.Context, bucket, key string, write func(io.Writer) error) (size int64, err error) {
 	name, err := file(bucket, key)
 	if err != nil {
@@ -114,15 +114,15 @@ func (d *Dir) sync(folder string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// List implements [engine.ObjectStore].
-func (d *Dir) List(ctx context.Context, bucket, prefix string) iter.Seq2[engine.Object, error] {
-	return func(yield func(engine.Object, error) bool) {
+// List implements [distributed.ObjectStore].
+func (d *Dir) List(ctx context.Context, bucket, prefix string) iter.Seq2[distributed.Object, error] {
+	return func(yield func(distributed.Object, error) bool) {
 		if err := checkBucket(bucket); err != nil {
-			yield(engine.Object{}, err)
+			yield(distributed.Object{}, err)
 			return
 		}
 		if info, err := d.root.Stat(bucket); err != nil || !info.IsDir() {
-			yield(engine.Object{}, fmt.Errorf("list s3://%s: %w: there is no folder of this name", bucket, fs.ErrNotExist))
+			yield(distributed.Object{}, fmt.Errorf("list s3://%s: %w: there is no folder of this name", bucket, fs.ErrNotExist))
 			return
 		}
 		// The walk begins as deep as the prefix names whole folders.
@@ -139,16 +139,16 @@ func (d *Dir) List(ctx context.Context, bucket, prefix string) iter.Seq2[engine.
 
 // walk gives the objects below a folder of a bucket; false when no more are
 // wanted. It holds the names of one folder, and of those that lead to it.
-func (d *Dir) walk(ctx context.Context, bucket, folder, prefix string, yield func(engine.Object, error) bool) bool {
+func (d *Dir) walk(ctx context.Context, bucket, folder, prefix string, yield func(distributed.Object, error) bool) bool {
 	if err := ctx.Err(); err != nil {
-		return yield(engine.Object{}, context.Cause(ctx))
+		return yield(distributed.Object{}, context.Cause(ctx))
 	}
 	entries, err := fs.ReadDir(d.root.FS(), path.Join(bucket, folder))
 	if errors.Is(err, fs.ErrNotExist) {
 		return true
 	}
 	if err != nil {
-		yield(engine.Object{}, reason(bucket, folder, err))
+		yield(distributed.Object{}, reason(bucket, folder, err))
 		return false
 	}
 	// A folder's objects come where its name with a slash does.
@@ -175,10 +175,10 @@ func (d *Dir) walk(ctx context.Context, bucket, folder, prefix string, yield fun
 				continue // it was deleted just now
 			}
 			if err != nil {
-				yield(engine.Object{}, reason(bucket, key, err))
+				yield(distributed.Object{}, reason(bucket, key, err))
 				return false
 			}
-			o := engine.Object{
+			o := distributed.Object{
 				Key: key, Size: info.Size(), Modified: info.ModTime(),
 				ETag: fmt.Sprintf("%x-%x", info.ModTime().UnixNano(), info.Size()),
 			}

@@ -1,4 +1,4 @@
-package engine
+package distributed
 
 import (
 	"fmt"
@@ -36,10 +36,10 @@ func inputTooLarge(index int, size int64, limit int64) error {
 
 // batches gives the inputs of the children in order, each with its index. The
 // same items give the same batches: a restart depends on that.
-func (r *mapRun) batches() iter.Seq2[batch, error] {
+func (r *run) batches() iter.Seq2[batch, error] {
 	return func(yield func(batch, error) bool) {
 		index, n := 0, 0
-		b := r.spec.Batching
+		b := r.work.Batching
 		empty := int64(0) // the size of an input without items, in bytes
 		if b != nil {
 			empty = int64(len(batchInput(b, nil).JSON()))
@@ -55,7 +55,7 @@ func (r *mapRun) batches() iter.Seq2[batch, error] {
 			held, bytes = held[:0:0], 0
 			return ok
 		}
-		for it, err := range r.spec.source {
+		for it, err := range r.source {
 			var input value.Value
 			if err == nil {
 				input, err = r.selected(n, it)
@@ -71,7 +71,7 @@ func (r *mapRun) batches() iter.Seq2[batch, error] {
 					return
 				}
 				one := batch{index: n, items: 1, input: input}
-				if r.spec.state.Map.ItemSelector != nil || it.keyed {
+				if r.work.State.Map.ItemSelector != nil || it.keyed {
 					one.item = &it
 				}
 				if !yield(one, nil) {
@@ -98,7 +98,7 @@ func (r *mapRun) batches() iter.Seq2[batch, error] {
 }
 
 // selected makes an item's input.
-func (r *mapRun) selected(index int, it mapItem) (value.Value, error) {
-	r.spec.item = it.context(int64(index))
-	return r.spec.state.Fields.Iteration(&r.spec.frame, r.spec.Input, it.input())
+func (r *run) selected(index int, it mapItem) (value.Value, error) {
+	r.item = it.context(int64(index))
+	return r.work.State.Fields.Iteration(&r.frame, r.work.Input, it.input())
 }

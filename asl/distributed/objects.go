@@ -1,4 +1,4 @@
-package engine
+package distributed
 
 import (
 	"context"
@@ -29,7 +29,3 @@ type Object struct {
 	// ETag changes with the content; it has no quotation marks.
 	ETag string
 }
-
-// WithObjects lets the ItemReader and ResultWriter of distributed Maps use s.
-// Without it they fail.
-func WithObjects(s ObjectStore) Option { return func(e *Engine) { e.objects = s } }

@@ -1,4 +1,4 @@
-package engine
+package distributed
 
 import (
 	"context"
@@ -21,21 +21,20 @@ import (
 // once: enough for one write of the store to carry many.
 const maxStarting = 256
 
-// mapRun works on the items of a distributed Map, each in an execution of its
+// run works on the items of a distributed Map, each in an execution of its
 // own. It has a goroutine while its Map state is in memory, and nothing of it
 // but its description is stored: which items have been taken, and how they
 // ended, is what the store says of the children, whose names follow from the
 // run and their index. So a child is started once, whatever dies when.
-type mapRun struct {
-	e    *Engine
-	id   string // the last part of its ARN
-	key  string // the Machine of its children in the store
-	spec *mapSpec
-	prog *program // of the children
-	rev  string   // the revision they start with
-	// testCase is nil unless mocks answer for the tasks.
-	testCase *testCase
-	origin   json.RawMessage
+type run struct {
+	c     *Coordinator
+	work  *Work
+	begin Start
+	// source gives the items; frame is what the ItemSelector sees, and item is
+	// $$.Map.Item for it.
+	source itemSource
+	frame  asl.Frame
+	item   value.Value
 
 	mu        sync.Mutex
 	limit     int64
@@ -57,7 +56,7 @@ type mapRun struct {
 // starting is a child that is on its way to the store.
 type starting struct {
 	batch   batch
-	created chan error
+	created <-chan error
 }
 
 // bitset is a set of small numbers.
@@ -75,11 +74,11 @@ func (s *bitset) add(i int) {
 // errRunFailed ends a run whose failures are too many.
 var errRunFailed = &asl.Error{Name: asl.ErrExceedToleratedThreshold, Cause: "The specified tolerated failure threshold was exceeded"}
 
-// run works until every item has been dealt with, and gives the result of the
+// toEnd works until every item has been dealt with, and gives the result of the
 // Map state. When ctx ends it leaves the children as they are. An error other
-// than an asl.Error says that the store failed; then run is to be repeated.
-func (r *mapRun) run(ctx context.Context) (json.RawMessage, error) {
-	err := r.work(ctx)
+// than an asl.Error says that the store failed; then it is to be repeated.
+func (r *run) toEnd(ctx context.Context) (json.RawMessage, error) {
+	err := r.throughItems(ctx)
 	if ctx.Err() != nil {
 		return nil, errors.Join(context.Cause(ctx), r.settleStarting(ctx, false))
 	}
@@ -88,7 +87,7 @@ func (r *mapRun) run(ctx context.Context) (json.RawMessage, error) {
 		if !errors.As(err, &failure) {
 			return nil, err
 		}
-		if err := r.e.stopChildren(ctx, r.key); err != nil {
+		if err := r.c.stopChildren(ctx, r.work.Key); err != nil {
 			return nil, err
 		}
 		if err := r.awaitChildren(ctx); err != nil {
@@ -103,7 +102,7 @@ func (r *mapRun) run(ctx context.Context) (json.RawMessage, error) {
 	case errors.As(err, &unwritten):
 		// What failed the run is what its execution is about. That the results
 		// of the children are missing too has to be said beside it.
-		r.e.log.Warn("the results of a failed map run could not be written", zap.String("map_run", r.arn()), zap.Error(unwritten))
+		r.c.log.Warn("the results of a failed map run could not be written", zap.String("map_run", r.arn()), zap.Error(unwritten))
 		failure = &asl.Error{Name: failure.Name, Cause: strings.TrimSuffix(failure.Cause, ".") + ". Its results could not be written: " + unwritten.Cause}
 	case err != nil:
 		return nil, err
@@ -111,7 +110,7 @@ func (r *mapRun) run(ctx context.Context) (json.RawMessage, error) {
 	return nil, failure
 }
 
-func (r *mapRun) work(ctx context.Context) error {
+func (r *run) throughItems(ctx context.Context) error {
 	if err := r.recover(ctx); err != nil {
 		return err
 	}
@@ -144,8 +143,8 @@ func (r *mapRun) work(ctx context.Context) error {
 }
 
 // recover learns from the store which children there are.
-func (r *mapRun) recover(ctx context.Context) error {
-	return r.e.eachChild(ctx, r.key, nil, func(x *store.Execution) error {
+func (r *run) recover(ctx context.Context) error {
+	return r.c.eachChild(ctx, r.work.Key, nil, func(x *store.Execution) error {
 		size, err := r.sizeOf(ctx, x)
 		if err != nil {
 			return err
@@ -163,11 +162,11 @@ func (r *mapRun) recover(ctx context.Context) error {
 
 // count goes through the items once, so that what is wrong with them is known
 // before the first child starts, and what their number is.
-func (r *mapRun) count() error {
-	n := int64(len(r.spec.Items))
-	if r.spec.read {
+func (r *run) count() error {
+	n := int64(len(r.work.Items))
+	if r.work.read() {
 		n = 0
-		for _, err := range r.spec.source {
+		for _, err := range r.source {
 			if err != nil {
 				return err
 			}
@@ -177,7 +176,7 @@ func (r *mapRun) count() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.items.Total, r.children.Total = n, n
-	if b := r.spec.Batching; b != nil {
+	if b := r.work.Batching; b != nil {
 		r.children.Total = 0 // it is not known before all are made
 		if b.MaxItems > 0 {
 			r.children.Total = (n + b.MaxItems - 1) / b.MaxItems
@@ -187,17 +186,17 @@ func (r *mapRun) count() error {
 }
 
 // sizeOf is how many items a child works on.
-func (r *mapRun) sizeOf(ctx context.Context, x *store.Execution) (int64, error) {
-	if r.spec.Batching == nil {
+func (r *run) sizeOf(ctx context.Context, x *store.Execution) (int64, error) {
+	if r.work.Batching == nil {
 		return 1, nil
 	}
 	var err error
 	if x.Attrs == nil { // it comes from a list
-		if x, err = r.e.store.ExecutionByID(ctx, x.ID); err != nil {
+		if x, err = r.c.store.ExecutionByID(ctx, x.ID); err != nil {
 			return 0, err
 		}
 	}
-	attrs, err := childOf(x)
+	attrs, err := ChildOf(x)
 	if err != nil {
 		return 0, err
 	}
@@ -206,23 +205,19 @@ func (r *mapRun) sizeOf(ctx context.Context, x *store.Execution) (int64, error) 
 
 // has reports whether the child of this index was started, by an earlier
 // process.
-func (r *mapRun) has(index int) bool {
+func (r *run) has(index int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.started.has(index)
 }
 
 // start lets the child for b begin, without waiting until it is durable.
-func (r *mapRun) start(ctx context.Context, b batch) error {
-	x, err := r.child(b)
-	if err != nil {
-		return err
-	}
+func (r *run) start(ctx context.Context, b batch) error {
 	r.mu.Lock()
 	r.begun(b.index, int64(b.items))
 	r.mu.Unlock()
-	created := x.created // x is its worker's from here on
-	if !r.e.admit(x) {
+	created, ok := r.begin(r.child(b))
+	if !ok {
 		<-ctx.Done() // the engine stops
 		return context.Cause(ctx)
 	}
@@ -233,30 +228,18 @@ func (r *mapRun) start(ctx context.Context, b batch) error {
 	return nil
 }
 
-func (r *mapRun) child(b batch) (*execution, error) {
-	attrs := executionAttrs{Origin: r.origin, Child: &childAttrs{State: r.spec.state.Name, Items: b.items, Batch: r.spec.Batching != nil}}
+func (r *run) child(b batch) Child {
+	c := Child{Work: r.work, Name: arns.ChildName(r.work.ID, b.index), Input: b.input}
+	c.Attrs = ChildAttrs{State: r.work.State.Name, Items: b.items, Batch: r.work.Batching != nil}
 	if b.item != nil {
-		attrs.Child.Item = json.RawMessage(b.item.context(int64(b.index)).JSON())
+		c.Attrs.Item = json.RawMessage(b.item.context(int64(b.index)).JSON())
 	}
-	if r.testCase != nil {
-		attrs.TestCase = r.testCase.name
-	}
-	body, err := json.Marshal(attrs)
-	if err != nil {
-		return nil, err
-	}
-	rec := &store.Execution{
-		ID: r.e.lastID.Add(1), Machine: r.key, Name: arns.ChildName(r.id, b.index), Revision: r.rev,
-		Started: r.e.now().UnixMilli(), Input: []byte(b.input.JSON()), Attrs: body,
-	}
-	x := newExecution(r.e, rec, r.prog, b.input)
-	x.testCase, x.attrs = r.testCase, attrs
-	return x, nil
+	return c
 }
 
 // settleStarting waits until the children that were started are durable. With
 // again, those that could not be stored are stored now.
-func (r *mapRun) settleStarting(ctx context.Context, again bool) error {
+func (r *run) settleStarting(ctx context.Context, again bool) error {
 	defer func() { r.starting = r.starting[:0] }()
 	for _, s := range r.starting {
 		err := <-s.created
@@ -267,16 +250,12 @@ func (r *mapRun) settleStarting(ctx context.Context, again bool) error {
 				}
 				break
 			}
-			r.e.log.Error("cannot store a child execution; trying again", zap.String("map_run", r.arn()), zap.Int("index", s.batch.index), zap.Error(err))
+			r.c.log.Error("cannot store a child execution; trying again", zap.String("map_run", r.arn()), zap.Int("index", s.batch.index), zap.Error(err))
 			if err := r.pause(ctx); err != nil {
 				return err
 			}
-			x, err := r.child(s.batch)
-			if err != nil {
-				return err
-			}
-			s.created = x.created
-			if !r.e.admit(x) {
+			var ok bool
+			if s.created, ok = r.begin(r.child(s.batch)); !ok {
 				<-ctx.Done()
 				return context.Cause(ctx)
 			}
@@ -286,20 +265,20 @@ func (r *mapRun) settleStarting(ctx context.Context, again bool) error {
 }
 
 // existing deals with a child whose write was said to have failed and had not.
-func (r *mapRun) existing(ctx context.Context, index int) error {
-	x, err := r.e.store.Execution(ctx, r.key, arns.ChildName(r.id, index))
+func (r *run) existing(ctx context.Context, index int) error {
+	x, err := r.c.store.Execution(ctx, r.work.Key, arns.ChildName(r.work.ID, index))
 	if err != nil {
 		return err
 	}
 	if x.Status == store.Running {
-		r.e.post(x.ID, message{kind: msgTime})
+		r.c.host.Wake(x.ID)
 		return nil
 	}
 	return r.childEnded(ctx, x)
 }
 
 // childEnded takes note of the durable end of a child.
-func (r *mapRun) childEnded(ctx context.Context, x *store.Execution) error {
+func (r *run) childEnded(ctx context.Context, x *store.Execution) error {
 	size, err := r.sizeOf(ctx, x)
 	if err != nil {
 		return err
@@ -310,7 +289,7 @@ func (r *mapRun) childEnded(ctx context.Context, x *store.Execution) error {
 	return nil
 }
 
-func (r *mapRun) pause(ctx context.Context) error {
+func (r *run) pause(ctx context.Context) error {
 	t := time.NewTimer(storeRetry)
 	defer t.Stop()
 	select {
@@ -323,7 +302,7 @@ func (r *mapRun) pause(ctx context.Context) error {
 
 // await waits until one more child may run, or, without more, until none runs.
 // It fails when the failures are too many.
-func (r *mapRun) await(ctx context.Context, more bool) error {
+func (r *run) await(ctx context.Context, more bool) error {
 	for {
 		r.mu.Lock()
 		over := r.tolerance.Exceeded(r.items.Failed+r.items.TimedOut+r.items.Aborted, r.items.Total)
@@ -346,7 +325,7 @@ func (r *mapRun) await(ctx context.Context, more bool) error {
 }
 
 // awaitChildren waits until no child runs, however they ended.
-func (r *mapRun) awaitChildren(ctx context.Context) error {
+func (r *run) awaitChildren(ctx context.Context) error {
 	for {
 		r.mu.Lock()
 		active := r.active
@@ -362,7 +341,7 @@ func (r *mapRun) awaitChildren(ctx context.Context) error {
 
 // sleep waits for news. Meanwhile the run does not count as busy: only then
 // does virtual time pass.
-func (r *mapRun) sleep(ctx context.Context) error {
+func (r *run) sleep(ctx context.Context) error {
 	r.mu.Lock()
 	if r.news {
 		r.news = false
@@ -371,7 +350,7 @@ func (r *mapRun) sleep(ctx context.Context) error {
 	}
 	r.asleep = true
 	r.mu.Unlock()
-	r.e.release()
+	r.c.host.Release()
 	select {
 	case <-r.wake:
 	case <-ctx.Done():
@@ -382,7 +361,7 @@ func (r *mapRun) sleep(ctx context.Context) error {
 		if woken {
 			<-r.wake
 		} else {
-			r.e.hold()
+			r.c.host.Hold()
 		}
 	}
 	r.mu.Lock()
@@ -393,18 +372,18 @@ func (r *mapRun) sleep(ctx context.Context) error {
 
 // tell wakes the run. Who wakes it counts as busy in its place until it is up.
 // r.mu is held.
-func (r *mapRun) tell() {
+func (r *run) tell() {
 	r.news = true
 	if r.asleep {
 		r.asleep = false
-		r.e.hold()
+		r.c.host.Hold()
 		r.wake <- struct{}{}
 	}
 }
 
 // begun and settled keep the accounts, in whatever order they are told of a
 // child, and however often. r.mu is held.
-func (r *mapRun) begun(i int, size int64) {
+func (r *run) begun(i int, size int64) {
 	if i < 0 || r.started.has(i) {
 		return
 	}
@@ -414,7 +393,7 @@ func (r *mapRun) begun(i int, size int64) {
 	r.items.Running += size
 }
 
-func (r *mapRun) settled(i int, size int64, status store.Status) {
+func (r *run) settled(i int, size int64, status store.Status) {
 	if i < 0 || r.ended.has(i) {
 		return
 	}
@@ -430,10 +409,10 @@ func (r *mapRun) settled(i int, size int64, status store.Status) {
 	r.tell()
 }
 
-func (r *mapRun) arn() string { return r.e.names.MapRun(r.key) }
+func (r *run) arn() string { return r.c.names.MapRun(r.work.Key) }
 
-// childAttrs are what a child execution keeps of where it comes from.
-type childAttrs struct {
+// ChildAttrs are what a child execution keeps of where it comes from.
+type ChildAttrs struct {
 	// State is the name of the Map state.
 	State string `json:"state"`
 	// Items is how many items it works on; a Batch has no $$.Map.Item.
@@ -443,11 +422,16 @@ type childAttrs struct {
 	Item json.RawMessage `json:"item,omitempty"`
 }
 
-// childOf reads what a child execution keeps of its Map run.
-func childOf(x *store.Execution) (*childAttrs, error) {
-	attrs, err := attrsOf(x)
-	if err != nil {
-		return nil, err
+// ChildOf reads what a child execution keeps of its Map run, which is under
+// "child" in its attributes.
+func ChildOf(x *store.Execution) (*ChildAttrs, error) {
+	var attrs struct {
+		Child *ChildAttrs `json:"child"`
+	}
+	if len(x.Attrs) > 0 {
+		if err := json.Unmarshal(x.Attrs, &attrs); err != nil {
+			return nil, fmt.Errorf("decode attributes of execution %s of %s: %w", x.Name, x.Machine, err)
+		}
 	}
 	if attrs.Child == nil {
 		return nil, fmt.Errorf("execution %s/%s does not say which Map it belongs to", x.Machine, x.Name)
@@ -455,15 +439,31 @@ func childOf(x *store.Execution) (*childAttrs, error) {
 	return attrs.Child, nil
 }
 
-// childItem is $$.Map.Item in a child execution.
-func (x *execution) childItem() (value.Value, bool) {
-	attrs, err := childOf(x.rec)
-	if err != nil || attrs.Batch {
+// ItemContext is $$.Map.Item in the child with this name that works on input;
+// ok is false for one that works on a batch.
+func (a *ChildAttrs) ItemContext(name string, input value.Value) (item value.Value, ok bool) {
+	if a.Batch {
 		return value.Value{}, false
 	}
-	if attrs.Item == nil {
-		return mapItem{value: x.input}.context(int64(arns.ChildIndex(x.rec.Name))), true
+	if a.Item == nil {
+		return mapItem{value: input}.context(int64(arns.ChildIndex(name))), true
 	}
-	v, err := value.Parse(attrs.Item)
+	v, err := value.Parse(a.Item)
 	return v, err == nil
+}
+
+// maxChildren is how many children run at once when MaxConcurrency does not say
+// less, as with Step Functions.
+const maxChildren = 10_000
+
+func (r *run) set(l Limits) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l.MaxConcurrency != nil {
+		if r.limit = *l.MaxConcurrency; r.limit == 0 || r.limit > maxChildren {
+			r.limit = maxChildren
+		}
+	}
+	r.tolerance = r.tolerance.With(l.ToleratedCount, l.ToleratedPercentage)
+	r.tell()
 }

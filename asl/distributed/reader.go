@@ -1,4 +1,4 @@
-package engine
+package distributed
 
 import (
 	"bufio"
@@ -96,48 +96,36 @@ const (
 
 // reader makes the source that an ItemReader describes. params are its
 // evaluated Parameters.
-func (e *Engine) reader(ctx context.Context, r *asl.ItemReader, params value.Value, maxItems int64) (itemSource, error) {
-	if e.objects == nil {
+func (c *Coordinator) reader(ctx context.Context, r *asl.ItemReader, params value.Value, maxItems int64) (itemSource, error) {
+	if c.objects == nil {
 		return nil, readerFailed("This engine has no objects to read: set engine.embedded.objects in the configuration to a folder that holds them as BUCKET/KEY.")
 	}
-	bucket, err := textParam(params, "Bucket", true)
+	bucket, err := asl.TextParameter(params, "Bucket", true)
 	if err != nil {
 		return nil, readerFailed("%v", err)
 	}
 	switch r.Resource {
 	case resourceGetObject:
-		key, err := textParam(params, "Key", true)
+		key, err := asl.TextParameter(params, "Key", true)
 		if err != nil {
 			return nil, readerFailed("%v", err)
 		}
-		return e.objectSource(ctx, &r.Config, bucket, key).first(maxItems), nil
+		return c.objectSource(ctx, &r.Config, bucket, key).first(maxItems), nil
 	case resourceListObjects:
-		prefix, err := textParam(params, "Prefix", false)
+		prefix, err := asl.TextParameter(params, "Prefix", false)
 		if err != nil {
 			return nil, readerFailed("%v", err)
 		}
-		return e.listSource(ctx, &r.Config, bucket, prefix).first(maxItems), nil
+		return c.listSource(ctx, &r.Config, bucket, prefix).first(maxItems), nil
 	default:
 		return nil, readerFailed("The resource '%s' cannot read items: use %s or %s.", r.Resource, resourceGetObject, resourceListObjects)
 	}
 }
 
-func textParam(params value.Value, name string, needed bool) (string, error) {
-	v, ok := params.Get(name)
-	if !ok && !needed {
-		return "", nil
-	}
-	text, isText := v.Str()
-	if !ok || !isText || text == "" && needed {
-		return "", fmt.Errorf("the parameter '%s' must be a text that is not empty", name)
-	}
-	return text, nil
-}
-
 // objectSource gives the items in an object.
-func (e *Engine) objectSource(ctx context.Context, c *asl.ReaderConfig, bucket, key string) itemSource {
+func (c *Coordinator) objectSource(ctx context.Context, config *asl.ReaderConfig, bucket, key string) itemSource {
 	return func(yield func(mapItem, error) bool) {
-		f, err := e.objects.Open(ctx, bucket, key)
+		f, err := c.objects.Open(ctx, bucket, key)
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
 				err = readerFailed("The specified key does not exist: s3://%s/%s", bucket, key)
@@ -149,16 +137,16 @@ func (e *Engine) objectSource(ctx context.Context, c *asl.ReaderConfig, bucket, 
 		}
 		defer f.Close()
 		var items itemSource
-		switch c.InputType {
+		switch config.InputType {
 		case "JSON":
-			items = jsonItems(f, c.ItemsPointer)
+			items = jsonItems(f, config.ItemsPointer)
 		case "JSONL":
 			items = lineItems(f)
 		case "CSV":
-			items = csvItems(f, c)
+			items = csvItems(f, config)
 		default:
 			items = func(yield func(mapItem, error) bool) {
-				yield(mapItem{}, fmt.Errorf("the InputType '%s' is not supported by this engine: use JSON, JSONL or CSV", c.InputType))
+				yield(mapItem{}, fmt.Errorf("the InputType '%s' is not supported by this engine: use JSON, JSONL or CSV", config.InputType))
 			}
 		}
 		for it, err := range items {
@@ -178,15 +166,15 @@ func (e *Engine) objectSource(ctx context.Context, c *asl.ReaderConfig, bucket, 
 
 // listSource gives the objects themselves as items, or with LOAD_AND_FLATTEN
 // the items in each of them.
-func (e *Engine) listSource(ctx context.Context, c *asl.ReaderConfig, bucket, prefix string) itemSource {
+func (c *Coordinator) listSource(ctx context.Context, config *asl.ReaderConfig, bucket, prefix string) itemSource {
 	return func(yield func(mapItem, error) bool) {
-		for o, err := range e.objects.List(ctx, bucket, prefix) {
+		for o, err := range c.objects.List(ctx, bucket, prefix) {
 			if err != nil {
 				yield(mapItem{}, readerFailed("%v", err))
 				return
 			}
-			if c.Transformation == "LOAD_AND_FLATTEN" {
-				for it, err := range e.objectSource(ctx, c, bucket, o.Key) {
+			if config.Transformation == "LOAD_AND_FLATTEN" {
+				for it, err := range c.objectSource(ctx, config, bucket, o.Key) {
 					if !yield(it, err) || err != nil {
 						return
 					}
@@ -234,20 +222,20 @@ func lineItems(r io.Reader) itemSource {
 	}
 }
 
-func csvItems(r io.Reader, c *asl.ReaderConfig) itemSource {
+func csvItems(r io.Reader, config *asl.ReaderConfig) itemSource {
 	return func(yield func(mapItem, error) bool) {
 		fail := func(err error) {
 			if !errors.Is(err, io.EOF) {
 				yield(mapItem{}, err)
 			}
 		}
-		in, err := newCSVReader(r, c.CSVDelimiter)
+		in, err := newCSVReader(r, config.CSVDelimiter)
 		if err != nil {
 			fail(err)
 			return
 		}
-		headers := c.CSVHeaders
-		if c.CSVHeaderLocation != "GIVEN" {
+		headers := config.CSVHeaders
+		if config.CSVHeaderLocation != "GIVEN" {
 			if headers, err = in.read(); err != nil {
 				fail(err)
 				return

@@ -1,12 +1,10 @@
-package engine
+package distributed
 
 import (
 	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"strings"
 
@@ -15,46 +13,6 @@ import (
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
-
-const resourcePutObject = "arn:aws:states:::s3:putObject"
-
-// resultWriter says what becomes of the results of a distributed Map.
-type resultWriter struct {
-	transformation string // NONE, COMPACT or FLATTEN
-	lines          bool   // JSON lines, not an array
-	// export writes them to objects; else they are the state's result.
-	export bool
-	bucket string
-	prefix string
-}
-
-func newResultWriter(w *asl.ResultWriter, params value.Value) (*resultWriter, error) {
-	if w == nil {
-		return &resultWriter{transformation: "COMPACT"}, nil
-	}
-	r := &resultWriter{transformation: w.Transformation, lines: w.OutputType == "JSONL", export: w.Resource != ""}
-	if r.transformation == "" {
-		r.transformation = "NONE"
-	}
-	if !r.export {
-		return r, nil
-	}
-	if w.Resource != resourcePutObject {
-		return nil, writerFailed("The resource '%s' cannot write results: use %s.", w.Resource, resourcePutObject)
-	}
-	var err error
-	if r.bucket, err = textParam(params, "Bucket", true); err != nil {
-		return nil, writerFailed("%v", err)
-	}
-	if r.prefix, err = textParam(params, "Prefix", false); err != nil {
-		return nil, writerFailed("%v", err)
-	}
-	return r, nil
-}
-
-func writerFailed(format string, args ...any) error {
-	return &asl.Error{Name: asl.ErrResultWriterFailed, Cause: fmt.Sprintf(format, args...)}
-}
 
 // resultEntry is a child execution as results show it, with the members in the
 // order in which Step Functions writes them.
@@ -80,12 +38,12 @@ type included struct {
 	Included bool
 }
 
-func (r *mapRun) entry(x *store.Execution) resultEntry {
+func (r *run) entry(x *store.Execution) resultEntry {
 	e := resultEntry{
-		Cause: x.Cause, Error: x.Error, ExecutionArn: r.e.names.Execution(x.Machine, x.Name), Name: x.Name,
+		Cause: x.Cause, Error: x.Error, ExecutionArn: r.c.names.Execution(x.Machine, x.Name), Name: x.Name,
 		Input: string(x.Input), InputDetails: included{true}, OutputDetails: included{true},
-		RedriveStatus: "REDRIVABLE_BY_MAP_RUN", StartDate: timestamp(x.Started),
-		StateMachineArn: r.e.names.Machine(x.Machine), Status: x.Status.String(), StopDate: timestamp(x.Stopped),
+		RedriveStatus: "REDRIVABLE_BY_MAP_RUN", StartDate: asl.Timestamp(x.Started),
+		StateMachineArn: r.c.names.Machine(x.Machine), Status: x.Status.String(), StopDate: asl.Timestamp(x.Stopped),
 	}
 	if x.Status == store.Succeeded {
 		output := string(x.Output)
@@ -109,16 +67,16 @@ func appendEntry(dst []byte, e resultEntry) ([]byte, error) {
 
 // each hands the JSON texts that stand for a child to add. A child that failed
 // is shown whole in every format.
-func (r *mapRun) each(x *store.Execution, add func([]byte) error) error {
-	w := r.spec.writer
-	if x.Status != store.Succeeded || w.transformation == "NONE" {
+func (r *run) each(x *store.Execution, add func([]byte) error) error {
+	w := r.work.Writing
+	if x.Status != store.Succeeded || w.Transformation == "NONE" {
 		text, err := appendEntry(nil, r.entry(x))
 		if err != nil {
 			return err
 		}
 		return add(text)
 	}
-	if w.transformation == "FLATTEN" {
+	if w.Transformation == "FLATTEN" {
 		v, err := value.Parse(x.Output)
 		if err != nil {
 			return err
@@ -137,8 +95,8 @@ func (r *mapRun) each(x *store.Execution, add func([]byte) error) error {
 
 // results gives the result of the Map state, and writes the children's where
 // they belong. Doing that again writes the same.
-func (r *mapRun) results(ctx context.Context, failed bool) (json.RawMessage, error) {
-	if r.spec.writer.export {
+func (r *run) results(ctx context.Context, failed bool) (json.RawMessage, error) {
+	if r.work.Writing.Export {
 		return r.export(ctx, failed)
 	}
 	if failed {
@@ -151,10 +109,7 @@ func (r *mapRun) results(ctx context.Context, failed bool) (json.RawMessage, err
 				out = append(out, ',')
 			}
 			if out = append(out, text...); len(out) >= asl.MaxData {
-				var placed *placedError
-				if errors.As(tooLarge(r.spec.state.Name), &placed) {
-					return placed.err
-				}
+				return asl.TooLarge(r.work.State.Name)
 			}
 			return nil
 		})
@@ -164,12 +119,12 @@ func (r *mapRun) results(ctx context.Context, failed bool) (json.RawMessage, err
 
 // inOrder calls f with every child that was started, in the order of the
 // items. It holds one at a time.
-func (r *mapRun) inOrder(ctx context.Context, f func(*store.Execution) error) error {
+func (r *run) inOrder(ctx context.Context, f func(*store.Execution) error) error {
 	for i := 0; i < 64*len(r.started); i++ {
 		if !r.has(i) {
 			continue
 		}
-		x, err := r.e.store.Execution(ctx, r.key, arns.ChildName(r.id, i))
+		x, err := r.c.store.Execution(ctx, r.work.Key, arns.ChildName(r.work.ID, i))
 		if err == nil {
 			err = f(x)
 		}
@@ -197,14 +152,14 @@ type resultFiles struct {
 
 // export writes one object for each kind of end that there was, and last the
 // manifest that names them.
-func (r *mapRun) export(ctx context.Context, failed bool) (json.RawMessage, error) {
-	w := r.spec.writer
-	if r.e.objects == nil {
-		return nil, writerFailed("This engine has nowhere to write results: set engine.embedded.objects in the configuration to a folder for them.")
+func (r *run) export(ctx context.Context, failed bool) (json.RawMessage, error) {
+	w := r.work.Writing
+	if r.c.objects == nil {
+		return nil, asl.WriterFailed("This engine has nowhere to write results: set engine.embedded.objects in the configuration to a folder for them.")
 	}
-	folder := r.id + "/"
-	if w.prefix != "" {
-		folder = strings.TrimSuffix(w.prefix, "/") + "/" + folder
+	folder := r.work.ID + "/"
+	if w.Prefix != "" {
+		folder = strings.TrimSuffix(w.Prefix, "/") + "/" + folder
 	}
 	none := []resultFile{}
 	files := resultFiles{none, none, none}
@@ -240,20 +195,20 @@ func (r *mapRun) export(ctx context.Context, failed bool) (json.RawMessage, erro
 			continue
 		}
 		key := folder + f.name + "_0.json"
-		if w.lines {
+		if w.Lines {
 			key += "l"
 		}
 		n := 0
 		var inner error
-		size, err := r.e.objects.Put(ctx, w.bucket, key, func(to io.Writer) error {
-			n, inner = writeResults(to, w.lines, f.each)
+		size, err := r.c.objects.Put(ctx, w.Bucket, key, func(to io.Writer) error {
+			n, inner = writeResults(to, w.Lines, f.each)
 			return inner
 		})
 		switch {
 		case inner != nil:
 			return nil, inner
 		case err != nil:
-			return nil, writerFailed("Cannot write results: %v", err)
+			return nil, asl.WriterFailed("Cannot write results: %v", err)
 		}
 		if n > 0 {
 			*f.to = append(*f.to, resultFile{key, size})
@@ -263,16 +218,16 @@ func (r *mapRun) export(ctx context.Context, failed bool) (json.RawMessage, erro
 		DestinationBucket string
 		MapRunArn         string
 		ResultFiles       resultFiles
-	}{w.bucket, r.arn(), files})
+	}{w.Bucket, r.arn(), files})
 	if err != nil {
 		return nil, err
 	}
 	key := folder + "manifest.json"
-	if _, err := r.e.objects.Put(ctx, w.bucket, key, func(to io.Writer) error {
+	if _, err := r.c.objects.Put(ctx, w.Bucket, key, func(to io.Writer) error {
 		_, err := to.Write(manifest)
 		return err
 	}); err != nil {
-		return nil, writerFailed("Cannot write results: %v", err)
+		return nil, asl.WriterFailed("Cannot write results: %v", err)
 	}
 	r.mu.Lock()
 	r.children.ResultsWritten = ended
@@ -281,7 +236,7 @@ func (r *mapRun) export(ctx context.Context, failed bool) (json.RawMessage, erro
 	return json.Marshal(struct {
 		MapRunArn           string
 		ResultWriterDetails struct{ Bucket, Key string }
-	}{r.arn(), struct{ Bucket, Key string }{w.bucket, key}})
+	}{r.arn(), struct{ Bucket, Key string }{w.Bucket, key}})
 }
 
 // writeResults writes JSON texts as an array or as lines, and counts them.
@@ -309,7 +264,7 @@ func writeResults(to io.Writer, lines bool, each func(add func([]byte) error) er
 
 // pending gives the children that were never started. Items that cannot be read
 // are why the run failed, so they end the list without an error.
-func (r *mapRun) pending(add func([]byte) error) error {
+func (r *run) pending(add func([]byte) error) error {
 	for b, err := range r.batches() {
 		if err != nil {
 			return nil //nolint:nilerr // see above
@@ -319,7 +274,7 @@ func (r *mapRun) pending(add func([]byte) error) error {
 		}
 		text, err := appendEntry(nil, resultEntry{
 			Input: b.input.JSON(), InputDetails: included{true}, OutputDetails: included{true},
-			StateMachineArn: r.e.names.Machine(r.key), Status: "PENDING",
+			StateMachineArn: r.c.names.Machine(r.work.Key), Status: "PENDING",
 		})
 		if err == nil {
 			err = add(text)
