@@ -46,6 +46,10 @@ type told struct {
 	// all that was told, whatever the base of a pull request.
 	ended  bool
 	events int
+	// tip is where the last push left a ref, and pull what was told of a pull request
+	// last, whatever its base.
+	tip  string
+	pull *event.Event
 }
 
 // move is what a push did, whole if the journal has all of its commits.
@@ -85,7 +89,11 @@ func (h *heard) note(ev *event.Event) {
 	all := h.at(placeOf(ev).of())
 	all.ended = ev.Kind == event.Delete || ev.Action == "closed"
 	all.events++
+	if ev.PullRequest != nil && ev.After != "" {
+		all.pull = ev
+	}
 	if ev.Kind == event.Push && !ev.Late {
+		t.tip = ev.After
 		t.moves = append(t.moves, move{ev.Before, ev.After, !ev.Truncated && !ev.BeforeUnknown})
 	}
 }

@@ -21,9 +21,6 @@ const maxKnown = 20
 func (r *run) newCommits(ctx context.Context, ref, head string) ([]event.Commit, error) {
 	known, strangers := r.known(ref)
 	more := len(known) > maxKnown
-	if more {
-		known = known[:maxKnown]
-	}
 	var left []event.Commit
 	asked := false
 	hold := func(base string) error {
@@ -41,10 +38,15 @@ func (r *run) newCommits(ctx context.Context, ref, head string) ([]event.Commit,
 		left, err = r.unheard(ctx, found)
 		return err
 	}
-	for _, tip := range known {
-		if err := hold(tip); err != nil || asked && len(left) == 0 {
+	for n := 0; n < maxKnown && len(known) > 0; n++ {
+		// A branch that ends within what is left has all that is before that.
+		at := max(0, slices.IndexFunc(known, func(tip string) bool {
+			return slices.ContainsFunc(left, func(c event.Commit) bool { return c.SHA == tip })
+		}))
+		if err := hold(known[at]); err != nil || asked && len(left) == 0 {
 			return left, err
 		}
+		known = slices.Delete(known, at, at+1)
 	}
 	switch {
 	case asked && !more:
@@ -80,8 +82,8 @@ func (r *run) unheard(ctx context.Context, commits []event.Commit) ([]event.Comm
 }
 
 // known are the commits at which the branches are that were there at the last
-// audit, the usual names of a main branch first, and how many others are as new as
-// this one.
+// audit: the usual names of a main branch first, then those that have moved since. And
+// how many others are as new as this one.
 func (r *run) known(ref string) (tips []string, strangers int) {
 	var names []string
 	for other, head := range r.refs {
@@ -97,7 +99,7 @@ func (r *run) known(ref string) (tips []string, strangers int) {
 			strangers++
 		}
 	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(usual(a)-usual(b), strings.Compare(a, b)) })
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(r.rank(a)-r.rank(b), strings.Compare(a, b)) })
 	for _, name := range names {
 		if tip := r.refs[name]; !slices.Contains(tips, tip) {
 			tips = append(tips, tip)
@@ -106,10 +108,14 @@ func (r *run) known(ref string) (tips []string, strangers int) {
 	return tips, strangers
 }
 
-func usual(ref string) int {
+// rank is how soon a new branch is held against one that was there.
+func (r *run) rank(ref string) int {
 	switch strings.TrimPrefix(ref, branchPrefix) {
 	case "main", "master", "develop", "trunk":
 		return 0
 	}
-	return 1
+	if r.before.Branches[ref] != r.refs[ref] {
+		return 1
+	}
+	return 2
 }

@@ -30,7 +30,7 @@ func (r *run) pullRequests(ctx context.Context) error {
 	if errors.Is(err, githost.ErrUnchanged) {
 		r.pullMark = mark
 		r.summary.PullRequests = len(r.next.Pulls)
-		return nil
+		return r.gonePulls(ctx, nil)
 	}
 	if err != nil {
 		return err
@@ -54,6 +54,9 @@ func (r *run) pullRequests(ctx context.Context) error {
 		if err := r.look(ctx, fmt.Sprintf("pull request %d", number), func() error { return r.closed(ctx, number, r.next.Pulls[number]) }); err != nil {
 			return err
 		}
+	}
+	if err := r.gonePulls(ctx, there); err != nil {
+		return err
 	}
 	r.pullMark = next
 	if !r.next.PullsBased {

@@ -207,7 +207,7 @@ func (r *run) branches(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return r.goneBranches(ctx)
 }
 
 // event is an event of ours about the repository.
