@@ -23,10 +23,12 @@ const maxGraphDepth = 100
 type decoder struct {
 	src      *value.Source
 	diags    []Diagnostic
-	errors   int    // among diags
-	warnings int    // among diags
+	errors   int    // among diags, but for tolerated ones
+	warnings int    // among diags, tolerated errors included
 	state    string // the innermost state being read
 	depth    int
+	// stored is true for a definition that was accepted before.
+	stored bool
 
 	names  map[string]bool // states of the whole machine
 	labels map[string]bool // Map runs of the whole machine
@@ -62,7 +64,7 @@ type object struct {
 
 func (d *decoder) add(severity Severity, code, location string, offset int, detail, message string) {
 	count := &d.errors
-	if severity == SeverityWarning {
+	if severity != SeverityError {
 		count = &d.warnings
 	}
 	if *count == maxDiagnostics {
@@ -70,6 +72,9 @@ func (d *decoder) add(severity Severity, code, location string, offset int, deta
 	}
 	*count++
 	diag := Diagnostic{Severity: severity, Code: code, Message: message, Location: location, Detail: detail, State: d.state}
+	if severity == tolerated {
+		diag.Severity, diag.Tolerated = SeverityError, true
+	}
 	if offset >= 0 {
 		diag.Line, diag.Column = d.src.Position(offset)
 	}

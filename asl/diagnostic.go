@@ -12,6 +12,9 @@ type Severity string
 const (
 	SeverityError   Severity = "ERROR"
 	SeverityWarning Severity = "WARNING"
+
+	// tolerated is that of an error with [Diagnostic.Tolerated].
+	tolerated Severity = "TOLERATED"
 )
 
 // The codes of diagnostics, as AWS has them but for the last.
@@ -46,7 +49,14 @@ type Diagnostic struct {
 	State string
 	// Line and Column count from 1, columns in characters; 0 for none.
 	Line, Column int
+	// Tolerated is true for an error at which AWS refuses a definition and [Parse]
+	// does not: parameters that an integration does not take. The state fails when
+	// it is reached.
+	Tolerated bool
 }
+
+// Refuses reports whether a definition cannot be used because of the finding.
+func (d Diagnostic) Refuses() bool { return d.Severity == SeverityError && !d.Tolerated }
 
 // String is the finding as it stands in AWS's error at creation.
 func (d Diagnostic) String() string {
@@ -72,9 +82,10 @@ func (d Diagnostic) Format(file string) string {
 	if d.State != "" {
 		fmt.Fprintf(&b, "state %q: ", d.State)
 	}
-	b.WriteString(d.Message)
 	if d.Detail != "" {
-		b.WriteString(": " + d.Detail)
+		b.WriteString(strings.TrimSuffix(d.Message, ".") + ": " + d.Detail)
+	} else {
+		b.WriteString(d.Message)
 	}
 	fmt.Fprintf(&b, " (%s", d.Code)
 	if d.Location != "" {
@@ -86,7 +97,8 @@ func (d Diagnostic) Format(file string) string {
 
 // DefinitionError says why a definition is refused. Its text is AWS's.
 type DefinitionError struct {
-	// Diagnostics are the errors among the findings, never empty.
+	// Diagnostics are the errors among the findings that are not tolerated, never
+	// empty.
 	Diagnostics []Diagnostic
 }
 
@@ -100,7 +112,18 @@ func (e *DefinitionError) Error() string {
 
 // Parse compiles a definition. The error is a [*DefinitionError].
 func Parse(definition []byte) (*Machine, error) {
-	m, d := parse(definition)
+	m, d := parse(definition, false)
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// ParseStored compiles a definition that was accepted before, perhaps by an
+// earlier version: which integrations there are does not matter any more. The
+// error is a [*DefinitionError].
+func ParseStored(definition []byte) (*Machine, error) {
+	m, d := parse(definition, true)
 	if err := d.err(); err != nil {
 		return nil, err
 	}
@@ -108,8 +131,9 @@ func Parse(definition []byte) (*Machine, error) {
 }
 
 // Validate gives all findings about a definition, errors and warnings. A
-// definition without errors is one that [Parse] compiles.
+// definition without errors, but for tolerated ones, is one that [Parse]
+// compiles.
 func Validate(definition []byte) []Diagnostic {
-	_, d := parse(definition)
+	_, d := parse(definition, false)
 	return d.diags
 }

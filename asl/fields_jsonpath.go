@@ -32,7 +32,10 @@ func (s jsonPath) Arguments(f *Frame) (value.Value, error) {
 	if s.Type != TypeMap { // there Parameters is another name of ItemSelector
 		f.trace(AfterParameters, v)
 	}
-	return v, nil
+	if s.Parameters != nil {
+		err = s.refusal("Parameters", v)
+	}
+	return v, err
 }
 
 // Complete implements [Fields]: ResultSelector, ResultPath, Assign, OutputPath.

@@ -57,7 +57,7 @@ const everything = `{
  "Comment":"all of it","StartAt":"P","Version":"1.0","TimeoutSeconds":60,"QueryLanguage":"JSONPath",
  "States":{
   "P":{"Type":"Pass","Comment":"c","InputPath":null,"OutputPath":"$.a","ResultPath":null,"Result":{"x.$":"$.y"},"Assign":{"v.$":"$.a","w":1},"Next":"T"},
-  "T":{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Parameters":{"in.$":"$"},"ResultSelector":{"out.$":"$.Payload"},"ResultPath":"$.r",
+  "T":{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Parameters":{"FunctionName":"f","Payload.$":"$"},"ResultSelector":{"out.$":"$.Payload"},"ResultPath":"$.r",
        "TimeoutSeconds":30,"HeartbeatSecondsPath":"$.hb","Credentials":{"RoleArn.$":"$.role"},
        "Retry":[{"ErrorEquals":["A","B"],"IntervalSeconds":2,"MaxAttempts":5,"BackoffRate":1.5,"MaxDelaySeconds":7,"JitterStrategy":"FULL"},{"ErrorEquals":["States.ALL"]}],
        "Catch":[{"ErrorEquals":["States.ALL"],"ResultPath":"$.err","Assign":{"e.$":"$.Error"},"Next":"F"}],"Next":"C"},
@@ -437,7 +437,7 @@ func FuzzParse(f *testing.F) {
 		m, err := Parse(definition)
 		refused := false
 		for _, d := range diags {
-			refused = refused || d.Severity == SeverityError
+			refused = refused || d.Refuses()
 			_ = d.Format("f")
 		}
 		if refused != (err != nil) {

@@ -39,8 +39,10 @@ var (
 // maxStateName is the longest name of a state, in characters.
 const maxStateName = 80
 
-func parse(definition []byte) (*Machine, *decoder) {
-	d := &decoder{names: map[string]bool{}, labels: map[string]bool{}}
+// parse reads a whole definition; stored is true for one that was accepted
+// before. There is no machine when it has errors.
+func parse(definition []byte, stored bool) (*Machine, *decoder) {
+	d := &decoder{stored: stored, names: map[string]bool{}, labels: map[string]bool{}}
 	v, src, err := value.ParseSource(definition)
 	d.src = src
 	var syntax *value.SyntaxError
@@ -109,9 +111,10 @@ func ParseState(definition []byte) (*State, error) {
 	return s, d.err()
 }
 
-// err is the error that the errors among the diagnostics make, nil for none.
+// err is the error that the errors among the diagnostics make which are not
+// tolerated; nil for none.
 func (d *decoder) err() error {
-	diags := slices.DeleteFunc(slices.Clone(d.diags), func(x Diagnostic) bool { return x.Severity != SeverityError })
+	diags := slices.DeleteFunc(slices.Clone(d.diags), func(x Diagnostic) bool { return !x.Refuses() })
 	if len(diags) == 0 {
 		return nil
 	}

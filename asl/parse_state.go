@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"switchyard/asl/integration"
 	"switchyard/asl/jsonpath"
 	"switchyard/asl/value"
 )
@@ -102,6 +103,7 @@ func (d *decoder) task(o *object) *Task {
 		t.Heartbeat = &Seconds{*f}
 	}
 	t.Credentials = o.template("Credentials")
+	o.integration(t.Resource, "Parameters", integration.JSONPath)
 	return t
 }
 

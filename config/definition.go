@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 
-	"switchyard/asl"
 	"switchyard/asl/definition"
 )
 
@@ -20,7 +19,7 @@ func (d *decoder) checkDefinition(at string, m StateMachine, c *Config) {
 		return
 	}
 	for _, finding := range definition.Read(file, text, m.Substitutions).Findings {
-		if finding.Severity == asl.SeverityError {
+		if finding.Refuses() {
 			d.failValue(at, "%s", finding.Format(file))
 		} else {
 			c.warnings = append(c.warnings, finding.Format(file))
@@ -39,7 +38,7 @@ func (c *Config) Definition(name string) (string, error) {
 	}
 	read := definition.Read(file, text, m.Substitutions)
 	for _, finding := range read.Findings {
-		if finding.Severity == asl.SeverityError {
+		if finding.Refuses() {
 			return "", fmt.Errorf("state_machines.%s.definition: %s", name, finding.Format(file))
 		}
 	}

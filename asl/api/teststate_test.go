@@ -131,13 +131,15 @@ func TestTestStateRefuses(t *testing.T) {
 	}
 }
 
+const job = `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::ecs:runTask.sync","Parameters":{"TaskDefinition":"d"},"End":true}}}`
+
 func TestTestStateAndValidationThroughTheSDK(t *testing.T) {
 	c, ctx := client(serve(t).Transport(), "http://engine.invalid"), t.Context()
 	tested, err := c.TestState(ctx, &sfn.TestStateInput{Definition: aws.String(`{"Type":"Pass","Next":"N"}`), Input: aws.String(`1`), InspectionLevel: types.InspectionLevelDebug})
 	if err != nil || tested.Status != types.TestExecutionStatusSucceeded || aws.ToString(tested.NextState) != "N" || aws.ToString(tested.InspectionData.AfterInputPath) != "1" {
 		t.Errorf("%+v, %v", tested, err)
 	}
-	checked, err := c.ValidateStateMachineDefinition(ctx, &sfn.ValidateStateMachineDefinitionInput{Definition: aws.String(taskOf("arn:aws:states:::sqs:sendMessage.waitForTaskToken")), Type: types.StateMachineTypeExpress})
+	checked, err := c.ValidateStateMachineDefinition(ctx, &sfn.ValidateStateMachineDefinitionInput{Definition: aws.String(strings.Replace(job, "ecs:runTask.sync", "ecs:runTask.waitForTaskToken", 1)), Type: types.StateMachineTypeExpress})
 	if err != nil || checked.Result != types.ValidateStateMachineDefinitionResultCodeFail || len(checked.Diagnostics) != 1 || aws.ToString(checked.Diagnostics[0].Location) != "/States/T/Resource" {
 		t.Errorf("%+v, %v", checked, err)
 	}
@@ -154,8 +156,10 @@ func TestValidateStateMachineDefinition(t *testing.T) {
 		truncated bool
 	}{
 		{"good", m{"definition": passing}, "OK", nil, false},
-		{"no STANDARD for what is EXPRESS alone", m{"definition": taskOf("arn:aws:states:::ecs:runTask.sync")}, "OK", nil, false},
-		{"bad as EXPRESS", m{"definition": taskOf("arn:aws:states:::ecs:runTask.sync"), "type": "EXPRESS"}, "FAIL", []string{"SCHEMA_VALIDATION_FAILED"}, false},
+		{"no STANDARD for what is EXPRESS alone", m{"definition": job}, "OK", nil, false},
+		{"bad as EXPRESS", m{"definition": job, "type": "EXPRESS"}, "FAIL", []string{"SCHEMA_VALIDATION_FAILED"}, false},
+		{"no parameters", m{"definition": taskOf("arn:aws:states:::ecs:runTask.sync")}, "FAIL", []string{"SCHEMA_VALIDATION_FAILED"}, false},
+		{"misspelt parameters", m{"definition": strings.ReplaceAll(job, "TaskDefinition", "taskDefinition")}, "FAIL", []string{"SCHEMA_VALIDATION_FAILED", "SCHEMA_VALIDATION_FAILED"}, false},
 		{"bad", m{"definition": `{}`, "type": "EXPRESS"}, "FAIL", []string{"SCHEMA_VALIDATION_FAILED"}, false},
 		{"not JSON", m{"definition": `no`}, "FAIL", []string{"INVALID_JSON_DESCRIPTION"}, false},
 		{"warnings are left out", m{"definition": warned}, "OK", nil, false},

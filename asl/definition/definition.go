@@ -7,6 +7,7 @@ package definition
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"switchyard/asl"
@@ -28,12 +29,13 @@ type Definition struct {
 
 // Failed reports whether the definition cannot be used.
 func (d *Definition) Failed() bool {
-	for _, f := range d.Findings {
-		if f.Severity == asl.SeverityError {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(d.Findings, asl.Diagnostic.Refuses)
+}
+
+// Wrong reports whether AWS refuses the definition: there are errors among the
+// findings, tolerated ones too.
+func (d *Definition) Wrong() bool {
+	return slices.ContainsFunc(d.Findings, func(f asl.Diagnostic) bool { return f.Severity == asl.SeverityError })
 }
 
 // Read makes a definition of a file's text. A name that ends in .json or .yaml

@@ -63,15 +63,19 @@ func TestMockedStatesCallNoHandler(t *testing.T) {
 
 // A state that nothing on this machine can run needs no handler when mocked.
 func TestMockStandsForAnyResource(t *testing.T) {
-	for _, resource := range []string{
-		"arn:aws:states:::sqs:sendMessage", "arn:aws:states:::ecs:runTask.sync", "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
-		"arn:aws:states:::states:startExecution.sync:2", "arn:aws:states:us-east-1:123456789012:activity:a",
+	for resource, parameters := range map[string]string{
+		"arn:aws:states:::sqs:sendMessage":                  `{"QueueUrl":"q","MessageBody":"b"}`,
+		"arn:aws:states:::sqs:sendMessage.waitForTaskToken": `{"QueueUrl":"q","MessageBody":{"b":1}}`,
+		"arn:aws:states:::ecs:runTask.sync":                 `{"TaskDefinition":"d"}`,
+		"arn:aws:states:::states:startExecution.sync:2":     `{"StateMachineArn":"a","Input":{}}`,
+		"arn:aws:states:::aws-sdk:codedeploy:getDeployment": `{"DeploymentId":"d-1"}`,
+		"arn:aws:states:us-east-1:123456789012:activity:a":  `{"any":1}`,
 	} {
 		t.Run(resource, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e := newEngine(t, store.NewMemory(), engine.WithMocks(answers{"C": {"A": counting}}))
 				defer run(t, e)()
-				x := startCase(t, e, `{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"`+resource+`","Parameters":{"StateMachineArn":"a","Input":{},"QueueUrl":"q","MessageBody":"b"},"End":true}}}`, "C")
+				x := startCase(t, e, `{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"`+resource+`","Parameters":`+parameters+`,"End":true}}}`, "C")
 				wantOutput(t, x, "0")
 			})
 		})

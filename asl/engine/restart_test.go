@@ -50,7 +50,7 @@ var interrupted = map[string]struct{ definition, output string }{
 		`[{"ms":300},"x"]`,
 	},
 	"token": {
-		`{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke.waitForTaskToken","Parameters":{"token.$":"$$.Task.Token"},"Retry":[{"ErrorEquals":["States.ALL"]}],"End":true}}}`,
+		`{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke.waitForTaskToken","Parameters":{"FunctionName":"f","Payload":{"token.$":"$$.Task.Token"}},"Retry":[{"ErrorEquals":["States.ALL"]}],"End":true}}}`,
 		`"answered"`,
 	},
 	"activity": {
@@ -103,16 +103,16 @@ func (w *workers) handlers() []engine.Option {
 	return []engine.Option{
 		engine.WithHandler(fn, handlerFunc(slowTask)),
 		engine.WithHandler("arn:aws:states:::lambda:invoke.waitForTaskToken", handlerFunc(func(_ context.Context, t task.Task) (json.RawMessage, error) {
-			var in struct{ Token string }
+			var in struct{ Payload struct{ Token string } }
 			if err := json.Unmarshal(t.Input, &in); err != nil {
 				return nil, err
 			}
 			if w.file != nil {
-				if _, err := fmt.Fprintln(w.file, in.Token); err != nil {
+				if _, err := fmt.Fprintln(w.file, in.Payload.Token); err != nil {
 					return nil, err
 				}
 			}
-			w.tokens <- in.Token
+			w.tokens <- in.Payload.Token
 			return json.RawMessage(`{}`), nil
 		})),
 	}

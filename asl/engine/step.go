@@ -22,7 +22,7 @@ type program struct {
 }
 
 func (e *Engine) compile(rev *catalog.Revision) (*program, error) {
-	m, err := asl.Parse([]byte(rev.Definition))
+	m, err := asl.ParseStored([]byte(rev.Definition))
 	if err != nil {
 		return nil, err
 	}

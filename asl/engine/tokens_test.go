@@ -18,18 +18,18 @@ import (
 )
 
 const tokenTask = `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke.waitForTaskToken",
-	"Parameters":{"token.$":"$$.Task.Token"},"TimeoutSeconds":600,"HeartbeatSeconds":60,"Retry":[{"ErrorEquals":["Again"]}],
+	"Parameters":{"FunctionName":"f","Payload":{"token.$":"$$.Task.Token"}},"TimeoutSeconds":600,"HeartbeatSeconds":60,"Retry":[{"ErrorEquals":["Again"]}],
 	"Catch":[{"ErrorEquals":["States.ALL"],"Next":"C"}],"End":true},"C":{"Type":"Pass","End":true}}}`
 
 // tokens is a handler that keeps the tokens it is given.
 type tokens chan string
 
 func (c tokens) Run(_ context.Context, t task.Task) (json.RawMessage, error) {
-	var in struct{ Token string }
+	var in struct{ Payload struct{ Token string } }
 	if err := json.Unmarshal(t.Input, &in); err != nil {
 		return nil, err
 	}
-	c <- in.Token
+	c <- in.Payload.Token
 	return json.RawMessage(`{"StatusCode":200}`), nil
 }
 
@@ -189,7 +189,7 @@ func TestTokensOfQuietIterationsDiffer(t *testing.T) {
 		handler := make(tokens, 9)
 		e := newEngine(t, store.NewMemory(), engine.WithHandler("arn:aws:states:::lambda:invoke", handler))
 		defer run(t, e)()
-		token := `"Type":"Task","Resource":"arn:aws:states:::lambda:invoke.waitForTaskToken","Parameters":{"token.$":"$$.Task.Token"}`
+		token := `"Type":"Task","Resource":"arn:aws:states:::lambda:invoke.waitForTaskToken","Parameters":{"FunctionName":"f","Payload":{"token.$":"$$.Task.Token"}}`
 		arn := start(t, e, machine(t, e, "m", `{"StartAt":"M","States":{"M":{"Type":"Map","ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},
 			"StartAt":"A","States":{"A":{`+token+`,"Next":"B"},"B":{`+token+`,"End":true}}},"End":true}}}`), "x", `[1,2]`)
 		seen := map[string]bool{}

@@ -39,7 +39,7 @@ func (c *cli) aslValidateCommand() *cobra.Command {
 					return err
 				}
 				showFindings(c.stdout, name, d)
-				failed = failed || d.Failed()
+				failed = failed || d.Wrong()
 			}
 			if failed {
 				return silentError{}

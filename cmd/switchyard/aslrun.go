@@ -84,7 +84,7 @@ func (c *cli) aslRun(ctx context.Context, r *aslRun) error {
 		return err
 	}
 	showFindings(c.stderr, r.definition, definition)
-	if definition.Failed() { // warnings alone let it run
+	if definition.Failed() { // warnings and tolerated errors alone let it run
 		return silentError{}
 	}
 	input, err := c.executionInput(r.input)

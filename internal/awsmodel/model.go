@@ -3,7 +3,7 @@
 // service uses it, so that neither the code under test nor the stand-in can
 // agree on something that the service would refuse.
 //
-// It is for tests only.
+// It is for tests and for what generates code from the models.
 package awsmodel
 
 import (
@@ -24,6 +24,8 @@ import (
 // concurrent use.
 type Model struct {
 	Metadata struct {
+		// ServiceID is what the SDKs name the service by, such as "CloudWatch Logs".
+		ServiceID string `json:"serviceId"`
 		// TargetPrefix stands before the operation in the header X-Amz-Target.
 		TargetPrefix string `json:"targetPrefix"`
 		JSONVersion  string `json:"jsonVersion"`
@@ -44,6 +46,8 @@ type Reference struct {
 	Shape string `json:"shape"`
 	// LocationName is the member's name on the wire, where that is another.
 	LocationName string `json:"locationName"`
+	// IdempotencyToken is true for a member that SDKs fill in where it is missing.
+	IdempotencyToken bool `json:"idempotencyToken"`
 }
 
 // Shape is a type.
@@ -62,6 +66,10 @@ type Shape struct {
 	// Exception is true for what an operation may fail with.
 	Exception bool `json:"exception"`
 	Fault     bool `json:"fault"`
+	// EventStream is true for what comes or goes piece by piece, Document for any
+	// JSON value.
+	EventStream bool `json:"eventstream"`
+	Document    bool `json:"document"`
 
 	matches *regexp.Regexp
 }

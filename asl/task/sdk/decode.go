@@ -10,6 +10,8 @@ import (
 	"time"
 
 	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	names "switchyard/asl/integration"
 )
 
 var (
@@ -85,8 +87,8 @@ func (d decoder) object(v reflect.Value, in any, at string) error {
 		return wrong(at, "an object", in)
 	}
 	for name, value := range fields {
-		f, ok := v.Type().FieldByName(name)
-		if !ok || !f.IsExported() || f.Anonymous {
+		f, ok := field(v.Type(), name)
+		if !ok {
 			return fmt.Errorf("The field %q is not supported by Step Functions", name) //nolint:staticcheck // AWS's sentence
 		}
 		if err := d.decode(v.FieldByIndex(f.Index), value, join(at, name)); err != nil {
@@ -94,6 +96,15 @@ func (d decoder) object(v reflect.Value, in any, at string) error {
 		}
 	}
 	return nil
+}
+
+// field finds a member by its name in Step Functions, or by the service's own.
+func field(t reflect.Type, name string) (reflect.StructField, bool) {
+	f, ok := t.FieldByName(name)
+	if !ok {
+		f, ok = t.FieldByNameFunc(func(member string) bool { return names.SDKName(member) == name })
+	}
+	return f, ok && f.IsExported() && !f.Anonymous
 }
 
 func (d decoder) mapping(v reflect.Value, in any, at string) error {

@@ -168,6 +168,8 @@ func TestWhatCannotBeCalled(t *testing.T) {
 		{sender, `{"DelaySeconds": 1.5}`, "States.Runtime", "DelaySeconds must be an integer"},
 		{sender, `{"DelaySeconds": 99999999999}`, "States.Runtime", "DelaySeconds must be an integer"},
 		{sender, `{"MessageAttributes": {"a": {"DataTyp": "String"}}}`, "States.Runtime", `"DataTyp" is not supported`},
+		{aSDK + "s3:putObject", `{"Bucket": "b", "Acl": 7}`, "States.Runtime", "Acl must be a text, not a number"},
+		{aSDK + "s3:putObject", `{"SseCustomerKey": 7}`, "States.Runtime", "SseCustomerKey must be a text, not a number"},
 		{aSDK + "dynamodb:getItem", `{"Key": {"id": "one"}}`, "States.Runtime", "Key.id must be an object with one member"},
 		{aSDK + "dynamodb:getItem", `{"Key": {"id": {"X": "one"}}}`, "States.Runtime", `"X" is not supported`},
 		{aSDK + "dynamodb:getItem", `{"Key": {"id": {"N": 1}}}`, "States.Runtime", "Key.id.N must be a number in a text, not a number"},
