@@ -39,6 +39,7 @@ type Config struct {
 	Limits        Limits                  `json:"limits,omitzero" jsonschema:"Bounds on what is done at once."`
 	Retention     Retention               `json:"retention,omitzero" jsonschema:"How long finished work is kept. Unfinished work is never pruned."`
 	Audit         Audit                   `json:"audit,omitzero" jsonschema:"How what git hosts have is held against the journal, so that no commit is lost with its delivery."`
+	Approvals     Approvals               `json:"approvals,omitzero" jsonschema:"Who may let an execution go on that waits for a person."`
 	Status        Status                  `json:"status,omitzero" jsonschema:"Commit statuses: how fast they may be written."`
 	AWSSecrets    AWSSecrets              `json:"aws_secrets,omitzero" jsonschema:"How secrets that are written as aws-secret:NAME, aws-secret:NAME#key or aws-ssm:/path are read."`
 	Log           Log                     `json:"log,omitzero" jsonschema:"Log lines."`
@@ -58,6 +59,11 @@ type Config struct {
 	warnings []string
 	// samples are what the routes' environment templates make of a branch.
 	samples []router.Sample
+}
+
+// Approvals are how people approve what state machines ask.
+type Approvals struct {
+	Authors string `json:"authors,omitzero" jsonschema:"Whether the author of a commit, or who pushed it, may approve that it goes out. Default: allow." enum:"allow,deny"`
 }
 
 // Server is the HTTP face.

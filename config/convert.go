@@ -147,6 +147,7 @@ func (c *Config) DispatchConfig() dispatch.Config {
 		Retention:        time.Duration(c.Retention.Journal),
 		MaxPending:       c.Limits.Deliveries,
 		EnvironmentLimit: c.environmentLimits(),
+		NotOwn:           c.Approvals.Authors == "deny",
 		Statuses: func(source string) bool {
 			tells := providers[c.Sources[source].Provider].tells
 			return tells != nil && tells(c, source)

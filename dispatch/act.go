@@ -9,23 +9,27 @@ import (
 )
 
 // Act is what a command does to one execution: another attempt at it where
-// Again is set, or its end.
+// Again is set, a decision where there is one, or its end.
 type Act struct {
 	// Execution is the ID of the one it is about, and Route and Commit are its.
 	Execution, Route, Commit string
 	// Again asks for another attempt, recorded with Reason, as Resume says.
-	// Otherwise Stop is asked for.
-	Again  bool
-	Reason string
-	Resume Resume
-	Stop   StopRequest
+	// Decision is what is decided of an approval. Otherwise Stop is asked for.
+	Again    bool
+	Reason   string
+	Resume   Resume
+	Decision *Decision
+	Stop     StopRequest
 }
 
 // Acted is the reason recorded with a command for one of its acts: what it did,
 // or why it did nothing. made is the execution that another attempt is.
 func Acted(a *Act, made string, err error) Ignored {
 	i := Ignored{Ignored: event.Ignored{Route: a.Route, Commit: a.Commit, Reason: a.Reason}, Execution: a.Execution}
+	var refused *RefusedError
 	switch {
+	case errors.As(err, &refused):
+		i.Reason = refused.Reason
 	case errors.Is(err, ErrNotFound):
 		i.Reason = "it is not known any more"
 	case errors.Is(err, ErrFinished):

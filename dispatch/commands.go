@@ -120,7 +120,7 @@ func (d *Dispatcher) changed(changes []Change, err error) {
 // decided reports whether an error of the journal is its answer, and not a
 // write of which nobody knows whether it was applied.
 func decided(err error) bool {
-	return errors.Is(err, ErrNotFound) || errors.Is(err, ErrFinished) || errors.Is(err, ErrUnfinished) || errors.Is(err, ErrNotRedrivable)
+	return errors.As(err, new(*RefusedError)) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrFinished) || errors.Is(err, ErrUnfinished) || errors.Is(err, ErrNotRedrivable)
 }
 
 // unavailable marks a write that may or may not have been applied.

@@ -49,6 +49,9 @@ type Config struct {
 	// on commits, so that one that is opened has to be told of what its head is
 	// known for. Nil means that they are on commits. Safe for concurrent use.
 	Retell func(source string) bool
+	// NotOwn refuses approvals by the author of the commit that goes out, and by
+	// who pushed it.
+	NotOwn bool
 }
 
 // DefaultRetention is how long finished work is kept when nothing is set.

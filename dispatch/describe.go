@@ -31,6 +31,9 @@ func StatusOf(x *Execution) StatusChange {
 		}
 		return pending("Queued")
 	case StateRunning:
+		if x.WaitsFor != "" {
+			return waitingStatus(x.WaitsFor)
+		}
 		return StatusChange{State: StatusPending, Description: "Running", After: runningDelay}
 	case StateSuperseded:
 		_, status := Superseding(x.SupersededBy)

@@ -40,6 +40,7 @@ type Dispatcher struct {
 	completer completer
 	denied    Denials
 	commander Commander
+	compare   func(source, repository, from, to string) string // nil for no links
 	paces     paces
 	feed      feed
 	starts    inFlight
@@ -51,7 +52,7 @@ type Dispatcher struct {
 	stats     counters
 
 	// Each wakes one worker; a full channel means that it is awake already.
-	expandSoon, startSoon, admitSoon, stopSoon, replySoon chan struct{}
+	expandSoon, startSoon, admitSoon, stopSoon, replySoon, tellSoon chan struct{}
 
 	dirtyMu sync.Mutex
 	dirty   map[string]struct{} // environments in which a slot may be free
@@ -96,8 +97,8 @@ type Observer interface {
 	// Delivered is called for every answered delivery: "accepted",
 	// "duplicate" or "unavailable", and how long the answer took.
 	Delivered(outcome string, took time.Duration)
-	// Called is called after every call to the engine ("start", "describe" or
-	// "stop") or to a git host ("list commits", "get commit", "get merge", "judge", "get
+	// Called is called after every call to the engine ("start", "describe",
+	// "stop" or "answer token") or to a git host ("list commits", "get commit", "get merge", "judge", "get
 	// pull request" or "answer"), with "ok",
 	// "throttled", "blocked", "permanent", "unfinished", "panic" or "error".
 	Called(op, outcome string, took time.Duration)
@@ -144,7 +145,7 @@ func New(j Journal, e Engine, p Planner, cfg Config, opts ...Option) (*Dispatche
 		results:    make(chan result, maxBatch),
 		ended:      make(chan struct{}),
 		expandSoon: make(chan struct{}, 1), startSoon: make(chan struct{}, 1),
-		admitSoon: make(chan struct{}, 1), stopSoon: make(chan struct{}, 1), replySoon: make(chan struct{}, 1),
+		admitSoon: make(chan struct{}, 1), stopSoon: make(chan struct{}, 1), replySoon: make(chan struct{}, 1), tellSoon: make(chan struct{}, 1),
 		dirty: map[string]struct{}{},
 	}
 	d.yield.init()
@@ -217,7 +218,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	}()
 	var workers sync.WaitGroup
 	for name, work := range map[string]func(context.Context){
-		"expand": d.expand, "start": d.start, "admit": d.admit, "stop": d.stop, "poll": d.poll, "poll holders": d.pollHolders, "prune": d.prune, "recall IDs": d.recallIDs, "complete": d.complete, "judge commands": d.judgeCommands, "reply": d.reply,
+		"expand": d.expand, "start": d.start, "admit": d.admit, "stop": d.stop, "poll": d.poll, "poll holders": d.pollHolders, "prune": d.prune, "recall IDs": d.recallIDs, "complete": d.complete, "judge commands": d.judgeCommands, "reply": d.reply, "tell": d.tell,
 	} {
 		workers.Go(func() { d.keepGoing(ctx, name, work) })
 	}
@@ -367,6 +368,7 @@ func (d *Dispatcher) wakeAll() {
 	wake(d.stopSoon)
 	d.completer.wake()
 	wake(d.replySoon)
+	wake(d.tellSoon)
 	d.admitAll()
 }
 

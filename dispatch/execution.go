@@ -118,6 +118,8 @@ type Execution struct {
 	// SupersededBy the newer execution that asked, if one did.
 	StopReason   string `json:"stop_reason,omitempty"`
 	SupersededBy string `json:"superseded_by,omitempty"`
+	// WaitsFor is the title of the newest approval that it waits for.
+	WaitsFor string `json:"waits_for,omitempty"`
 	// Tries counts start calls that failed; LastError is what the last said.
 	// Interruption by a shutdown is not a failure.
 	Tries     int    `json:"tries,omitempty"`

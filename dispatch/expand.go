@@ -110,6 +110,7 @@ func (d *Dispatcher) expandSlice(ctx context.Context, pending []PendingDelivery)
 	}
 	d.publish(changes)
 	wake(d.replySoon)
+	wake(d.tellSoon)
 	wake(d.stopSoon)  // for those that were superseded while running
 	wake(d.startSoon) // and for those that were to be started
 	return len(slice), nil

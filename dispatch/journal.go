@@ -30,6 +30,7 @@ type Journal interface {
 	Outbox
 	Answers
 	Audits
+	Approvals
 }
 
 // Appender takes deliveries.
@@ -413,6 +414,8 @@ type StatusChange struct {
 	// After is how long it may wait for a change that takes its place, before
 	// anybody is told.
 	After time.Duration
+	// Waits is true while the execution waits for a person to approve it.
+	Waits bool
 }
 
 // Resume is how a request comes back into the queue.

@@ -83,7 +83,7 @@ func (c *order) carryOut(ctx context.Context) error {
 	case event.Allow:
 		c.allow()
 		return nil
-	case event.Explain, event.Rerun, event.Stop:
+	case event.Explain, event.Rerun, event.Stop, event.Approve, event.Reject:
 	default:
 		c.refuse(fmt.Sprintf("%q is not a command that is known here", shownLine(string(c.o.Verb))))
 		return nil
@@ -97,6 +97,9 @@ func (c *order) carryOut(ctx context.Context) error {
 		return c.explain(ctx, found, sha)
 	case event.Rerun:
 		return c.rerun(ctx, found, sha)
+	case event.Approve, event.Reject:
+		c.decide(found, sha)
+		return nil
 	default:
 		c.stopAll(found, sha)
 		return nil
@@ -106,7 +109,9 @@ func (c *order) carryOut(ctx context.Context) error {
 // about finds the executions that the order is about, newest first, and the
 // commit.
 func (c *order) about(ctx context.Context) (found []Execution, sha string, err error) {
-	sha = c.o.SHA
+	if sha = c.o.SHA; c.decides() {
+		sha = "" // the head; what they name is what they have seen
+	}
 	if c.o.Execution != "" {
 		var x Execution
 		err := c.persist(ctx, "read the execution of a command", func() (err error) {

@@ -3,8 +3,11 @@
 //
 // A commit status is seen by everybody who can see the commit, and by nobody
 // else; the page follows that. Its address carries a key derived from the
-// execution's ID and a secret of the service, so that who has the link can read
+// execution's ID and a secret of the service, so that whoever has the link can read
 // the page and nobody can guess another one. The page changes nothing.
+//
+// What an execution asks a person has a page of its own, below its page. That one
+// decides, for those who have a token of the API or a link made for them.
 package ui
 
 import (
@@ -59,7 +62,10 @@ const (
 // shownLog is how much of the end of a log the page shows, in bytes.
 const shownLog = 64 << 10
 
-// Pages is an http.Handler for GET /executions/{id}.
+const contentPolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
+// Pages is an http.Handler for GET /executions/{id}, and GET and POST of
+// /executions/{id}/approvals/{approval}.
 type Pages struct {
 	executions Executions
 	logs       Logs
@@ -71,6 +77,9 @@ type Pages struct {
 	now        func() time.Time
 	forkBuilds string
 	engineLink func(executionARN string) string
+	approvals  Approvals // nil for none
+	may        func(token string) bool
+	origin     http.CrossOriginProtection
 }
 
 // Option replaces what wiring or a test provides.
@@ -144,6 +153,8 @@ type view struct {
 	// there are more, and NoEvents when they cannot be told.
 	Events              []eventView
 	EventsCut, NoEvents bool
+	// Asked are its approvals, newest first.
+	Asked []asked
 	// Gaps say what its delivery left out, and why nobody told.
 	Gaps []string
 	// ForkBuilds says of a fork's execution what its builds go without.
@@ -164,7 +175,9 @@ type eventView struct {
 
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id, ok := strings.CutPrefix(r.URL.Path, "/executions/")
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+	id, approval, asks := strings.Cut(id, "/approvals/")
+	asks = asks && p.approvals != nil
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && !(asks && r.Method == http.MethodPost) {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "this page can only be read", http.StatusMethodNotAllowed)
 		return
@@ -173,7 +186,11 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	h.Set("Content-Security-Policy", contentPolicy)
+	if asks {
+		p.serveApproval(w, r, id, approval)
+		return
+	}
 	// An unknown execution and a wrong key answer alike, so that a stranger
 	// cannot find out which executions exist.
 	if !ok || !hmac.Equal([]byte(r.URL.Query().Get("key")), []byte(p.keyOf(id))) {
@@ -190,8 +207,7 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = page.Execute(&body, v)
 	}
 	if err != nil {
-		p.log.Error("page failed", zap.String("execution", id), zap.Error(err))
-		http.Error(w, "something went wrong here; the log says what", http.StatusInternalServerError)
+		p.broken(w, id, err)
 		return
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
@@ -217,6 +233,7 @@ func (p *Pages) view(ctx context.Context, id string) (view, error) {
 	default:
 		v.Took = e.StoppedAt.Sub(e.StartedAt).Round(time.Millisecond)
 	}
+	p.addApprovals(ctx, &v)
 	p.addGaps(ctx, &v)
 	p.addHistory(ctx, &v)
 	if p.logs == nil {

@@ -9,8 +9,12 @@
 //	POST /api/v1/executions/{id}/stop        end it
 //	POST /api/v1/executions/{id}/rerun       run it again, as a further attempt
 //	POST /api/v1/executions/{id}/redrive     start one that was refused; let one that failed go on
+//	POST /api/v1/executions/{id}/approve     let it go on, where it waits for a person
+//	POST /api/v1/executions/{id}/reject      make it fail there
+//	POST /api/v1/executions/{id}/link        a link with which one person may decide
 //	POST /api/v1/executions/rerun            all that match a filter, oldest first
 //	POST /api/v1/executions/redrive          all dead ones that match a filter, or those of its states
+//	GET  /api/v1/approvals                   what executions ask people, newest first
 //	GET  /api/v1/deliveries                  list, newest first
 //	GET  /api/v1/deliveries/{id}             one, with its event and what it became
 //	POST /api/v1/deliveries/{id}/replay      route it again, start what is missing
@@ -32,6 +36,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -53,6 +58,7 @@ type Reader interface {
 	History(ctx context.Context, id string, q dispatch.HistoryQuery) (dispatch.HistoryPage, error)
 	Deliveries(ctx context.Context, f dispatch.DeliveryFilter) (dispatch.DeliveryPage, error)
 	Delivery(ctx context.Context, id string) (dispatch.DeliveryDetail, error)
+	Approvals(ctx context.Context, f dispatch.ApprovalFilter) ([]dispatch.Approval, error)
 }
 
 // Actor changes things on behalf of by; each change is durable when it returns
@@ -63,6 +69,7 @@ type Actor interface {
 	Rerun(ctx context.Context, id, by string) (string, error)
 	Redrive(ctx context.Context, id string) (dispatch.RedriveKind, error)
 	Replay(ctx context.Context, id string) (event.Receipt, error)
+	Decide(ctx context.Context, d dispatch.Decision) (dispatch.Approval, error)
 }
 
 // Starter makes a request of an execution input that a person wrote. Its error
@@ -85,6 +92,7 @@ type API struct {
 	follow Follower
 	tokens [][sha256.Size]byte
 	audits http.Handler
+	link   Linker
 	log    *zap.Logger
 	mux    *http.ServeMux
 }
@@ -100,6 +108,13 @@ func WithLogs(f Follower) Option { return func(a *API) { a.follow = f } }
 
 // WithAudits serves POST /api/v1/audits, to those who may call the API.
 func WithAudits(h http.Handler) Option { return func(a *API) { a.audits = h } }
+
+// Linker makes the address of a page on which a person, and nobody else by that
+// name, may decide an approval until a time.
+type Linker func(a *dispatch.Approval, person string, until time.Time) string
+
+// WithLinks serves links to approvals.
+func WithLinks(l Linker) Option { return func(a *API) { a.link = l } }
 
 // New returns the API. It is an error to configure no token: an API that can
 // start deployments is never open.
@@ -125,6 +140,10 @@ func New(d Dispatcher, start Starter, cfg Config, opts ...Option) (*API, error) 
 	a.mux.HandleFunc("POST /api/v1/executions/{id}/stop", a.stopExecution)
 	a.mux.HandleFunc("POST /api/v1/executions/{id}/rerun", a.rerunExecution)
 	a.mux.HandleFunc("POST /api/v1/executions/{id}/redrive", a.redriveExecution)
+	a.mux.HandleFunc("POST /api/v1/executions/{id}/approve", func(w http.ResponseWriter, r *http.Request) { a.decide(w, r, true) })
+	a.mux.HandleFunc("POST /api/v1/executions/{id}/reject", func(w http.ResponseWriter, r *http.Request) { a.decide(w, r, false) })
+	a.mux.HandleFunc("POST /api/v1/executions/{id}/link", a.linkApproval)
+	a.mux.HandleFunc("GET /api/v1/approvals", a.listApprovals)
 	a.mux.HandleFunc("POST /api/v1/executions/rerun", a.rerunMany)
 	a.mux.HandleFunc("POST /api/v1/executions/redrive", a.redriveMany)
 	a.mux.HandleFunc("GET /api/v1/deliveries", a.listDeliveries)
@@ -134,7 +153,7 @@ func New(d Dispatcher, start Starter, cfg Config, opts ...Option) (*API, error) 
 		a.mux.Handle("POST /api/v1/audits", a.audits)
 	}
 	a.mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) {
-		a.fail(w, r, &httpError{http.StatusNotFound, "there is no " + r.Method + " " + r.URL.Path + "; the API has executions and deliveries under /api/v1/"})
+		a.fail(w, r, &httpError{http.StatusNotFound, "there is no " + r.Method + " " + r.URL.Path + "; the API has executions, approvals and deliveries under /api/v1/"})
 	})
 	return a, nil
 }
@@ -148,13 +167,14 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r)
 }
 
-// authorized compares digests, so that neither the content nor the length of a
-// token shows in the time it takes.
 func (a *API) authorized(r *http.Request) bool {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return false
-	}
+	return strings.EqualFold(scheme, "Bearer") && a.Accepts(token)
+}
+
+// Accepts reports whether a token may call the API. It compares digests, so that
+// neither the content nor the length of a token shows in the time it takes.
+func (a *API) Accepts(token string) bool {
 	got := sha256.Sum256([]byte(strings.TrimSpace(token)))
 	match := 0
 	for _, want := range a.tokens {
@@ -191,7 +211,10 @@ func explain(err error) (status int, text string) {
 	unavailable := new(dispatch.UnavailableError)
 	permanent := new(dispatch.PermanentError)
 	refused := new(httpError)
+	undecided := new(dispatch.RefusedError)
 	switch {
+	case errors.As(err, &undecided):
+		return http.StatusConflict, err.Error()
 	case errors.As(err, &refused):
 		return refused.status, refused.text
 	case errors.Is(err, dispatch.ErrNotFound):

@@ -29,6 +29,7 @@ type fake struct {
 	deliveries dispatch.DeliveryFilter
 	did        []string
 	events     []dispatch.HistoryEvent
+	approvals  []dispatch.Approval
 	err        error
 }
 
@@ -48,6 +49,16 @@ func (f *fake) Execution(_ context.Context, id string) (dispatch.Execution, erro
 func (f *fake) History(_ context.Context, id string, q dispatch.HistoryQuery) (dispatch.HistoryPage, error) {
 	f.did = append(f.did, fmt.Sprintf("history %s %+v", id, q))
 	return dispatch.HistoryPage{Events: f.events, Next: 7}, f.err
+}
+
+func (f *fake) Approvals(_ context.Context, filter dispatch.ApprovalFilter) ([]dispatch.Approval, error) {
+	f.did = append(f.did, fmt.Sprintf("approvals %+v", filter))
+	return f.approvals, f.err
+}
+
+func (f *fake) Decide(_ context.Context, d dispatch.Decision) (dispatch.Approval, error) {
+	f.did = append(f.did, fmt.Sprintf("decide %+v", d))
+	return dispatch.Approval{Execution: d.Execution, State: d.State(), DecidedBy: d.By}, f.err
 }
 
 func (f *fake) Deliveries(_ context.Context, filter dispatch.DeliveryFilter) (dispatch.DeliveryPage, error) {
@@ -165,7 +176,7 @@ func TestErrorsCarryTheRightStatus(t *testing.T) {
 		says         string
 	}{
 		{"unknown execution", "GET", "/api/v1/executions/nope", "", nil, 404, "nope"},
-		{"unknown path", "GET", "/api/v1/nope", "", nil, 404, "executions and deliveries"},
+		{"unknown path", "GET", "/api/v1/nope", "", nil, 404, "executions, approvals and deliveries"},
 		{"stop of what has ended", "POST", "/api/v1/executions/x/stop", "", dispatch.ErrFinished, 409, "has ended"},
 		{"rerun of what runs", "POST", "/api/v1/executions/x/rerun", "", dispatch.ErrUnfinished, 409, "has not ended"},
 		{"redrive of what cannot be", "POST", "/api/v1/executions/x/redrive", "", fmt.Errorf("%w: it succeeded", dispatch.ErrNotRedrivable), 409, "cannot be redriven: it succeeded"},

@@ -149,6 +149,46 @@ func (c *Client) Stop(ctx context.Context, id, by string) error {
 	return c.call(ctx, http.MethodPost, onBehalf("executions/"+url.PathEscape(id)+"/stop", by), nil, nil)
 }
 
+// Approvals lists what executions ask people, newest first.
+func (c *Client) Approvals(ctx context.Context, f dispatch.ApprovalFilter) ([]dispatch.Approval, error) {
+	q := url.Values{}
+	set(q, "execution", f.Execution)
+	if f.Waiting {
+		q.Set("waiting", "true")
+	}
+	paging(q, 0, f.Limit)
+	var list ApprovalList
+	err := c.call(ctx, http.MethodGet, "approvals?"+q.Encode(), nil, &list)
+	return list.Approvals, err
+}
+
+// Decide approves or rejects what an execution asks, as on the command line.
+func (c *Client) Decide(ctx context.Context, d dispatch.Decision) (a dispatch.Approval, err error) {
+	q := url.Values{"via": {"cli"}}
+	set(q, "by", d.By)
+	set(q, "approval", d.Approval)
+	set(q, "commit", d.SHA)
+	set(q, "reason", d.Reason)
+	verb := "reject"
+	if d.Approve {
+		verb = "approve"
+	}
+	err = c.call(ctx, http.MethodPost, "executions/"+url.PathEscape(d.Execution)+"/"+verb+"?"+q.Encode(), nil, &a)
+	return a, err
+}
+
+// ApprovalLink has a link made with which a person may decide what an execution
+// asks; ttl 0 is the service's own.
+func (c *Client) ApprovalLink(ctx context.Context, execution, approval, person string, ttl time.Duration) (l ApprovalLink, err error) {
+	q := url.Values{"for": {person}}
+	set(q, "approval", approval)
+	if ttl != 0 {
+		q.Set("ttl", ttl.String())
+	}
+	err = c.call(ctx, http.MethodPost, "executions/"+url.PathEscape(execution)+"/link?"+q.Encode(), nil, &l)
+	return l, err
+}
+
 // Redrive starts an execution that the engine refused, or lets one that failed,
 // timed out or was stopped go on, and says which of both.
 func (c *Client) Redrive(ctx context.Context, id string) (dispatch.RedriveKind, error) {

@@ -15,7 +15,7 @@ func (x *expanding) act() error {
 	for i := range x.Acts {
 		a := &x.Acts[i]
 		made, changes, err := do(x.c, a)
-		if err != nil && !errors.Is(err, dispatch.ErrNotFound) && !errors.Is(err, dispatch.ErrFinished) && !errors.Is(err, dispatch.ErrUnfinished) {
+		if err != nil && !errors.Is(err, dispatch.ErrNotFound) && !errors.Is(err, dispatch.ErrFinished) && !errors.Is(err, dispatch.ErrUnfinished) && !errors.As(err, new(*dispatch.RefusedError)) {
 			return err
 		}
 		x.changes = append(x.changes, changes...)
@@ -42,6 +42,10 @@ func (x *expanding) act() error {
 func do(c *conn, a *dispatch.Act) (made string, changes []dispatch.Change, err error) {
 	if a.Again {
 		return rerun(c, a.Execution, a.Reason, a.Resume)
+	}
+	if a.Decision != nil {
+		_, _, err = decide(c, a.Decision)
+		return "", nil, err
 	}
 	changes, err = requestStop(c, a.Execution, a.Stop)
 	return "", changes, err

@@ -46,6 +46,7 @@ func steps(t *testing.T, j *SQLite) (repeats int) {
 		Started:   []dispatch.StartRecord{{Seq: l.seq("b"), ARN: "arn:b", StartedAt: l.now, Status: &dispatch.StatusChange{State: dispatch.StatusPending}}},
 		Withdrawn: []dispatch.WithdrawalRecord{{Seq: l.seq("x"), Reason: "no", Status: dispatch.StatusChange{State: dispatch.StatusFailure}}},
 	})
+	l.approvals("b")
 	l.redrive("x", dispatch.StateFailed, dispatch.StateWaiting)
 	l.stop("x")
 	l.putOffStatus()
@@ -74,6 +75,7 @@ func picture(t *testing.T, j *SQLite) string {
 		`SELECT 'commit ' || sha || ' ' || message || ' ' || coalesce(paths, 'unknown') FROM commits ORDER BY sha`,
 		`SELECT 'deferred ' || delivery || ' ' || behind || ' ' || (due_at > 0) || ' ' || reason FROM deferred ORDER BY delivery`,
 		`SELECT 'answer ' || comment || ' ' || text || ' ' || unlabel || ' ' || (due_at > wanted_at) FROM answers ORDER BY seq`,
+		`SELECT 'approval ' || id || ' ' || state || ' ' || token || ' ' || decided_by || ' ' || (begun_at > 0) || (told_at > 0) FROM approvals ORDER BY seq`,
 		`SELECT 'reopened ' || delivery || ' ' || first FROM reopened ORDER BY delivery`,
 	} {
 		err := j.read(t.Context(), func(s scan) error {

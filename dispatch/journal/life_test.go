@@ -131,6 +131,29 @@ func (l *life) command(id string, acts ...dispatch.Act) {
 }
 
 // answers puts off the first answer and gives it later.
+// approvals has an execution ask twice: one is decided and told, the other expires.
+func (l *life) approvals(id string) {
+	l.t.Helper()
+	for _, token := range []string{"t1", "t2"} {
+		a := dispatch.NewApproval{Token: token, Approval: dispatch.Approval{ID: token, Execution: id, Title: token, AskedAt: l.now, ExpiresAt: l.now.Add(time.Hour)}}
+		l.retry("ask", func() error { _, err := l.j.Ask(l.t.Context(), a); return err })
+	}
+	l.retry("decide", func() error {
+		_, _, err := l.j.Decide(l.t.Context(), dispatch.Decision{Execution: id, Approval: "t1", Approve: true, By: "ben", At: l.now})
+		return err
+	})
+	later := l.now.Add(time.Hour)
+	l.retry("expire", func() error { _, _, err := l.j.Expire(l.t.Context(), later, 0); return err })
+	var untold []dispatch.Untold
+	l.retry("read decisions", func() (err error) { untold, _, err = l.j.Untold(l.t.Context(), later, 10); return err })
+	for i := range untold {
+		seq := untold[i].Seq
+		l.retry("note a call", func() error { return l.j.Telling(l.t.Context(), seq, later) })
+		l.retry("put off telling", func() error { return l.j.TellFailed(l.t.Context(), seq, later, "502") })
+		l.retry("tell", func() error { return l.j.Told(l.t.Context(), seq, later, false) })
+	}
+}
+
 func (l *life) answers() {
 	l.t.Helper()
 	next := func(at time.Time) (found []dispatch.Answer) {

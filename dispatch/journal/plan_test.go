@@ -79,6 +79,12 @@ func TestReadsNeverScan(t *testing.T) {
 		"next of them": nextDeferredQuery,
 		"next command": nextLanelessQuery,
 		"names":        requestIDsQuery,
+		"approvals of": approvalsOfQuery,
+		"untold":       untoldQuery,
+		"next untold":  nextUntoldQuery,
+		"next expiry":  nextExpiryQuery,
+		"waits for":    waitsForQuery,
+		"live":         liveQuery,
 	} {
 		t.Run(name, func(t *testing.T) { neverScans(t, j, query) })
 	}

@@ -121,7 +121,7 @@ func (p *pruning) requests(c *conn) error {
 		if err != nil {
 			return err
 		}
-		for _, table := range []string{"inputs WHERE request", "outputs WHERE request", "landings WHERE request", "repeats WHERE request", "requests WHERE seq"} {
+		for _, table := range []string{"inputs WHERE request", "outputs WHERE request", "landings WHERE request", "repeats WHERE request", "approvals WHERE request", "requests WHERE seq"} {
 			if _, err := c.exec(`DELETE FROM `+table+` = ?`, seq); err != nil {
 				return err
 			}

@@ -113,7 +113,7 @@ func (j *SQLite) Record(ctx context.Context, r dispatch.Records) ([]dispatch.Cha
 				return fmt.Errorf("record start of request %d: %w", s.Seq, err)
 			}
 			if len(more) > 0 && s.Status != nil {
-				if err := wantStatus(c, s.Seq, *s.Status, r.At); err != nil {
+				if err := wantProgress(c, s.Seq, *s.Status, r.At); err != nil {
 					return fmt.Errorf("record status of request %d: %w", s.Seq, err)
 				}
 			}
@@ -199,6 +199,9 @@ func end(c *conn, e *dispatch.EndRecord, at time.Time) ([]dispatch.Change, error
 		if err != nil {
 			return nil, err
 		}
+	}
+	if err := withdrawApprovals(c, seq); err != nil {
+		return nil, err
 	}
 	return changes, wantStatus(c, seq, e.Status, at)
 }

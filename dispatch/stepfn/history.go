@@ -172,6 +172,9 @@ func (h *historyPlaces) place(events []dispatch.HistoryEvent) {
 // detailsOf are the details of an event as JSON, under the names of the API.
 // There are some forty kinds, each in a field of its own.
 func detailsOf(e *types.HistoryEvent) (text json.RawMessage, cut bool, err error) {
+	if s := e.TaskScheduledEventDetails; s != nil && strings.HasSuffix(aws.ToString(s.Resource), ".waitForTaskToken") {
+		s.Parameters = aws.String(hideTokens(aws.ToString(s.Parameters)))
+	}
 	v := reflect.ValueOf(e).Elem()
 	for i := range v.NumField() {
 		if f := v.Field(i); strings.HasSuffix(v.Type().Field(i).Name, "EventDetails") && !f.IsNil() {

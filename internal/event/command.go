@@ -13,8 +13,10 @@ const (
 	Stop Verb = "stop"
 	// Allow lets one commit of a pull request from a fork run.
 	Allow Verb = "allow"
-	// Approve lets an execution that waits for a person go on.
+	// Approve lets an execution that waits for a person go on, and Reject makes it
+	// fail.
 	Approve Verb = "approve"
+	Reject  Verb = "reject"
 )
 
 // Verdict says whether a command is carried out.
@@ -40,8 +42,10 @@ type Order struct {
 	// Route narrows the order to one route; empty is all of them.
 	Route string `json:"route,omitempty"`
 	// SHA is the whole ID of the commit it is about, empty for the head of the
-	// pull request.
+	// pull request. One that approves or rejects may name its first digits.
 	SHA string `json:"sha,omitempty"`
+	// Reason is what the sender says for an approval or against it.
+	Reason string `json:"reason,omitempty"`
 	// PullRequest is the number of the pull request it is about, 0 for none.
 	PullRequest int `json:"pull_request,omitempty"`
 	// Execution is the name of the execution it is about, as a check's button

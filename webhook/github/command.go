@@ -139,7 +139,7 @@ func (s *Source) decodeCheck(h http.Header, body []byte, suite bool, ev *event.E
 		o.Verb = event.Rerun
 	case p.Action == "requested_action" && !suite:
 		switch o.Verb = event.Verb(p.RequestedAction.Identifier); o.Verb {
-		case event.Rerun, event.Stop, event.Approve:
+		case event.Rerun, event.Stop, event.Approve, event.Reject:
 		default:
 			return &webhook.Ignored{Reason: fmt.Sprintf("check_run requested_action %s: not a button of ours", safetext.Cut(safetext.Line(p.RequestedAction.Identifier), 64))}
 		}

@@ -1,4 +1,4 @@
-# How executions fare, as hints, and CodeCommit's events.
+# How executions fare, as hints, what they ask people, and CodeCommit's events.
 resource "aws_sqs_queue" "this" {
   name                      = var.name
   message_retention_seconds = 1209600
@@ -59,6 +59,12 @@ locals {
         source      = ["aws.states"]
         detail-type = ["Step Functions Execution Status Change"]
         detail      = { stateMachineArn = var.state_machines }
+      }
+      # Step Functions adds the ARN of the state machine that asks.
+      approval = {
+        source      = ["switchyard"]
+        detail-type = ["Approval requested"]
+        resources   = var.state_machines
       }
     },
     length(var.codecommit_repositories) == 0 ? {} : {

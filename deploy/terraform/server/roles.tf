@@ -1,6 +1,6 @@
 locals {
   executions = [for a in var.state_machines : "${replace(a, ":stateMachine:", ":execution:")}:*"]
-  of_machine = ["states:StartExecution", "states:ListExecutions"]
+  of_machine = ["states:StartExecution", "states:ListExecutions", "states:SendTaskSuccess", "states:SendTaskFailure"]
   # Which actions may be used on what.
   grants = concat(
     [

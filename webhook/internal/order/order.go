@@ -21,9 +21,11 @@ const (
 	maxRoute = 64
 	// maxLines bounds how many lines of a comment are looked at.
 	maxLines = 2000
+	// maxReason is the longest reason for or against an approval, in characters.
+	maxReason = 300
 )
 
-const known = "rerun [route], stop [route], explain, allow <commit>"
+const known = "rerun [route], stop [route], explain, allow <commit>, approve [commit] [reason], reject [commit] [reason]"
 
 // Parse returns what a comment asks for, false where it holds no command. A
 // command is a line of its own that begins with /switchyard, neither quoted nor
@@ -34,6 +36,8 @@ const known = "rerun [route], stop [route], explain, allow <commit>"
 //	/switchyard stop [route]
 //	/switchyard explain
 //	/switchyard allow <commit>
+//	/switchyard approve [commit] [reason]
+//	/switchyard reject [commit] [reason]
 func Parse(comment string) (event.Order, bool) {
 	lines := commands(comment)
 	switch len(lines) {
@@ -69,12 +73,27 @@ func parse(line string) event.Order {
 			break
 		}
 		o.SHA = sha
+	case event.Approve, event.Reject:
+		o.SHA, o.Reason = seen(rest)
 	case "":
 		o.Wrong = "no command is named; there are " + known
 	default:
 		o.Verb, o.Wrong = "", fmt.Sprintf("%s is not a command; there are %s", quote(verb), known)
 	}
 	return o
+}
+
+// commitSeen is the first word behind approve and reject if it is a commit's ID, or
+// its first digits.
+var commitSeen = regexp.MustCompile(`^(?i:[0-9a-f]{7,64})(?: |$)`)
+
+// seen tells the commit that somebody says to have seen from the reason that they
+// give.
+func seen(rest string) (sha, reason string) {
+	if id := commitSeen.FindString(rest); id != "" {
+		sha, rest = strings.ToLower(strings.TrimSpace(id)), rest[len(id):]
+	}
+	return sha, safetext.Cut(safetext.Line(strings.TrimSpace(rest)), maxReason)
 }
 
 func quote(s string) string { return `"` + safetext.Cut(safetext.Line(s), 80) + `"` }

@@ -29,6 +29,12 @@ func TestParse(t *testing.T) {
 		"/switchyard allow " + sha + sha[:24]:               {Verb: event.Allow, SHA: sha + sha[:24]},
 		"/switchyard allow 00c8fe4":                         {Verb: event.Allow, Wrong: "allow takes the whole ID of a commit, 40 or 64 hex digits: of a short one there can be another commit by then"},
 		"/switchyard allow " + strings.Repeat("0", 40):      {Verb: event.Allow, Wrong: "allow takes the whole ID of a commit, 40 or 64 hex digits: of a short one there can be another commit by then"},
+		"/switchyard approve":                               {Verb: event.Approve},
+		"/switchyard approve it is Friday, but fine":        {Verb: event.Approve, Reason: "it is Friday, but fine"},
+		"/switchyard Approve 00C8fe4 seen":                 {Verb: event.Approve, SHA: "00c8fe4", Reason: `seen\x1b`},
+		"/switchyard reject " + sha:                         {Verb: event.Reject, SHA: sha},
+		"/switchyard reject deface":                         {Verb: event.Reject, Reason: "deface"},
+		"/switchyard reject " + strings.Repeat("é", 301):    {Verb: event.Reject, Reason: strings.Repeat("é", 299) + "…"},
 		"/switchyard":                                  {Wrong: "no command is named; there are " + known},
 		"/switchyard $(reboot)\x1b[31m":                {Wrong: `"$(reboot)\x1b[31m" is not a command; there are ` + known},
 		"/switchyard rerun a\x00b":                     {Verb: event.Rerun, Wrong: `"a\x00b" is not the name of a route`},
@@ -97,7 +103,9 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("allows %q", o.SHA)
 		case utf8.RuneCountInString(o.Route) > maxRoute || !utf8.ValidString(o.Route) || strings.ContainsAny(o.Route, "\n\r\x00"):
 			t.Errorf("route %q", o.Route)
-		case o.Wrong != "" && (o.SHA != "" || o.Route != ""):
+		case utf8.RuneCountInString(o.Reason) > maxReason || !utf8.ValidString(o.Reason) || strings.ContainsAny(o.Reason, "\n\r\x00\x1b"):
+			t.Errorf("reason %q", o.Reason)
+		case o.Wrong != "" && (o.SHA != "" || o.Route != "" || o.Reason != ""):
 			t.Errorf("%+v", o)
 		}
 	})

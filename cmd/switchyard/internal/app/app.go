@@ -230,9 +230,12 @@ func (a *App) openDispatch() error {
 	}
 	known()
 	a.dispatcher, err = dispatch.New(a.journal, a.engine, routes, a.dispatchConfig(a.cfg),
-		dispatch.WithLogger(a.log), dispatch.WithObserver(a.metrics), dispatch.WithTracer(a.tracer), dispatch.WithHost(&a.hosts), dispatch.WithCommander(&a.hosts))
+		dispatch.WithLogger(a.log), dispatch.WithObserver(a.metrics), dispatch.WithTracer(a.tracer), dispatch.WithHost(&a.hosts), dispatch.WithCommander(&a.hosts), dispatch.WithCompare(a.hosts.compare))
 	if err != nil {
 		return err
+	}
+	if a.embedded != nil {
+		a.embedded.approvals.use(a.dispatcher.AskApproval)
 	}
 	a.inForce.Store(routes)
 	a.auditor = a.newAuditor()
@@ -261,7 +264,8 @@ func (a *App) openFaces() error {
 	if a.key, err = secretFile(a.dir, keyFile); err != nil {
 		return err
 	}
-	pageOpts := []ui.Option{ui.WithLogger(a.log), ui.WithForkBuilds(a.cfg.ForkBuilds()), ui.WithHistory(a.dispatcher.History), ui.WithReasons(a.dispatcher.Reasons)}
+	pageOpts := []ui.Option{ui.WithLogger(a.log), ui.WithForkBuilds(a.cfg.ForkBuilds()), ui.WithHistory(a.dispatcher.History), ui.WithReasons(a.dispatcher.Reasons),
+		ui.WithApprovals(a.dispatcher, func(token string) bool { return a.faces.Load().api.Accepts(token) })}
 	if access, ok := a.cfg.AWSAccess(); ok {
 		a.cloudLogs = newCloudLogs(access, a.engine, a.dispatcher)
 		pageOpts = append(pageOpts, ui.WithLogs(a.cloudLogs.tail), ui.WithEngineLink(stepfn.ConsoleLink))
@@ -294,7 +298,8 @@ func (a *App) openFaces() error {
 }
 
 // statusLink gives the address that a commit status links to: the execution's page
-// or, where the config asks for it, the AWS console once it has started.
+// or, where the config asks for it, the AWS console once it has started and while
+// it waits for nobody.
 func (a *App) statusLink() func(execution string) string {
 	aws := a.cfg.Engine.AWS
 	if aws == nil || aws.StatusLinks != "console" {
@@ -303,7 +308,7 @@ func (a *App) statusLink() func(execution string) string {
 	return func(execution string) string {
 		ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
 		defer cancel()
-		if x, err := a.dispatcher.Execution(ctx, execution); err == nil && x.ARN != "" {
+		if x, err := a.dispatcher.Execution(ctx, execution); err == nil && x.ARN != "" && x.WaitsFor == "" {
 			return stepfn.ConsoleLink(x.ARN)
 		}
 		return a.pages.Link(execution)
@@ -317,7 +322,7 @@ type faces struct {
 }
 
 func (a *App) newFaces(cfg *config.Config) (*faces, error) {
-	all, err := sources(cfg, a.hintNow)
+	all, err := sources(cfg, a.told)
 	if err != nil {
 		return nil, err
 	}
@@ -344,7 +349,7 @@ func (a *App) newFaces(cfg *config.Config) (*faces, error) {
 	} else {
 		follow = a.cloudLogs.follow
 	}
-	opts := []api.Option{api.WithLogger(a.log), api.WithLogs(follow), a.audits()}
+	opts := []api.Option{api.WithLogger(a.log), api.WithLogs(follow), api.WithLinks(a.pages.ApprovalLink), a.audits()}
 	calls, err := api.New(a.dispatcher, starter(slices.Sorted(maps.Keys(cfg.StateMachines))), api.Config{Tokens: tokens}, opts...)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 
 	"switchyard/config"
 	statuscodecommit "switchyard/dispatch/status/codecommit"
+	"switchyard/dispatch/stepfn"
 	githost "switchyard/githost/codecommit"
 	"switchyard/internal/event"
 	"switchyard/webhook"
@@ -21,9 +22,9 @@ import (
 
 // codeCommitSource builds what answers at a codecommit source's path; nil where
 // all it has is a queue.
-func codeCommitSource(cfg *config.Config, name string, hint func(text []byte)) (webhook.Source, error) {
+func codeCommitSource(cfg *config.Config, name string, told func(text []byte) error) (webhook.Source, error) {
 	s := cfg.Sources[name]
-	decoder, err := CodeCommitDecoder(cfg, name, hint)
+	decoder, err := CodeCommitDecoder(cfg, name, told)
 	if err != nil {
 		return nil, err
 	}
@@ -108,9 +109,9 @@ func (d doors) DecodeAll(h http.Header, body []byte) ([]event.Event, error) {
 }
 
 // CodeCommitDecoder builds what reads the events of a codecommit source, through
-// whichever of its doors they come. Events about executions go to hint, which
-// may be nil.
-func CodeCommitDecoder(cfg *config.Config, name string, hint func(text []byte)) (webhook.Decoder, error) {
+// whichever of its doors they come. Events of and about executions go to told,
+// which may be nil and whose errors are those of [webhook.Decoder].
+func CodeCommitDecoder(cfg *config.Config, name string, told func(text []byte) error) (webhook.Decoder, error) {
 	c, ok := cfg.CodeCommit(name)
 	if !ok {
 		return nil, fmt.Errorf("the config has no source %s with provider: codecommit, whose region and account say which events are its own", name)
@@ -123,48 +124,57 @@ func CodeCommitDecoder(cfg *config.Config, name string, hint func(text []byte)) 
 	if err != nil {
 		return nil, err
 	}
-	return hinting{next: placed, hint: hint}, nil
+	return engineEvents{next: placed, told: told}, nil
 }
 
 // CodeCommitMessages is [CodeCommitDecoder] for messages that come by a
 // queue or a file: it takes them out of SNS's envelope, whose signature it does not
 // look at.
-func CodeCommitMessages(cfg *config.Config, name string, hint func(text []byte)) (webhook.Decoder, error) {
-	d, err := CodeCommitDecoder(cfg, name, hint)
+func CodeCommitMessages(cfg *config.Config, name string, told func(text []byte) error) (webhook.Decoder, error) {
+	d, err := CodeCommitDecoder(cfg, name, told)
 	if err != nil {
 		return nil, err
 	}
 	return sns.Unwrap(d)
 }
 
-// hinting takes out Step Functions' events about executions: they are no
-// deliveries, and what they tell would be found out without them too.
-type hinting struct {
+// engineEvents takes out what is no delivery: Step Functions' events about
+// executions, which tell what would be found out without them too, and what state
+// machines ask people.
+type engineEvents struct {
 	next webhook.Decoder // nil where nothing else is expected
-	hint func(text []byte)
+	told func(text []byte) error
 }
 
 // DecodeMessage implements [webhook.Decoder].
-func (d hinting) DecodeMessage(text []byte) ([]event.Event, error) {
+func (d engineEvents) DecodeMessage(text []byte) ([]event.Event, error) {
 	var e struct {
 		ID         string `json:"id"`
 		DetailType string `json:"detail-type"`
 		Source     string `json:"source"`
 	}
 	err := json.Unmarshal(text, &e)
-	told := []event.Event{{DeliveryID: e.ID}}
+	known := []event.Event{{DeliveryID: e.ID}}
 	switch {
 	case err == nil && e.Source == "aws.states":
-		if d.hint != nil {
-			d.hint(text)
+		if d.told != nil {
+			_ = d.told(text) // polling finds it too
 		}
-		return told, &webhook.Ignored{Reason: "an event about an execution: taken as a hint of its status"}
+		return known, &webhook.Ignored{Reason: "an event about an execution: taken as a hint of its status"}
+	case err == nil && e.Source == stepfn.ApprovalSource:
+		if d.told == nil {
+			return known, &webhook.Ignored{Reason: "a state machine asks for approval: that needs a server that keeps a journal"}
+		}
+		if err := d.told(text); err != nil {
+			return known, err
+		}
+		return known, &webhook.Ignored{Reason: "a state machine asks for approval: recorded"}
 	case d.next != nil:
 		return d.next.DecodeMessage(text)
 	case err != nil:
 		return nil, fmt.Errorf("event: %w", err)
 	}
-	return told, &webhook.Ignored{Reason: "only events of Step Functions are taken here; those of CodeCommit go to a source with provider codecommit"}
+	return known, &webhook.Ignored{Reason: "only events of Step Functions are taken here; those of CodeCommit go to a source with provider codecommit"}
 }
 
 // codeCommitAPI makes clients of CodeCommit's API. Those of one account and region

@@ -21,6 +21,8 @@ import (
 	"switchyard/asl/engine"
 	"switchyard/asl/objects"
 	"switchyard/asl/store"
+	"switchyard/asl/task"
+	"switchyard/asl/task/events"
 	"switchyard/asl/task/lambda"
 	"switchyard/asl/task/mock"
 	"switchyard/asl/task/sdk"
@@ -42,6 +44,8 @@ type Embedded struct {
 	// access and forks are replaced by a reload.
 	access *access
 	forks  *forkCommits
+	// approvals takes what state machines ask people.
+	approvals *approvalRule
 
 	closers
 	log *zap.Logger
@@ -77,7 +81,8 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	}
 	local := buildConfig(cfg, filepath.Join(dir, "builds"))
 	local.Hidden = append(local.Hidden, dir)
-	builds, options, err := taskHandlers(ctx, cfg, local, filepath.Join(dir, "programs"), log, build.WithAccess(access), build.WithForkCommits(forks.known))
+	approvals := &approvalRule{}
+	builds, options, err := taskHandlers(ctx, cfg, local, filepath.Join(dir, "programs"), approvals, log, build.WithAccess(access), build.WithForkCommits(forks.known))
 	if err != nil {
 		return nil, err
 	}
@@ -115,17 +120,17 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	if err != nil {
 		return nil, err
 	}
-	return &Embedded{API: server, engine: e, builds: builds, store: s, access: access, forks: forks, closers: undo, log: log}, nil
+	return &Embedded{API: server, engine: e, builds: builds, store: s, access: access, forks: forks, approvals: approvals, closers: undo, log: log}, nil
 }
 
 // taskHandlers are what runs Task states on this machine. What belongs to
 // programs that run is in the folder programs; "" keeps nothing of them.
-func taskHandlers(ctx context.Context, cfg *config.Config, local build.Config, programs string, log *zap.Logger, opts ...build.Option) (*build.Handler, []engine.Option, error) {
+func taskHandlers(ctx context.Context, cfg *config.Config, local build.Config, programs string, approvals *approvalRule, log *zap.Logger, opts ...build.Option) (*build.Handler, []engine.Option, error) {
 	lambdas, err := functions(cfg, programs, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	services, err := awsServices(ctx, cfg.Engine.Embedded.AWS)
+	services, bus, err := awsServices(ctx, cfg.Engine.Embedded.AWS)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -137,29 +142,32 @@ func taskHandlers(ctx context.Context, cfg *config.Config, local build.Config, p
 		engine.WithOrigin(build.OriginOf),
 		engine.WithHandler(build.ResourceSync, builds),
 		engine.WithHandler(lambda.ResourceInvoke, lambdas),
+		engine.WithHandler(events.Resource, events.New(bus, approvals.rule())),
 		engine.WithHandler("arn:*:lambda:*:function:*", lambdas),
 	), nil
 }
 
 // awsServices are the handlers that call services of AWS, where the config says
-// how.
-func awsServices(ctx context.Context, s *config.Services) (options []engine.Option, err error) {
+// how, and apart from them the one that calls EventBridge.
+func awsServices(ctx context.Context, s *config.Services) (options []engine.Option, bus task.Handler, err error) {
 	if s == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	const at = "engine.embedded.aws"
 	loaded, err := awsaccess.Load(ctx, s.Settings())
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", at, err)
+		return nil, nil, fmt.Errorf("%s: %w", at, err)
 	}
 	if loaded.Region == "" {
-		return nil, fmt.Errorf("%s.region: nothing says in which region the services are called; set it, or AWS_REGION", at)
+		return nil, nil, fmt.Errorf("%s.region: nothing says in which region the services are called; set it, or AWS_REGION", at)
 	}
 	h := sdk.New(sdk.Config{AWS: loaded, Endpoint: s.Endpoint})
 	for _, pattern := range sdk.Patterns() {
-		options = append(options, engine.WithHandler(pattern, h))
+		if pattern != events.Resource {
+			options = append(options, engine.WithHandler(pattern, h))
+		}
 	}
-	return options, nil
+	return options, h, nil
 }
 
 // loadMocks reads those that the config names; nil for none.
@@ -206,7 +214,7 @@ func TaskHandlers(cfg *config.Config, dir string, log *zap.Logger) (_ []engine.O
 	}
 	local := buildConfig(cfg, dir)
 	local.Patience = time.Minute // somebody waits for the end
-	builds, options, err := taskHandlers(context.Background(), cfg, local, "", log, build.WithAccess(access))
+	builds, options, err := taskHandlers(context.Background(), cfg, local, "", &approvalRule{}, log, build.WithAccess(access))
 	if err != nil {
 		return nil, nil, errors.Join(err, closeFiles())
 	}

@@ -18,6 +18,7 @@ var asking http.RoundTripper = retryhttp.Transport{Next: http.DefaultTransport}
 // hosts asks the git host of each source. A reload replaces what it knows.
 type hosts struct {
 	bySource atomic.Pointer[map[string]dispatch.Host]
+	cfg      atomic.Pointer[config.Config]
 	apis     *apis
 }
 
@@ -35,7 +36,7 @@ func (h *hosts) prepare(cfg *config.Config) (apply func(), err error) {
 			return nil, fmt.Errorf("sources.%s: %w", name, err)
 		}
 	}
-	return func() { h.bySource.Store(&all) }, nil
+	return func() { h.bySource.Store(&all); h.cfg.Store(cfg) }, nil
 }
 
 func (h *hosts) host(cfg *config.Config, name string, s *config.Source) (dispatch.Host, error) {

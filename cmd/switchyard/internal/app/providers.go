@@ -25,7 +25,7 @@ type provider struct {
 	// secrets; door, for a kind that proves them otherwise, is asked instead. A
 	// source without a door is nil.
 	signed func(cfg *config.Config, name string, secrets []string) (webhook.Source, error)
-	door   func(cfg *config.Config, name string, hint func(text []byte)) (webhook.Source, error)
+	door   func(cfg *config.Config, name string, told func(text []byte) error) (webhook.Source, error)
 	// sends sets what the host puts in the header of a delivery beside its proof:
 	// what it calls the event, and the delivery's ID. messages, for a kind that has
 	// a door, reads what comes through one.
@@ -40,6 +40,9 @@ type provider struct {
 	// credentials make what asks for those that repositories are cloned with over
 	// HTTPS; nil where there are none.
 	credentials func(a *apis, cfg *config.Config, name string) (credentials, error)
+	// compare is the part of an address, behind the repository's, below which the
+	// host shows what lies between two commits; "" where it is not known.
+	compare string
 	// hints are for who sets a source up.
 	hints Hints
 }
@@ -100,6 +103,7 @@ var providers = map[string]provider{
 			return statusgithub.New(host, c, statusgithub.WithDetails(a.describe))
 		},
 		credentials: gitHubCredentials,
+		compare:     "compare",
 		hints: Hints{
 			Token: "the token's page below Settings > Developer settings, or the App's page Permissions & events",
 			Hooks: "the repository's page Settings > Webhooks",

@@ -44,9 +44,9 @@ func (q *queues) prepare(a *App, cfg *config.Config) (apply func(), err error) {
 }
 
 func (a *App) newPoller(cfg *config.Config, c config.Queue) (*sqs.Poller, error) {
-	decoder, err := sns.Unwrap(hinting{hint: a.hintNow})
+	decoder, err := sns.Unwrap(engineEvents{told: a.told})
 	if !c.StatusEvents {
-		decoder, err = CodeCommitMessages(cfg, c.Source, a.hintNow)
+		decoder, err = CodeCommitMessages(cfg, c.Source, a.told)
 	}
 	if err != nil {
 		return nil, err

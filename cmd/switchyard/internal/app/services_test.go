@@ -12,13 +12,13 @@ import (
 
 func TestServicesOfAWSNeedARegion(t *testing.T) {
 	awstest.Isolate(t)
-	if options, err := awsServices(t.Context(), nil); err != nil || options != nil {
+	if options, _, err := awsServices(t.Context(), nil); err != nil || options != nil {
 		t.Errorf("without engine.embedded.aws: %d handlers, %v", len(options), err)
 	}
-	if _, err := awsServices(t.Context(), &config.Services{}); err == nil || !strings.Contains(err.Error(), "engine.embedded.aws.region") {
+	if _, _, err := awsServices(t.Context(), &config.Services{}); err == nil || !strings.Contains(err.Error(), "engine.embedded.aws.region") {
 		t.Errorf("%v", err)
 	}
-	if options, err := awsServices(t.Context(), &config.Services{Region: "eu-west-1"}); err != nil || len(options) == 0 {
+	if options, bus, err := awsServices(t.Context(), &config.Services{Region: "eu-west-1"}); err != nil || len(options) == 0 || bus == nil {
 		t.Errorf("%d handlers, %v", len(options), err)
 	}
 }

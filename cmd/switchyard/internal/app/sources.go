@@ -15,11 +15,11 @@ import (
 )
 
 // sources builds what verifies and decodes the deliveries of each source. Events
-// about executions that come along are told to hint.
-func sources(cfg *config.Config, hint func(text []byte)) (map[string]webhook.Source, error) {
+// of and about executions that come along are told.
+func sources(cfg *config.Config, told func(text []byte) error) (map[string]webhook.Source, error) {
 	all := map[string]webhook.Source{}
 	for name, s := range cfg.Sources {
-		source, err := newSource(cfg, name, &s, hint)
+		source, err := newSource(cfg, name, &s, told)
 		if err != nil {
 			return nil, fmt.Errorf("sources.%s: %w", name, err)
 		}
@@ -28,7 +28,7 @@ func sources(cfg *config.Config, hint func(text []byte)) (map[string]webhook.Sou
 		}
 	}
 	if aws := cfg.Engine.AWS; aws != nil && aws.StatusEvents != nil && aws.StatusEvents.EventBridge != nil {
-		source, err := eventbridge.New(hinting{hint: hint}, aws.StatusEvents.EventBridge.Door())
+		source, err := eventbridge.New(engineEvents{told: told}, aws.StatusEvents.EventBridge.Door())
 		if err != nil {
 			return nil, fmt.Errorf("engine.aws.status_events: %w", err)
 		}
@@ -38,10 +38,10 @@ func sources(cfg *config.Config, hint func(text []byte)) (map[string]webhook.Sou
 }
 
 // newSource is nil for a source that is not called, but asks.
-func newSource(cfg *config.Config, name string, s *config.Source, hint func(text []byte)) (webhook.Source, error) {
+func newSource(cfg *config.Config, name string, s *config.Source, told func(text []byte) error) (webhook.Source, error) {
 	p := providers[s.Provider]
 	if p.door != nil {
-		return p.door(cfg, name, hint)
+		return p.door(cfg, name, told)
 	}
 	if p.signed == nil {
 		return nil, fmt.Errorf("provider %q has no webhook", s.Provider)
