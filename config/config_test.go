@@ -331,7 +331,7 @@ func TestParseReportsEverythingAtItsPlace(t *testing.T) {
 		"tag":                {"data_dir: !!str 5\n", []string{"1:11: data_dir: tags such as !!str are not supported; leave it out, or quote the value"}},
 		"unknown alias":      {"data_dir: *x\n", []string{"1:11: data_dir: there is no anchor &x"}},
 		"not UTF-8":          {"data_dir: \xff\n", []string{" the file is not UTF-8"}},
-		"hostile key":        {"\"a\\eb\\nc\": 1\n", []string{`1:1: ["a\x1bb\nc"]: unknown key; known are server, data_dir, sources, engine, state_machines, environments, components, routes, limits, retention, audit, status, aws_secrets, log, serverless, tracing`}},
+		"hostile key":        {"\"a\\eb\\nc\": 1\n", []string{`1:1: ["a\x1bb\nc"]: unknown key; known are server, data_dir, sources, engine, state_machines, environments, components, routes, limits, retention, audit, approvals, status, aws_secrets, log, serverless, tracing`}},
 		"deeply nested":      {strings.Repeat("[", 100_000), []string{" the file is nested deeper than 64"}},
 		"deeply nested list": {strings.Repeat("- ", 100_000) + "\n", []string{" the file is nested deeper than 64"}},
 	} {

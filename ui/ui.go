@@ -177,7 +177,7 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id, ok := strings.CutPrefix(r.URL.Path, "/executions/")
 	id, approval, asks := strings.Cut(id, "/approvals/")
 	asks = asks && p.approvals != nil
-	if r.Method != http.MethodGet && r.Method != http.MethodHead && !(asks && r.Method == http.MethodPost) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && (!asks || r.Method != http.MethodPost) {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "this page can only be read", http.StatusMethodNotAllowed)
 		return

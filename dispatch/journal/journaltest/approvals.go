@@ -46,16 +46,16 @@ func (f *fixture) untold(at time.Time) []dispatch.Untold {
 	return all
 }
 
-// shown is the status that a commit is to show.
-func (f *fixture) shown(sha string) string {
+// shown is the status that the commit of the execution a is to show.
+func (f *fixture) shown() string {
 	f.t.Helper()
 	all, err := f.j.NextStatuses(f.t.Context(), dispatch.StatusQuery{Source: "github", Now: f.now.Add(time.Hour), Limit: 100})
 	f.must(err)
 	for _, s := range all {
-		if s.SHA == sha && s.Waits {
+		if s.SHA == "sha-a" && s.Waits {
 			return s.Description + ", waits"
 		}
-		if s.SHA == sha {
+		if s.SHA == "sha-a" {
 			return s.Description
 		}
 	}
@@ -67,7 +67,7 @@ func approvalsAreDecided(t *testing.T, f *fixture) {
 	f.start("a")
 	asked := f.ask("a", "t1", func(a *dispatch.NewApproval) { a.Approvers = []string{"ada", "ben"} })
 	f.diff("what it waits for", "Deploy", f.execution("a").WaitsFor)
-	f.diff("the commit's status", "Waits for approval: Deploy, waits", f.shown("sha-a"))
+	f.diff("the commit's status", "Waits for approval: Deploy, waits", f.shown())
 	want := asked.Approval
 	want.Source, want.Repository, want.Ref, want.Route, want.SHA, want.Message, want.Author = "github", "acme/api", "refs/heads/main", "branches", "sha-a", "Title of a", "ada"
 	want.State = dispatch.ApprovalWaiting
@@ -101,7 +101,7 @@ func approvalsAreDecided(t *testing.T, f *fixture) {
 	f.diff("decided", want, got)
 	f.diff("kept", want, f.approval("id-t1"))
 	f.diff("it goes on", "", f.execution("a").WaitsFor)
-	f.diff("the status then", "Running", f.shown("sha-a"))
+	f.diff("the status then", "Running", f.shown())
 
 	// The same person says the same again, after a report that was lost.
 	f.now = f.now.Add(time.Second)
@@ -179,7 +179,7 @@ func approvalsExpire(t *testing.T, f *fixture) {
 		t.Errorf("%d, next %v", n, next)
 	}
 	f.diff("expired", dispatch.ApprovalExpired, f.approval("id-t1").State)
-	f.diff("the status then", "Running", f.shown("sha-a"))
+	f.diff("the status then", "Running", f.shown())
 	f.diff("the engine ends it itself", 0, len(f.untold(f.now)))
 	if all := f.untold(f.now.Add(time.Minute)); len(all) != 1 || all[0].ID != "id-t1" {
 		t.Errorf("%+v", all)
@@ -205,10 +205,10 @@ func approvalsExpire(t *testing.T, f *fixture) {
 func asksBeforeTheStartIsKnown(_ *testing.T, f *fixture) {
 	f.push(f.request("a", reporting))
 	f.ask("a", "t1")
-	f.diff("the status", "Queued", f.shown("sha-a"))
+	f.diff("the status", "Queued", f.shown())
 	f.record(dispatch.Records{Started: []dispatch.StartRecord{{Seq: f.execution("a").Seq, ARN: "arn:a", StartedAt: f.now,
 		Status: &dispatch.StatusChange{State: dispatch.StatusPending, Description: "Running"}}}})
-	f.diff("the status then", "Waits for approval: Deploy, waits", f.shown("sha-a"))
+	f.diff("the status then", "Waits for approval: Deploy, waits", f.shown())
 }
 
 func whatIsLive(t *testing.T, f *fixture) {

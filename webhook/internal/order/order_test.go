@@ -31,7 +31,7 @@ func TestParse(t *testing.T) {
 		"/switchyard allow " + strings.Repeat("0", 40):      {Verb: event.Allow, Wrong: "allow takes the whole ID of a commit, 40 or 64 hex digits: of a short one there can be another commit by then"},
 		"/switchyard approve":                               {Verb: event.Approve},
 		"/switchyard approve it is Friday, but fine":        {Verb: event.Approve, Reason: "it is Friday, but fine"},
-		"/switchyard Approve 00C8fe4 seen":                 {Verb: event.Approve, SHA: "00c8fe4", Reason: `seen\x1b`},
+		"/switchyard Approve 00C8fe4 seen\x1b":              {Verb: event.Approve, SHA: "00c8fe4", Reason: `seen\x1b`},
 		"/switchyard reject " + sha:                         {Verb: event.Reject, SHA: sha},
 		"/switchyard reject deface":                         {Verb: event.Reject, Reason: "deface"},
 		"/switchyard reject " + strings.Repeat("é", 301):    {Verb: event.Reject, Reason: strings.Repeat("é", 299) + "…"},

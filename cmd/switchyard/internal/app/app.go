@@ -491,13 +491,6 @@ func shutdown(servers []*http.Server) error {
 	return errors.Join(errs...)
 }
 
-// hintNow hands on a status event that came in from outside, whose sender waits.
-func (a *App) hintNow(text []byte) {
-	ctx, cancel := context.WithTimeout(context.Background(), hintTimeout)
-	defer cancel()
-	a.hint(ctx)(text)
-}
-
 // hint hands the engine's status events to the dispatcher.
 func (a *App) hint(ctx context.Context) func([]byte) {
 	return func(text []byte) {
