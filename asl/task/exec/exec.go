@@ -60,7 +60,7 @@ type Program struct {
 	log  *zap.Logger
 }
 
-var _ lambda.Function = (*Program)(nil)
+var _ lambda.Logged = (*Program)(nil)
 
 // New checks that the program exists.
 func New(log *zap.Logger, cfg Config) (*Program, error) {
@@ -107,7 +107,8 @@ func New(log *zap.Logger, cfg Config) (*Program, error) {
 	return p, nil
 }
 
-// maxStderr is how much of the end of standard error is looked at, in bytes.
+// maxStderr is how much of the end of standard error is looked at, in bytes: as
+// much as Lambda gives of a log.
 const maxStderr = 4 << 10
 
 // patience is for how long a program is tried again that this machine keeps
@@ -118,21 +119,26 @@ const patience = time.Hour
 // standard output if it is an object with errorType, otherwise
 // Runtime.ExitError with the end of standard error.
 func (p *Program) Invoke(ctx context.Context, t task.Task, payload json.RawMessage) ([]byte, error) {
-	var out []byte
-	err := fault.Again(ctx, fault.Waits{First: time.Second, Patience: patience}, func() (err error) {
-		out, err = p.invoke(ctx, t, payload)
+	out, _, err := p.InvokeLogged(ctx, t, payload)
+	return out, err
+}
+
+// InvokeLogged is [Program.Invoke]; the log is the end of standard error.
+func (p *Program) InvokeLogged(ctx context.Context, t task.Task, payload json.RawMessage) (out, log []byte, err error) {
+	err = fault.Again(ctx, fault.Waits{First: time.Second, Patience: patience}, func() (err error) {
+		out, log, err = p.invoke(ctx, t, payload)
 		return err
 	}, func(err error, tries int, wait time.Duration) {
 		p.log.Warn("program waits for the machine", zap.String("execution", t.ExecutionName), zap.String("task_id", t.ID),
 			zap.Int("try", tries), zap.Duration("wait", wait), zap.Error(err))
 	})
-	return out, err
+	return out, log, err
 }
 
-func (p *Program) invoke(ctx context.Context, t task.Task, payload json.RawMessage) (out []byte, err error) {
+func (p *Program) invoke(ctx context.Context, t task.Task, payload json.RawMessage) (out, stderr []byte, err error) {
 	inv, err := p.open(t)
 	if err != nil {
-		return nil, fmt.Errorf("run %s: %w", p.path, err)
+		return nil, nil, fmt.Errorf("run %s: %w", p.path, err)
 	}
 	defer func() {
 		if closeErr := inv.close(ctx, err); closeErr != nil {
@@ -144,29 +150,30 @@ func (p *Program) invoke(ctx context.Context, t task.Task, payload json.RawMessa
 	if t.Restarted {
 		// An earlier process may have been killed while its program ran.
 		if adopted, runErr = inv.adopt(ctx); !adopted && runErr != nil {
-			return nil, fmt.Errorf("end earlier run of task %s: %w", t.ID, runErr)
+			return nil, nil, fmt.Errorf("end earlier run of task %s: %w", t.ID, runErr)
 		}
 	}
 	if !adopted {
 		if err := inv.prepare(payload); err != nil {
-			return nil, fmt.Errorf("run %s: %w", p.path, err)
+			return nil, nil, fmt.Errorf("run %s: %w", p.path, err)
 		}
 		if runErr, err = inv.run(ctx); err != nil {
-			return nil, fmt.Errorf("run %s: %w", p.path, err)
+			return nil, nil, fmt.Errorf("run %s: %w", p.path, err)
 		}
 	}
 	if errors.Is(runErr, errTooMuch) {
-		return nil, &task.Error{Name: "States.DataLimitExceeded", Cause: fmt.Sprintf("%s wrote more than %d bytes", p.path, maxOutput)}
+		return nil, nil, &task.Error{Name: "States.DataLimitExceeded", Cause: fmt.Sprintf("%s wrote more than %d bytes", p.path, maxOutput)}
 	}
-	stderr, err := tail(inv.path("err"))
+	stderr, err = tail(inv.path("err"))
 	if err != nil {
-		return nil, fmt.Errorf("read standard error of %s: %w", p.path, err)
+		return nil, nil, fmt.Errorf("read standard error of %s: %w", p.path, err)
 	}
 	if len(stderr) > 0 {
 		p.log.Info("program wrote to standard error", zap.String("execution", t.ExecutionName), zap.String("task_id", t.ID),
 			zap.String("program", p.path), zap.ByteString("stderr", stderr))
 	}
-	return p.answer(ctx, inv.path("out"), stderr, runErr)
+	out, err = p.answer(ctx, inv.path("out"), stderr, runErr)
+	return out, stderr, err
 }
 
 // Forget removes what was kept of a task whose result is stored.

@@ -48,6 +48,17 @@ func TestProgramGetsTheEventAndAnswers(t *testing.T) {
 	}
 }
 
+func TestProgramTellsTheEndOfItsLog(t *testing.T) {
+	p := program(t, exec.Config{}, "i=0; while [ $i -lt 600 ]; do echo a line, number $i >&2; i=$((i+1)); done; echo '{}'")
+	out, log, err := p.InvokeLogged(t.Context(), aTask, json.RawMessage("{}"))
+	if err != nil || string(out) != "{}\n" {
+		t.Fatalf("%s, %v", out, err)
+	}
+	if len(log) > 4<<10 || !strings.HasPrefix(string(log), "a line") || !strings.HasSuffix(string(log), "number 599\n") {
+		t.Errorf("log of %d bytes: %s", len(log), log)
+	}
+}
+
 func TestProgramErrors(t *testing.T) {
 	tests := []struct {
 		name, script, wantName, wantCause string

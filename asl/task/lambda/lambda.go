@@ -12,12 +12,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
 	"switchyard/asl/task"
+	"switchyard/asl/value"
 )
 
 // ResourceInvoke is the resource of the optimised integration, whose input
@@ -34,10 +36,19 @@ const MaxPayload = 256 << 10
 
 // Function is one function. It is safe for concurrent use.
 type Function interface {
-	// Invoke calls the function with a JSON text and returns its answer, which
-	// need not be JSON yet. An error of type [*task.Error] is the function's;
+	// Invoke calls the function with a payload and returns its answer, which need
+	// not be JSON yet. The payload is JSON but where lambda:invoke is given a text
+	// that is none. An error of type [*task.Error] is the function's;
 	// when ctx ends, its cause is returned.
 	Invoke(ctx context.Context, t task.Task, payload json.RawMessage) ([]byte, error)
+}
+
+// Logged is a [Function] that can tell what it logged.
+type Logged interface {
+	Function
+	// InvokeLogged is Invoke, and returns the end of the invocation's log too, of
+	// at most 4 KiB as Lambda has it.
+	InvokeLogged(ctx context.Context, t task.Task, payload json.RawMessage) (answer, log []byte, err error)
 }
 
 // keeper is a [Function] that keeps answers, as a [task.Keeper] does.
@@ -82,6 +93,8 @@ type invocation struct {
 	payload  json.RawMessage
 	// enveloped is true for lambda:invoke, whose output has an envelope.
 	enveloped bool
+	// tail asks for the end of the log in the envelope.
+	tail bool
 }
 
 // Run invokes the function that t names.
@@ -95,15 +108,47 @@ func (h *Handler) Run(ctx context.Context, t task.Task) (json.RawMessage, error)
 		return nil, &task.Error{Name: "Lambda.ResourceNotFoundException",
 			Cause: fmt.Sprintf("Function not found: %s is not configured as a program or URL of this engine", inv.function)}
 	}
-	answer, err := f.Invoke(ctx, t, inv.payload)
+	answer, log, err := inv.invoke(ctx, f, t)
 	if err != nil {
-		return nil, err
+		return nil, inv.failure(err)
 	}
 	out, err := answerJSON(inv.function, answer)
 	if err != nil || !inv.enveloped {
 		return out, err
 	}
-	return envelope(t, out)
+	return envelope(t, out, log)
+}
+
+// invoke calls the function. The log is in base64, and nil when it is not asked
+// for.
+func (inv invocation) invoke(ctx context.Context, f Function, t task.Task) (answer []byte, log *string, err error) {
+	if !inv.tail {
+		answer, err = f.Invoke(ctx, t, inv.payload)
+		return answer, nil, err
+	}
+	var text []byte
+	if l, ok := f.(Logged); ok {
+		answer, text, err = l.InvokeLogged(ctx, t, inv.payload)
+	} else {
+		answer, err = f.Invoke(ctx, t, inv.payload)
+	}
+	encoded := base64.StdEncoding.EncodeToString(text)
+	return answer, &encoded, err
+}
+
+// failure is an error of a function as the integration gives it: lambda:invoke
+// reads the object that a function reports and writes it anew, without blanks.
+// Functions that a state names by their ARN have theirs passed on as it is.
+func (inv invocation) failure(err error) error {
+	var reported *task.Error
+	if !inv.enveloped || !errors.As(err, &reported) {
+		return err
+	}
+	cause, parseErr := value.ParseString(reported.Cause)
+	if parseErr != nil || cause.Kind() != value.Object {
+		return err
+	}
+	return &task.Error{Name: reported.Name, Cause: cause.JSON()}
 }
 
 // Forget lets the function forget the answer that it keeps.
@@ -131,6 +176,7 @@ func decode(t task.Task) (invocation, error) {
 		FunctionName   string
 		Payload        json.RawMessage
 		InvocationType string
+		LogType        string
 		Qualifier      string
 	}
 	if err := json.Unmarshal(t.Input, &in); err != nil {
@@ -142,15 +188,31 @@ func decode(t task.Task) (invocation, error) {
 	case in.InvocationType != "" && in.InvocationType != "RequestResponse":
 		return invocation{}, &task.Error{Name: "Lambda.InvalidParameterValueException",
 			Cause: fmt.Sprintf("InvocationType %s is not supported by this engine, only RequestResponse", in.InvocationType)}
-	}
-	if in.Payload == nil {
-		in.Payload = json.RawMessage("{}")
+	case in.LogType != "" && in.LogType != "None" && in.LogType != "Tail":
+		return invocation{}, &task.Error{Name: "Lambda.InvalidParameterValueException",
+			Cause: fmt.Sprintf("LogType is %s; it can be None or Tail", in.LogType)}
 	}
 	name := in.FunctionName
 	if in.Qualifier != "" {
 		name += ":" + in.Qualifier
 	}
-	return invocation{function: name, payload: in.Payload, enveloped: true}, nil
+	return invocation{function: name, payload: payload(in.Payload), enveloped: true, tail: in.LogType == "Tail"}, nil
+}
+
+// payload is what lambda:invoke sends for the field Payload: a text as it is, so
+// that one with JSON in it is that JSON, and {} for nothing.
+func payload(field json.RawMessage) json.RawMessage {
+	var text *string
+	switch {
+	case field == nil || string(field) == "null":
+		return json.RawMessage("{}")
+	case json.Unmarshal(field, &text) != nil:
+		return field
+	case *text == "":
+		return json.RawMessage("{}")
+	default:
+		return json.RawMessage(*text)
+	}
 }
 
 // find looks a function up by all that can name it: the text as it is, without
@@ -198,8 +260,8 @@ func answerJSON(function string, answer []byte) (json.RawMessage, error) {
 	return answer, nil
 }
 
-// envelope is the output of lambda:invoke.
-func envelope(t task.Task, payload json.RawMessage) (json.RawMessage, error) {
+// envelope is the output of lambda:invoke; log is nil when nobody asked for it.
+func envelope(t task.Task, payload json.RawMessage, log *string) (json.RawMessage, error) {
 	type httpMetadata struct {
 		AllHTTPHeaders map[string][]string `json:"AllHttpHeaders"`
 		HTTPHeaders    map[string]string   `json:"HttpHeaders"`
@@ -212,12 +274,14 @@ func envelope(t task.Task, payload json.RawMessage) (json.RawMessage, error) {
 	id := fmt.Sprintf("%x-%x-%x-%x-%x", sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 	return json.Marshal(struct {
 		ExecutedVersion     string
+		LogResult           *string `json:",omitempty"`
 		Payload             json.RawMessage
 		SdkHTTPMetadata     httpMetadata `json:"SdkHttpMetadata"`
 		SdkResponseMetadata requestMetadata
 		StatusCode          int
 	}{
 		ExecutedVersion: "$LATEST",
+		LogResult:       log,
 		Payload:         payload,
 		SdkHTTPMetadata: httpMetadata{
 			AllHTTPHeaders: map[string][]string{},
