@@ -18,8 +18,7 @@ func fromValue(v value.Value) item {
 		b, _ := v.Bool()
 		return ofBool(b)
 	case value.Number:
-		f, _ := v.Float()
-		return ofNumber(f)
+		return fromNumber(v)
 	case value.String:
 		s, _ := v.Str()
 		return ofString(s)
@@ -28,6 +27,22 @@ func fromValue(v value.Value) item {
 	default:
 		return item{kind: object, node: &node{src: v, lazy: true}}
 	}
+}
+
+// exactly is the size from which doubles do not hold every integer.
+const exactly = 1 << 53
+
+// fromNumber takes a number in. An integer of 64 bits that a double does not
+// hold is given out as it came, as by Step Functions.
+func fromNumber(v value.Value) item {
+	f, _ := v.Float()
+	x := ofNumber(f)
+	if math.Abs(f) >= exactly {
+		if _, ok := v.Int(); ok {
+			x.str = v.JSON()
+		}
+	}
+	return x
 }
 
 // expand reads the elements of a lazy node.
@@ -58,6 +73,9 @@ func toValue(x item) value.Value {
 	case boolean:
 		return value.OfBool(x.num != 0)
 	case number:
+		if n, err := strconv.ParseInt(x.str, 10, 64); err == nil {
+			return value.OfInt(n)
+		}
 		if math.IsInf(x.num, 0) || math.IsNaN(x.num) {
 			return value.OfString(formatNumber(x.num))
 		}
@@ -97,6 +115,9 @@ func toValue(x item) value.Value {
 func plain(v value.Value) bool {
 	switch v.Kind() {
 	case value.Number:
+		if _, ok := v.Int(); ok {
+			return true
+		}
 		f, _ := v.Float()
 		return v.JSON() == formatNumber(f)
 	case value.Array, value.Object:

@@ -15,7 +15,7 @@ type evaluator struct {
 // eval evaluates e with in as its context.
 func (ev *evaluator) eval(e *expr, in item, env *frame) (item, error) {
 	if ev.depth++; ev.depth > ev.limits.Depth {
-		return nothing, tooDeep()
+		return nothing, ev.deeper()
 	}
 	if ev.steps++; ev.steps > ev.limits.Steps {
 		return nothing, tooLong()
@@ -212,7 +212,7 @@ func (ev *evaluator) lookup(in item, name string) (item, error) {
 		return nothing, nil
 	}
 	if ev.depth++; ev.depth > ev.limits.Depth {
-		return nothing, tooDeep()
+		return nothing, ev.deeper()
 	}
 	defer func() { ev.depth-- }()
 	var out []item
@@ -283,7 +283,7 @@ func (ev *evaluator) flatten(out []item, x item) ([]item, error) {
 		return append(out, x), ev.grow(1, len(out)+1)
 	}
 	if ev.depth++; ev.depth > ev.limits.Depth {
-		return nil, tooDeep()
+		return nil, ev.deeper()
 	}
 	defer func() { ev.depth-- }()
 	var err error
@@ -306,7 +306,7 @@ func (ev *evaluator) descendants(in item) (item, error) {
 
 func (ev *evaluator) descend(out []item, x item) (_ []item, err error) {
 	if ev.depth++; ev.depth > ev.limits.Depth {
-		return nil, tooDeep()
+		return nil, ev.deeper()
 	}
 	defer func() { ev.depth-- }()
 	var parts []item

@@ -97,7 +97,7 @@ func replace(ev *evaluator, x item, rest []item) (item, error) {
 		return nothing, err
 	}
 	out.WriteString(x.str[at:])
-	return ofString(out.String()), ev.alloc(len(x.str))
+	return ofString(out.String()), ev.text(out.Len())
 }
 
 func (ev *evaluator) replaceText(x item, from, to string, most int) (item, error) {
@@ -108,7 +108,7 @@ func (ev *evaluator) replaceText(x item, from, to string, most int) (item, error
 	if len(to) > 0 && n > (1<<40)/len(to) {
 		return nothing, tooLarge()
 	}
-	if err := ev.alloc(n * len(to)); err != nil {
+	if err := ev.text(len(x.str) + n*len(to)); err != nil {
 		return nothing, err
 	}
 	return ofString(strings.Replace(x.str, from, to, n)), nil

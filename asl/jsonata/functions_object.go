@@ -31,7 +31,7 @@ func (ev *evaluator) gatherKeys(all *node, x item) error {
 		return err
 	}
 	if ev.depth++; ev.depth > ev.limits.Depth {
-		return tooDeep()
+		return ev.deeper()
 	}
 	defer func() { ev.depth-- }()
 	switch x.kind {
@@ -55,7 +55,7 @@ func (ev *evaluator) gatherKeys(all *node, x item) error {
 // pieces is $spread: an object for each field.
 func (ev *evaluator) pieces(x item) (item, error) {
 	if ev.depth++; ev.depth > ev.limits.Depth {
-		return nothing, tooDeep()
+		return nothing, ev.deeper()
 	}
 	defer func() { ev.depth-- }()
 	switch x.kind {

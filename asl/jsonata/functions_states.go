@@ -2,7 +2,6 @@ package jsonata
 
 import (
 	"crypto/md5"
-	"crypto/rand"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -18,7 +17,7 @@ import (
 // and those that do not give the same every time.
 var stateFunctions = []entry{
 	{"partition", "<an:a>", 2, partition},
-	{"range", "<nnn:a>", 3, rangeOf},
+	{"range", "<nnn?:a>", 3, rangeOf},
 	{"hash", "<ss?:s>", 2, ofFirst(hash)},
 	{"random", "<n?:n>", 1, random},
 	{"uuid", "<:s>", 0, uuid},
@@ -30,20 +29,19 @@ func raised(format string, args ...any) *Error {
 }
 
 // partition cuts an array into arrays of size, the last of which may be
-// shorter.
+// shorter. Of no elements, or into parts of none, it is nothing.
 func partition(ev *evaluator, args []item) (item, error) {
-	x, size := arg(args, 0), arg(args, 1)
-	if x.kind == undefined || size.kind == undefined {
+	x, size := arg(args, 0), math.Trunc(arg(args, 1).num)
+	if x.len() == 0 || size == 0 || arg(args, 1).kind == undefined {
 		return nothing, nil
 	}
-	if size.num < 1 || size.num != size.num {
-		return nothing, raised("The second argument of the partition function must be a positive integer: %s", formatNumber(size.num))
+	if !(size > 0) {
+		return nothing, raised("The second argument of the partition function must be a positive integer: %s", formatNumber(size))
 	}
 	elems := x.elems()
-	n := int(min(math.Trunc(size.num), math.MaxInt32))
 	var out []item
 	for len(elems) > 0 {
-		n := min(n, len(elems))
+		n := int(min(size, float64(len(elems))))
 		out = append(out, ofArray(elems[:n:n]))
 		elems = elems[n:]
 		if err := ev.grow(1, len(out)); err != nil {
@@ -53,7 +51,12 @@ func partition(ev *evaluator, args []item) (item, error) {
 	return ofArray(out), nil
 }
 
-// rangeOf counts from the first to the last number, both included, in steps.
+// maxRange is the largest array that range makes.
+const maxRange = 360_145
+
+// rangeOf counts from the first to the last number, both included, in steps; a
+// single number stands for itself. A step that leads away, or of 0, gives
+// nothing.
 func rangeOf(ev *evaluator, args []item) (item, error) {
 	for i := range 3 {
 		if arg(args, i).kind == undefined {
@@ -61,14 +64,11 @@ func rangeOf(ev *evaluator, args []item) (item, error) {
 		}
 	}
 	first, last, step := math.Trunc(args[0].num), math.Trunc(args[1].num), math.Trunc(args[2].num)
-	if step == 0 {
-		return nothing, raised("The third argument of the range function must not be 0")
-	}
 	n := math.Floor((last-first)/step) + 1
-	if !(n >= 1) {
-		return ofArray(nil), nil
+	if step == 0 || !(n >= 1) {
+		return nothing, nil
 	}
-	if n > maxSpan {
+	if n > maxRange {
 		return nothing, tooLarge()
 	}
 	size := int(n)
@@ -79,15 +79,14 @@ func rangeOf(ev *evaluator, args []item) (item, error) {
 	for i := range out {
 		out[i] = ofNumber(first + float64(i)*step)
 	}
-	return ofArray(out), nil
+	return settle(ofSequence(out), false), nil
 }
 
 func hash(_ *evaluator, x item, rest []item) (item, error) {
-	algorithm := "SHA-256"
-	if a := arg(rest, 0); a.kind == text {
-		algorithm = a.str
+	if arg(rest, 0).kind == undefined {
+		return nothing, nil
 	}
-	data := []byte(x.str)
+	algorithm, data := arg(rest, 0).str, []byte(x.str)
 	switch algorithm {
 	case "MD5":
 		sum := md5.Sum(data)
@@ -125,10 +124,10 @@ func random(ev *evaluator, args []item) (item, error) {
 	return ofNumber(float64(high+next(27)) / (1 << 53)), nil
 }
 
-func uuid(*evaluator, []item) (item, error) {
+func uuid(ev *evaluator, _ []item) (item, error) {
 	var b [16]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return nothing, raised("no random numbers: %v", err)
+	for i := range b {
+		b[i] = byte(ev.random() * 256)
 	}
 	b[6], b[8] = b[6]&0x0F|0x40, b[8]&0x3F|0x80
 	return ofString(fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])), nil

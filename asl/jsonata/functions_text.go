@@ -126,7 +126,7 @@ func pad(ev *evaluator, x item, rest []item) (item, error) {
 	if missing <= 0 {
 		return x, nil
 	}
-	if missing > 1<<30 || ev.alloc(int(missing)*len(char)) != nil {
+	if missing > 1<<30 || ev.text(int(missing)*len(char)) != nil {
 		return nothing, tooLarge()
 	}
 	n := int(missing)
@@ -146,7 +146,7 @@ func joinTexts(ev *evaluator, x item, rest []item) (item, error) {
 		parts[i] = e.str
 		size += len(e.str) + len(sep)
 	}
-	if err := ev.alloc(size); err != nil {
+	if err := ev.text(size); err != nil {
 		return nothing, err
 	}
 	return ofString(strings.Join(parts, sep)), nil

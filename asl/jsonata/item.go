@@ -35,8 +35,8 @@ type item struct {
 	kind  kind
 	flags flags
 	num   float64 // a number; a boolean as 0 or 1
-	str   string
-	node  *node // of arrays, objects, functions and tuples
+	str   string  // a text; the digits of an integer that num does not hold
+	node  *node   // of arrays, objects, functions and tuples
 }
 
 // node is the shared body of an item. It belongs to one evaluation.
@@ -260,7 +260,7 @@ func (ev *evaluator) equal(a, b item) (bool, error) {
 		return false, nil
 	}
 	if ev.depth++; ev.depth > ev.limits.Depth {
-		return false, tooDeep()
+		return false, ev.deeper()
 	}
 	defer func() { ev.depth-- }()
 	if a.kind == array {

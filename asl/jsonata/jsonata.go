@@ -7,7 +7,7 @@
 // evaluated. It uses one goroutine, the caller's.
 //
 // The language is that of https://docs.jsonata.org/2.0.0 with its function
-// library and error codes. $eval is refused, and $partition, $range, $hash,
+// library and error codes. There is no $eval, and $partition, $range, $hash,
 // $random(seed), $uuid and $parse are added, as
 // https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 // has it.
@@ -27,8 +27,7 @@ type Expr struct {
 	root *expr
 }
 
-// Compile reads an expression. The error is an [*Error], for $eval an
-// [UnsupportedError].
+// Compile reads an expression. The error is an [*Error].
 func Compile(src string) (*Expr, error) {
 	raw, err := parse(src)
 	if err != nil {
@@ -79,21 +78,21 @@ type Limits struct {
 	Steps  int // expressions evaluated and elements made
 	Depth  int // expressions within one another, called functions included
 	Memory int // bytes that are allocated, roughly
-	Array  int // bytes of one array, at twelve an element
+	Value  int // bytes of one text, or of one array at eight an element
 }
 
 // DefaultLimits are what zero Limits stand for.
-var DefaultLimits = Limits{Steps: 10_000_000, Depth: 3000, Memory: 512 << 20, Array: 512 << 20}
+var DefaultLimits = Limits{Steps: 10_000_000, Depth: 3000, Memory: 512 << 20, Value: 512 << 20}
 
-// StateLimits are those of an expression in a state machine. Step Functions
-// gives an array ten mebibytes: 873,782 numbers pass, one more does not.
-var StateLimits = Limits{Steps: DefaultLimits.Steps, Depth: DefaultLimits.Depth, Memory: 256 << 20, Array: 10 << 20}
+// StateLimits are those of an expression in a state machine. Depth and Value are
+// Step Functions': 873,782 numbers pass, one more does not.
+var StateLimits = Limits{Steps: DefaultLimits.Steps, Depth: 100, Memory: 256 << 20, Value: 6_990_256}
 
 func (l Limits) orDefaults() Limits {
 	for _, f := range []struct {
 		limit *int
 		or    int
-	}{{&l.Steps, DefaultLimits.Steps}, {&l.Depth, DefaultLimits.Depth}, {&l.Memory, DefaultLimits.Memory}, {&l.Array, DefaultLimits.Array}} {
+	}{{&l.Steps, DefaultLimits.Steps}, {&l.Depth, DefaultLimits.Depth}, {&l.Memory, DefaultLimits.Memory}, {&l.Value, DefaultLimits.Value}} {
 		if *f.limit == 0 {
 			*f.limit = f.or
 		}
@@ -101,8 +100,11 @@ func (l Limits) orDefaults() Limits {
 	return l
 }
 
+// ErrFunction says that the result is a function, which is no value.
+var ErrFunction = errors.New("the result is a function")
+
 // Eval evaluates the expression; ok is false when the result is nothing. The
-// error is an [*Error].
+// error is an [*Error] or [ErrFunction].
 func (e *Expr) Eval(sc *Scope) (v value.Value, ok bool, err error) {
 	ev := &evaluator{limits: sc.Limits.orDefaults(), now: sc.Now, random: sc.Random}
 	if ev.now.IsZero() {
@@ -124,6 +126,9 @@ func (e *Expr) Eval(sc *Scope) (v value.Value, ok bool, err error) {
 	out, err := ev.eval(e.root, in, env)
 	if err != nil || out.kind == undefined {
 		return value.Value{}, false, err
+	}
+	if out.kind == function {
+		return value.Value{}, false, ErrFunction
 	}
 	if out.has(outer) {
 		out = out.at(0)

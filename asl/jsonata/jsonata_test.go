@@ -116,7 +116,13 @@ func TestStateFunctions(t *testing.T) {
 		{`$partition([1,2], -1)`, `!D3137: The second argument of the partition function must be a positive integer: -1`},
 		{`$range(0, 10, 5)`, `[0,5,10]`},
 		{`$range(3.9, 1.1, -1)`, `[3,2,1]`},
-		{`$range(5, 1, 1)`, `[]`},
+		{`$range(5, 1, 1)`, `undefined`},
+		{`$range(1, 9, 9)`, `1`},
+		{`$range(1, 2)`, `undefined`},
+		{`$partition([], 2)`, `undefined`},
+		{`$partition([1,2], 0.5)`, `undefined`},
+		{`$hash("abc")`, `undefined`},
+		{`$eval("1")`, `!T1006: Attempted to invoke a non-function`},
 		{`$count($range(1, 5000, 1))`, `5000`},
 		{`$hash("abc", "MD5")`, `"900150983cd24fb0d6963f7d28e17f72"`},
 		{`$hash("abc", "SHA-1")`, `"a9993e364706816aba3e25717850c26c9cd0d89d"`},
@@ -130,15 +136,15 @@ func TestStateFunctions(t *testing.T) {
 }
 
 func TestNumbersAreWrittenAsJavaScriptDoes(t *testing.T) {
-	in := parseValue(t, `{"a":[1.0,1e3,0.00001,1E-7,123456789012345678901],"b":"kept"}`)
-	if got, want := run(t, `$`, Scope{Input: &in}), `{"a":[1,1000,0.00001,1e-7,123456789012345680000],"b":"kept"}`; got != want {
+	in := parseValue(t, `{"a":[1.0,1e3,0.00001,1E-7,123456789012345678901,9007199254740993],"b":"kept"}`)
+	if got, want := run(t, `$`, Scope{Input: &in}), `{"a":[1,1000,0.00001,1e-7,123456789012345680000,9007199254740993],"b":"kept"}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
 // TestLimits: hostile expressions end with U1001, soon and in bounded memory.
 func TestLimits(t *testing.T) {
-	limits := Limits{Steps: 200_000, Depth: 1000, Memory: 16 << 20, Array: 10 << 20}
+	limits := Limits{Steps: 200_000, Depth: 1000, Memory: 16 << 20, Value: 6_990_256}
 	for name, src := range map[string]string{
 		"endless loop":           `($f:=function(){$f()}; $f())`,
 		"endless recursion":      `($f:=function($n){1+$f($n)}; $f(1))`,

@@ -1,11 +1,22 @@
 package jsonata
 
-import "switchyard/asl/value"
+import (
+	"fmt"
+
+	"switchyard/asl/value"
+)
 
 // The words are JSONata's own for its stack and time limits, and Step
 // Functions' for memory.
 func tooDeep() *Error {
-	return &Error{Code: "U1001", text: "Stack overflow error: Check for non-terminating recursive function.  Consider rewriting as tail-recursive.", fatal: true}
+	return &Error{Code: "U1001", text: "Stack overflow error: Check for non-terminating recursive function.  Consider rewriting as tail-recursive", fatal: true}
+}
+
+// deeper is tooDeep for an evaluation at its limit.
+func (ev *evaluator) deeper() *Error {
+	e := tooDeep()
+	e.text += fmt.Sprintf(". Depth=%d max=%d", ev.depth, ev.limits.Depth)
+	return e
 }
 
 func tooLong() *Error {
@@ -13,7 +24,7 @@ func tooLong() *Error {
 }
 
 func tooLarge() *Error {
-	return &Error{Code: "U1001", text: "Expression evaluation exceeded the memory limit", fatal: true}
+	return &Error{Code: "U1001", text: "Expression evaluation memory limit exceeded", fatal: true}
 }
 
 // step counts n steps.
@@ -24,12 +35,11 @@ func (ev *evaluator) step(n int) error {
 	return nil
 }
 
-// Sizes in bytes: of an item in Go, and of an element of an array and what
-// goes with an array where Step Functions counts them.
+// Sizes in bytes: of an item in Go, and of a number where Step Functions
+// measures values.
 const (
-	itemSize     = 48
-	elementSize  = 12
-	arrayBaggage = 372
+	itemSize   = 48
+	numberSize = 8
 )
 
 // grow counts n more elements, of an array that now has size.
@@ -42,10 +52,18 @@ func (ev *evaluator) grow(n, size int) error {
 
 // fits is grow for elements that are made without work.
 func (ev *evaluator) fits(n, size int) error {
-	if size > (ev.limits.Array-arrayBaggage)/elementSize {
+	if size > ev.limits.Value/numberSize {
 		return tooLarge()
 	}
 	return ev.alloc(n * itemSize)
+}
+
+// text counts the n bytes of a text.
+func (ev *evaluator) text(n int) error {
+	if n > ev.limits.Value {
+		return tooLarge()
+	}
+	return ev.alloc(n)
 }
 
 // alloc counts n bytes.

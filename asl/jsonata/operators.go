@@ -152,7 +152,10 @@ func (ev *evaluator) concat(lhs, rhs item) (item, error) {
 	if err != nil {
 		return nothing, err
 	}
-	return ofString(a + b), ev.alloc(len(a) + len(b))
+	if err := ev.text(len(a) + len(b)); err != nil {
+		return nothing, err
+	}
+	return ofString(a + b), nil
 }
 
 // toText is $string, nothing being the empty text.
@@ -177,7 +180,7 @@ func (ev *evaluator) stringify(x item, st style) (string, error) {
 		return "", err
 	}
 	s := string(stringify(nil, x, st))
-	return s, ev.alloc(len(s))
+	return s, ev.text(len(s))
 }
 
 // checkNumbers refuses infinite numbers, and what nests too deep to be written.
