@@ -23,8 +23,9 @@ const maxGraphDepth = 100
 type decoder struct {
 	src      *value.Source
 	diags    []Diagnostic
-	errors   int    // among diags, but for tolerated ones
-	warnings int    // among diags, tolerated errors included
+	errors   int // among diags, but for tolerated ones
+	warnings int // among diags, tolerated errors included
+	machine  QueryLanguage
 	state    string // the innermost state being read
 	depth    int
 	// stored is true for a definition that was accepted before.

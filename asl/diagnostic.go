@@ -30,6 +30,8 @@ const (
 	CodeMissingTransitionTarget = "MISSING_TRANSITION_TARGET"
 	CodeTooDeeplyNested         = "TOO_DEEPLY_NESTED"
 	CodeNoDollar                = "NO_DOLLAR"
+	CodeInvalidJSONata          = "INVALID_JSONATA_EXPRESSION"
+	CodeUnsupportedJSONata      = "UNSUPPORTED_JSONATA_EXPRESSION"
 	CodePassResultIsStatic      = "PASS_RESULT_IS_STATIC"
 	// CodeDuplicateKey is ours: AWS takes the last of equal keys in silence.
 	CodeDuplicateKey = "DUPLICATE_KEY"

@@ -36,6 +36,11 @@ type Error struct {
 	// Cause is the core of AWS's text; the interpreter puts the state and the
 	// event before it.
 	Cause string
+	// Evaluation says that a field in JSONata did not evaluate to what it
+	// should, which the history tells as EvaluationFailed. Location is the
+	// field, as Output/a[0], "" when it is none in particular.
+	Evaluation bool
+	Location   string
 }
 
 func (e *Error) Error() string { return e.Name + ": " + e.Cause }

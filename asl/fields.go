@@ -57,6 +57,10 @@ type Frame struct {
 	// Scope has the variables and the context object; its Input is for the
 	// [Fields] to set.
 	Scope Scope
+	// Entered is when the state was entered, and Seed differs from one entry to
+	// the next: what must come out the same after a restart is made of them.
+	Entered time.Time
+	Seed    uint64
 	// Trace, when not nil, is told of the state's data on their way.
 	Trace func(stage Stage, v value.Value)
 }
@@ -84,6 +88,7 @@ const (
 	Result
 	AfterResultSelector
 	AfterResultPath
+	AfterArguments
 )
 
 // Exit is how a state is left.

@@ -129,10 +129,15 @@ func (s jsonPath) Choose(f *Frame) (*State, Exit, error) {
 		next, assign = rule.Next, rule.Assign
 	}
 	if next == nil {
-		return nil, Exit{}, &Error{Name: ErrNoChoiceMatched, Cause: "Failed to transition out of the state. The state does not point to a next state."}
+		return nil, Exit{}, noChoice()
 	}
 	x, err := exit(f, v, v, assign, &s.OutputPath)
 	return next, x, err
+}
+
+// noChoice is the error of a Choice without a rule that matches or a Default.
+func noChoice() error {
+	return &Error{Name: ErrNoChoiceMatched, Cause: "Failed to transition out of the state. The state does not point to a next state."}
 }
 
 // Failure implements [Fields]. A Fail state has neither InputPath nor Parameters.

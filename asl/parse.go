@@ -13,8 +13,8 @@ import (
 // The fields that AWS supports, by where they stand.
 var (
 	machineFields   = []string{"Comment", "StartAt", "States", "Version", "TimeoutSeconds", "QueryLanguage"}
-	branchFields    = []string{"Comment", "StartAt", "States", "QueryLanguage"}
-	processorFields = []string{"Comment", "StartAt", "States", "QueryLanguage", "ProcessorConfig", "TimeoutSeconds"}
+	branchFields    = []string{"Comment", "StartAt", "States"}
+	processorFields = []string{"Comment", "StartAt", "States", "ProcessorConfig", "TimeoutSeconds"}
 
 	stateFields = []string{"Type", "Comment", "QueryLanguage"}
 	nextFields  = []string{"Next", "End"}
@@ -61,17 +61,15 @@ func parse(definition []byte, stored bool) (*Machine, *decoder) {
 		d.add(SeverityWarning, CodeDuplicateKey, "", at, "", "The key is repeated; only the last one counts")
 	}
 	o := &object{decoder: d, v: v, offset: src.Root()}
-	m := &Machine{QueryLanguage: d.language(o, JSONPath)}
-	if m.QueryLanguage == JSONata {
-		return nil, d
-	}
+	d.machine = d.language(o, JSONPath)
+	m := &Machine{QueryLanguage: d.machine}
 	o.allow(machineFields)
 	m.Version = o.str("Version")
 	if o.has("Version") && m.Version != "1.0" {
 		o.failAt("Version", "Value is not one of the allowed values: [1.0]", "")
 	}
 	m.Timeout = o.duration("TimeoutSeconds")
-	d.graph(o, &m.Graph, m.QueryLanguage)
+	d.graph(o, &m.Graph)
 	if !d.failed() {
 		d.connect()
 	}
@@ -96,7 +94,7 @@ func ParseState(definition []byte) (*State, error) {
 		return nil, d.err()
 	}
 	g := &Graph{byName: map[string]*State{}}
-	s := d.readState(&object{decoder: d, v: v, offset: src.Root()}, g, "State", JSONPath)
+	s := d.readState(&object{decoder: d, v: v, offset: src.Root()}, g, "State")
 	for _, l := range d.links {
 		if l.graph != g {
 			continue
@@ -123,21 +121,16 @@ func (d *decoder) err() error {
 
 func (d *decoder) failed() bool { return d.errors > 0 }
 
-// language reads QueryLanguage and refuses JSONata, which is not built.
+// language reads QueryLanguage.
 func (d *decoder) language(o *object, inherited QueryLanguage) QueryLanguage {
-	switch QueryLanguage(o.oneOf("QueryLanguage", string(JSONPath), string(JSONata))) {
-	case JSONata:
-		o.failAt("QueryLanguage", "The query language JSONata is not supported by this engine, only JSONPath is", "")
-		return JSONata
-	case JSONPath:
-		return JSONPath
-	default:
-		return inherited
+	if lang := QueryLanguage(o.oneOf("QueryLanguage", string(JSONPath), string(JSONata))); lang != "" {
+		return lang
 	}
+	return inherited
 }
 
 // graph reads StartAt and States.
-func (d *decoder) graph(o *object, g *Graph, lang QueryLanguage) {
+func (d *decoder) graph(o *object, g *Graph) {
 	if d.depth++; d.depth > maxGraphDepth {
 		o.add(SeverityError, CodeTooDeeplyNested, o.location(), o.offset, "", fmt.Sprintf("States are nested deeper than %d", maxGraphDepth))
 		return
@@ -163,7 +156,7 @@ func (d *decoder) graph(o *object, g *Graph, lang QueryLanguage) {
 		name := states.v.Key(i)
 		so := &object{decoder: d, v: states.v.Elem(i), at: states.at + "/" + name, offset: d.src.KeyOffset(states.v, i)}
 		d.state = name
-		if s := d.readState(so, g, name, lang); s != nil {
+		if s := d.readState(so, g, name); s != nil {
 			g.States = append(g.States, s)
 			g.byName[name] = s
 			source.offsets = append(source.offsets, so.offset)
@@ -175,7 +168,7 @@ func (d *decoder) graph(o *object, g *Graph, lang QueryLanguage) {
 }
 
 // readState reads one state; nil when it is not even one of a known type.
-func (d *decoder) readState(o *object, g *Graph, name string, lang QueryLanguage) *State {
+func (d *decoder) readState(o *object, g *Graph, name string) *State {
 	if name == "" || utf8.RuneCountInString(name) > maxStateName {
 		o.add(SeverityError, CodeInvalidStateName, o.at, o.offset, "", fmt.Sprintf("The name of a state has 1 to %d characters", maxStateName))
 	}
@@ -187,23 +180,35 @@ func (d *decoder) readState(o *object, g *Graph, name string, lang QueryLanguage
 		o.fail("Expected value of type Object")
 		return nil
 	}
-	if lang = d.language(o, lang); lang == JSONata {
+	lang := d.language(o, d.machine)
+	if d.machine == JSONata && lang == JSONPath {
+		o.fail("'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine")
 		return nil
 	}
 	if !o.require("Type") {
 		return nil
 	}
 	t := Type(o.str("Type"))
-	fields, ok := typeFields[t]
-	if !ok {
+	if typeFields[t] == nil {
 		if v, _ := o.v.Get("Type"); v.Kind() == value.String {
 			o.failAt("Type", "Value is not one of the allowed values: [Choice, Fail, Map, Parallel, Pass, Succeed, Task, Wait]", "")
 		}
 		return nil
 	}
-	o.allow(fields...)
+	o.allowState(t, lang)
 	s := &State{Name: name, Type: t, QueryLanguage: lang, Comment: o.str("Comment")}
+	if lang == JSONata {
+		d.readJSONata(o, g, s)
+	} else {
+		d.readJSONPath(o, g, s)
+	}
+	return s
+}
+
+// readJSONPath reads what s has in its fields.
+func (d *decoder) readJSONPath(o *object, g *Graph, s *State) {
 	s.Fields = jsonPath{s}
+	t := s.Type
 	s.InputPath, s.OutputPath = o.filter("InputPath"), o.filter("OutputPath")
 	s.Assign = o.assignment()
 	if t == TypePass || t == TypeTask || t == TypeParallel || t == TypeMap {
@@ -217,9 +222,7 @@ func (d *decoder) readState(o *object, g *Graph, name string, lang QueryLanguage
 			s.Catch = d.catchers(o, g, s)
 		}
 	}
-	if t != TypeChoice && t != TypeSucceed && t != TypeFail {
-		d.transition(o, g, s)
-	}
+	d.transition(o, g, s)
 	switch t {
 	case TypePass:
 		s.Pass = &Pass{}
@@ -236,16 +239,18 @@ func (d *decoder) readState(o *object, g *Graph, name string, lang QueryLanguage
 	case TypeFail:
 		s.Fail = d.failState(o)
 	case TypeParallel:
-		s.Parallel = d.parallel(o, lang)
+		s.Parallel = d.parallel(o)
 	case TypeMap:
-		s.Map = d.mapState(o, lang)
+		s.Map = d.mapState(o)
 	case TypeSucceed:
 	}
-	return s
 }
 
-// transition reads Next and End.
+// transition reads Next and End, of the types of states that have them.
 func (d *decoder) transition(o *object, g *Graph, s *State) {
+	if s.Type == TypeChoice || s.Type == TypeSucceed || s.Type == TypeFail {
+		return
+	}
 	s.End = o.boolean("End")
 	switch {
 	case o.has("Next") && s.End:

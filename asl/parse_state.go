@@ -201,7 +201,7 @@ func failString(sc *Scope, field string, e Expression) (string, error) {
 	return s, nil
 }
 
-func (d *decoder) parallel(o *object, lang QueryLanguage) *Parallel {
+func (d *decoder) parallel(o *object) *Parallel {
 	p := &Parallel{}
 	if !o.require("Branches") {
 		return p
@@ -209,7 +209,7 @@ func (d *decoder) parallel(o *object, lang QueryLanguage) *Parallel {
 	for _, b := range o.children("Branches") {
 		b.allow(branchFields)
 		g := &Graph{}
-		d.graph(b, g, d.language(b, lang))
+		d.graph(b, g)
 		p.Branches = append(p.Branches, g)
 	}
 	if v, _ := o.v.Get("Branches"); v.Kind() == value.Array && v.Len() == 0 {
@@ -218,29 +218,34 @@ func (d *decoder) parallel(o *object, lang QueryLanguage) *Parallel {
 	return p
 }
 
-func (d *decoder) mapState(o *object, lang QueryLanguage) *Map {
+func (d *decoder) mapState(o *object) *Map {
 	m := &Map{ItemsPath: o.filter("ItemsPath")}
-	o.exclusive("ItemProcessor", "Iterator")
 	o.exclusive("ItemSelector", "Parameters")
 	if m.ItemSelector = o.template("ItemSelector"); m.ItemSelector == nil {
 		m.ItemSelector = o.template("Parameters")
 	}
 	m.maxConcurrency = o.intField("MaxConcurrency", 0, maxSeconds)
-	m.toleratedCount = o.intField("ToleratedFailureCount", 0, 1<<31-1)
+	m.toleratedCount = o.intField("ToleratedFailureCount", 0, maxCount)
 	m.toleratedPercentage = o.percentage()
+	d.mapProcessor(o, m)
+	d.distributedFields(o, m, pathDistribution{})
+	return m
+}
+
+// mapProcessor reads what a Map does with each item.
+func (d *decoder) mapProcessor(o *object, m *Map) {
+	o.exclusive("ItemProcessor", "Iterator")
 	field := "ItemProcessor"
 	if o.has("Iterator") {
 		field = "Iterator"
 	} else if !o.require(field) {
-		return m
+		return
 	}
 	if p, ok := o.child(field); ok {
 		p.allow(processorFields)
 		d.processor(p, &m.Processor)
-		d.graph(p, &m.Processor.Graph, d.language(p, lang))
+		d.graph(p, &m.Processor.Graph)
 	}
-	d.distributedFields(o, m)
-	return m
 }
 
 func (d *decoder) processor(o *object, p *Processor) {
@@ -273,8 +278,19 @@ func (o *object) percentage() *floatField {
 	return &floatField{name: name, f: f}
 }
 
+// distribution reads what a distributed Map has beside its items; query
+// languages differ in their fields.
+type distribution interface {
+	itemReader(o *object) *ItemReader
+	itemBatcher(o *object) *ItemBatcher
+	resultWriter(o *object) *ResultWriter
+}
+
+// pathDistribution is the distribution of a Map in JSONPath.
+type pathDistribution struct{}
+
 // distributedFields reads what only a distributed Map can have.
-func (d *decoder) distributedFields(o *object, m *Map) {
+func (d *decoder) distributedFields(o *object, m *Map, of distribution) {
 	if !m.Processor.Distributed {
 		for _, f := range []string{"ItemReader", "ItemBatcher", "ResultWriter", "Label"} {
 			if i := o.index(f); i >= 0 {
@@ -283,21 +299,13 @@ func (d *decoder) distributedFields(o *object, m *Map) {
 		}
 	}
 	if c, ok := o.child("ItemReader"); ok {
-		m.ItemReader = d.itemReader(c)
+		m.ItemReader = of.itemReader(c)
 	}
 	if c, ok := o.child("ItemBatcher"); ok {
-		c.allow([]string{"BatchInput", "MaxItemsPerBatch", "MaxItemsPerBatchPath", "MaxInputBytesPerBatch", "MaxInputBytesPerBatchPath"})
-		m.ItemBatcher = &ItemBatcher{
-			BatchInput: c.template("BatchInput"),
-			maxItems:   c.intField("MaxItemsPerBatch", 1, 1<<31-1),
-			maxBytes:   c.intField("MaxInputBytesPerBatch", 1, MaxData),
-		}
-		if m.ItemBatcher.maxItems == nil && m.ItemBatcher.maxBytes == nil && !c.has("MaxItemsPerBatch") && !c.has("MaxInputBytesPerBatch") {
-			c.fail("At least one of these fields is required: [MaxItemsPerBatch, MaxItemsPerBatchPath, MaxInputBytesPerBatch, MaxInputBytesPerBatchPath]")
-		}
+		m.ItemBatcher = of.itemBatcher(c)
 	}
 	if c, ok := o.child("ResultWriter"); ok {
-		m.ResultWriter = d.resultWriter(c)
+		m.ResultWriter = of.resultWriter(c)
 	}
 	if o.has("Label") {
 		m.Label = o.str("Label")
@@ -311,33 +319,68 @@ func (d *decoder) distributedFields(o *object, m *Map) {
 	}
 }
 
-func (d *decoder) itemReader(o *object) *ItemReader {
+func (pathDistribution) itemReader(o *object) *ItemReader {
 	o.allow([]string{"Resource", "Parameters", "ReaderConfig"})
 	r := &ItemReader{Resource: o.resource(), Parameters: o.template("Parameters")}
 	c, ok := o.child("ReaderConfig")
 	if !ok {
 		return r
 	}
-	c.allow([]string{"InputType", "Transformation", "CSVHeaderLocation", "CSVHeaders", "CSVDelimiter", "MaxItems", "MaxItemsPath", "ItemsPointer", "ManifestType"})
-	r.Config = ReaderConfig{
-		InputType:         c.oneOf("InputType", "CSV", "JSON", "JSONL", "MANIFEST", "PARQUET"),
-		Transformation:    c.oneOf("Transformation", "NONE", "LOAD_AND_FLATTEN"),
-		CSVHeaderLocation: c.oneOf("CSVHeaderLocation", "FIRST_ROW", "GIVEN"),
-		CSVHeaders:        c.strings("CSVHeaders"),
-		CSVDelimiter:      c.oneOf("CSVDelimiter", "COMMA", "PIPE", "SEMICOLON", "SPACE", "TAB"),
-		ItemsPointer:      c.str("ItemsPointer"),
-		ManifestType:      c.oneOf("ManifestType", "S3_INVENTORY", "ATHENA_DATA"),
-		maxItems:          c.intField("MaxItems", 0, 100000000),
-	}
-	if r.Config.CSVHeaderLocation == "GIVEN" {
-		c.require("CSVHeaders")
-	}
+	c.allow(readerFields, []string{"MaxItemsPath"})
+	r.Config = c.readerConfig()
+	r.Config.maxItems = c.intField("MaxItems", 0, maxReaderItems)
 	return r
 }
 
-func (d *decoder) resultWriter(o *object) *ResultWriter {
+var readerFields = []string{"InputType", "Transformation", "CSVHeaderLocation", "CSVHeaders", "CSVDelimiter", "MaxItems", "ItemsPointer", "ManifestType"}
+
+// maxReaderItems is how many items an ItemReader reads at most, maxCount the
+// largest count of what a Map endures or batches.
+const (
+	maxReaderItems = 100_000_000
+	maxCount       = 1<<31 - 1
+)
+
+// readerConfig reads a ReaderConfig but for MaxItems.
+func (o *object) readerConfig() ReaderConfig {
+	c := ReaderConfig{
+		InputType:         o.oneOf("InputType", "CSV", "JSON", "JSONL", "MANIFEST", "PARQUET"),
+		Transformation:    o.oneOf("Transformation", "NONE", "LOAD_AND_FLATTEN"),
+		CSVHeaderLocation: o.oneOf("CSVHeaderLocation", "FIRST_ROW", "GIVEN"),
+		CSVHeaders:        o.strings("CSVHeaders"),
+		CSVDelimiter:      o.oneOf("CSVDelimiter", "COMMA", "PIPE", "SEMICOLON", "SPACE", "TAB"),
+		ItemsPointer:      o.str("ItemsPointer"),
+		ManifestType:      o.oneOf("ManifestType", "S3_INVENTORY", "ATHENA_DATA"),
+	}
+	if c.CSVHeaderLocation == "GIVEN" {
+		o.require("CSVHeaders")
+	}
+	return c
+}
+
+func (pathDistribution) itemBatcher(o *object) *ItemBatcher {
+	o.allow([]string{"BatchInput", "MaxItemsPerBatch", "MaxItemsPerBatchPath", "MaxInputBytesPerBatch", "MaxInputBytesPerBatchPath"})
+	b := &ItemBatcher{
+		BatchInput: o.template("BatchInput"),
+		maxItems:   o.intField("MaxItemsPerBatch", 1, maxCount),
+		maxBytes:   o.intField("MaxInputBytesPerBatch", 1, MaxData),
+	}
+	if b.maxItems == nil && b.maxBytes == nil && !o.has("MaxItemsPerBatch") && !o.has("MaxInputBytesPerBatch") {
+		o.fail("At least one of these fields is required: [MaxItemsPerBatch, MaxItemsPerBatchPath, MaxInputBytesPerBatch, MaxInputBytesPerBatchPath]")
+	}
+	return b
+}
+
+func (pathDistribution) resultWriter(o *object) *ResultWriter {
 	o.allow([]string{"Resource", "Parameters", "WriterConfig"})
-	w := &ResultWriter{Parameters: o.template("Parameters")}
+	w := o.resultWriter()
+	w.Parameters = o.template("Parameters")
+	return w
+}
+
+// resultWriter reads a ResultWriter but for its parameters.
+func (o *object) resultWriter() *ResultWriter {
+	w := &ResultWriter{}
 	if o.has("Resource") {
 		w.Resource = o.resource()
 	} else if !o.has("WriterConfig") {

@@ -9,6 +9,11 @@ import (
 // states wraps states into a machine that starts at S.
 func states(s string) string { return `{"StartAt":"S","States":{` + s + `}}` }
 
+// inJSONata is a machine in JSONata with these states.
+func inJSONata(s string) string {
+	return `{"QueryLanguage":"JSONata","StartAt":"S","States":{` + s + `}}`
+}
+
 func TestParseRefusesInAWSWords(t *testing.T) {
 	end := `,"E":{"Type":"Succeed"}`
 	for _, tt := range []struct{ name, definition, want string }{
@@ -65,8 +70,18 @@ func TestParseRefusesInAWSWords(t *testing.T) {
 		{"map without processor", states(`"S":{"Type":"Map","End":true}`), `SCHEMA_VALIDATION_FAILED: These fields are required: [ItemProcessor] at /States/S`},
 		{"reader of an inline map", states(`"S":{"Type":"Map","End":true,"ItemReader":{"Resource":"arn:aws:states:::s3:getObject"},"Iterator":{"StartAt":"B","States":{"B":{"Type":"Succeed"}}}}`), `SCHEMA_VALIDATION_FAILED: Field 'ItemReader' is not supported at /States/S`},
 		{"variable that cannot be", states(`"S":{"Type":"Pass","Assign":{"a-b":1},"End":true}`), `SCHEMA_VALIDATION_FAILED: Invalid variable name: a-b at /States/S/Assign`},
-		{"JSONata machine", `{"QueryLanguage":"JSONata","StartAt":"S","States":{"S":{"Type":"Pass","Output":"{% 1 %}","End":true}}}`, `SCHEMA_VALIDATION_FAILED: The query language JSONata is not supported by this engine, only JSONPath is at /QueryLanguage`},
-		{"JSONata state", states(`"S":{"Type":"Pass","QueryLanguage":"JSONata","Output":1,"End":true}`), `SCHEMA_VALIDATION_FAILED: The query language JSONata is not supported by this engine, only JSONPath is at /States/S/QueryLanguage`},
+		{"JSONPath state in a JSONata machine", inJSONata(`"S":{"Type":"Pass","QueryLanguage":"JSONPath","Output":1,"End":true}`), `SCHEMA_VALIDATION_FAILED: 'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine at /States/S`},
+		{"JSONPath field in JSONata", inJSONata(`"S":{"Type":"Pass","InputPath":"$","End":true}`), `SCHEMA_VALIDATION_FAILED: The QueryLanguage is set to 'JSONata', but field 'InputPath' is only supported for the 'JSONPath' QueryLanguage at /States/S`},
+		{"JSONata field in JSONPath", states(`"S":{"Type":"Pass","Output":1,"End":true}`), `SCHEMA_VALIDATION_FAILED: The QueryLanguage is set to 'JSONPath', but field 'Output' is only supported for the 'JSONata' QueryLanguage at /States/S`},
+		{"language of a branch", inJSONata(`"S":{"Type":"Parallel","Branches":[{"QueryLanguage":"JSONata","StartAt":"B","States":{"B":{"Type":"Succeed"}}}],"End":true}`), `SCHEMA_VALIDATION_FAILED: Field 'QueryLanguage' is not supported at /States/S/Branches[0]`},
+		{"unfinished expression", inJSONata(`"S":{"Type":"Pass","Output":{"a":["{% 1 + %}"]},"End":true}`), `INVALID_JSONATA_EXPRESSION: Unexpected end of expression at /States/S/Output/a[0]`},
+		{"name without an input", inJSONata(`"S":{"Type":"Pass","Assign":{"v":"{% $uppercase(phone) %}"},"End":true}`), `UNSUPPORTED_JSONATA_EXPRESSION: Reference to 'phone' at the top level is not supported. at /States/S/Assign/v`},
+		{"the context itself", inJSONata(`"S":{"Type":"Pass","Output":"{% $ %}","End":true}`), `UNSUPPORTED_JSONATA_EXPRESSION: Reference to '$' at the top level is not supported. at /States/S/Output`},
+		{"the root", inJSONata(`"S":{"Type":"Pass","Output":"{% $states.input.a[$$.b = 1] %}","End":true}`), `UNSUPPORTED_JSONATA_EXPRESSION: Reference to '$$' is not supported. at /States/S/Output`},
+		{"error output without an error", inJSONata(`"S":{"Type":"Pass","Output":"{% $states.errorOutput %}","End":true}`), `UNSUPPORTED_JSONATA_EXPRESSION: Field '$states.errorOutput' does not exist. at /States/S/Output`},
+		{"result where there is none yet", inJSONata(`"S":{"Type":"Task","Resource":"arn:aws:states:::x:y","Arguments":"{% $states.result %}","End":true}`), `UNSUPPORTED_JSONATA_EXPRESSION: Field '$states.result' does not exist. at /States/S/Arguments`},
+		{"condition that is a text", inJSONata(`"S":{"Type":"Choice","Choices":[{"Condition":"yes","Next":"T"}]},"T":{"Type":"Succeed"}`), `SCHEMA_VALIDATION_FAILED: Expected value of type Boolean at /States/S/Choices[0]/Condition`},
+		{"choice by a data test", inJSONata(`"S":{"Type":"Choice","Choices":[{"Variable":"$.a","Condition":true,"Next":"T"}]},"T":{"Type":"Succeed"}`), `SCHEMA_VALIDATION_FAILED: Field 'Variable' is not supported at /States/S/Choices[0]`},
 		{"not JSON", `{"StartAt":`, `INVALID_JSON_DESCRIPTION: unexpected end, expected a value at null`},
 		{"not an object", `[]`, `INVALID_JSON_DESCRIPTION: The definition must be a JSON object, not array at null`},
 		{"empty", " ", `MISSING_DESCRIPTION: The definition is empty at null`},

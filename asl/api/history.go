@@ -138,6 +138,8 @@ func detailsKey(t history.Type) (key, data string) {
 		return "activityFailedEventDetails", ""
 	case history.ActivityTimedOut:
 		return "activityTimedOutEventDetails", ""
+	case history.EvaluationFailed:
+		return "evaluationFailedEventDetails", ""
 	default:
 		return "", ""
 	}
@@ -151,8 +153,12 @@ func details(ev *history.Event, data string, withData bool) map[string]any {
 	has := func(f history.Has) bool { return ev.Has&f != 0 }
 	if has(history.HasName) {
 		key := "name"
-		if ev.Type == history.ActivityStarted {
+		switch ev.Type {
+		case history.ActivityStarted:
 			key = "workerName"
+		case history.EvaluationFailed:
+			key = "state"
+		default:
 		}
 		d[key] = ev.Name
 	}
@@ -187,7 +193,11 @@ func details(ev *history.Event, data string, withData bool) map[string]any {
 		d[key] = ev.Length
 	}
 	if has(history.HasResource) {
-		d["resource"] = ev.Resource
+		key := "resource"
+		if ev.Type == history.EvaluationFailed {
+			key = "location"
+		}
+		d[key] = ev.Resource
 		if ev.ResourceType != "" {
 			d["resourceType"] = ev.ResourceType
 		}

@@ -39,6 +39,7 @@ type inspectionData struct {
 	Input               string        `json:"input,omitempty"`
 	AfterInputPath      string        `json:"afterInputPath,omitempty"`
 	AfterParameters     string        `json:"afterParameters,omitempty"`
+	AfterArguments      string        `json:"afterArguments,omitempty"`
 	Result              string        `json:"result,omitempty"`
 	AfterResultSelector string        `json:"afterResultSelector,omitempty"`
 	AfterResultPath     string        `json:"afterResultPath,omitempty"`
@@ -90,7 +91,7 @@ func testState(ctx context.Context, e *engine.Engine, in *testStateIn) (*testSta
 
 func inspection(d *engine.Inspection) *inspectionData {
 	data := &inspectionData{
-		Input: d.Input, AfterInputPath: d.AfterInputPath, AfterParameters: d.AfterParameters, Result: d.Result,
+		Input: d.Input, AfterInputPath: d.AfterInputPath, AfterParameters: d.AfterParameters, AfterArguments: d.AfterArguments, Result: d.Result,
 		AfterResultSelector: d.AfterResultSelector, AfterResultPath: d.AfterResultPath, Variables: d.Variables,
 	}
 	switch {

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"switchyard/asl"
 	"switchyard/asl/arns"
 	"switchyard/asl/value"
@@ -60,5 +62,7 @@ func (x *execution) contextObject(b *branch) value.Value {
 func (x *execution) frameOf(b *branch) *asl.Frame {
 	x.at = b
 	x.frame.Input = b.input
+	x.frame.Entered = time.UnixMilli(b.enteredAt)
+	x.frame.Seed = uint64(x.rec.Started)<<20 ^ uint64(b.entered)
 	return &x.frame
 }

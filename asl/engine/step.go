@@ -140,7 +140,26 @@ func (x *execution) located(b *branch, err error) *asl.Error {
 	if !errors.As(err, &e) {
 		e = &asl.Error{Name: asl.ErrRuntime, Cause: err.Error()}
 	}
-	return &asl.Error{Name: e.Name, Cause: fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s", b.state.Name, b.entered, e.Cause)}
+	there := *e
+	there.Cause = fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %s", b.state.Name, b.entered, e.Cause)
+	return &there
+}
+
+// evaluationFailed records that a field of b's state in JSONata did not evaluate
+// to what it should, if that is the failure.
+func (x *execution) evaluationFailed(b *branch, failure *asl.Error) {
+	if !failure.Evaluation {
+		return
+	}
+	ev := history.Event{Type: history.EvaluationFailed, Has: history.HasName | history.HasError | history.HasCause, Name: b.state.Name, Error: failure.Name, Cause: failure.Cause}
+	if failure.Location != "" {
+		ev.Has |= history.HasResource
+		ev.Resource = failure.Location
+	}
+	x.follow(b, &ev)
+	if b.state.Type == asl.TypeMap && b.phase == phaseEnter {
+		x.follow(b, &history.Event{Type: history.MapStateFailed})
+	}
 }
 
 // placedError is an error whose cause is complete as it is.
@@ -288,6 +307,7 @@ func (x *execution) stateFailed(b *branch, failure *asl.Error) {
 	b.due = 0
 	x.abortChildren(b)
 	s := b.state
+	x.evaluationFailed(b, failure)
 	if x.test != nil {
 		x.test.failed(x, b, failure)
 		return
@@ -326,6 +346,7 @@ func (x *execution) stateFailed(b *branch, failure *asl.Error) {
 			return
 		}
 		failure = x.located(b, err)
+		x.evaluationFailed(b, failure)
 	}
 	x.groupFailed(b)
 	x.branchFailed(b, failure)

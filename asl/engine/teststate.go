@@ -66,6 +66,7 @@ type Inspection struct {
 	Input               string
 	AfterInputPath      string
 	AfterParameters     string
+	AfterArguments      string
 	Result              string
 	AfterResultSelector string
 	AfterResultPath     string
@@ -92,6 +93,7 @@ func (t *stateTest) note(at asl.Stage, v value.Value) {
 	d := &t.out.Inspection
 	*map[asl.Stage]*string{
 		asl.AfterInputPath: &d.AfterInputPath, asl.AfterParameters: &d.AfterParameters, asl.Result: &d.Result,
+		asl.AfterArguments:      &d.AfterArguments,
 		asl.AfterResultSelector: &d.AfterResultSelector, asl.AfterResultPath: &d.AfterResultPath,
 	}[at] = v.JSON()
 }

@@ -72,6 +72,7 @@ const (
 	MapRunFailed
 	MapRunAborted
 	MapRunRedriven
+	EvaluationFailed
 )
 
 var eventNames = [...]string{
@@ -100,7 +101,7 @@ var eventNames = [...]string{
 	MapIterationStarted: "MapIterationStarted", MapIterationSucceeded: "MapIterationSucceeded",
 	MapIterationFailed: "MapIterationFailed", MapIterationAborted: "MapIterationAborted",
 	MapRunStarted: "MapRunStarted", MapRunSucceeded: "MapRunSucceeded", MapRunFailed: "MapRunFailed",
-	MapRunAborted: "MapRunAborted", MapRunRedriven: "MapRunRedriven",
+	MapRunAborted: "MapRunAborted", MapRunRedriven: "MapRunRedriven", EvaluationFailed: "EvaluationFailed",
 }
 
 // String is Step Functions' name of the event.
@@ -136,7 +137,8 @@ type Event struct {
 	Index  int64
 	Length int64
 	// ResourceType and Resource are the two halves of a service integration;
-	// for functions and activities Resource is the ARN.
+	// for functions and activities Resource is the ARN, for EvaluationFailed the
+	// field.
 	ResourceType string
 	Resource     string
 	Region       string

@@ -173,3 +173,35 @@ func TestLimits(t *testing.T) {
 		t.Errorf("the largest array: got %s", got)
 	}
 }
+
+func TestReferences(t *testing.T) {
+	for _, tt := range []struct{ src, want string }{
+		{`phone`, `phone`},
+		{`a.b.c & d[e = 1]^(f){g: h}`, `a d`},
+		{`$uppercase(name)`, `name`},
+		{`function($x){ b + $x }`, `b`},
+		{`$map($v, function($x){ $x.c })`, ``},
+		{`[a, {"k": b}, c ? d : (e; f)]`, `a b c d e f`},
+		{`$`, `$`},
+		{`$.a`, `$`},
+		{`$v[a = $]`, ``},
+		{`$v ~> |a|{"b": c}|`, ``},
+		{`*`, `*`},
+		{`$x := y`, `y`},
+	} {
+		e, err := Compile(tt.src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(e.References().Context, " "); got != tt.want {
+			t.Errorf("%s reads %q of its context, want %q", tt.src, got, tt.want)
+		}
+	}
+	e, err := Compile(`$states.input.a & $states.result & $states & $$.x`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := e.References(); !r.Root || strings.Join(r.Fields["states"], ",") != "input,result," {
+		t.Errorf("got %+v", r)
+	}
+}
