@@ -70,10 +70,11 @@ func (s *jsonataFields) Arguments(f *Frame) (value.Value, error) {
 		return f.Input, nil
 	}
 	v, err := s.arguments.see(s.sees(f))
-	if err == nil {
-		f.trace(AfterArguments, v)
+	if err != nil {
+		return value.Value{}, err
 	}
-	return v, err
+	f.trace(AfterArguments, v)
+	return v, s.refusal("Arguments", v)
 }
 
 // Complete implements [Fields].
@@ -235,7 +236,11 @@ func (s *jsonataFields) Distribution(f *Frame, _ value.Value) (d Distribution, e
 			return d, err
 		}
 	}
-	d.WriterParameters, err = orNone(s.writer, sees)
+	params, err := orNone(s.writer, sees)
+	if err != nil {
+		return d, err
+	}
+	d.Writing, err = s.Map.ResultWriter.writing(params)
 	return d, err
 }
 

@@ -5,8 +5,8 @@
 // [Parse] gives a [Machine]; the paths, payload templates, intrinsic function
 // calls and choice rules in it are [Expression] and [Condition] values that
 // are evaluated against a [Scope]. [Validate] gives the diagnostics that AWS
-// would give at creation, each with its place in the file. Only the JSONPath
-// query language is compiled; definitions in JSONata are refused.
+// would give at creation, each with its place in the file. What the fields of a
+// state evaluate to, in JSONPath or in JSONata, stands behind [Fields].
 //
 // The facts are those of states-language.net and of the Step Functions
 // developer guide; texts of errors are AWS's where they are known.
@@ -23,7 +23,7 @@ import (
 // QueryLanguage names the language of the expressions of a machine or state.
 type QueryLanguage string
 
-// The query languages of Step Functions. This package refuses JSONata.
+// The query languages of Step Functions.
 const (
 	JSONPath QueryLanguage = "JSONPath"
 	JSONata  QueryLanguage = "JSONata"

@@ -85,6 +85,9 @@ func (d *decoder) readJSONata(o *object, g *Graph, s *State) {
 		s.Task = &Task{Resource: o.resource()}
 		f.timeout = r.integer("TimeoutSeconds", 1, maxSeconds)
 		f.heartbeat = r.integer("HeartbeatSeconds", 1, maxSeconds)
+		if v, _ := o.v.Get("Arguments"); isLiteral(v) {
+			o.integration(s.Task.Resource, "Arguments", unevaluated)
+		}
 		if q := r.query(o, "Credentials", ""); q != nil {
 			s.Task.Credentials = q
 		}
@@ -100,6 +103,18 @@ func (d *decoder) readJSONata(o *object, g *Graph, s *State) {
 		s.Map = r.mapState()
 	case TypeSucceed:
 	}
+}
+
+// unevaluated reads arguments in which expressions are yet to be computed.
+func unevaluated(key string, v value.Value) (string, bool) {
+	return key, isLiteral(v)
+}
+
+// isLiteral reports whether v is no expression as a whole.
+func isLiteral(v value.Value) bool {
+	s, _ := v.Str()
+	_, computed := delimited(s)
+	return !computed
 }
 
 // query reads a field of the state or of an object in it; extra is the member
@@ -193,9 +208,7 @@ func (r *jsonataReader) exits(o *object, extra string) exits {
 
 // computed gives a field that is an expression.
 func (r *jsonataReader) computed(o *object, field string) query {
-	v, _ := o.v.Get(field)
-	s, _ := v.Str()
-	if _, ok := delimited(s); !ok {
+	if v, _ := o.v.Get(field); isLiteral(v) {
 		return nil
 	}
 	return r.query(o, field, "")
@@ -319,13 +332,13 @@ func (r *jsonataReader) mapState() *Map {
 	f.concurrency = r.integer("MaxConcurrency", 0, maxSeconds)
 	f.toleratedCount = r.integer("ToleratedFailureCount", 0, maxCount)
 	if f.percentage = r.computed(r.object, "ToleratedFailurePercentage"); f.percentage == nil {
-		if p := r.object.percentage(); p != nil {
+		if p := r.percentage(); p != nil {
 			v, _ := r.v.Get("ToleratedFailurePercentage")
 			f.percentage = literal{constant{v}}
 		}
 	}
-	r.decoder.mapProcessor(r.object, m)
-	r.decoder.distributedFields(r.object, m, r)
+	r.mapProcessor(r.object, m)
+	r.distributedFields(r.object, m, r)
 	return m
 }
 

@@ -66,8 +66,6 @@ func (w *walker) walk(e *expr, top bool) {
 }
 
 func (w *walker) parts(e *expr, top bool) {
-	w.walk(e.rhs, top)
-	w.walk(e.third, top)
 	switch e.form {
 	case formBind: // what is on the left is a name
 	case formLambda: // the word function, and the names of its parameters
@@ -77,6 +75,8 @@ func (w *walker) parts(e *expr, top bool) {
 			w.walk(part, top)
 		}
 	}
+	w.walk(e.rhs, top)
+	w.walk(e.third, top)
 	w.pairs(e.pairs, top)
 	for _, t := range e.terms {
 		w.walk(t.expr, false)
