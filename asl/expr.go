@@ -175,6 +175,16 @@ func compileDynamic(key string, v value.Value) (Expression, error) {
 	return e, nil
 }
 
+// ParseExpression compiles a path or an intrinsic function call that stands by
+// itself.
+func ParseExpression(s string) (Expression, error) {
+	e, err := compileExpression("", s)
+	if err != nil {
+		return nil, errors.New(reason(err))
+	}
+	return e, nil
+}
+
 // compileExpression compiles a path or an intrinsic function call.
 func compileExpression(field, s string) (Expression, error) {
 	if strings.HasPrefix(strings.TrimSpace(s), "$") {
