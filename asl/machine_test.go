@@ -429,6 +429,7 @@ func TestFailPaths(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"QueryLanguage":"JSONata","StartAt":"S","States":{"S":{"Type":"Map","Items":"{% [1..3] %}","ItemSelector":{"a":["{% $states.context.Map.Item.Value %}"]},"ItemProcessor":{"StartAt":"P","States":{"P":{"Type":"Succeed"}}},"End":true}}}`), []byte(`{}`))
 	f.Add([]byte(everything), []byte(`{"x":1}`))
 	f.Add([]byte(states(`"S":{"Type":"Choice","Choices":[{"And":[{"Variable":"$","IsNull":true}],"Next":"S"}]}`)), []byte(`{}`))
 	f.Add([]byte(states(`"S":{"Type":"Map","Iterator":{"StartAt":"B","States":{"B":{"Type":"Pass","Next":"B"}}},"End":true}`)), []byte(`[]`))
@@ -457,6 +458,18 @@ func FuzzParse(f *testing.F) {
 			}
 			if s.Parameters != nil {
 				_, _ = s.Parameters.Eval(sc)
+			}
+			frame := &Frame{Input: in, Scope: *sc}
+			switch s.Type {
+			case TypePass:
+				_, _ = s.Fields.Pass(frame)
+			case TypeMap:
+				_, _ = s.Fields.Iterations(frame)
+				_, _ = s.Fields.Distribution(frame, in)
+			case TypeTask, TypeParallel:
+				_, _ = s.Fields.Arguments(frame)
+				_, _ = s.Fields.Complete(frame, in)
+			default:
 			}
 			if s.Choice != nil {
 				_, _ = s.Choice.Choose(sc)

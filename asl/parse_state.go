@@ -207,7 +207,7 @@ func (d *decoder) parallel(o *object) *Parallel {
 		return p
 	}
 	for _, b := range o.children("Branches") {
-		b.allow(branchFields)
+		b.allow(branchFields, d.once())
 		g := &Graph{}
 		d.graph(b, g)
 		p.Branches = append(p.Branches, g)
@@ -232,6 +232,15 @@ func (d *decoder) mapState(o *object) *Map {
 	return m
 }
 
+// once are fields of a branch or processor that definitions may have which were
+// accepted before.
+func (d *decoder) once() []string {
+	if d.stored {
+		return []string{"QueryLanguage"}
+	}
+	return nil
+}
+
 // mapProcessor reads what a Map does with each item.
 func (d *decoder) mapProcessor(o *object, m *Map) {
 	o.exclusive("ItemProcessor", "Iterator")
@@ -242,7 +251,7 @@ func (d *decoder) mapProcessor(o *object, m *Map) {
 		return
 	}
 	if p, ok := o.child(field); ok {
-		p.allow(processorFields)
+		p.allow(processorFields, d.once())
 		d.processor(p, &m.Processor)
 		d.graph(p, &m.Processor.Graph)
 	}

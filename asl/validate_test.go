@@ -183,3 +183,13 @@ func TestDeepNestingIsRefused(t *testing.T) {
 		t.Errorf("error %.200v", err)
 	}
 }
+
+func TestStoredDefinitionsMayNameTheLanguageOfABranch(t *testing.T) {
+	definition := []byte(states(`"S":{"Type":"Parallel","Branches":[{"QueryLanguage":"JSONPath","StartAt":"B","States":{"B":{"Type":"Succeed"}}}],"End":true}`))
+	if _, err := ParseStored(definition); err != nil {
+		t.Error(err)
+	}
+	if _, err := Parse(definition); err == nil {
+		t.Error("a new one is accepted")
+	}
+}

@@ -45,6 +45,10 @@ func TestTestState(t *testing.T) {
 		{"pass with a result", m{"definition": `{"Type":"Pass","Result":{"k":1},"End":true}`, "input": `{"a":1}`, "inspectionLevel": "TRACE"},
 			m{"status": "SUCCEEDED", "output": `{"k":1}`, "inspectionData": m{
 				"input": `{"a":1}`, "result": `{"k":1}`, "afterResultSelector": `{"k":1}`, "afterResultPath": `{"k":1}`}}},
+		{"pass in JSONata", m{"definition": `{"Type":"Pass","QueryLanguage":"JSONata","Assign":{"v":"{% $states.input.a %}"},"Output":"{% $states.input.a + 1 %}","Next":"N"}`, "input": `{"a":1}`, "inspectionLevel": "DEBUG"},
+			m{"status": "SUCCEEDED", "nextState": "N", "output": `2`, "inspectionData": m{"input": `{"a":1}`, "variables": `{"v":1}`}}},
+		{"task in JSONata", m{"definition": `{"Type":"Task","QueryLanguage":"JSONata","Resource":"` + function + `","Arguments":{"x":"{% $states.input.a %}"},"Output":"{% $states.result.more %}","End":true}`, "input": `{"a":1}`, "inspectionLevel": "DEBUG", "roleArn": role},
+			m{"status": "SUCCEEDED", "output": `1`, "inspectionData": m{"input": `{"a":1}`, "afterArguments": `{"x":1}`, "result": `{"got":{"x":1},"more":1}`}}},
 		{"info shows no data", m{"definition": `{"Type":"Pass","End":true}`, "input": `{"a":1}`}, m{"status": "SUCCEEDED", "output": `{"a":1}`}},
 		{"choice", m{"definition": `{"Type":"Choice","Choices":[{"Variable":"$.v","NumericLessThan":30,"Next":"Twenties"}],"Default":"Other"}`, "input": `{"v":22}`, "inspectionLevel": "DEBUG"},
 			m{"status": "SUCCEEDED", "nextState": "Twenties", "output": `{"v":22}`, "inspectionData": m{"input": `{"v":22}`, "afterInputPath": `{"v":22}`}}},

@@ -38,6 +38,13 @@ var interrupted = map[string]struct{ definition, output string }{
 			"StartAt":"P","States":{"P":{"Type":"Pass","Assign":{"v.$":"$.v"},"Next":"T"},"T":{"Type":"Task","Resource":"` + fn + `","Parameters":{"ms":60,"v.$":"$v"},"ResultPath":"$.r","OutputPath":"$.r.v","Next":"W"},"W":{"Type":"Wait","Seconds":0,"End":true}}}}}}`,
 		`[1,2,3,4,5,6,7,8]`,
 	},
+	// The items are shuffled: all the same each time they are evaluated.
+	"jsonata": {
+		`{"QueryLanguage":"JSONata","StartAt":"M","States":{"M":{"Type":"Map","Items":"{% $shuffle($states.input.items) %}","MaxConcurrency":"{% 3 %}","Output":"{% $sort($states.result) %}","End":true,
+			"ItemSelector":{"v":"{% $states.context.Map.Item.Value %}"},"ItemProcessor":{"StartAt":"P","States":{"P":{"Type":"Pass","Assign":{"v":"{% $states.input.v %}"},"Next":"T"},
+			"T":{"Type":"Task","Resource":"` + fn + `","Arguments":{"ms":60,"v":"{% $v %}"},"Output":"{% $v %}","Next":"W"},"W":{"Type":"Wait","Seconds":"{% 1 - 1 %}","End":true}}}}}}`,
+		`[1,2,3,4,5,6,7,8]`,
+	},
 	"distributed": {
 		`{"StartAt":"M","States":{"M":{"Type":"Map","ItemsPath":"$.items","ToleratedFailureCount":1,"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},
 			"StartAt":"C","States":{"C":{"Type":"Choice","Choices":[{"Variable":"$","NumericEquals":3,"Next":"F"}],"Default":"W"},"F":{"Type":"Fail","Error":"E","Cause":"C"},"W":{"Type":"Wait","Seconds":1,"End":true}}},"ResultSelector":{"n.$":"States.ArrayLength($)","third.$":"$[2].Error","last.$":"$[7]"},"End":true}}}`,

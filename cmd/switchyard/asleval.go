@@ -132,7 +132,7 @@ func (ev *evaluation) eval(src string) (string, error) {
 	v, ok, err := e.Eval(&jsonata.Scope{Input: ev.input, Bindings: ev, Limits: jsonata.StateLimits})
 	switch {
 	case errors.Is(err, jsonata.ErrFunction):
-		return "", errors.New(asl.ErrQueryEvaluationError + ": The expression returned an unsupported result type.")
+		return "", errors.New(asl.ErrQueryEvaluationError + ": the expression returned an unsupported result type")
 	case err != nil || !ok:
 		return "", err
 	}
