@@ -376,5 +376,6 @@ func (o *object) reference(field string) *jsonpath.Path {
 		o.notReference(field, s, err)
 		return nil
 	}
+	o.refer(p.VariableName())
 	return p
 }

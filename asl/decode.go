@@ -31,8 +31,9 @@ type decoder struct {
 	// stored is true for a definition that was accepted before.
 	stored bool
 
-	names  map[string]bool // states of the whole machine
-	labels map[string]bool // Map runs of the whole machine
+	names  map[string]bool     // states of the whole machine
+	labels map[string]bool     // Map runs of the whole machine
+	refers map[string][]string // variables, by the state that names them
 	links  []link
 	graphs []graphSource
 }
@@ -272,7 +273,15 @@ func (o *object) path(field string) *jsonpath.Path {
 		o.failAt(field, "Value must be a valid JSONPath.", reason(err))
 		return nil
 	}
+	o.refer(p.VariableName())
 	return p
+}
+
+// refer notes that the state being read refers to a variable; "" is none.
+func (d *decoder) refer(name string) {
+	if list := d.refers[d.state]; name != "" && !slices.Contains(list, name) {
+		d.refers[d.state] = append(list, name)
+	}
 }
 
 // reason is the core of a syntax error.
@@ -361,6 +370,7 @@ func (o *object) template(field string) Expression {
 		o.add(SeverityError, CodeSchema, o.at+"/"+field, o.src.ValueOffset(te.at, te.index), detail, te.msg)
 	})
 	o.warnNoDollar(field, v)
+	variables(e, o.refer)
 	return e
 }
 

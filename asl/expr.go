@@ -98,6 +98,20 @@ func (t *template) Eval(sc *Scope) (value.Value, error) {
 
 func (t *template) String() string { return t.src.JSON() }
 
+// variables hands the variables that an expression refers to over to refer.
+func variables(e Expression, refer func(name string)) {
+	switch e := e.(type) {
+	case *pathExpr:
+		refer(e.path.VariableName())
+	case *callExpr:
+		e.call.Variables(refer)
+	case *template:
+		for _, p := range e.parts {
+			variables(p, refer)
+		}
+	}
+}
+
 // templateError says which field of a template is wrong: the one at this index
 // of the object at.
 type templateError struct {

@@ -56,6 +56,9 @@ type Machine struct {
 	QueryLanguage QueryLanguage
 	// Timeout is how long an execution may take; 0 is without limit.
 	Timeout time.Duration
+	// VariableReferences are the names of the variables that states refer to, in
+	// order, by the name of the state; those that refer to none are absent.
+	VariableReferences map[string][]string
 }
 
 // Graph is a set of states and where it starts: a machine, a branch of a

@@ -173,6 +173,7 @@ func (o *object) failText(field string) Expression {
 		o.failAt(field, "The intrinsic function "+c.call.Name()+" cannot be used here", "only those that give a string can")
 		return nil
 	}
+	variables(e, o.refer)
 	return e
 }
 

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"switchyard/asl"
 	"switchyard/asl/apierror"
 	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
@@ -152,17 +153,25 @@ type stateMachineIn struct {
 	StateMachineArn string `json:"stateMachineArn"`
 }
 
+type configurations struct {
+	LoggingConfiguration    *catalog.Logging    `json:"loggingConfiguration"`
+	TracingConfiguration    *catalog.Tracing    `json:"tracingConfiguration"`
+	EncryptionConfiguration *catalog.Encryption `json:"encryptionConfiguration"`
+}
+
+func (in *configurations) settings() catalog.Settings {
+	return catalog.Settings{Logging: in.LoggingConfiguration, Tracing: in.TracingConfiguration, Encryption: in.EncryptionConfiguration}
+}
+
 type createStateMachineIn struct {
-	Name                    string          `json:"name"`
-	Definition              string          `json:"definition"`
-	RoleArn                 string          `json:"roleArn"`
-	Type                    string          `json:"type"`
-	LoggingConfiguration    json.RawMessage `json:"loggingConfiguration"`
-	TracingConfiguration    json.RawMessage `json:"tracingConfiguration"`
-	EncryptionConfiguration json.RawMessage `json:"encryptionConfiguration"`
-	Publish                 bool            `json:"publish"`
-	VersionDescription      string          `json:"versionDescription"`
-	Tags                    []catalog.Tag   `json:"tags"`
+	Name       string `json:"name"`
+	Definition string `json:"definition"`
+	RoleArn    string `json:"roleArn"`
+	Type       string `json:"type"`
+	configurations
+	Publish            bool          `json:"publish"`
+	VersionDescription string        `json:"versionDescription"`
+	Tags               []catalog.Tag `json:"tags"`
 }
 
 type createStateMachineOut struct {
@@ -177,8 +186,7 @@ func createStateMachine(ctx context.Context, e *engine.Engine, in *createStateMa
 	}
 	m, err := e.Catalog().CreateMachine(ctx, catalog.NewMachine{
 		Name: in.Name, Definition: in.Definition, RoleARN: in.RoleArn, Type: in.Type,
-		Settings: catalog.Settings{Logging: notNull(in.LoggingConfiguration), Tracing: notNull(in.TracingConfiguration), Encryption: notNull(in.EncryptionConfiguration)},
-		Tags:     in.Tags, Publish: in.Publish, Description: in.VersionDescription,
+		Settings: in.settings(), Tags: in.Tags, Publish: in.Publish, Description: in.VersionDescription,
 	})
 	if err != nil {
 		return nil, err
@@ -186,22 +194,13 @@ func createStateMachine(ctx context.Context, e *engine.Engine, in *createStateMa
 	return &createStateMachineOut{m.ARN, epoch(m.Created), m.VersionARN}, nil
 }
 
-func notNull(raw json.RawMessage) json.RawMessage {
-	if string(raw) == "null" {
-		return nil
-	}
-	return raw
-}
-
 type updateStateMachineIn struct {
 	stateMachineIn
-	Definition              *string         `json:"definition"`
-	RoleArn                 *string         `json:"roleArn"`
-	LoggingConfiguration    json.RawMessage `json:"loggingConfiguration"`
-	TracingConfiguration    json.RawMessage `json:"tracingConfiguration"`
-	EncryptionConfiguration json.RawMessage `json:"encryptionConfiguration"`
-	Publish                 bool            `json:"publish"`
-	VersionDescription      string          `json:"versionDescription"`
+	Definition *string `json:"definition"`
+	RoleArn    *string `json:"roleArn"`
+	configurations
+	Publish            bool   `json:"publish"`
+	VersionDescription string `json:"versionDescription"`
 }
 
 type updateStateMachineOut struct {
@@ -216,7 +215,7 @@ func updateStateMachine(ctx context.Context, e *engine.Engine, in *updateStateMa
 	}
 	m, err := e.Catalog().UpdateMachine(ctx, in.StateMachineArn, catalog.MachineUpdate{
 		Definition: in.Definition, RoleARN: in.RoleArn, Publish: in.Publish, Description: in.VersionDescription,
-		Logging: notNull(in.LoggingConfiguration), Tracing: notNull(in.TracingConfiguration), Encryption: notNull(in.EncryptionConfiguration),
+		Settings: in.settings(),
 	})
 	if err != nil {
 		return nil, err
@@ -232,31 +231,32 @@ func deleteStateMachine(ctx context.Context, e *engine.Engine, in *stateMachineI
 }
 
 type describeStateMachineOut struct {
-	StateMachineArn         string          `json:"stateMachineArn"`
-	Name                    string          `json:"name"`
-	Status                  string          `json:"status"`
-	Definition              string          `json:"definition"`
-	RoleArn                 string          `json:"roleArn"`
-	Type                    string          `json:"type"`
-	CreationDate            epoch           `json:"creationDate"`
-	LoggingConfiguration    json.RawMessage `json:"loggingConfiguration"`
-	TracingConfiguration    json.RawMessage `json:"tracingConfiguration"`
-	EncryptionConfiguration json.RawMessage `json:"encryptionConfiguration,omitempty"`
-	RevisionID              string          `json:"revisionId,omitempty"`
-	Description             string          `json:"description,omitempty"`
+	StateMachineArn string `json:"stateMachineArn"`
+	Name            string `json:"name"`
+	Status          string `json:"status"`
+	Definition      string `json:"definition"`
+	RoleArn         string `json:"roleArn"`
+	Type            string `json:"type"`
+	CreationDate    epoch  `json:"creationDate"`
+	configurations
+	VariableReferences map[string][]string `json:"variableReferences,omitempty"`
+	RevisionID         string              `json:"revisionId,omitempty"`
+	Description        string              `json:"description,omitempty"`
 }
 
-// What Step Functions shows where nothing was configured.
-var (
-	noLogging = json.RawMessage(`{"level":"OFF","includeExecutionData":false}`)
-	noTracing = json.RawMessage(`{"enabled":false}`)
-)
+// shown are a state machine's settings in an answer.
+func shown(s catalog.Settings) configurations {
+	s = s.Shown()
+	return configurations{s.Logging, s.Tracing, s.Encryption}
+}
 
-func or(raw, fallback json.RawMessage) json.RawMessage {
-	if raw == nil {
-		return fallback
+// variableReferences are the variables that each state refers to.
+func variableReferences(definition string) map[string][]string {
+	m, err := asl.ParseStored([]byte(definition))
+	if err != nil { // of an earlier release, that took it
+		return nil
 	}
-	return raw
+	return m.VariableReferences
 }
 
 func describeStateMachine(ctx context.Context, e *engine.Engine, in *stateMachineIn) (*describeStateMachineOut, error) {
@@ -270,8 +270,7 @@ func describeStateMachine(ctx context.Context, e *engine.Engine, in *stateMachin
 	return &describeStateMachineOut{
 		StateMachineArn: m.ARN, Name: m.Name, Status: m.Status, Definition: m.Revision.Definition, RoleArn: m.Revision.RoleARN,
 		Type: m.Type, CreationDate: epoch(m.Created), RevisionID: m.Revision.ID,
-		LoggingConfiguration: or(m.Settings.Logging, noLogging), TracingConfiguration: or(m.Settings.Tracing, noTracing),
-		EncryptionConfiguration: m.Settings.Encryption, Description: m.Description,
+		configurations: shown(m.Settings), VariableReferences: variableReferences(m.Revision.Definition), Description: m.Description,
 	}, nil
 }
 
@@ -497,17 +496,16 @@ func listExecutions(ctx context.Context, e *engine.Engine, in *listExecutionsIn)
 }
 
 type describeStateMachineForExecutionOut struct {
-	StateMachineArn         string          `json:"stateMachineArn"`
-	Name                    string          `json:"name"`
-	Definition              string          `json:"definition"`
-	RoleArn                 string          `json:"roleArn"`
-	UpdateDate              epoch           `json:"updateDate"`
-	LoggingConfiguration    json.RawMessage `json:"loggingConfiguration"`
-	TracingConfiguration    json.RawMessage `json:"tracingConfiguration"`
-	EncryptionConfiguration json.RawMessage `json:"encryptionConfiguration,omitempty"`
-	RevisionID              string          `json:"revisionId,omitempty"`
-	MapRunArn               string          `json:"mapRunArn,omitempty"`
-	Label                   string          `json:"label,omitempty"`
+	StateMachineArn string `json:"stateMachineArn"`
+	Name            string `json:"name"`
+	Definition      string `json:"definition"`
+	RoleArn         string `json:"roleArn"`
+	UpdateDate      epoch  `json:"updateDate"`
+	configurations
+	VariableReferences map[string][]string `json:"variableReferences,omitempty"`
+	RevisionID         string              `json:"revisionId,omitempty"`
+	MapRunArn          string              `json:"mapRunArn,omitempty"`
+	Label              string              `json:"label,omitempty"`
 }
 
 func describeStateMachineForExecution(ctx context.Context, e *engine.Engine, in *executionIn) (*describeStateMachineForExecutionOut, error) {
@@ -526,7 +524,6 @@ func describeStateMachineForExecution(ctx context.Context, e *engine.Engine, in 
 	return &describeStateMachineForExecutionOut{
 		StateMachineArn: m.ARN, Name: m.Name, Definition: m.Revision.Definition, RoleArn: m.Revision.RoleARN,
 		UpdateDate: epoch(m.Updated), RevisionID: m.Revision.ID, MapRunArn: x.MapRunARN, Label: label,
-		LoggingConfiguration: or(m.Settings.Logging, noLogging), TracingConfiguration: or(m.Settings.Tracing, noTracing),
-		EncryptionConfiguration: m.Settings.Encryption,
+		configurations: shown(m.Settings), VariableReferences: variableReferences(m.Revision.Definition),
 	}, nil
 }

@@ -336,14 +336,14 @@ func TestListsPage(t *testing.T) {
 
 func TestMachineLifeCycle(t *testing.T) {
 	s := serve(t)
-	in := m{"name": "n", "definition": passing, "roleArn": role, "loggingConfiguration": m{"level": "ALL"}}
+	in := m{"name": "n", "definition": passing, "roleArn": role, "tracingConfiguration": m{"enabled": true}}
 	first := do(t, s, "CreateStateMachine", in)
 	if again := do(t, s, "CreateStateMachine", in); !cmp.Equal(first, again) {
 		t.Errorf("the same again: %v, want %v", again, first)
 	}
 	arn := first["stateMachineArn"]
 	d := do(t, s, "DescribeStateMachine", m{"stateMachineArn": arn})
-	if d["status"] != "ACTIVE" || d["type"] != "STANDARD" || d["definition"] != passing || d["revisionId"] != nil || !cmp.Equal(d["loggingConfiguration"], any(m{"level": "ALL"})) {
+	if d["status"] != "ACTIVE" || d["type"] != "STANDARD" || d["definition"] != passing || d["revisionId"] != nil || !cmp.Equal(d["tracingConfiguration"], any(m{"enabled": true})) {
 		t.Errorf("described as %v", d)
 	}
 	updated := do(t, s, "UpdateStateMachine", m{"stateMachineArn": arn, "definition": waiting})

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,10 +46,8 @@ type Machine struct {
 	RevisionKey string `json:"revision_key"`
 	// LastVersion is the highest version ever published, 0 for none; the
 	// numbers of deleted versions are not given out again.
-	LastVersion int `json:"last_version,omitempty"`
-	// Settings are the configurations of logging, tracing and encryption as
-	// they were given: kept and shown, without effect on one machine.
-	Settings Settings `json:"settings"`
+	LastVersion int      `json:"last_version,omitempty"`
+	Settings    Settings `json:"settings"`
 
 	// ARN names a version where one was asked for.
 	ARN      string   `json:"-"`
@@ -71,17 +70,6 @@ type Revision struct {
 	Type       string `json:"type"`
 	// Updated is in Unix milliseconds.
 	Updated int64 `json:"updated"`
-}
-
-// Settings are JSON texts; nil where none was given.
-type Settings struct {
-	Logging    json.RawMessage `json:"logging,omitempty"`
-	Tracing    json.RawMessage `json:"tracing,omitempty"`
-	Encryption json.RawMessage `json:"encryption,omitempty"`
-}
-
-func (s Settings) equal(t Settings) bool {
-	return string(s.Logging) == string(t.Logging) && string(s.Tracing) == string(t.Tracing) && string(s.Encryption) == string(t.Encryption)
 }
 
 func newRevisionKey(name string) string { return name + "/" + uuid.New() }
@@ -222,12 +210,12 @@ func (c *Catalog) CreateMachine(ctx context.Context, in NewMachine) (*Machine, e
 	if !arns.ValidName(in.Name) {
 		return nil, apierror.New(apierror.CodeInvalidName, "Invalid Name: '%s'", in.Name)
 	}
-	switch in.Type {
-	case "":
-		in.Type = TypeStandard
-	case TypeStandard, TypeExpress:
-	default:
-		return nil, apierror.New(apierror.CodeValidation, "1 validation error detected: Value '%s' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, EXPRESS]", in.Type)
+	in.Type = cmp.Or(in.Type, TypeStandard)
+	if err := oneOf("type", in.Type, TypeStandard, TypeExpress); err != nil {
+		return nil, err
+	}
+	if err := in.Settings.check(); err != nil {
+		return nil, err
 	}
 	if err := validDefinition(in.Definition, in.Type); err != nil {
 		return nil, err
@@ -316,19 +304,19 @@ type MachineUpdate struct {
 
 	Definition *string
 	RoleARN    *string
-	Logging    json.RawMessage
-	Tracing    json.RawMessage
-	Encryption json.RawMessage
+	Settings   Settings
 }
 
-// UpdateMachine gives a state machine a new revision. Executions that run keep
-// the one they started with.
+// UpdateMachine gives a state machine a new revision, unless nothing of it
+// changes. Executions that run keep the one they started with.
 func (c *Catalog) UpdateMachine(ctx context.Context, arn string, u MachineUpdate) (*Machine, error) {
-	changed := u.Definition != nil || u.RoleARN != nil || u.Logging != nil || u.Tracing != nil || u.Encryption != nil
-	if !changed && !u.Publish {
+	if u.Definition == nil && u.RoleARN == nil && u.Settings == (Settings{}) && !u.Publish {
 		return nil, apierror.New(apierror.CodeMissingParameter, "Either the definition, the role ARN, the LoggingConfiguration, the TracingConfiguration, or the EncryptionConfiguration must be specified")
 	}
 	if err := validVersion(u.Publish, u.Description); err != nil {
+		return nil, err
+	}
+	if err := u.Settings.check(); err != nil {
 		return nil, err
 	}
 	c.writes.Lock()
@@ -340,32 +328,27 @@ func (c *Catalog) UpdateMachine(ctx context.Context, arn string, u MachineUpdate
 	if old.Status == MachineDeleting {
 		return nil, apierror.New(apierror.CodeStateMachineDeleting, "State Machine Is Deleting: '%s'", arn)
 	}
+	m := *old
 	if u.Definition != nil {
 		if err := validDefinition(*u.Definition, old.Type); err != nil {
 			return nil, err
 		}
+		m.Revision.Definition = *u.Definition
 	}
-	if !changed {
-		return c.publishRevision(ctx, old, u.Description)
+	if u.RoleARN != nil {
+		m.Revision.RoleARN = *u.RoleARN
 	}
-	m := *old
+	m.Settings = old.Settings.over(u.Settings)
+	if m.Revision == old.Revision && m.Settings.equal(old.Settings) {
+		if u.Publish {
+			return c.publishRevision(ctx, old, u.Description)
+		}
+		return old, nil
+	}
 	m.RevisionKey = newRevisionKey(m.Name)
 	m.Updated = max(c.now().UnixMilli(), old.Updated+1)
 	m.Revision.Updated = m.Updated
 	m.Revision.ID = uuid.New()
-	for _, set := range []struct{ to, from *string }{{&m.Revision.Definition, u.Definition}, {&m.Revision.RoleARN, u.RoleARN}} {
-		if set.from != nil {
-			*set.to = *set.from
-		}
-	}
-	for _, set := range []struct {
-		to   *json.RawMessage
-		from json.RawMessage
-	}{{&m.Settings.Logging, u.Logging}, {&m.Settings.Tracing, u.Tracing}, {&m.Settings.Encryption, u.Encryption}} {
-		if set.from != nil {
-			*set.to = set.from
-		}
-	}
 	var version []store.Doc
 	if u.Publish {
 		if version, err = c.publish(ctx, &m, u.Description); err != nil {

@@ -78,6 +78,19 @@ func (c *Call) String() string { return c.src }
 // Name is the function's name, for example States.Format.
 func (c *Call) Name() string { return c.fn.name }
 
+// Variables hands the variables among the arguments over to refer; "" stands for
+// a path that starts elsewhere.
+func (c *Call) Variables(refer func(name string)) {
+	for i := range c.args {
+		switch a := &c.args[i]; {
+		case a.path != nil:
+			refer(a.path.VariableName())
+		case a.call != nil:
+			a.call.Variables(refer)
+		}
+	}
+}
+
 // Eval makes the call. The error is an [*Error], or an [*ArgumentError] when
 // an argument's path selects nothing.
 func (c *Call) Eval(sc *Scope) (value.Value, error) {
