@@ -7,3 +7,8 @@ import _ "embed"
 //
 //go:embed test.asl.json
 var Test []byte
+
+// Approval asks people before a commit goes out, and escalates once.
+//
+//go:embed approval/approval.asl.json
+var Approval []byte

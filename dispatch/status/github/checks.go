@@ -10,6 +10,7 @@ import (
 
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
+	"switchyard/internal/event"
 )
 
 const (
@@ -57,7 +58,7 @@ func (p *Poster) postCheck(ctx context.Context, client *github.Client, owner, re
 		return err
 	}
 	title := status.Line(s.Description, maxDescription)
-	if run != nil && run.ended && (!ended || run.title != title) {
+	if run != nil && run.ended && (!ended && !s.Waits || run.title != title) {
 		run = nil // it goes on: its annotations are of the time before
 	}
 	var left []*github.CheckRunAnnotation
@@ -84,7 +85,15 @@ func (p *Poster) postCheck(ctx context.Context, client *github.Client, owner, re
 	return nil
 }
 
-// write creates a check run, or updates the one that there is.
+// decisions are the buttons of an execution that waits for a person: the verbs of
+// commands. GitHub shows them once a check run is completed.
+var decisions = []*github.CheckRunAction{
+	{Label: "Approve", Description: "Let this commit go on", Identifier: string(event.Approve)},
+	{Label: "Reject", Description: "Let this execution fail", Identifier: string(event.Reject)},
+}
+
+// write creates a check run, or updates the one that there is. One that waits for a
+// person is completed, as requiring action; another follows once it goes on.
 func (p *Poster) write(ctx context.Context, client *github.Client, owner, repo string, run *known, s dispatch.Status, targetURL string, output *github.CheckRunOutput) (*known, error) {
 	state, conclusion, at := "in_progress", (*string)(nil), (*github.Timestamp)(nil)
 	if s.State != dispatch.StatusPending {
@@ -96,6 +105,10 @@ func (p *Poster) write(ctx context.Context, client *github.Client, owner, repo s
 			conclusion = github.String("success")
 		}
 	}
+	var actions []*github.CheckRunAction
+	if s.Waits {
+		state, conclusion, actions = "completed", github.String("action_required"), decisions
+	}
 	var link *string
 	if targetURL != "" {
 		link = &targetURL
@@ -103,14 +116,14 @@ func (p *Poster) write(ctx context.Context, client *github.Client, owner, repo s
 	next := &known{execution: s.Execution, ended: conclusion != nil}
 	if run == nil {
 		made, _, err := client.Checks.CreateCheckRun(ctx, owner, repo, github.CreateCheckRunOptions{
-			Name: s.Context, HeadSHA: s.SHA, ExternalID: &s.Execution, DetailsURL: link, Status: &state, Conclusion: conclusion, CompletedAt: at, Output: output,
+			Name: s.Context, HeadSHA: s.SHA, ExternalID: &s.Execution, DetailsURL: link, Status: &state, Conclusion: conclusion, CompletedAt: at, Output: output, Actions: actions,
 		})
 		next.id = made.GetID()
 		return next, err
 	}
 	next.id, next.annotations = run.id, run.annotations
 	_, _, err := client.Checks.UpdateCheckRun(ctx, owner, repo, run.id, github.UpdateCheckRunOptions{
-		Name: s.Context, ExternalID: &s.Execution, DetailsURL: link, Status: &state, Conclusion: conclusion, CompletedAt: at, Output: output,
+		Name: s.Context, ExternalID: &s.Execution, DetailsURL: link, Status: &state, Conclusion: conclusion, CompletedAt: at, Output: output, Actions: actions,
 	})
 	return next, err
 }

@@ -249,3 +249,30 @@ func TestDetailsThatCannotBeRead(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// While an execution waits for a person its check run requires action, with buttons
+// for that; another run follows once it goes on.
+func TestChecksAskForApproval(t *testing.T) {
+	r := newCheckRig(t, writeChecks)
+	r.post(t, r.status("x", dispatch.StatusPending, "Running"))
+	waits := r.status("x", dispatch.StatusPending, "Waits for approval: Deploy")
+	waits.Waits = true
+	r.post(t, waits)
+	r.post(t, waits) // again, because the first report was lost
+	runs := r.repo.CheckRuns(r.sha)
+	if len(runs) != 1 || runs[0].Status != "completed" || runs[0].Conclusion != "action_required" || runs[0].External != "x" {
+		t.Fatalf("%+v", runs)
+	}
+	if d := cmp.Diff([]string{"approve", "reject"}, runs[0].Actions); d != "" {
+		t.Error(d)
+	}
+	r.post(t, r.status("x", dispatch.StatusPending, "Running"))
+	r.post(t, r.status("x", dispatch.StatusSuccess, "Succeeded"))
+	runs = r.repo.CheckRuns(r.sha)
+	if len(runs) != 2 || runs[1].Conclusion != "success" || len(runs[1].Actions) != 0 {
+		t.Errorf("%+v", runs)
+	}
+	if r.asked != 1 {
+		t.Errorf("details were asked for %d times, and are of what has ended", r.asked)
+	}
+}
