@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -10,9 +11,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"switchyard/cmd/switchyard/internal/app"
 	"switchyard/deploy/pipelines"
 	"switchyard/dispatch"
 	"switchyard/internal/githubtest"
+	"switchyard/webhook"
 )
 
 // deployBuild says what it deploys, in whose name.
@@ -211,5 +214,50 @@ func TestALinkApprovesAfterARestart(t *testing.T) {
 	}
 	if !hidden {
 		t.Error("the history does not hide the token")
+	}
+}
+
+// On AWS EventBridge brings the question.
+func TestQuestionsFromEventBridge(t *testing.T) {
+	s := startWith(t, t.TempDir(), fmt.Sprintf(settings, secret), `{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 3600, "End": true}}}`)
+	if status, text := s.deliver(t, "d1", push("feature/a", "one")); status != http.StatusAccepted {
+		t.Fatalf("%d %s", status, text)
+	}
+	var x dispatch.Execution
+	eventually(t, "the execution runs", func() bool {
+		page, err := s.client.Executions(t.Context(), dispatch.ExecutionFilter{States: []dispatch.State{dispatch.StateRunning}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Executions) == 1 {
+			x = page.Executions[0]
+		}
+		return x.ARN != ""
+	})
+	question := func(detail string) string {
+		return `{"version":"0","id":"e1","detail-type":"Approval requested","source":"switchyard","time":"2026-11-26T10:00:00Z","resources":["` + x.ARN + `"],"detail":` + detail + `}`
+	}
+	var ignored *webhook.Ignored
+	for says, text := range map[string]string{
+		"detail.token is missing": question(`{"title":"Deploy"}`),
+		"asks for commit":         question(`{"token":"t","commit":"0000000"}`),
+		"not known here":          question(`{"token":"t","execution":"` + x.ARN + `x"}`),
+	} {
+		err := app.Told(s.App, text)
+		if err == nil || !strings.Contains(err.Error(), says) || errors.As(err, &ignored) != (says == "not known here") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for range 2 { // a queue may bring it twice
+		if err := app.Told(s.App, question(`{"token":"t","title":"Deploy"}`)); !errors.As(err, &ignored) || !strings.Contains(err.Error(), "recorded") {
+			t.Errorf("%v", err)
+		}
+	}
+	all, err := s.client.Approvals(t.Context(), dispatch.ApprovalFilter{Waiting: true})
+	if err != nil || len(all) != 1 || all[0].Execution != x.ID || all[0].AskedBy != "ada" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if status, text := s.get(t, "/api/v1/approvals"); status != http.StatusUnauthorized {
+		t.Errorf("without a token: %d %s", status, text)
 	}
 }

@@ -91,3 +91,9 @@ func Register(ctx context.Context, e *Embedded, definitions map[string]string) (
 	}
 	return machines, e.register(ctx, definitions)
 }
+
+// Told has a service take a message that EventBridge sent, as its doors do.
+func Told(a *App, text string) error {
+	_, err := engineEvents{told: a.told}.DecodeMessage([]byte(text))
+	return err
+}
