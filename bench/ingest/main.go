@@ -25,6 +25,7 @@ import (
 	"github.com/go-playground/webhooks/v6/github"
 
 	"switchyard/bench/internal/rig"
+	"switchyard/internal/freeport"
 )
 
 func main() {
@@ -149,12 +150,9 @@ func loadBaseline(ctx context.Context, random *rand.Rand, seconds, conns, commit
 }
 
 func startBaseline(ctx context.Context) (addr string, stop func(), err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if addr, err = freeport.Address(); err != nil {
 		return "", nil, err
 	}
-	addr = l.Addr().String()
-	l.Close()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-baseline", addr)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {

@@ -261,10 +261,9 @@ func (s *serverless) executions() map[string]bool {
 
 func TestLambdaStartsEveryCommitThroughTheQueue(t *testing.T) {
 	s := newServerless(t)
-	began := time.Now()
 	function := s.api.run(s.dir)
 	<-s.api.asked
-	cold := time.Since(began)
+	cold := cpuTime(t, function.cmd.Process.Pid)
 
 	status, answer := s.deliver("d-1", pushBody(1, 3, 10))
 	if status != http.StatusAccepted || len(answer.Executions) != 3 || answer.Delivery != "github:d-1" {
@@ -307,9 +306,9 @@ func TestLambdaStartsEveryCommitThroughTheQueue(t *testing.T) {
 	}
 
 	peak := peakMemory(t, function.cmd.Process.Pid)
-	t.Logf("cold start %v, peak memory %d MiB", cold.Round(time.Millisecond), peak>>20)
-	if cold > 3*time.Second { // 300 ms on a machine that does nothing else
-		t.Errorf("the cold start took %v", cold)
+	t.Logf("cold start %v of a processor, peak memory %d MiB", cold, peak>>20)
+	if cold > time.Second {
+		t.Errorf("the cold start took %v of a processor", cold)
 	}
 	if peak > 128<<20 && !raceDetector {
 		t.Errorf("the function took %d MiB, more than the 128 MB that it is to be content with", peak>>20)
@@ -345,6 +344,24 @@ func TestLambdaStartsEveryCommitThroughTheQueue(t *testing.T) {
 	if n := len(s.receive()); n != 0 {
 		t.Errorf("%d messages on the queue after an unsigned delivery", n)
 	}
+}
+
+// cpuTime is how long a process has computed, which says on a busy machine too
+// how much it did.
+func cpuTime(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Skip("no /proc to read the time of a process from")
+	}
+	// The name in parentheses may hold blanks. The times are the 14th and 15th
+	// field, in hundredths of a second: man 5 proc.
+	_, rest, _ := strings.Cut(string(text), ") ")
+	var user, system int64
+	if _, err := fmt.Sscan(strings.Join(strings.Fields(rest)[11:13], " "), &user, &system); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
 // peakMemory is the most memory that a process has had, in bytes.

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,6 +22,7 @@ import (
 	"switchyard/deploy/pipelines"
 	"switchyard/dispatch"
 	"switchyard/dispatch/api"
+	"switchyard/internal/freeport"
 )
 
 const processSecret = "a secret of the test"
@@ -59,14 +59,11 @@ func (b *lockedBuffer) String() string {
 // newProcess writes a config for dir, with the given keys besides.
 func newProcess(t *testing.T, dir, machine, more string) *process {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, dir: dir, addr: l.Addr().String()}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	p := &process{t: t, dir: dir, addr: addr}
 	settings := fmt.Sprintf(`
 server: {listen: %q, api_tokens: [%q]}
 data_dir: data

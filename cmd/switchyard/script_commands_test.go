@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os/exec"
 	"regexp"
@@ -19,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"switchyard/dispatch"
+	"switchyard/internal/freeport"
 )
 
 // scriptCommands are what the scripts need beside testscript's own.
@@ -66,10 +66,9 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"address": func(ts *testscript.TestScript, neg bool, args []string) {
 		positive(ts, neg, len(args) > 0, "address NAME…")
 		for _, name := range args {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			address, err := freeport.Address()
 			ts.Check(err)
-			ts.Setenv(name, l.Addr().String())
-			ts.Check(l.Close())
+			ts.Setenv(name, address)
 		}
 	},
 	// deliver URL SECRET EVENT ID FILE sends a webhook as GitHub does and

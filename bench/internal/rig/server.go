@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"switchyard/internal/freeport"
 )
 
 // Secret is the webhook secret that the rig's config names.
@@ -188,12 +189,11 @@ func (s *Server) Metric(ctx context.Context, name string) (float64, error) {
 func freePorts(n int) ([]string, error) {
 	var found []string
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		address, err := freeport.Address()
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close()
-		found = append(found, l.Addr().String())
+		found = append(found, address)
 	}
 	return found, nil
 }

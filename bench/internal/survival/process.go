@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"switchyard/internal/freeport"
+
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 )
 
@@ -48,11 +50,11 @@ func newProcess(ctx context.Context, dir string) (*process, error) {
 	if err := os.Mkdir(p.tokens, 0o700); err != nil {
 		return nil, err
 	}
-	webhooks, err := freeAddress()
+	webhooks, err := freeport.Address()
 	if err != nil {
 		return nil, err
 	}
-	if p.engine, err = freeAddress(); err != nil {
+	if p.engine, err = freeport.Address(); err != nil {
 		return nil, err
 	}
 	text := fmt.Sprintf(configText, webhooks, p.engine, p.tokens)
@@ -119,12 +121,4 @@ func (p *process) stop() error {
 	err := <-p.exited
 	p.exited <- err
 	return err
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }

@@ -2,7 +2,6 @@ package app_test
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"switchyard/dispatch"
+	"switchyard/internal/freeport"
 	"switchyard/webhook/git/hook"
 )
 
@@ -34,12 +34,8 @@ func TestServiceCatchesUpWithItsRepositoriesAtStart(t *testing.T) {
 	git(dir, "init", "-q", "--bare", "-b", "main", bare)
 	git(dir, "init", "-q", "--bare", bareOther) // without the hook
 	git(dir, "init", "-q", "-b", "main", work)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	secretFile := filepath.Join(dir, "secret")
