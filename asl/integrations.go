@@ -26,7 +26,7 @@ func (o *object) integration(resource, field string, read integration.Reader) {
 		o.add(tolerated, CodeSchema, o.at, o.offset, "", field+" field is required for resource ARN: "+resource)
 		return
 	}
-	for _, p := range call.Check(parameters, read) {
+	for _, p := range call.Check(field, parameters, read) {
 		offset, detail := o.valueOffset(field), ""
 		if p.Index >= 0 {
 			offset = o.src.KeyOffset(p.In, p.Index)

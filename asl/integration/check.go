@@ -23,9 +23,9 @@ type Problem struct {
 	Known []string
 }
 
-// Reader reads a field of a payload template, or an element of an array with
-// the key "": the name of the field that it will be, and whether its value is
-// what stands there.
+// Reader reads a field of a payload template, or an element of an array or the
+// whole of it with the key "": the name of the field that it will be, and whether
+// its value is what stands there.
 type Reader func(key string, v value.Value) (name string, known bool)
 
 // Evaluated reads parameters that are computed: everything is what it is.
@@ -43,11 +43,15 @@ const maxProblems = 100
 
 // Check gives what is wrong with the parameters of the call: fields that it does
 // not have, that are missing, or whose values are of another type. Null is taken
-// everywhere. What read does not know is not judged.
-func (c *Call) Check(parameters value.Value, read Reader) []Problem {
+// everywhere. What read does not know is not judged. field is the one that has
+// them in the definition, Parameters or Arguments.
+func (c *Call) Check(field string, parameters value.Value, read Reader) []Problem {
 	k := check{service: c.service, read: read}
+	if _, known := read("", parameters); !known {
+		return nil
+	}
 	if parameters.Kind() != value.Object {
-		return []Problem{{Message: mustBe("Parameters", object), Index: -1}}
+		return []Problem{{Message: mustBe(field, object), Index: -1}}
 	}
 	k.object(c.input, parameters, value.Value{}, -1)
 	return k.found
@@ -55,14 +59,13 @@ func (c *Call) Check(parameters value.Value, read Reader) []Problem {
 
 // Refusal says why Step Functions does not start a task with these computed
 // parameters, as the cause of States.Runtime; "" when it does, or when resource
-// is no integration that is known. field is the one that has them in the
-// definition, Parameters or Arguments.
+// is no integration that is known. field is as for [Call.Check].
 func Refusal(resource, field string, parameters value.Value) string {
 	c, err := Find(resource)
 	if err != nil {
 		return ""
 	}
-	problems := c.Check(parameters, Evaluated)
+	problems := c.Check(field, parameters, Evaluated)
 	if len(problems) == 0 {
 		return ""
 	}

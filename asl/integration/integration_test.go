@@ -157,13 +157,26 @@ func TestTemplatesAreJudgedByWhatStandsInThem(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, p := range call.Check(v, JSONPath) {
+			for _, p := range call.Check("Parameters", v, JSONPath) {
 				got = append(got, p.Message)
 			}
 			if diff := cmp.Diff(row.want, strings.Join(got, ", ")); diff != "" {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestWhatIsComputedAsAWholeIsNotJudged(t *testing.T) {
+	call, err := Find(prefix + "sns:publish")
+	if err != nil {
+		t.Fatal(err)
+	}
+	computed := func(key string, v value.Value) (string, bool) { return key, v.Kind() != value.String }
+	for v, want := range map[value.Value]int{value.OfString("{% $states.input %}"): 0, value.OfInt(1): 1} {
+		if problems := call.Check("Arguments", v, computed); len(problems) != want || want == 1 && problems[0].Message != "The value for the field 'Arguments' must be an OBJECT" {
+			t.Errorf("%s: %v", v.JSON(), problems)
+		}
 	}
 }
 
@@ -176,7 +189,7 @@ func TestProblemsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(call.Check(v, Evaluated)); n == 0 || n > maxProblems {
+	if n := len(call.Check("Parameters", v, Evaluated)); n == 0 || n > maxProblems {
 		t.Errorf("%d problems", n)
 	}
 }
