@@ -3,6 +3,7 @@ package sdk
 import (
 	"encoding/base64"
 	"fmt"
+	"strings"
 
 	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
@@ -15,6 +16,7 @@ func attribute(in any, at string) (ddb.AttributeValue, error) {
 		return nil, fmt.Errorf(`%s must be an object with one member that says its type, such as {"S": "text"}`, at)
 	}
 	for kind, value := range fields {
+		kind = strings.ToUpper(kind) // Bool and Ss are other names of BOOL and SS
 		a, err := attributeOf(kind, value, at)
 		if err != nil {
 			return nil, err

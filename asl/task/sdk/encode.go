@@ -20,9 +20,15 @@ const maxBody = 1 << 18
 
 var metadataType = reflect.TypeFor[middleware.Metadata]()
 
-// encode is an operation's output as what encoding/json writes: members that the
-// answer does not have are left out.
-func encode(v reflect.Value) (any, error) {
+// encoder tells an operation's output.
+type encoder struct {
+	// named is a member's name in Step Functions.
+	named func(string) string
+}
+
+// encode is an output as what encoding/json writes: members that the answer does
+// not have are left out.
+func (e encoder) encode(v reflect.Value) (any, error) {
 	switch known := v.Interface().(type) {
 	case time.Time:
 		return known.UTC().Format("2006-01-02T15:04:05.999Z"), nil
@@ -40,24 +46,24 @@ func encode(v reflect.Value) (any, error) {
 	}
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
-		return encode(v.Elem())
+		return e.encode(v.Elem())
 	case reflect.Struct:
 		fields := map[string]any{}
 		for _, f := range reflect.VisibleFields(v.Type()) {
 			if !f.IsExported() || f.Type == metadataType || absent(v.FieldByIndex(f.Index)) {
 				continue
 			}
-			value, err := encode(v.FieldByIndex(f.Index))
+			value, err := e.encode(v.FieldByIndex(f.Index))
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", f.Name, err)
 			}
-			fields[f.Name] = value
+			fields[e.named(f.Name)] = value
 		}
 		return fields, nil
 	case reflect.Map:
 		fields := make(map[string]any, v.Len())
 		for key, item := range v.Seq2() {
-			value, err := encode(item)
+			value, err := e.encode(item)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", key, err)
 			}
@@ -67,7 +73,7 @@ func encode(v reflect.Value) (any, error) {
 	case reflect.Slice:
 		items := make([]any, 0, v.Len())
 		for _, item := range v.Seq2() {
-			value, err := encode(item)
+			value, err := e.encode(item)
 			if err != nil {
 				return nil, err
 			}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	names "switchyard/asl/integration"
 	"switchyard/asl/task"
 )
 
@@ -90,13 +91,15 @@ type call struct {
 func (h *Handler) find(resource string) (call, error) {
 	plain := strings.TrimSuffix(resource, tokenSuffix)
 	i, found := own[strings.TrimPrefix(plain, ownPrefix)]
-	if !found {
+	if found {
+		i.named = names.UpperFirst
+	} else {
 		name, action, _ := strings.Cut(strings.TrimPrefix(plain, sdkPrefix), ":")
 		s, known := services[name]
 		if !known {
 			return call{}, &task.Error{Name: errRuntime, Cause: fmt.Sprintf("The embedded engine does not call the service of the resource '%s'. It calls %s.", resource, strings.Join(slices.Sorted(maps.Keys(services)), ", "))}
 		}
-		i = integration{service: name, action: action, prefix: s.prefix, unknown: s.prefix + "Exception"}
+		i = integration{service: name, action: action, named: names.SDKName, prefix: s.prefix, unknown: s.prefix + "Exception"}
 	}
 	method := h.clients[i.service].MethodByName(pascal(i.action))
 	if !method.IsValid() || !isOperation(method.Type()) || i.action == "" || pascal(i.action) == i.action {
@@ -134,7 +137,7 @@ func (c call) make(ctx context.Context, input json.RawMessage) (json.RawMessage,
 		}
 		return nil, c.failure(err)
 	}
-	out, err := encode(answer[0])
+	out, err := encoder{c.named}.encode(answer[0])
 	if err != nil {
 		return nil, fmt.Errorf("the answer to %s: %w", c.action, err)
 	}

@@ -119,6 +119,13 @@ func TestCallsAgainstMoto(t *testing.T) {
 		url := must(t, h, aSDK+"sqs:createQueue", `{"QueueName": "orders", "Attributes": {"VisibilityTimeout": "5"}}`)["QueueUrl"].(string)
 		must(t, h, own+"sqs:sendMessage", `{"QueueUrl": "`+url+`", "MessageBody": {"commit": "4f2a9c1", "n": 1}}`)
 		got := must(t, h, aSDK+"sqs:receiveMessage", `{"QueueUrl": "`+url+`"}`)
+		// The names of the SDK for Java, and those of the service.
+		if _, ok := got["Messages"].([]any)[0].(map[string]any)["Md5OfBody"]; !ok {
+			t.Errorf("no Md5OfBody in %v", got)
+		}
+		if sent := must(t, h, own+"sqs:sendMessage", `{"QueueUrl": "`+url+`", "MessageBody": "b"}`); sent["MD5OfMessageBody"] == nil {
+			t.Errorf("no MD5OfMessageBody in %v", sent)
+		}
 		if body := got["Messages"].([]any)[0].(map[string]any)["Body"]; body != `{"commit":"4f2a9c1","n":1}` {
 			t.Errorf("Body %v", body)
 		}
@@ -173,6 +180,7 @@ func TestWhatCannotBeCalled(t *testing.T) {
 		{aSDK + "dynamodb:getItem", `{"Key": {"id": "one"}}`, "States.Runtime", "Key.id must be an object with one member"},
 		{aSDK + "dynamodb:getItem", `{"Key": {"id": {"X": "one"}}}`, "States.Runtime", `"X" is not supported`},
 		{aSDK + "dynamodb:getItem", `{"Key": {"id": {"N": 1}}}`, "States.Runtime", "Key.id.N must be a number in a text, not a number"},
+		{aSDK + "dynamodb:getItem", `{"Key": {"id": {"Bool": 1}}}`, "States.Runtime", "Key.id.BOOL must be a boolean, not a number"},
 		{aSDK + "dynamodb:getItem", `{"Key": {"id": {"B": "%"}}}`, "States.Runtime", "Key.id.B: illegal base64"},
 		{aSDK + "dynamodb:getItem", `{"Key": {"id": {"L": [{"S": 1}]}}}`, "States.Runtime", "must be a text, not a number"},
 		{aSDK + "dynamodb:getItem", `{"ConsistentRead": "yes"}`, "States.Runtime", "ConsistentRead must be a boolean, not a text"},

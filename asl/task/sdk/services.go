@@ -82,6 +82,8 @@ type integration struct {
 	// prefix is that of its errors' names, and unknown the name, behind the
 	// prefix, of those that the service's model does not have.
 	prefix, unknown string
+	// named is the name in Step Functions of a member of the answer.
+	named func(string) string
 	// metadata adds the answer's HTTP status, headers and request ID.
 	metadata bool
 	// texts are members, by path, that may be given as any JSON.
