@@ -39,6 +39,9 @@ func TestUnknownIntegrationsAreRefused(t *testing.T) {
 		if got.String() != want || got.Detail != detail || got.Line != 1 {
 			t.Errorf("%s: %+v, want %s: %s", resource, got, want, detail)
 		}
+		if _, err := Parse([]byte(strings.Replace(definition, `"Parameters":{}`, `"QueryLanguage":"JSONata","Arguments":"{% 1 %}"`, 1))); err == nil {
+			t.Errorf("%s: taken in JSONata", resource)
+		}
 		if _, err := ParseStored([]byte(definition)); err != nil {
 			t.Errorf("%s: a definition that was accepted before is refused: %v", resource, err)
 		}
@@ -68,6 +71,13 @@ func TestWrongParametersAreFoundAndTolerated(t *testing.T) {
 		"none": {"sqs:sendMessage", ``, []string{
 			`f:1:26: state "S": Parameters field is required for resource ARN: arn:aws:states:::sqs:sendMessage (SCHEMA_VALIDATION_FAILED at /States/S)`,
 		}},
+		"JSONata": {"sns:publish", `"QueryLanguage":"JSONata","Arguments":{"TopicArn":"{% $states.input.t %}","Message":"{% 1 %}","subject":"{% 'x' %}"},`, []string{
+			`f:2:95: state "S": The field "subject" is not supported by Step Functions: did you mean Subject? (SCHEMA_VALIDATION_FAILED at /States/S/Arguments)`,
+		}},
+		"JSONata without": {"sns:publish", `"QueryLanguage":"JSONata",`, []string{
+			`f:1:26: state "S": Arguments field is required for resource ARN: arn:aws:states:::sns:publish (SCHEMA_VALIDATION_FAILED at /States/S)`,
+		}},
+		"all JSONata":   {"sns:publish", `"QueryLanguage":"JSONata","Arguments":"{% $states.input %}",`, nil},
 		"all computed":  {"aws-sdk:dynamodb:query", `"Parameters":{"TableName.$":"$.t","ExpressionAttributeValues":{":a":{"S.$":"$.a"}}},`, nil},
 		"no parameters": {"aws-sdk:sts:getCallerIdentity", `"Parameters":{},`, nil},
 	} {
@@ -96,6 +106,7 @@ func TestTasksAreNotStartedWithWrongArguments(t *testing.T) {
 		"wrong type":    {"sqs:sendMessage", `"Parameters":{"QueueUrl.$":"$.q","MessageBody":"b"},`, `{"q":1}`, `The Parameters '{"QueueUrl":1,"MessageBody":"b"}' could not be used to start the Task: [The value for the field 'QueueUrl' must be a STRING]`},
 		"unknown":       {"lambda:invoke", `"Parameters":{"FunctionName":"f","payload.$":"$"},`, `{}`, `The Parameters '{"FunctionName":"f","payload":{}}' could not be used to start the Task: [The field "payload" is not supported by Step Functions]`},
 		"no parameters": {"sqs:sendMessage", ``, `{"any":1}`, ""},
+		"JSONata":       {"sqs:sendMessage", `"QueryLanguage":"JSONata","Arguments":{"QueueUrl":"{% $states.input.q %}","MessageBody":"b"},`, `{"q":1}`, `The Arguments '{"QueueUrl":1,"MessageBody":"b"}' could not be used to start the Task: [The value for the field 'QueueUrl' must be a STRING]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := Parse([]byte(taskWith(row.resource, row.parameters)))

@@ -85,9 +85,7 @@ func (d *decoder) readJSONata(o *object, g *Graph, s *State) {
 		s.Task = &Task{Resource: o.resource()}
 		f.timeout = r.integer("TimeoutSeconds", 1, maxSeconds)
 		f.heartbeat = r.integer("HeartbeatSeconds", 1, maxSeconds)
-		if v, _ := o.v.Get("Arguments"); isLiteral(v) {
-			o.integration(s.Task.Resource, "Arguments", unevaluated)
-		}
+		o.integration(s.Task.Resource, "Arguments", unevaluated)
 		if q := r.query(o, "Credentials", ""); q != nil {
 			s.Task.Credentials = q
 		}

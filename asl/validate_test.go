@@ -79,7 +79,7 @@ func TestParseRefusesInAWSWords(t *testing.T) {
 		{"the context itself", inJSONata(`"S":{"Type":"Pass","Output":"{% $ %}","End":true}`), `UNSUPPORTED_JSONATA_EXPRESSION: Reference to '$' at the top level is not supported. at /States/S/Output`},
 		{"the root", inJSONata(`"S":{"Type":"Pass","Output":"{% $states.input.a[$$.b = 1] %}","End":true}`), `UNSUPPORTED_JSONATA_EXPRESSION: Reference to '$$' is not supported. at /States/S/Output`},
 		{"error output without an error", inJSONata(`"S":{"Type":"Pass","Output":"{% $states.errorOutput %}","End":true}`), `UNSUPPORTED_JSONATA_EXPRESSION: Field '$states.errorOutput' does not exist. at /States/S/Output`},
-		{"result where there is none yet", inJSONata(`"S":{"Type":"Task","Resource":"arn:aws:states:::x:y","Arguments":"{% $states.result %}","End":true}`), `UNSUPPORTED_JSONATA_EXPRESSION: Field '$states.result' does not exist. at /States/S/Arguments`},
+		{"result where there is none yet", inJSONata(`"S":{"Type":"Task","Resource":"arn:aws:lambda:us-east-1:123456789012:function:f","Arguments":"{% $states.result %}","End":true}`), `UNSUPPORTED_JSONATA_EXPRESSION: Field '$states.result' does not exist. at /States/S/Arguments`},
 		{"condition that is a text", inJSONata(`"S":{"Type":"Choice","Choices":[{"Condition":"yes","Next":"T"}]},"T":{"Type":"Succeed"}`), `SCHEMA_VALIDATION_FAILED: Expected value of type Boolean at /States/S/Choices[0]/Condition`},
 		{"choice by a data test", inJSONata(`"S":{"Type":"Choice","Choices":[{"Variable":"$.a","Condition":true,"Next":"T"}]},"T":{"Type":"Succeed"}`), `SCHEMA_VALIDATION_FAILED: Field 'Variable' is not supported at /States/S/Choices[0]`},
 		{"not JSON", `{"StartAt":`, `INVALID_JSON_DESCRIPTION: unexpected end, expected a value at null`},
