@@ -31,7 +31,7 @@ func (f *intField) eval(sc *Scope) (int64, error) {
 	if n, ok := integral(v); ok {
 		return n, nil
 	}
-	return 0, runtimeError("The %sPath field refers to value %s which is not a valid integer: %s", f.name, v.JSON(), f.path)
+	return 0, runtimeError("The %sPath field refers to value \"%s\" which is not a valid integer: %s", f.name, bare(v), f.path)
 }
 
 // integral takes an integer, or a text that spells one: AWS does.
@@ -70,7 +70,7 @@ func (f *floatField) eval(sc *Scope) (float64, error) {
 	if x, ok := n.Float(); ok {
 		return x, nil
 	}
-	return 0, runtimeError("The %sPath field refers to value %s which is not a valid float: %s", f.name, v.JSON(), f.path)
+	return 0, runtimeError("The %sPath field refers to value \"%s\" which is not a valid float: %s", f.name, bare(v), f.path)
 }
 
 // Seconds is a limit of a Task state.

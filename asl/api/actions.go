@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -62,12 +63,16 @@ var actions = map[string]action{
 
 // decoded makes an action of a function that takes the request as a struct.
 func decoded[In, Out any](f func(context.Context, *engine.Engine, *In) (Out, error)) action {
+	limited := limitedFields(reflect.TypeFor[In]())
 	return func(ctx context.Context, e *engine.Engine, body []byte) (any, error) {
 		var in In
 		if len(body) > 0 {
 			if err := json.Unmarshal(body, &in); err != nil {
 				return nil, serialization(err)
 			}
+		}
+		if err := checkTexts(reflect.ValueOf(&in).Elem(), limited); err != nil {
+			return nil, err
 		}
 		return f(ctx, e, &in)
 	}
@@ -317,9 +322,21 @@ func listStateMachines(ctx context.Context, e *engine.Engine, in *listIn) (*list
 
 type startExecutionIn struct {
 	stateMachineIn
-	Name        string `json:"name"`
-	Input       string `json:"input"`
-	TraceHeader string `json:"traceHeader"`
+	Name        string  `json:"name"`
+	Input       *string `json:"input"`
+	TraceHeader string  `json:"traceHeader"`
+}
+
+// input is the execution's, {} where none was given. An empty text is not JSON.
+func (in *startExecutionIn) input() (string, error) {
+	switch {
+	case in.Input == nil:
+		return "{}", nil
+	case *in.Input == "":
+		return "", apierror.New(apierror.CodeInvalidExecutionInput, "Invalid State Machine Execution Input: 'the input is empty'")
+	default:
+		return *in.Input, nil
+	}
 }
 
 type startExecutionOut struct {
@@ -331,8 +348,12 @@ func startExecution(ctx context.Context, e *engine.Engine, in *startExecutionIn)
 	if err := required("stateMachineArn", in.StateMachineArn); err != nil {
 		return nil, err
 	}
+	input, err := in.input()
+	if err != nil {
+		return nil, err
+	}
 	started, err := e.StartExecution(ctx, engine.Start{
-		MachineARN: in.StateMachineArn, Name: in.Name, Input: in.Input, TraceHeader: in.TraceHeader,
+		MachineARN: in.StateMachineArn, Name: in.Name, Input: input, TraceHeader: in.TraceHeader,
 	})
 	if err != nil {
 		return nil, err
@@ -356,12 +377,6 @@ type stopExecutionOut struct {
 
 func stopExecution(ctx context.Context, e *engine.Engine, in *stopExecutionIn) (*stopExecutionOut, error) {
 	if err := required("executionArn", in.ExecutionArn); err != nil {
-		return nil, err
-	}
-	if err := limited("error", in.Error, 256); err != nil {
-		return nil, err
-	}
-	if err := limited("cause", in.Cause, 32768); err != nil {
 		return nil, err
 	}
 	stopped, err := e.StopExecution(ctx, in.ExecutionArn, in.Error, in.Cause)

@@ -100,9 +100,6 @@ func getActivityTask(ctx context.Context, e *engine.Engine, in *getActivityTaskI
 	if err := required("activityArn", in.ActivityArn); err != nil {
 		return nil, err
 	}
-	if err := limited("workerName", in.WorkerName, 80); err != nil {
-		return nil, err
-	}
 	t, err := e.GetActivityTask(ctx, in.ActivityArn, in.WorkerName)
 	if err != nil || t == nil {
 		return &getActivityTaskOut{}, err

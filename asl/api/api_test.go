@@ -128,7 +128,7 @@ func TestErrorsHaveCodeAndStatus(t *testing.T) {
 		{"start of no machine", "AWSStepFunctions.StartExecution", body(m{"stateMachineArn": machineARN + "gone"}), 400, "StateMachineDoesNotExist", "gone"},
 		{"start of a version", "AWSStepFunctions.StartExecution", body(m{"stateMachineArn": machineARN + "there:7"}), 400, "StateMachineDoesNotExist", "there:7"},
 		{"bad execution name", "AWSStepFunctions.StartExecution", body(m{"stateMachineArn": machineARN + "there", "name": "a/b"}), 400, "InvalidName", "a/b"},
-		{"name too long", "AWSStepFunctions.StartExecution", body(m{"stateMachineArn": machineARN + "there", "name": strings.Repeat("n", 81)}), 400, "InvalidName", "nnn"},
+		{"name too long", "AWSStepFunctions.StartExecution", body(m{"stateMachineArn": machineARN + "there", "name": strings.Repeat("n", 81)}), 400, "ValidationException", "Member must have length less than or equal to 80"},
 		{"input not JSON", "AWSStepFunctions.StartExecution", body(m{"stateMachineArn": machineARN + "there", "input": "{'a'}"}), 400, "InvalidExecutionInput", "Invalid State Machine Execution Input"},
 		{"input too large", "AWSStepFunctions.StartExecution", body(m{"stateMachineArn": machineARN + "there", "input": `"` + big + `"`}), 400, "ValidationException", "262144"},
 		{"other input", "AWSStepFunctions.StartExecution", body(m{"stateMachineArn": machineARN + "slow", "name": "x", "input": "[1]"}), 400, "ExecutionAlreadyExists", "Execution Already Exists: '" + executionARN + "'"},

@@ -55,7 +55,7 @@ func TestErrorsOfVersionsAliasesTagsAndExpress(t *testing.T) {
 		{"deletion of a version as a machine", "DeleteStateMachine", m{"stateMachineArn": arn + ":1"}, "ValidationException", arn + ":1"},
 		{"deletion of an alias as a machine", "DeleteStateMachine", m{"stateMachineArn": arn + ":live"}, "ValidationException", arn + ":live"},
 		{"deletion of a machine as a version", "DeleteStateMachineVersion", m{"stateMachineVersionArn": arn}, "ValidationException", arn},
-		{"deletion of a version that is no ARN", "DeleteStateMachineVersion", m{"stateMachineVersionArn": "n:1"}, "InvalidArn", "Invalid Arn: 'Invalid ARN format: n:1'"},
+		{"deletion of a version that is no ARN", "DeleteStateMachineVersion", m{"stateMachineVersionArn": "n:1"}, "InvalidArn", "Invalid Arn: 'Invalid ARN prefix: n:1'"},
 		{"deletion of a version in use", "DeleteStateMachineVersion", m{"stateMachineVersionArn": arn + ":1"}, "ConflictException", "Version to be deleted must not be referenced by an alias. Current list of aliases referencing this version: [live]"},
 		{"start of no version", "StartExecution", m{"stateMachineArn": arn + ":9"}, "StateMachineDoesNotExist", "State Machine Does Not Exist: '" + arn + ":9'"},
 		{"start of no alias", "StartExecution", m{"stateMachineArn": arn + ":dead"}, "StateMachineDoesNotExist", arn + ":dead"},

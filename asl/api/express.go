@@ -39,8 +39,12 @@ func startSyncExecution(ctx context.Context, e *engine.Engine, in *startExecutio
 	if err := required("stateMachineArn", in.StateMachineArn); err != nil {
 		return nil, err
 	}
+	input, err := in.input()
+	if err != nil {
+		return nil, err
+	}
 	x, err := e.StartSync(ctx, engine.Start{
-		MachineARN: in.StateMachineArn, Name: in.Name, Input: in.Input, TraceHeader: in.TraceHeader,
+		MachineARN: in.StateMachineArn, Name: in.Name, Input: input, TraceHeader: in.TraceHeader,
 	})
 	if err != nil {
 		return nil, err

@@ -31,12 +31,6 @@ func sendTaskFailure(ctx context.Context, e *engine.Engine, in *sendTaskIn) (*em
 	if err := required("taskToken", in.TaskToken); err != nil {
 		return nil, err
 	}
-	if err := limited("error", in.Error, 256); err != nil {
-		return nil, err
-	}
-	if err := limited("cause", in.Cause, 32768); err != nil {
-		return nil, err
-	}
 	return &empty{}, e.SendTaskFailure(ctx, in.TaskToken, in.Error, in.Cause)
 }
 

@@ -77,11 +77,11 @@ func (n Names) ParseMachine(arn string) (name, qualifier string, err error) {
 			// just nothing behind it.
 			return "", "", apierror.New(apierror.CodeStateMachineDoesNotExist, "State Machine Does Not Exist: '%s'", arn)
 		}
-		return "", "", apierror.New(apierror.CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'", arn)
+		return "", "", invalid(arn)
 	}
 	name, qualifier, _ = strings.Cut(rest, ":")
 	if !ValidName(name) {
-		return "", "", apierror.New(apierror.CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'", arn)
+		return "", "", invalid(arn)
 	}
 	return name, qualifier, nil
 }
@@ -98,7 +98,7 @@ func (n Names) ParseExecution(arn string) (machine, name string, err error) {
 		if ok && kind == "execution" {
 			return "", "", apierror.New(apierror.CodeExecutionDoesNotExist, "Execution Does Not Exist: '%s'", arn)
 		}
-		return "", "", apierror.New(apierror.CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'", arn)
+		return "", "", invalid(arn)
 	}
 	machine, name, ok = strings.Cut(rest, ":")
 	if ok && IsChild(machine) {
@@ -108,9 +108,17 @@ func (n Names) ParseExecution(arn string) (machine, name string, err error) {
 		return machine + ":" + ChildName(name, -1), name, nil
 	}
 	if !ok || !ValidName(machine) || !ValidName(name) {
-		return "", "", apierror.New(apierror.CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'", arn)
+		return "", "", invalid(arn)
 	}
 	return machine, name, nil
+}
+
+// invalid refuses a text that is not the ARN it should be.
+func invalid(arn string) error {
+	if !strings.HasPrefix(arn, "arn:") {
+		return apierror.New(apierror.CodeInvalidArn, "Invalid Arn: 'Invalid ARN prefix: %s'", arn)
+	}
+	return apierror.New(apierror.CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'", arn)
 }
 
 // Split gives the type and the rest of any ARN of the service.
@@ -171,7 +179,7 @@ func (n Names) ParseMapRun(arn string) (key, id string, err error) {
 	if kind, _, ok := Split(arn); ok && kind == "mapRun" {
 		return "", "", apierror.New(apierror.CodeResourceNotFound, "Resource not found: '%s'", arn)
 	}
-	return "", "", apierror.New(apierror.CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'", arn)
+	return "", "", invalid(arn)
 }
 
 // ParseActivity returns the name of an activity of this engine.
@@ -183,7 +191,7 @@ func (n Names) ParseActivity(arn string) (name string, err error) {
 	if kind, _, is := Split(arn); !ok && is && kind == "activity" {
 		return "", NoActivity(arn)
 	}
-	return "", apierror.New(apierror.CodeInvalidArn, "Invalid Arn: 'Invalid ARN format: %s'", arn)
+	return "", invalid(arn)
 }
 
 // NoActivity says that the activity with this ARN does not exist.

@@ -317,6 +317,20 @@ func TestTaskResultThatIsNotJSON(t *testing.T) {
 	}, engine.WithHandler(fn, handlerFunc(func(context.Context, task.Task) (json.RawMessage, error) { return json.RawMessage(`nope`), nil })))
 }
 
+func TestAbortFollowsNoEvent(t *testing.T) {
+	bubble(t, func(t *testing.T, e *engine.Engine) {
+		arn := start(t, e, machine(t, e, "m", waitsTen), "x", "{}")
+		time.Sleep(time.Second)
+		if _, err := e.StopExecution(t.Context(), arn, "Enough", "why"); err != nil {
+			t.Fatal(err)
+		}
+		all := events(t, e, arn)
+		if last := all[len(all)-1]; last.Type != history.ExecutionAborted || last.Prev != 0 {
+			t.Errorf("the last event is %s and follows event %d, want ExecutionAborted after 0", last.Type, last.Prev)
+		}
+	})
+}
+
 // States.ALL takes a result that is too large, whose cause names the service or
 // the function.
 func TestTaskResultThatIsTooLarge(t *testing.T) {

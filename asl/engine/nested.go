@@ -119,8 +119,9 @@ func (n nested) Run(ctx context.Context, t task.Task) (json.RawMessage, error) {
 	}
 	return json.Marshal(struct {
 		ExecutionArn string
-		StartDate    int64
-	}{started.ExecutionARN, started.StartDate})
+		task.Metadata
+		StartDate int64
+	}{started.ExecutionARN, task.MetadataOf(t, "application/x-amz-json-1.0"), started.StartDate})
 }
 
 // isUnavailable reports whether err is the store's, and may go away.

@@ -388,6 +388,9 @@ func (x *execution) finish(status store.Status, event history.Type, output []byt
 	if root := x.branches[rootID]; root != nil {
 		ev.Prev = root.prev
 	}
+	if event == history.ExecutionAborted {
+		ev.Prev = 0 // it follows from nothing in the history
+	}
 	x.hist.Add(&ev)
 	x.end = &store.Ending{Status: status, Stopped: now, Output: output, Error: errorName, Cause: cause}
 	x.runnable = x.runnable[:0]

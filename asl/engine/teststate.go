@@ -234,6 +234,9 @@ func (e *Engine) TestState(ctx context.Context, in StateTest) (*StateResult, err
 
 // testedState finds the state that is to be tested.
 func testedState(in *StateTest) (*asl.State, error) {
+	if v, err := value.ParseString(in.Definition); err != nil || v.Kind() != value.Object {
+		return nil, apierror.New(apierror.CodeValidation, "Definition must be a valid JSON object")
+	}
 	if in.StateName == "" {
 		s, err := asl.ParseState([]byte(in.Definition))
 		if err != nil {
@@ -287,7 +290,7 @@ func (t *stateTest) checkMock(s *asl.State) error {
 	}
 	var err error
 	if t.mock, err = value.ParseString(*m.Result); err != nil {
-		return apierror.New(apierror.CodeValidation, "Mocked result must be valid JSON: %s", err)
+		return apierror.New(apierror.CodeValidation, "Mocked result must be valid JSON")
 	}
 	list := t.mock.Kind() == value.Array
 	switch {

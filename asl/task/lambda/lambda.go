@@ -11,7 +11,6 @@ package lambda
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -262,35 +261,13 @@ func answerJSON(function string, answer []byte) (json.RawMessage, error) {
 
 // envelope is the output of lambda:invoke; log is nil when nobody asked for it.
 func envelope(t task.Task, payload json.RawMessage, log *string) (json.RawMessage, error) {
-	type httpMetadata struct {
-		AllHTTPHeaders map[string][]string `json:"AllHttpHeaders"`
-		HTTPHeaders    map[string]string   `json:"HttpHeaders"`
-		HTTPStatusCode int                 `json:"HttpStatusCode"`
-	}
-	type requestMetadata struct {
-		RequestID string `json:"RequestId"`
-	}
-	sum := sha256.Sum256([]byte(t.ExecutionARN + "\n" + t.ID))
-	id := fmt.Sprintf("%x-%x-%x-%x-%x", sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 	return json.Marshal(struct {
-		ExecutedVersion     string
-		LogResult           *string `json:",omitempty"`
-		Payload             json.RawMessage
-		SdkHTTPMetadata     httpMetadata `json:"SdkHttpMetadata"`
-		SdkResponseMetadata requestMetadata
-		StatusCode          int
-	}{
-		ExecutedVersion: "$LATEST",
-		LogResult:       log,
-		Payload:         payload,
-		SdkHTTPMetadata: httpMetadata{
-			AllHTTPHeaders: map[string][]string{},
-			HTTPHeaders:    map[string]string{"Content-Type": "application/json"},
-			HTTPStatusCode: 200,
-		},
-		SdkResponseMetadata: requestMetadata{id},
-		StatusCode:          200,
-	})
+		ExecutedVersion string
+		LogResult       *string `json:",omitempty"`
+		Payload         json.RawMessage
+		task.Metadata
+		StatusCode int
+	}{"$LATEST", log, payload, task.MetadataOf(t, "application/json"), 200})
 }
 
 // ErrTimedOut is the cause of a context that a function's own timeout ended.
