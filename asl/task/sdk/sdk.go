@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	names "switchyard/asl/integration"
 	"switchyard/asl/task"
@@ -25,40 +26,64 @@ import (
 
 // Config says where the services are.
 type Config struct {
-	// AWS has credentials, region and HTTP client. Required.
-	AWS aws.Config
+	// AWS has credentials, region and HTTP client; without it no service is called
+	// but Step Functions.
+	AWS *aws.Config
 	// Endpoint is called in the place of each service's own: that of an emulator.
 	Endpoint string
+	// StepFunctions is whom calls of the service sfn go to: the engine whose tasks
+	// are run. It is asked for with each call. Without it there are none.
+	StepFunctions func() *sfn.Client
 }
 
 // Handler calls services. It is safe for concurrent use.
 type Handler struct {
-	clients map[string]reflect.Value // by the service's name in a resource
+	stepFunctions func() *sfn.Client
+	clients       map[string]reflect.Value // of the other services, by their name in a resource
 }
 
 var _ task.Handler = (*Handler)(nil)
 
 // New makes the clients; it calls nobody.
 func New(cfg Config) *Handler {
-	h := &Handler{clients: map[string]reflect.Value{}}
+	h := &Handler{stepFunctions: cfg.StepFunctions, clients: map[string]reflect.Value{}}
+	if cfg.AWS == nil {
+		return h
+	}
 	var endpoint *string
 	if cfg.Endpoint != "" {
 		endpoint = &cfg.Endpoint
 	}
 	for name, s := range services {
-		h.clients[name] = reflect.ValueOf(s.client(cfg.AWS, endpoint))
+		if s.client != nil {
+			h.clients[name] = reflect.ValueOf(s.client(*cfg.AWS, endpoint))
+		}
 	}
 	return h
 }
 
-// Patterns are those of the resources that a [Handler] serves, as the engine's
+// Patterns are those of the resources that the handler serves, as the engine's
 // WithHandler takes them. They may end with .waitForTaskToken.
-func Patterns() []string {
+func (h *Handler) Patterns() []string {
+	if len(h.clients) == 0 {
+		return []string{sdkPrefix + stepFunctions + ":*"}
+	}
 	patterns := []string{sdkPrefix + "*"}
 	for _, resource := range slices.Sorted(maps.Keys(own)) {
 		patterns = append(patterns, ownPrefix+resource)
 	}
 	return patterns
+}
+
+// stepFunctions is the name of Step Functions in a resource.
+const stepFunctions = "sfn"
+
+// client is that of a service; invalid where it is not called.
+func (h *Handler) client(service string) reflect.Value {
+	if service == stepFunctions && h.stepFunctions != nil {
+		return reflect.ValueOf(h.stepFunctions())
+	}
+	return h.clients[service]
 }
 
 const (
@@ -101,7 +126,11 @@ func (h *Handler) find(resource string) (call, error) {
 		}
 		i = integration{service: name, action: action, named: names.SDKName, prefix: s.prefix, unknown: s.prefix + "Exception"}
 	}
-	method := h.clients[i.service].MethodByName(pascal(i.action))
+	client := h.client(i.service)
+	if !client.IsValid() {
+		return call{}, &task.Error{Name: errRuntime, Cause: fmt.Sprintf("Nothing serves the resource '%s' here.", resource)}
+	}
+	method := client.MethodByName(pascal(i.action))
 	if !method.IsValid() || !isOperation(method.Type()) || i.action == "" || pascal(i.action) == i.action {
 		return call{}, &task.Error{Name: errRuntime, Cause: fmt.Sprintf("The resource '%s' names no action of the service '%s'. Actions are written like createTopic.", resource, i.service)}
 	}

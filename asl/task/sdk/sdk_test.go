@@ -22,7 +22,7 @@ import (
 
 func handler(endpoint string) *sdk.Handler {
 	return sdk.New(sdk.Config{
-		AWS: aws.Config{
+		AWS: &aws.Config{
 			Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
 			Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 		},
@@ -168,6 +168,7 @@ func TestWhatCannotBeCalled(t *testing.T) {
 		{aSDK + "sqs:SendMessage", `{}`, "States.Runtime", "Actions are written like createTopic"},
 		{aSDK + "sqs:options", `{}`, "States.Runtime", "names no action"},
 		{aSDK + "sqs", `{}`, "States.Runtime", "names no action"},
+		{aSDK + "sfn:listStateMachines", `{}`, "States.Runtime", "Nothing serves the resource"},
 		{sender, `[]`, "States.Runtime", "must be an object, not a list"},
 		{sender, `{"queueUrl": "x"}`, "States.Runtime", `[The field "queueUrl" is not supported by Step Functions]`},
 		{sender, `{"QueueUrl": 7}`, "States.Runtime", "QueueUrl must be a text, not a number"},

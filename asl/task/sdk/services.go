@@ -13,7 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -27,7 +26,7 @@ type service struct {
 	// prefix is that of its errors' names: what the AWS SDK for Java calls it,
 	// which Step Functions calls it with.
 	prefix string
-	client func(cfg aws.Config, endpoint *string) any
+	client func(cfg aws.Config, endpoint *string) any // nil for the engine's own
 }
 
 // services are those that can be called, by their name in a resource.
@@ -59,9 +58,7 @@ var services = map[string]service{
 	"secretsmanager": {"SecretsManager", func(c aws.Config, e *string) any {
 		return secretsmanager.NewFromConfig(c, func(o *secretsmanager.Options) { o.BaseEndpoint = e })
 	}},
-	"sfn": {"Sfn", func(c aws.Config, e *string) any {
-		return sfn.NewFromConfig(c, func(o *sfn.Options) { o.BaseEndpoint = e })
-	}},
+	stepFunctions: {prefix: "Sfn"},
 	"sns": {"Sns", func(c aws.Config, e *string) any {
 		return sns.NewFromConfig(c, func(o *sns.Options) { o.BaseEndpoint = e })
 	}},

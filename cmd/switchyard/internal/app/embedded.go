@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -82,7 +83,8 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	local := buildConfig(cfg, filepath.Join(dir, "builds"))
 	local.Hidden = append(local.Hidden, dir)
 	approvals := &approvalRule{}
-	builds, options, err := taskHandlers(ctx, cfg, local, filepath.Join(dir, "programs"), approvals, log, build.WithAccess(access), build.WithForkCommits(forks.known))
+	var itself *sfn.Client // once there is an engine
+	builds, options, err := taskHandlers(ctx, cfg, local, filepath.Join(dir, "programs"), approvals, func() *sfn.Client { return itself }, log, build.WithAccess(access), build.WithForkCommits(forks.known))
 	if err != nil {
 		return nil, err
 	}
@@ -120,17 +122,18 @@ func OpenEmbedded(ctx context.Context, dir string, cfg *config.Config, log *zap.
 	if err != nil {
 		return nil, err
 	}
+	itself = stepfn.DialEmbedded(server.Transport())
 	return &Embedded{API: server, engine: e, builds: builds, store: s, access: access, forks: forks, approvals: approvals, closers: undo, log: log}, nil
 }
 
 // taskHandlers are what runs Task states on this machine. What belongs to
 // programs that run is in the folder programs; "" keeps nothing of them.
-func taskHandlers(ctx context.Context, cfg *config.Config, local build.Config, programs string, approvals *approvalRule, log *zap.Logger, opts ...build.Option) (*build.Handler, []engine.Option, error) {
+func taskHandlers(ctx context.Context, cfg *config.Config, local build.Config, programs string, approvals *approvalRule, itself func() *sfn.Client, log *zap.Logger, opts ...build.Option) (*build.Handler, []engine.Option, error) {
 	lambdas, err := functions(cfg, programs, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	services, bus, err := awsServices(ctx, cfg.Engine.Embedded.AWS)
+	services, bus, err := awsServices(ctx, cfg.Engine.Embedded.AWS, itself)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -147,27 +150,31 @@ func taskHandlers(ctx context.Context, cfg *config.Config, local build.Config, p
 	), nil
 }
 
-// awsServices are the handlers that call services of AWS, where the config says
-// how, and apart from them the one that calls EventBridge.
-func awsServices(ctx context.Context, s *config.Services) (options []engine.Option, bus task.Handler, err error) {
-	if s == nil {
-		return nil, nil, nil
-	}
-	const at = "engine.embedded.aws"
-	loaded, err := awsaccess.Load(ctx, s.Settings())
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", at, err)
-	}
-	if loaded.Region == "" {
-		return nil, nil, fmt.Errorf("%s.region: nothing says in which region the services are called; set it, or AWS_REGION", at)
-	}
-	h := sdk.New(sdk.Config{AWS: loaded, Endpoint: s.Endpoint})
-	for _, pattern := range sdk.Patterns() {
-		if pattern != events.Resource {
-			options = append(options, engine.WithHandler(pattern, h))
+// awsServices are the handlers that call services of AWS: itself for Step
+// Functions, and others where the config says how; and apart from them the one
+// that calls EventBridge.
+func awsServices(ctx context.Context, s *config.Services, itself func() *sfn.Client) (options []engine.Option, bus task.Handler, err error) {
+	services := sdk.Config{StepFunctions: itself}
+	if s != nil {
+		const at = "engine.embedded.aws"
+		loaded, err := awsaccess.Load(ctx, s.Settings())
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", at, err)
 		}
+		if loaded.Region == "" {
+			return nil, nil, fmt.Errorf("%s.region: nothing says in which region the services are called; set it, or AWS_REGION", at)
+		}
+		services.AWS, services.Endpoint = &loaded, s.Endpoint
 	}
-	return options, h, nil
+	h := sdk.New(services)
+	for _, pattern := range h.Patterns() {
+		if pattern == events.Resource {
+			bus = h
+			continue
+		}
+		options = append(options, engine.WithHandler(pattern, h))
+	}
+	return options, bus, nil
 }
 
 // loadMocks reads those that the config names; nil for none.
@@ -214,7 +221,7 @@ func TaskHandlers(cfg *config.Config, dir string, log *zap.Logger) (_ []engine.O
 	}
 	local := buildConfig(cfg, dir)
 	local.Patience = time.Minute // somebody waits for the end
-	builds, options, err := taskHandlers(context.Background(), cfg, local, "", &approvalRule{}, log, build.WithAccess(access))
+	builds, options, err := taskHandlers(context.Background(), cfg, local, "", &approvalRule{}, nil, log, build.WithAccess(access))
 	if err != nil {
 		return nil, nil, errors.Join(err, closeFiles())
 	}
