@@ -36,6 +36,29 @@ func startCase(t testing.TB, e *engine.Engine, definition, testCase string) *eng
 	return wait(t, e, start(t, e, machine(t, e, "m", definition)+"#"+testCase, "x", "{}"))
 }
 
+// A mock leaves the history that the integration would.
+func TestMocksOfStatesThatWait(t *testing.T) {
+	refused := answerFunc(func(int) (json.RawMessage, error) { return nil, &task.Error{Name: "Denied", Cause: "no"} })
+	for _, resource := range []string{"arn:aws:states:::sqs:sendMessage.waitForTaskToken", "arn:aws:states:::codebuild:startBuild.sync", "arn:aws:states:::states:startExecution.sync:2"} {
+		for _, row := range []struct {
+			answer task.Mock
+			last   string
+		}{{counting, "TaskSubmitted TaskSucceeded TaskStateExited ExecutionSucceeded"}, {refused, "TaskSubmitted TaskFailed ExecutionFailed"}} {
+			synctest.Test(t, func(t *testing.T) {
+				e := newEngine(t, store.NewMemory(), engine.WithMocks(answers{"C": {"A": row.answer}}))
+				defer run(t, e)()
+				x := startCase(t, e, `{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"`+resource+`","End":true}}}`, "C")
+				if got, want := types(t, e, x.ARN), "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted "+row.last; got != want {
+					t.Errorf("%s: %s\nwant %s", resource, got, want)
+				}
+				if submitted := events(t, e, x.ARN)[4]; x.Status == store.Succeeded && submitted.Data != "0" {
+					t.Errorf("%s: submitted with %q, want the mock's answer", resource, submitted.Data)
+				}
+			})
+		}
+	}
+}
+
 func TestMockedStatesCallNoHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var called []string

@@ -155,7 +155,7 @@ func (x *execution) handOver(b *branch, restarted bool) {
 	x.follow(b, &history.Event{Type: f.started, Has: f.has, ResourceType: f.resourceType, Resource: f.resource})
 	x.mark(b)
 	handler := x.handlerOf(b)
-	if _, ok := handler.(nested); !ok && waitsForJob(res) {
+	if _, ok := handler.(nested); !ok && waitsForJob(res) && x.mock(b) == nil {
 		// The handler submits the job and waits for it in one: it has the job
 		// as soon as it runs.
 		x.follow(b, &history.Event{Type: history.TaskSubmitted, Has: f.has, ResourceType: f.resourceType, Resource: f.resource})
@@ -256,7 +256,9 @@ func (x *execution) taskEnded(m *message) {
 	f := familyOf(r.task.Resource)
 	ev := history.Event{Type: f.failed, Has: f.has, ResourceType: f.resourceType, Resource: f.resource}
 	child, isNested := r.handler.(nested)
-	if wantsToken(b.state) || isNested && child.parent.Waits {
+	mocked := x.mock(b) != nil
+	submits := wantsToken(b.state) || isNested && child.parent.Waits
+	if submits && !mocked {
 		ev.Type = history.TaskSubmitFailed
 	}
 	fail := func(e *asl.Error, placed bool) {
@@ -273,7 +275,11 @@ func (x *execution) taskEnded(m *message) {
 		if !errors.As(m.err, &failure) {
 			failure = &task.Error{Name: asl.ErrTaskFailed, Cause: m.err.Error()}
 		}
-		if failure.Name == asl.ErrDataLimitExceeded && x.mock(b) == nil {
+		if mocked && (submits || waitsForJob(r.task.Resource)) {
+			// It stands for what fails after the submission.
+			x.follow(b, &history.Event{Type: history.TaskSubmitted, Has: f.has, ResourceType: f.resourceType, Resource: f.resource})
+		}
+		if failure.Name == asl.ErrDataLimitExceeded && !mocked {
 			fail(x.located(b, tooLarge(f.name())), true)
 			return
 		}
@@ -289,19 +295,22 @@ func (x *execution) taskEnded(m *message) {
 		fail(&asl.Error{Name: asl.ErrRuntime, Cause: fmt.Sprintf("The task's result is not JSON: %v", err)}, false)
 		return
 	}
-	if wantsToken(b.state) && x.mock(b) == nil { // a mock answers for the holder too
-		ev.Type, ev.Has, ev.Data = history.TaskSubmitted, ev.Has|history.HasData, result.JSON()
-		x.follow(b, &ev)
+	ev.Has, ev.Data = ev.Has|history.HasData, result.JSON()
+	if submits || mocked && waitsForJob(r.task.Resource) {
+		submitted := ev
+		submitted.Type = history.TaskSubmitted
+		x.follow(b, &submitted)
+	}
+	switch {
+	case mocked: // it answers for the holder of the token and for the job, too
+	case isNested && child.parent.Waits:
+		x.awaitChild(b, result)
+		return
+	case wantsToken(b.state):
 		x.awaitToken(b, r.lastBeat.Load())
 		return
 	}
-	if isNested && child.parent.Waits {
-		ev.Type, ev.Has, ev.Data = history.TaskSubmitted, ev.Has|history.HasData, result.JSON()
-		x.follow(b, &ev)
-		x.awaitChild(b, result)
-		return
-	}
-	ev.Type, ev.Has, ev.Data = f.succeeded, ev.Has|history.HasData, result.JSON()
+	ev.Type = f.succeeded
 	x.follow(b, &ev)
 	if err := x.complete(b, result); err != nil {
 		x.stateFailed(b, x.located(b, err))
