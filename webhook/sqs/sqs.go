@@ -193,7 +193,7 @@ func (p *Poller) work(ctx context.Context, messages []types.Message) {
 		case "":
 			left[0] = append(left[0], *m)
 			continue
-		case webhook.OutcomeUndecodable, webhook.OutcomeFault:
+		case webhook.OutcomeUndecodable, webhook.OutcomeUnsure, webhook.OutcomeFault:
 			left[leaveFor(m)] = append(left[leaveFor(m)], *m)
 		default:
 			taken = append(taken, *m)

@@ -36,6 +36,8 @@ func (words) DecodeMessage(text []byte) ([]event.Event, error) {
 		return evs, &webhook.Ignored{Reason: "of no use"}
 	case strings.HasPrefix(string(text), "bad"):
 		return nil, errors.New("what is \x1b[2J this")
+	case strings.HasPrefix(string(text), "unsure"):
+		return nil, &webhook.UnsureError{Err: errors.New("the journal is busy")}
 	case strings.HasPrefix(string(text), "panic"):
 		panic("a secret: hunter2")
 	}
@@ -191,11 +193,11 @@ func (e *unavailable) RetryIn() time.Duration { return e.after }
 
 func TestMessagesThatAreNotUnderstoodStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, j := newQueue("bad", "a", "panic", "b"), &journal{}
+		q, j := newQueue("bad", "a", "panic", "b", "unsure"), &journal{}
 		run := poll(t, q, j, sqs.Config{Receivers: 1})
 		time.Sleep(8 * time.Minute)
 		equal(t, "kept", j.has(), "a", "b")
-		equal(t, "left", q.left(), "bad", "panic")
+		equal(t, "left", q.left(), "bad", "panic", "unsure")
 		// After 30 s, 1, 2 and 4 minutes.
 		if n := q.receivedTimes("bad"); n != 5 {
 			t.Errorf("handed out %d times", n)
@@ -209,8 +211,8 @@ func TestMessagesThatAreNotUnderstoodStay(t *testing.T) {
 				t.Errorf("the log says %q", text)
 			}
 		}
-		if told := run.told(); told[0] != webhook.OutcomeUndecodable || told[2] != webhook.OutcomeFault {
-			t.Errorf("%q", told[:4])
+		if told := run.told(); told[0] != webhook.OutcomeUndecodable || told[2] != webhook.OutcomeFault || told[4] != webhook.OutcomeUnsure {
+			t.Errorf("%q", told[:5])
 		}
 		run.stop()
 	})

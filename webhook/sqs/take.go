@@ -21,6 +21,7 @@ func (p *Poller) take(ctx context.Context, m *types.Message) string {
 	id := aws.ToString(m.MessageId)
 	var ignored *webhook.Ignored
 	var fault *faultError
+	var unsure *webhook.UnsureError
 	switch {
 	case errors.As(err, &ignored):
 		p.log.Info("message ignored", zap.String("message_id", id), zap.String("delivery_id", firstID(evs)), zap.String("reason", shown(ignored.Reason)))
@@ -28,6 +29,9 @@ func (p *Poller) take(ctx context.Context, m *types.Message) string {
 	case errors.As(err, &fault):
 		p.log.Error("decoding a message panicked; it stays in the queue", zap.String("message_id", id), zap.Error(err), zap.StackSkip("stack", 1))
 		return webhook.OutcomeFault
+	case errors.As(err, &unsure):
+		p.log.Warn("a message cannot be taken now; it stays in the queue", zap.String("message_id", id), zap.String("reason", shown(err.Error())))
+		return webhook.OutcomeUnsure
 	case err != nil:
 		p.log.Error("a message was not understood; it stays in the queue", zap.String("message_id", id), zap.String("reason", shown(err.Error())))
 		return webhook.OutcomeUndecodable
