@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -52,6 +53,9 @@ type Approval struct {
 	Route       string `json:"route"`
 	Environment string `json:"environment,omitempty"`
 	SHA         string `json:"sha"`
+	// Merge is what goes out where the route checks out the merge of a pull request,
+	// of which SHA is the head; else "".
+	Merge string `json:"merge,omitempty"`
 	// Message is the first line of the commit's.
 	Message string `json:"message,omitempty"`
 	Author  string `json:"author,omitempty"`
@@ -151,15 +155,25 @@ func (a *Ask) check() error {
 }
 
 // contradicts says how a question is about something else than its execution.
-func (a *Ask) contradicts(x *Execution) error {
+func (a *Ask) contradicts(x *Execution, merge string) error {
 	for _, f := range []struct{ name, asked, is string }{
-		{"commit", a.Commit, x.SHA}, {"repository", a.Repository, x.Repository}, {"environment", a.Environment, x.Environment},
+		{"commit", a.Commit, cmp.Or(merge, x.SHA)}, {"repository", a.Repository, x.Repository}, {"environment", a.Environment, x.Environment},
 	} {
 		if f.asked != "" && f.asked != f.is {
 			return fmt.Errorf("the approval asks for %s %q, and execution %s is of %q", f.name, clip(f.asked, maxTitle), x.ID, f.is)
 		}
 	}
 	return nil
+}
+
+// mergeOf is the commit in an execution's input where that is another than the one
+// that it is shown with, as [Approval.Merge] has it.
+func mergeOf(x *Execution) string {
+	var input struct{ Commit struct{ SHA string } }
+	if json.Unmarshal(x.Input, &input) != nil || input.Commit.SHA == x.SHA {
+		return ""
+	}
+	return input.Commit.SHA
 }
 
 // Decision is a person's answer.
@@ -208,7 +222,7 @@ func Judge(d *Decision, x State, all []Approval) (a Approval, known bool, err er
 		return a, false, err
 	}
 	switch {
-	case d.SHA != "" && (len(d.SHA) < 7 || !strings.HasPrefix(a.SHA, strings.ToLower(d.SHA))):
+	case d.SHA != "" && !d.names(a.SHA) && !d.names(a.Merge):
 		return a, false, refuse("this is about commit %s, and what waits for approval is commit %s: look at that", shortSHA(d.SHA), a.SHA)
 	case a.State == d.State() && strings.EqualFold(a.DecidedBy, d.By):
 		return a, true, nil
@@ -231,6 +245,10 @@ func at(t time.Time) string {
 		return ""
 	}
 	return ", at " + t.UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+func (d *Decision) names(sha string) bool {
+	return len(d.SHA) >= 7 && strings.HasPrefix(sha, strings.ToLower(d.SHA))
 }
 
 func (d *Decision) isBy(name string) bool { return name != "" && strings.EqualFold(name, d.By) }
@@ -270,7 +288,7 @@ func (a *Approval) Verdict() (output []byte, errorName, cause string) {
 	switch a.State {
 	case ApprovalApproved:
 		output, _ = json.Marshal(map[string]any{ // of strings and times alone: it cannot fail
-			"approval": a.ID, "commit": a.SHA, "by": a.DecidedBy, "way": a.Way, "reason": a.Reason, "at": a.DecidedAt.UTC(),
+			"approval": a.ID, "commit": cmp.Or(a.Merge, a.SHA), "by": a.DecidedBy, "way": a.Way, "reason": a.Reason, "at": a.DecidedAt.UTC(),
 		})
 		return output, "", ""
 	case ApprovalRejected:

@@ -103,11 +103,12 @@ func (d *Dispatcher) AskApproval(ctx context.Context, a Ask) error {
 	if err != nil {
 		return fmt.Errorf("approval of %s: %w", clip(a.ExecutionARN, maxTitle), unsure(err))
 	}
-	if err := a.contradicts(&x); err != nil {
+	merge := mergeOf(&x)
+	if err := a.contradicts(&x, merge); err != nil {
 		return &PermanentError{err}
 	}
 	n := NewApproval{Token: a.Token, Approval: Approval{
-		ID: ApprovalID(a.Token), Execution: x.ID, Title: a.Title, AskedBy: a.AskedBy, Approvers: a.Approvers, Diff: a.Diff, AskedAt: a.At,
+		ID: ApprovalID(a.Token), Execution: x.ID, Merge: merge, Title: a.Title, AskedBy: a.AskedBy, Approvers: a.Approvers, Diff: a.Diff, AskedAt: a.At,
 	}}
 	if n.AskedAt.IsZero() {
 		n.AskedAt = d.now()

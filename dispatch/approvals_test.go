@@ -348,6 +348,42 @@ func TestWhoMayDecide(t *testing.T) {
 	})
 }
 
+// mergedInput plans the merge of each pull request, as routes with checkout: merge do.
+type mergedInput struct{ planner }
+
+func (m mergedInput) Plan(ev event.Event) event.Plan {
+	plan := m.planner.Plan(ev)
+	for i := range plan.Requests {
+		plan.Requests[i].Input = []byte(`{"commit":{"sha":"fedcba9876543210"}}`)
+	}
+	return plan
+}
+
+func TestTheMergeThatGoesOutIsApproved(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		h := newHolder()
+		s := runOn(t, path, func(j dispatch.Journal) dispatch.Journal { return j }, h, mergedInput{oneRoute}, dispatch.Config{})
+		defer s.stop()
+		s.accept(push("d", long))
+		settle()
+		x := long + "-r"
+		if err := s.AskApproval(t.Context(), dispatch.Ask{Token: "t", ExecutionARN: arnOf(x), Commit: long}); err == nil || !strings.Contains(err.Error(), "fedcba9876543210") {
+			t.Errorf("the head is not what goes out: %v", err)
+		}
+		s.asks(dispatch.Ask{Token: "t", ExecutionARN: arnOf(x), Commit: "fedcba9876543210"})
+		if a := s.asked(x); a.SHA != long || a.Merge != "fedcba9876543210" {
+			t.Errorf("%+v", a)
+		}
+		if _, err := s.Decide(t.Context(), dispatch.Decision{Execution: x, Approve: true, By: "ben", SHA: "fedcba9"}); err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		if d := cmp.Diff([]string{x + " t approved fedcba9876543210 by ben: "}, h.heard()); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
 func TestApproverSeesWhatIsLive(t *testing.T) {
 	bubble(t, func(t *testing.T, path string) {
 		h := newHolder()

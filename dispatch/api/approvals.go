@@ -94,8 +94,8 @@ func (a *API) linkApproval(w http.ResponseWriter, r *http.Request) {
 	if err == nil && a.link == nil {
 		err = &httpError{http.StatusNotFound, "this service has no pages to link to"}
 	}
-	if err == nil && q.Get("for") == "" {
-		err = badParameter("for is missing: the person who is to decide, as it is recorded then")
+	if person := q.Get("for"); err == nil && (person == "" || len(person) > 100) {
+		err = badParameter("for is missing, or has more than 100 bytes: the person who is to decide, as it is recorded then")
 	}
 	ttl := linkTime
 	if text := q.Get("ttl"); err == nil && text != "" {

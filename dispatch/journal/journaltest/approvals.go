@@ -65,7 +65,7 @@ func (f *fixture) shown() string {
 func approvalsAreDecided(t *testing.T, f *fixture) {
 	f.push(f.request("a", reporting), f.request("b"))
 	f.start("a")
-	asked := f.ask("a", "t1", func(a *dispatch.NewApproval) { a.Approvers = []string{"ada", "ben"} })
+	asked := f.ask("a", "t1", func(a *dispatch.NewApproval) { a.Approvers, a.Merge = []string{"ada", "ben"}, "merged" })
 	f.diff("what it waits for", "Deploy", f.execution("a").WaitsFor)
 	f.diff("the commit's status", "Waits for approval: Deploy, waits", f.shown())
 	want := asked.Approval
