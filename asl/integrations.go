@@ -50,7 +50,7 @@ func unknownPart(err error) string {
 		return fmt.Sprintf("nothing can follow %s", u.Action)
 	case u.Pattern != "":
 		return fmt.Sprintf("only .%s can follow %s", strings.Join(u.Instead, " or ."), u.Action)
-	case u.Action == "":
+	case u.Action == "" && u.Instead == nil:
 		return "there is no integration with " + u.Service
 	}
 	if near := nearest(unknown.Action, [][]string{unknown.Instead}); near != "" {

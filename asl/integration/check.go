@@ -101,13 +101,17 @@ var scalars = map[string]struct {
 	takes func(value.Value) bool
 }{
 	"t": {text, isText},
-	"b": {text, isPayload},                                                                 // bytes
-	"j": {text, isPayload},                                                                 // a text, or JSON that Step Functions makes one of
-	"w": {text, func(v value.Value) bool { return isText(v) || v.Kind() == value.Number }}, // a time
+	// bytes
+	"b": {text, isPayload},
+	// a text, or JSON that Step Functions makes one of
+	"j": {text, isPayload},
+	// a time
+	"w": {text, func(v value.Value) bool { return isText(v) || v.Kind() == value.Number }},
 	"y": {boolean, func(v value.Value) bool { return v.Kind() == value.Bool }},
 	"i": {integer, func(v value.Value) bool { return v.Kind() == value.Number && v.IsInteger() }},
 	"n": {number, func(v value.Value) bool { return v.Kind() == value.Number }},
-	"a": {"", func(value.Value) bool { return true }}, // anything
+	// anything
+	"a": {"", func(value.Value) bool { return true }},
 }
 
 func isText(v value.Value) bool { return v.Kind() == value.String }
@@ -152,9 +156,12 @@ func (k *check) object(is string, v, in value.Value, at int) {
 	}
 	for i, name := range names {
 		f := slices.IndexFunc(s.fields, func(f field) bool { return f.name == name })
-		if f >= 0 {
+		switch {
+		case f >= 0:
 			k.element(s.fields[f].is, v, i, name)
 			continue
+		case len(k.found) == maxProblems:
+			return
 		}
 		p := Problem{Message: fmt.Sprintf(`The field "%s" is not supported by Step Functions`, name), In: v, Index: i, Field: name}
 		for _, f := range s.fields {

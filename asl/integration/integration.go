@@ -58,10 +58,11 @@ func Is(resource string) bool {
 // text is AWS's.
 type UnknownError struct {
 	Resource string
-	// Service, Action and Pattern are the parts of the name; the last one that is
-	// set is not known.
+	// Service, Action and Pattern are the parts of the name, the pattern with its
+	// dot; "" for those behind the one that is not known.
 	Service, Action, Pattern string
-	// Instead are the actions of the service, or the patterns of the action.
+	// Instead are the actions of the service, or the patterns of the action; nil
+	// when there is no such service.
 	Instead []string
 }
 
@@ -86,7 +87,7 @@ func Find(resource string) (*Call, error) {
 		return nil, unknown
 	}
 	if followed && !slices.Contains(a.patterns, pattern) {
-		unknown.Pattern, unknown.Instead = pattern, a.patterns
+		unknown.Pattern, unknown.Instead = "."+pattern, a.patterns
 		return nil, unknown
 	}
 	return &Call{service: s, input: a.input}, nil

@@ -112,6 +112,7 @@ func TestRefusalNamesWhatAnIntegrationDoesNotTake(t *testing.T) {
 		"token beside it":     {"lambda:invoke.waitForTaskToken", `{"FunctionName":"f","TaskToken":"t"}`, is(notSupported, "TaskToken")},   // recorded
 		"JSON for a detail":   {"events:putEvents", `{"Entries":[{"Source":"s","DetailType":"d","Detail":{"a":1}}]}`, ""},
 		"recursive":           {"dynamodb:putItem", `{"TableName":"t","Item":{"k":{"M":{"l":{"L":[{"S":"a"},{"N":1}]}}}}}`, "The value for the field 'N' must be a STRING"},
+		"another name":        {"elasticmapreduce:createCluster.sync", `{"Name":"n","Instances":{"KeepJobFlowAliveWhenNoSteps":"yes"}}`, "The value for the field 'KeepJobFlowAliveWhenNoSteps' must be a BOOLEAN"},
 		"unmodelled":          {"apigateway:invoke", `{"ApiEndpoint":1,"anything":[]}`, ""},
 		"fields of its own":   {"bedrock:invokeModel", `{"ModelId":"m","Body":{"a":1},"Input":{"S3Uri":"s"}}`, ""},
 		"token is made up":    {"emr-serverless:startJobRun.sync", `{"ApplicationId":"a","ExecutionRoleArn":"r"}`, ""},

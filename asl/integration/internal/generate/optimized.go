@@ -52,9 +52,11 @@ var optimized = []service{
 		name: "elasticmapreduce", models: []string{"emr"},
 		actions: "createCluster.sync setClusterTerminationProtection terminateCluster.sync addStep.sync cancelStep" +
 			" modifyInstanceFleetByName modifyInstanceGroupByName",
-		// They take one cluster and one step where the service takes lists.
-		input: unmodelled("createCluster", "setClusterTerminationProtection", "terminateCluster", "addStep", "cancelStep",
-			"modifyInstanceFleetByName", "modifyInstanceGroupByName"),
+		// The others take one cluster and one step where the service takes lists.
+		input: map[string]string{
+			"createCluster": "RunJobFlow", "setClusterTerminationProtection": "-", "terminateCluster": "-", "addStep": "-", "cancelStep": "-",
+			"modifyInstanceFleetByName": "-", "modifyInstanceGroupByName": "-",
+		},
 	},
 	{name: "emr-containers", models: []string{"emr-containers"}, actions: "createVirtualCluster deleteVirtualCluster.sync startJobRun.sync"},
 	{

@@ -73,7 +73,7 @@ func (w *writer) shape(name, at string, a action) string {
 		return letter
 	}
 	// A shape that is special for one action has a line of its own.
-	key := name
+	key := w.model.Metadata.ServiceID + " " + name
 	if len(a.json)+len(a.any) > 0 {
 		key += " " + a.name
 	}
