@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -240,6 +241,9 @@ func csvItems(r io.Reader, config *asl.ReaderConfig) itemSource {
 				fail(err)
 				return
 			}
+		} else if len(slices.Compact(slices.Sorted(slices.Values(headers)))) < len(headers) {
+			fail(errors.New("CSV headers cannot contain duplicates.")) //nolint:staticcheck // AWS's sentence
+			return
 		}
 		if n := len(strings.Join(headers, "")); n > maxHeaders {
 			fail(fmt.Errorf("the headers take %d bytes, at most %d are allowed", n, maxHeaders))

@@ -78,6 +78,13 @@ func TestCSVItems(t *testing.T) {
 	}
 }
 
+func TestGivenHeadersAreUnique(t *testing.T) {
+	twice := &asl.ReaderConfig{CSVHeaderLocation: "GIVEN", CSVHeaders: []string{"id", "city", "id"}}
+	if got, err := texts(csvItems(strings.NewReader("1,2,3\n"), twice)); err == nil || got != "" || err.Error() != "CSV headers cannot contain duplicates." {
+		t.Errorf("%s, %v, want it to fail", got, err)
+	}
+}
+
 func TestJSONItems(t *testing.T) {
 	for name, c := range map[string]struct{ text, pointer, want string }{
 		"array":         {`[1, {"a": [2]}, "x", null, 1.0, 12345678901234567890]`, "", `1 {"a":[2]} "x" null 1.0 12345678901234567890`},
