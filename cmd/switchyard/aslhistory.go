@@ -61,11 +61,12 @@ func attemptRows(t *trace.Trace, v *trace.Visit, depth int) [][]string {
 	}
 	for i, try := range v.Tries {
 		outcome, took := trace.OK, ""
-		if try.Error != "" {
+		switch {
+		case try.Error != "":
 			outcome = oneProblem(try.Problem())
-		} else if try.Failed {
+		case try.Failed:
 			outcome = trace.Failed
-		} else if try.Ended == 0 {
+		case try.Ended == 0:
 			outcome = "not ended"
 		}
 		if try.Ended > 0 {

@@ -263,7 +263,7 @@ phases:
   build:
     commands:
       - echo begin >> %[1]s/$CODEBUILD_RESOLVED_SOURCE_VERSION
-      - sleep .4
+      - while ! test -f %[1]s/go; do sleep .05; done
       - echo end >> %[1]s/$CODEBUILD_RESOLVED_SOURCE_VERSION
 `, marks))
 	p := newProcess(t, t.TempDir(), buildOf(bare), fmt.Sprintf("engine: {embedded: {max_builds: 3, builds: {writable: [%q]}, projects: {local: {repository: %q}}}}", marks, bare))
@@ -284,6 +284,9 @@ phases:
 		p.eventually("a build runs", func() bool { return count("begin") > before })
 		p.end(syscall.SIGKILL)
 		p.start()
+	}
+	if err := os.WriteFile(filepath.Join(marks, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	all := p.finished(len(shas))
 	if len(all) != len(shas) {
