@@ -60,8 +60,11 @@ type jsonataFields struct {
 var _ Fields = (*jsonataFields)(nil)
 
 // sees is what the fields see while the state runs.
-func (s *jsonataFields) sees(f *Frame, more ...value.Field) *sight {
-	return &sight{Scope: f.see(f.Input), states: more}
+func (s *jsonataFields) sees(f *Frame) *sight { return &sight{Scope: f.see(f.Input)} }
+
+// seesMore is sees with something more in $states.
+func (s *jsonataFields) seesMore(f *Frame, extra string, v value.Value) *sight {
+	return &sight{Scope: f.see(f.Input), extra: extra, value: v}
 }
 
 // Arguments implements [Fields].
@@ -80,7 +83,7 @@ func (s *jsonataFields) Arguments(f *Frame) (value.Value, error) {
 // Complete implements [Fields].
 func (s *jsonataFields) Complete(f *Frame, result value.Value) (Exit, error) {
 	f.trace(Result, result)
-	return s.leave(s.sees(f, value.Field{Key: "result", Value: result}), result)
+	return s.leave(s.seesMore(f, "result", result), result)
 }
 
 // Catch implements [Fields].
@@ -91,7 +94,7 @@ func (s *jsonataFields) Catch(f *Frame, c *Catcher, failure *Error) (Exit, error
 	)
 	for i := range s.State.Catch {
 		if c == &s.State.Catch[i] {
-			return s.catches[i].leave(s.sees(f, value.Field{Key: "errorOutput", Value: caught}), caught)
+			return s.catches[i].leave(s.seesMore(f, "errorOutput", caught), caught)
 		}
 	}
 	return Exit{Output: caught}, nil

@@ -20,10 +20,19 @@ func evaluationError(field, format string, args ...any) error {
 // sight is what a JSONata expression sees.
 type sight struct {
 	*Scope
-	// states are the members of $states beside input and context: result or
-	// errorOutput.
-	states []value.Field
-	now    time.Time
+	// extra is the name of what $states has beside input and context, result or
+	// errorOutput, "" for nothing.
+	extra string
+	value value.Value
+	now   time.Time
+}
+
+// states adds what there is to $states.
+func (s *sight) states(v value.Value) value.Value {
+	if s.extra == "" {
+		return v
+	}
+	return v.With(s.extra, s.value)
 }
 
 // Lookup finds a variable: $states, or one of the state machine's.
@@ -34,13 +43,18 @@ func (s *sight) Lookup(name string) (value.Value, bool) {
 		}
 		return s.Variable(name)
 	}
-	fields := make([]value.Field, 0, 3)
-	fields = append(fields, value.Field{Key: "input", Value: s.Input})
+	context := value.EmptyObject
 	if s.Context != nil {
-		fields = append(fields, value.Field{Key: "context", Value: s.Context()})
+		context = s.Context()
 	}
-	return value.OfObject(append(fields, s.states...)...), true
+	return s.states(withContext.Object([]value.Value{s.Input, context})), true
 }
+
+// The shapes of $states, to which a result or an error output comes.
+var (
+	withContext    = value.NewShape([]string{"input", "context"})
+	withoutContext = value.NewShape([]string{"input"})
+)
 
 // plainSight is a sight whose $states need no context object, which is costly
 // to make.
@@ -50,7 +64,7 @@ func (s plainSight) Lookup(name string) (value.Value, bool) {
 	if name != "states" {
 		return s.sight.Lookup(name)
 	}
-	return value.OfObject(append([]value.Field{{Key: "input", Value: s.Input}}, s.states...)...), true
+	return s.states(withoutContext.Object([]value.Value{s.Input})), true
 }
 
 // query is a value of the definition that may have JSONata in it.

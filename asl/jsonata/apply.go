@@ -5,7 +5,8 @@ package jsonata
 const wrapped flags = 1 << 7
 
 // native is a function of the library. args are as its signature gives them;
-// what is left out at the end may be absent.
+// what is left out at the end may be absent, and the slice is used again after
+// the call.
 type native func(ev *evaluator, args []item) (item, error)
 
 // fn is a function: of the library, or a lambda with what it sees.
@@ -40,10 +41,9 @@ func (ev *evaluator) call(e *expr, in item, env *frame, first *item) (item, erro
 	if f.kind == undefined && e.misses(env) {
 		return nothing, failAt("T1005", e.pos, name)
 	}
-	var space [4]item
-	args := space[:0]
+	base := len(ev.args)
 	if first != nil {
-		args = append(args, *first)
+		ev.args = append(ev.args, *first)
 	}
 	for _, part := range e.list {
 		x, err := ev.eval(part, in, env)
@@ -53,9 +53,10 @@ func (ev *evaluator) call(e *expr, in item, env *frame, first *item) (item, erro
 		if x.kind == function {
 			x.flags |= wrapped
 		}
-		args = append(args, x)
+		ev.args = append(ev.args, x)
 	}
-	x, err := ev.invoke(f, args, in)
+	x, err := ev.invoke(f, ev.args[base:len(ev.args):len(ev.args)], in)
+	ev.args = ev.args[:base]
 	if err != nil {
 		return nothing, e.blameCall(err, name)
 	}

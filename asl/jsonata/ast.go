@@ -57,6 +57,7 @@ type expr struct {
 	keepArray     bool // [] behind it
 	keepSingleton bool // a path with such a step
 	consArray     bool
+	plain         bool // a path of names, of which nothing else is asked
 	tuple         bool
 	focus         string // @$name
 	index         string // #$name

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"switchyard/asl/value"
 )
@@ -23,10 +24,21 @@ func fromValue(v value.Value) item {
 		s, _ := v.Str()
 		return ofString(s)
 	case value.Array:
-		return item{kind: array, node: &node{src: v, lazy: true}}
+		return item{kind: array, node: lazyNode(v)}
 	default:
-		return item{kind: object, node: &node{src: v, lazy: true}}
+		return item{kind: object, node: lazyNode(v)}
 	}
+}
+
+// lazyNode makes a node for an array or object with all that it will need.
+func lazyNode(v value.Value) *node {
+	all := &struct {
+		node
+		fields
+		origin
+	}{origin: origin{src: v}}
+	all.node = node{origin: &all.origin, fields: &all.fields, lazy: true}
+	return &all.node
 }
 
 // exactly is the size from which doubles do not hold every integer.
@@ -48,7 +60,7 @@ func fromNumber(v value.Value) item {
 // expand reads the elements of a lazy node.
 func (n *node) expand() {
 	v := n.src
-	n.lazy = false
+	n.lazy, n.origin = false, nil
 	n.elems = make([]item, v.Len())
 	for i := range n.elems {
 		n.elems[i] = fromValue(v.Elem(i))
@@ -56,10 +68,7 @@ func (n *node) expand() {
 	if v.Kind() != value.Object {
 		return
 	}
-	n.keys = make([]string, v.Len())
-	for i := range n.keys {
-		n.keys[i] = v.Key(i)
-	}
+	n.keys = slices.Clip(v.Keys())
 	n.order()
 	if len(n.keys) > maxLinear {
 		n.reindex()
@@ -73,8 +82,10 @@ func toValue(x item) value.Value {
 	case boolean:
 		return value.OfBool(x.num != 0)
 	case number:
-		if n, err := strconv.ParseInt(x.str, 10, 64); err == nil {
-			return value.OfInt(n)
+		if x.str != "" {
+			if n, err := strconv.ParseInt(x.str, 10, 64); err == nil {
+				return value.OfInt(n)
+			}
 		}
 		if math.IsInf(x.num, 0) || math.IsNaN(x.num) {
 			return value.OfString(formatNumber(x.num))
@@ -97,7 +108,7 @@ func toValue(x item) value.Value {
 		if x.node.lazy && plain(x.node.src) {
 			return x.node.src
 		}
-		keys, elems := x.fields()
+		keys, elems := x.members()
 		b := value.NewBuilder(len(keys))
 		for i, k := range keys {
 			if elems[i].kind != undefined {
@@ -115,11 +126,13 @@ func toValue(x item) value.Value {
 func plain(v value.Value) bool {
 	switch v.Kind() {
 	case value.Number:
-		if _, ok := v.Int(); ok {
-			return true
+		// Integers of 64 bits stay, and of decimals Java and JavaScript write
+		// those without an exponent alike, but for whole ones.
+		lit := v.JSON()
+		if v.IsInteger() {
+			return len(lit) < 19
 		}
-		f, _ := v.Float()
-		return v.JSON() == formatNumber(f)
+		return !strings.HasSuffix(lit, ".0") && !strings.ContainsAny(lit, "eE")
 	case value.Array, value.Object:
 		for i := range v.Len() {
 			if v.Kind() == value.Object {

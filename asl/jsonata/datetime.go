@@ -10,9 +10,9 @@ import (
 
 var timeFunctions = []entry{
 	{"now", "<s?s?:s>", 2, func(ev *evaluator, args []item) (item, error) {
-		return ev.formatMillis(float64(ev.now.UnixMilli()), arg(args, 0), arg(args, 1))
+		return ev.formatMillis(float64(ev.now().UnixMilli()), arg(args, 0), arg(args, 1))
 	}},
-	{"millis", "<:n>", 0, func(ev *evaluator, _ []item) (item, error) { return ofNumber(float64(ev.now.UnixMilli())), nil }},
+	{"millis", "<:n>", 0, func(ev *evaluator, _ []item) (item, error) { return ofNumber(float64(ev.now().UnixMilli())), nil }},
 	{"toMillis", "<s-s?:n>", 2, ofFirst(toMillis)},
 	{"fromMillis", "<n-s?s?:s>", 3, ofFirst(func(ev *evaluator, x item, rest []item) (item, error) {
 		return ev.formatMillis(x.num, arg(rest, 0), arg(rest, 1))

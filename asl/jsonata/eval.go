@@ -8,8 +8,22 @@ type evaluator struct {
 	steps  int
 	memory int
 	depth  int
-	now    time.Time
-	random func() float64
+	// started is when the evaluation began, zero until somebody asks.
+	started time.Time
+	random  func() float64
+	// args are the arguments of the calls that are under way.
+	args []item
+	// root is the outermost frame; rootVars is room for its variables.
+	root     frame
+	rootVars [2]binding
+}
+
+// now is the time of the evaluation, the same each time.
+func (ev *evaluator) now() time.Time {
+	if ev.started.IsZero() {
+		ev.started = time.Now()
+	}
+	return ev.started
 }
 
 // eval evaluates e with in as its context.
@@ -256,7 +270,7 @@ func (ev *evaluator) wildcard(in item) (item, error) {
 	var values []item
 	switch in.kind {
 	case object:
-		_, values = in.fields()
+		_, values = in.members()
 	case array:
 		values = in.elems()
 	default:
@@ -314,7 +328,7 @@ func (ev *evaluator) descend(out []item, x item) (_ []item, err error) {
 	case array:
 		parts = x.elems()
 	case object:
-		_, parts = x.fields()
+		_, parts = x.members()
 	default:
 	}
 	if x.kind != array {

@@ -109,7 +109,7 @@ func sift(ev *evaluator, args []item) (item, error) {
 	if x.kind != object {
 		return nothing, nil
 	}
-	keys, elems := x.fields()
+	keys, elems := x.members()
 	out := newObject(len(keys))
 	for i, k := range keys {
 		r, err := ev.offer(arg(args, 1), elems[i], ofString(k), x)
@@ -135,7 +135,7 @@ func each(ev *evaluator, args []item) (item, error) {
 	if x.kind != object {
 		return ofSequence(nil), nil
 	}
-	keys, elems := x.fields()
+	keys, elems := x.members()
 	var out []item
 	for i, k := range keys {
 		r, err := ev.offer(arg(args, 1), elems[i], ofString(k), x)

@@ -42,7 +42,7 @@ func (ev *evaluator) gatherKeys(all *node, x item) error {
 			}
 		}
 	case object:
-		keys, _ := x.fields()
+		keys, _ := x.members()
 		for _, k := range keys {
 			all.set(k, nothing)
 		}
@@ -72,7 +72,7 @@ func (ev *evaluator) pieces(x item) (item, error) {
 		}
 		return out, nil
 	case object:
-		keys, elems := x.fields()
+		keys, elems := x.members()
 		out := make([]item, len(keys))
 		for i, k := range keys {
 			n := newObject(1)
@@ -91,7 +91,7 @@ func merge(ev *evaluator, x item, _ []item) (item, error) {
 		if e.kind != object {
 			continue
 		}
-		keys, elems := e.fields()
+		keys, elems := e.members()
 		if err := ev.grow(len(keys), len(out.keys)); err != nil {
 			return nothing, err
 		}
@@ -138,7 +138,7 @@ func (ev *evaluator) clone(x item, depth int) (item, error) {
 		}
 		return ofArray(out), nil
 	case object:
-		keys, elems := x.fields()
+		keys, elems := x.members()
 		if err := ev.grow(len(keys), len(keys)); err != nil {
 			return nothing, err
 		}

@@ -41,20 +41,27 @@ type item struct {
 
 // node is the shared body of an item. It belongs to one evaluation.
 type node struct {
-	elems []item
-	keys  []string // an object's or a tuple's, parallel to elems
+	elems   []item
+	*fields // of objects and tuples
+	*origin // while lazy or ranged
+	fn      *fn
+	lazy    bool // elems and keys are still to be read from src
+	ranged  bool // elems are still to be counted
+	open    bool // nobody has appended behind elems yet
+}
+
+// fields are the keys of an object or a tuple, parallel to the elems.
+type fields struct {
+	keys  []string
 	index map[string]int
-	fn    *fn
-	// src is the JSON value that the node stands for while it is lazy: elems
-	// and keys are read from it when they are asked for.
+}
+
+// origin is what a node stands for that has no elems yet: a JSON value, or so
+// many consecutive integers.
+type origin struct {
 	src  value.Value
-	lazy bool
-	// from and size make an array of consecutive integers while ranged.
-	from   float64
-	size   int
-	ranged bool
-	// open means that nobody has appended behind elems yet.
-	open bool
+	from float64
+	size int
 }
 
 // maxLinear is the size up to which an object is searched key by key.
@@ -122,7 +129,7 @@ func (x item) elems() []item {
 		for i := range n.elems {
 			n.elems[i] = ofNumber(n.from + float64(i))
 		}
-		n.ranged = false
+		n.ranged, n.origin = false, nil
 	}
 	return n.elems
 }
@@ -149,9 +156,9 @@ func (x item) get(key string) (item, bool) {
 	return nothing, false
 }
 
-// fields are the keys and values of an object. The caller must not write to
+// members are the keys and values of an object. The caller must not write to
 // them.
-func (x item) fields() ([]string, []item) {
+func (x item) members() ([]string, []item) {
 	if x.node.lazy {
 		x.node.expand()
 	}
@@ -211,7 +218,7 @@ func (n *node) remove(key string) {
 
 // newObject is an object without fields, with room for size.
 func newObject(size int) *node {
-	return &node{keys: make([]string, 0, size), elems: make([]item, 0, size)}
+	return &node{fields: &fields{keys: make([]string, 0, size)}, elems: make([]item, 0, size)}
 }
 
 // object ends the making of an object: keys that are array indexes come first
@@ -274,8 +281,8 @@ func (ev *evaluator) equal(a, b item) (bool, error) {
 		}
 		return true, ev.step(a.len())
 	}
-	keys, elems := a.fields()
-	if other, _ := b.fields(); len(other) != len(keys) {
+	keys, elems := a.members()
+	if other, _ := b.members(); len(other) != len(keys) {
 		return false, nil
 	}
 	for i, k := range keys {

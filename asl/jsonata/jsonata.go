@@ -14,6 +14,7 @@
 package jsonata
 
 import (
+	"cmp"
 	"errors"
 	"math/rand/v2"
 	"time"
@@ -89,15 +90,10 @@ var DefaultLimits = Limits{Steps: 10_000_000, Depth: 3000, Memory: 512 << 20, Va
 var StateLimits = Limits{Steps: DefaultLimits.Steps, Depth: 100, Memory: 256 << 20, Value: 6_990_256}
 
 func (l Limits) orDefaults() Limits {
-	for _, f := range []struct {
-		limit *int
-		or    int
-	}{{&l.Steps, DefaultLimits.Steps}, {&l.Depth, DefaultLimits.Depth}, {&l.Memory, DefaultLimits.Memory}, {&l.Value, DefaultLimits.Value}} {
-		if *f.limit == 0 {
-			*f.limit = f.or
-		}
+	return Limits{
+		Steps: cmp.Or(l.Steps, DefaultLimits.Steps), Depth: cmp.Or(l.Depth, DefaultLimits.Depth),
+		Memory: cmp.Or(l.Memory, DefaultLimits.Memory), Value: cmp.Or(l.Value, DefaultLimits.Value),
 	}
-	return l
 }
 
 // ErrFunction says that the result is a function, which is no value.
@@ -106,10 +102,10 @@ var ErrFunction = errors.New("the result is a function")
 // Eval evaluates the expression; ok is false when the result is nothing. The
 // error is an [*Error] or [ErrFunction].
 func (e *Expr) Eval(sc *Scope) (v value.Value, ok bool, err error) {
-	ev := &evaluator{limits: sc.Limits.orDefaults(), now: sc.Now, random: sc.Random}
-	if ev.now.IsZero() {
-		ev.now = time.Now()
-	}
+	ev := &evaluator{limits: sc.Limits.orDefaults(), started: sc.Now, random: sc.Random}
+	env := &ev.root
+	env.bindings = sc.Bindings
+	env.vars = ev.rootVars[:0]
 	if ev.random == nil {
 		ev.random = rand.Float64
 	}
@@ -117,7 +113,6 @@ func (e *Expr) Eval(sc *Scope) (v value.Value, ok bool, err error) {
 	if sc.Input != nil {
 		in = fromValue(*sc.Input)
 	}
-	env := &frame{bindings: sc.Bindings}
 	env.bind("$", in)
 	if in.isArray() {
 		in = ofSequence([]item{in})

@@ -71,18 +71,11 @@ func (ev *evaluator) operate(op string, lhs, rhs item) (item, error) {
 }
 
 func arithmetic(op string, lhs, rhs item) (item, error) {
-	for _, side := range []struct {
-		x    *item
-		code string
-	}{{&lhs, "T2001"}, {&rhs, "T2002"}} {
-		if side.x.kind == undefined {
-			continue
-		}
-		if ok, err := finite(*side.x); err != nil {
-			return nothing, err
-		} else if !ok {
-			return nothing, fail(side.code).of(*side.x)
-		}
+	if err := operand(lhs, "T2001"); err != nil {
+		return nothing, err
+	}
+	if err := operand(rhs, "T2002"); err != nil {
+		return nothing, err
 	}
 	if lhs.kind == undefined || rhs.kind == undefined {
 		return nothing, nil
@@ -101,6 +94,18 @@ func arithmetic(op string, lhs, rhs item) (item, error) {
 		a = math.Mod(a, b)
 	}
 	return ofNumber(a), nil
+}
+
+// operand checks that x is a number, or nothing.
+func operand(x item, code string) error {
+	if x.kind == undefined {
+		return nil
+	}
+	ok, err := finite(x)
+	if err == nil && !ok {
+		err = fail(code).of(x)
+	}
+	return err
 }
 
 func comparable(x item) bool { return x.kind == text || x.kind == number }
@@ -202,7 +207,7 @@ func (ev *evaluator) checkNumbers(x item, depth int) error {
 		}
 		parts = x.elems()
 	case object:
-		_, parts = x.fields()
+		_, parts = x.members()
 	default:
 	}
 	for _, p := range parts {
@@ -230,7 +235,7 @@ func (ev *evaluator) span(lhs, rhs item) (item, error) {
 	if size > maxSpan {
 		return nothing, fail("D2014").of(size)
 	}
-	return item{kind: array, flags: sequence, node: &node{from: lhs.num, size: int(size), ranged: true}}, ev.fits(int(size), int(size))
+	return item{kind: array, flags: sequence, node: &node{origin: &origin{from: lhs.num, size: int(size)}, ranged: true}}, ev.fits(int(size), int(size))
 }
 
 func (ev *evaluator) includes(lhs, rhs item) (item, error) {

@@ -3,22 +3,87 @@ package jsonata
 import (
 	"math"
 	"unicode/utf8"
+
+	"switchyard/asl/value"
 )
 
 // path evaluates steps one after the other, each over what the one before it
 // gave.
 func (ev *evaluator) path(e *expr, in item, env *frame) (item, error) {
-	var one [1]item
-	var input []item
-	if in.kind == array && e.list[0].form != formVariable {
-		input = in.elems()
-	} else {
-		one[0] = in
-		input = one[:]
+	if e.plain && in.kind != array {
+		return ev.plainPath(e, in, env)
 	}
+	if in.kind == array && e.list[0].form != formVariable {
+		return ev.walk(e, 0, in.elems(), env)
+	}
+	one := [1]item{in}
+	return ev.walk(e, 0, one[:], env)
+}
+
+// plainPath evaluates a path of names: as long as there is one item, without
+// making sequences.
+func (ev *evaluator) plainPath(e *expr, in item, env *frame) (item, error) {
+	if ev.depth >= ev.limits.Depth {
+		ev.depth++
+		return nothing, ev.deeper()
+	}
+	for i, step := range e.list {
+		if ev.steps++; ev.steps > ev.limits.Steps {
+			return nothing, tooLong()
+		}
+		if step.form == formVariable {
+			in = variable(step, in, env)
+		} else {
+			if x, ok := peek(in, e.list[i:]); ok {
+				return x, nil
+			}
+			in, _ = in.get(step.name)
+		}
+		if in.kind == array && in.flags&(sequence|tuples) == sequence {
+			in = settle(in, false)
+		}
+		switch {
+		case in.kind == undefined:
+			return nothing, nil
+		case in.kind != array || i+1 == len(e.list):
+		case in.flags&cons != 0:
+			return ev.walk(e, i+1, []item{in}, env)
+		default:
+			return ev.walk(e, i+1, in.elems(), env)
+		}
+	}
+	return in, nil
+}
+
+// peek follows names into a value from outside that nobody has looked into yet,
+// to what is neither an array nor an object: those are looked up in the usual
+// way, so that they are the same each time.
+func peek(in item, steps []*expr) (item, bool) {
+	if in.kind != object || !in.node.lazy {
+		return nothing, false
+	}
+	v := in.node.src
+	for _, step := range steps {
+		if v.Kind() == value.Array {
+			return nothing, false
+		}
+		var ok bool
+		if v, ok = v.Get(step.name); !ok {
+			return nothing, true
+		}
+	}
+	if k := v.Kind(); k == value.Array || k == value.Object {
+		return nothing, false
+	}
+	return fromValue(v), true
+}
+
+// walk evaluates a path from a step on, over that step's input.
+func (ev *evaluator) walk(e *expr, from int, input []item, env *frame) (item, error) {
 	var result, bound item // bound is a sequence of tuples once there is one
 	tupled := false
-	for i, step := range e.list {
+	for i := from; i < len(e.list); i++ {
+		step := e.list[i]
 		tupled = tupled || step.tuple
 		var err error
 		switch {
@@ -271,7 +336,7 @@ func truthyWithin(x item, depth int) (bool, error) {
 	case text:
 		return x.str != "", nil
 	case object:
-		keys, _ := x.fields()
+		keys, _ := x.members()
 		return len(keys) > 0, nil
 	case function:
 		return x.flags&wrapped == 0, nil

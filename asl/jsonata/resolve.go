@@ -26,7 +26,42 @@ func resolve(raw *expr) (*expr, error) {
 	if e.form == formParent || len(e.seeking) > 0 {
 		return nil, failAt("S0217", e.pos, nil)
 	}
+	e.mark()
 	return e, nil
+}
+
+// mark finds the plain paths.
+func (e *expr) mark() {
+	if e == nil {
+		return
+	}
+	e.plain = e.form == formPath && e.group == nil && !e.keepArray && !e.keepSingleton && !e.tuple
+	for i, step := range e.list {
+		named := step.form == formName || step.form == formVariable && i == 0
+		if !named || step.tuple || step.keepArray || step.stages != nil || step.predicates != nil || step.group != nil {
+			e.plain = false
+		}
+		step.mark()
+	}
+	for _, part := range []*expr{e.lhs, e.rhs, e.third} {
+		part.mark()
+	}
+	for _, t := range e.terms {
+		t.expr.mark()
+	}
+	pairs := e.pairs
+	if e.group != nil {
+		pairs = append(pairs[:len(pairs):len(pairs)], e.group.pairs...)
+	}
+	for _, p := range pairs {
+		p[0].mark()
+		p[1].mark()
+	}
+	for _, stages := range [][]stage{e.predicates, e.stages} {
+		for _, s := range stages {
+			s.filter.mark()
+		}
+	}
 }
 
 func (r *resolver) resolve(e *expr) (*expr, error) {

@@ -61,7 +61,7 @@ func stringifyArray(dst []byte, x item, st style) []byte {
 }
 
 func stringifyObject(dst []byte, x item, st style) []byte {
-	keys, elems := x.fields()
+	keys, elems := x.members()
 	dst = append(dst, '{')
 	st.level++
 	any := false

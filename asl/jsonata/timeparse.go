@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -135,42 +136,90 @@ func (c components) only(all, these string) bool {
 	return some
 }
 
+// timeReader reads times that are written as a picture says.
+type timeReader struct {
+	parts   []timePart
+	readers []reader
+	re      *regex
+}
+
+func newTimeReader(picture string) (*timeReader, error) {
+	p, err := parseTimePicture(picture)
+	if err != nil {
+		return nil, err
+	}
+	r := &timeReader{parts: p.parts, readers: make([]reader, len(p.parts))}
+	pattern := "^"
+	for i := range p.parts {
+		if r.readers[i], err = p.parts[i].reader(); err != nil {
+			return nil, err
+		}
+		pattern += "(" + r.readers[i].pattern + ")"
+	}
+	if r.re, err = compileRegex(pattern+"$", "i"); err != nil {
+		return nil, fail("D3136") // too many digits
+	}
+	return r, nil
+}
+
+// timeReaders keeps the readers of pictures that were used lately: making one
+// takes longer than reading a time.
+var timeReaders struct {
+	sync.Mutex
+	of map[string]*timeReader
+}
+
+// maxTimeReaders bounds timeReaders, maxKeptPicture the pictures in it.
+const (
+	maxTimeReaders = 128
+	maxKeptPicture = 200
+)
+
+func timeReaderOf(picture string) (*timeReader, error) {
+	if len(picture) > maxKeptPicture {
+		return newTimeReader(picture)
+	}
+	timeReaders.Lock()
+	defer timeReaders.Unlock()
+	if r := timeReaders.of[picture]; r != nil {
+		return r, nil
+	}
+	r, err := newTimeReader(picture)
+	if err != nil {
+		return nil, err
+	}
+	if len(timeReaders.of) >= maxTimeReaders || timeReaders.of == nil {
+		timeReaders.of = map[string]*timeReader{}
+	}
+	timeReaders.of[picture] = r
+	return r, nil
+}
+
 // parseMillis reads a time that is written as the picture says; nothing for
 // what is not.
 func (ev *evaluator) parseMillis(s, picture string) (item, error) {
-	p, err := parseTimePicture(picture)
-	if err != nil {
-		return nothing, err
-	}
 	if err := ev.alloc(16 * len(picture)); err != nil {
 		return nothing, err
 	}
-	pattern := "(?i)^"
-	readers := make([]reader, len(p.parts))
-	for i := range p.parts {
-		if readers[i], err = p.parts[i].reader(); err != nil {
-			return nothing, err
-		}
-		pattern += "(" + readers[i].pattern + ")"
-	}
-	re, err := regexp.Compile(pattern + "$")
+	r, err := timeReaderOf(picture)
 	if err != nil {
-		return nothing, fail("D3136") // too many digits
+		return nothing, err
 	}
-	info := re.FindStringSubmatch(s)
-	if info == nil {
-		return nothing, nil
+	m, err := r.re.find(ev, s, 0)
+	if err != nil || m == nil {
+		return nothing, err
 	}
+	info := m.groups.elems()
 	c, unknown := components{}, false
-	for i, r := range readers {
-		if r.read == nil {
+	for i, part := range r.readers {
+		if part.read == nil {
 			continue
 		}
-		f, known, err := r.read(info[i+1])
+		f, known, err := part.read(info[i].str)
 		if err != nil {
 			return nothing, err
 		}
-		if component := p.parts[i].component; known {
+		if component := r.parts[i].component; known {
 			c[component] = f
 		} else {
 			delete(c, component)
@@ -180,7 +229,7 @@ func (ev *evaluator) parseMillis(s, picture string) (item, error) {
 	if len(c) == 0 && !unknown {
 		return nothing, nil
 	}
-	return c.millis(ev.now.UTC())
+	return c.millis(ev.now().UTC())
 }
 
 // millis puts the components together.

@@ -61,8 +61,8 @@ func (ev *evaluator) change(e *expr, m item, env *frame) error {
 		return failAt("T2011", e.rhs.pos, nil).of(update)
 	}
 	if update.kind == object && m.kind == object {
-		m.fields() // reads a lazy node
-		keys, elems := update.fields()
+		m.members() // reads a lazy node
+		keys, elems := update.members()
 		for i, k := range keys {
 			m.node.set(k, elems[i])
 		}
@@ -84,7 +84,7 @@ func (ev *evaluator) change(e *expr, m item, env *frame) error {
 	}
 	for _, name := range list.elems() {
 		if m.kind == object {
-			m.fields()
+			m.members()
 			m.node.remove(name.str)
 		}
 	}

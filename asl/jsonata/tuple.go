@@ -64,11 +64,11 @@ func (e *expr) extend(t *node, context, result item, i int) {
 }
 
 func newTuple(x item) item {
-	return item{kind: tuple, node: &node{keys: []string{"@"}, elems: []item{x}}}
+	return item{kind: tuple, node: &node{fields: &fields{keys: []string{"@"}}, elems: []item{x}}}
 }
 
 func copyTuple(t item) item {
-	n := &node{keys: make([]string, len(t.node.keys), len(t.node.keys)+1), elems: make([]item, len(t.node.elems), len(t.node.elems)+1)}
+	n := &node{fields: &fields{keys: make([]string, len(t.node.keys), len(t.node.keys)+1)}, elems: make([]item, len(t.node.elems), len(t.node.elems)+1)}
 	copy(n.keys, t.node.keys)
 	copy(n.elems, t.node.elems)
 	if t.node.index != nil {

@@ -138,6 +138,9 @@ func appendJavaDouble(dst []byte, f float64) []byte {
 // OfScriptNumber returns the number f, which must be finite, written as
 // JavaScript writes it: what is whole has no fraction.
 func OfScriptNumber(f float64) Value {
+	if i := int64(f); float64(i) == f && i > -1<<53 && i < 1<<53 {
+		return OfInt(i)
+	}
 	lit := string(AppendScriptNumber(nil, f))
 	return Value{kind: Number, decimal: strings.ContainsAny(lit, ".e"), str: lit}
 }

@@ -146,6 +146,15 @@ func (v Value) Elem(i int) Value { return v.node.elems[i] }
 // range or v is not an object.
 func (v Value) Key(i int) string { return v.node.keys[i] }
 
+// Keys returns an object's keys in order, nil for anything else. The caller must
+// not write to the slice.
+func (v Value) Keys() []string {
+	if v.kind != Object {
+		return nil
+	}
+	return v.node.keys
+}
+
 // Get returns the value of an object's field, and whether v is an object that
 // has it.
 func (v Value) Get(key string) (Value, bool) {
