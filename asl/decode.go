@@ -166,6 +166,18 @@ func (o *object) str(field string) string {
 	return s
 }
 
+// empty reports a text that has nothing in it, which AWS refuses where a name is
+// needed.
+func (o *object) empty(field string) bool {
+	v, _ := o.v.Get(field)
+	s, ok := v.Str()
+	if ok && s == "" {
+		o.failAt(field, "Value cannot be empty", "")
+		return true
+	}
+	return false
+}
+
 func (o *object) boolean(field string) bool {
 	v, _ := o.typed(field, value.Bool, "Boolean")
 	b, _ := v.Bool()

@@ -145,6 +145,7 @@ func (d *decoder) graph(o *object, g *Graph) {
 		return
 	}
 	startAt := o.str("StartAt")
+	o.empty("StartAt")
 	states, ok := o.child("States")
 	if !ok {
 		return
@@ -268,7 +269,7 @@ func (d *decoder) transition(o *object, g *Graph, s *State) {
 
 // link notes a transition in a field.
 func (d *decoder) link(o *object, field string, g *Graph, from *State, set func(*State)) {
-	if v, ok := o.typed(field, value.String, "String"); ok {
+	if v, ok := o.typed(field, value.String, "String"); ok && !o.empty(field) {
 		target, _ := v.Str()
 		d.links = append(d.links, link{graph: g, target: target, set: set, from: from, at: o.at + "/" + field, offset: o.valueOffset(field)})
 	}

@@ -113,6 +113,9 @@ func (o *object) resource() string {
 		return ""
 	}
 	arn := o.str("Resource")
+	if o.empty("Resource") {
+		return ""
+	}
 	if v, _ := o.v.Get("Resource"); v.Kind() == value.String && (!strings.HasPrefix(arn, "arn:") || strings.Count(arn, ":") < 5) {
 		o.failAt("Resource", "Value is not a valid resource ARN", "it looks like arn:aws:states:::service:action")
 	}
