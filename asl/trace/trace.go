@@ -38,6 +38,11 @@ type Visit struct {
 	Resource string
 	// Tries are the attempts of a Task, and the failures of a Parallel or Map.
 	Tries []Try
+
+	// attempt counts the children before the present attempt of a Parallel or
+	// Map; over says that it will not be tried again.
+	attempt int
+	over    bool
 }
 
 // Try is an attempt of a Task state, or what went wrong with it.
@@ -130,6 +135,11 @@ func (t *Trace) place(ev *history.Event, events []history.Event) *Visit {
 		return enter(at, ev, kind, events)
 	}
 	switch {
+	case ev.Type == history.ParallelStateStarted, ev.Type == history.MapStateStarted:
+		at = at.up(func(v *Visit) bool { return strings.HasPrefix(what, v.Kind) && !v.over })
+		if at.attempt = len(at.Children); at.attempt > 0 {
+			at.try(ev.Time, true)
+		}
 	case ev.Type == history.MapIterationStarted:
 		return at.add(&Visit{Kind: Iteration, Index: ev.Index, Entered: ev.Time})
 	case strings.HasPrefix(what, "MapIteration"):
@@ -145,12 +155,9 @@ func (t *Trace) place(ev *history.Event, events []history.Event) *Visit {
 		at.close(ev.Time, Aborted)
 	case what == "ParallelStateSucceeded", what == "ParallelStateFailed", what == "MapStateSucceeded", what == "MapStateFailed":
 		at = at.up(func(v *Visit) bool { return strings.HasPrefix(what, v.Kind) })
+		at.over = true
 		if failed := strings.HasSuffix(what, "Failed"); failed || len(at.Tries) > 0 {
-			begun := at.Entered
-			if n := len(at.Tries); n > 0 {
-				begun = at.Tries[n-1].Ended
-			}
-			at.Tries = append(at.Tries, Try{At: begun, Ended: ev.Time, Failed: failed, Error: ev.Error, Cause: ev.Cause})
+			at.try(ev.Time, failed)
 		}
 	case strings.HasSuffix(what, "Scheduled"):
 		at.Tries = append(at.Tries, Try{At: ev.Time, Parameters: ev.Data})
@@ -168,6 +175,15 @@ func (t *Trace) place(ev *history.Event, events []history.Event) *Visit {
 	return at
 }
 
+// try notes how an attempt at a Parallel or Map went.
+func (v *Visit) try(ended int64, failed bool) {
+	begun := v.Entered
+	if n := len(v.Tries); n > 0 {
+		begun = v.Tries[n-1].Ended
+	}
+	v.Tries = append(v.Tries, Try{At: begun, Ended: ended, Failed: failed})
+}
+
 // enter opens a visit below or beside the one that the event follows.
 func enter(at *Visit, ev *history.Event, kind string, events []history.Event) *Visit {
 	v := &Visit{Name: ev.Name, Kind: kind, Entered: ev.Time}
@@ -178,7 +194,7 @@ func enter(at *Visit, ev *history.Event, kind string, events []history.Event) *V
 	switch {
 	case before == history.ParallelStateStarted:
 		// Their order in the history is their order in the definition.
-		branch := at.add(&Visit{Kind: Branch, Index: int64(len(at.Children)), Entered: ev.Time})
+		branch := at.add(&Visit{Kind: Branch, Index: int64(len(at.Children) - at.attempt), Entered: ev.Time})
 		return branch.add(v)
 	case before == history.MapIterationStarted || at.Parent == nil:
 		return at.add(v)
