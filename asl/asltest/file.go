@@ -21,6 +21,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"switchyard/asl"
+	"switchyard/asl/definition"
 	"switchyard/asl/task"
 	"switchyard/asl/task/mock"
 )
@@ -32,6 +33,8 @@ type File struct {
 	// Definition is the file with the state machine, relative to the test file.
 	// Without it, it is the one beside it that has the same name.
 	Definition string `yaml:"definition"`
+	// Substitutions fill in the definition's placeholders: ${NAME}.
+	Substitutions map[string]string `yaml:"substitutions"`
 	// MockFile is a file in the format of MockConfigFile.json whose test cases the
 	// tests may name, relative to the test file.
 	MockFile string `yaml:"mock_file"`
@@ -48,9 +51,9 @@ type File struct {
 // Test is one execution and what must come of it.
 type Test struct {
 	Name string `yaml:"name"`
-	// Input is any JSON; {} without it. InputFile is read instead, relative to the
+	// Given is the input, any JSON; {} without it. InputFile is read instead, relative to the
 	// test file.
-	Input     any    `yaml:"input"`
+	Given     any    `yaml:"input"`
 	InputFile string `yaml:"input_file"`
 	// Start is when the execution starts, 2026-01-01T00:00:00Z without it.
 	Start time.Time `yaml:"start"`
@@ -60,6 +63,8 @@ type Test struct {
 	// attempt. They come before those of MockCase.
 	Mocks  map[string][]Answer `yaml:"mocks"`
 	Expect Expect              `yaml:"expect"`
+
+	input string // a JSON text
 }
 
 // Answer is what a Task state answers to one or more attempts.
@@ -184,10 +189,19 @@ func (f *File) complete() error {
 	if err != nil {
 		return wrong("read the definition: %v", err)
 	}
-	if f.machine, err = asl.Parse(text); err != nil {
-		return wrong("the definition %s is refused; switchyard asl validate says more: %v", f.Definition, err)
+	d := definition.Read(f.Definition, text, f.Substitutions)
+	if d.Failed() {
+		for _, finding := range d.Findings {
+			if finding.Severity == asl.SeverityError {
+				err = errors.Join(err, errors.New(finding.Format(f.DefinitionPath())))
+			}
+		}
+		return err
 	}
-	f.definition = string(text)
+	if f.machine, err = asl.Parse([]byte(d.JSON)); err != nil {
+		return wrong("%v", err)
+	}
+	f.definition = d.JSON
 	if f.MockFile != "" {
 		if f.mocks, err = mock.Load(f.beside(f.MockFile)); err != nil {
 			return err
@@ -261,8 +275,8 @@ func (t *Test) check(f *File) error {
 	if _, err := time.ParseDuration(t.Expect.Took); t.Expect.Took != "" && err != nil {
 		return fmt.Errorf("took: %q is not a valid duration, such as 1h30m", t.Expect.Took)
 	}
-	if t.Input != nil && t.InputFile != "" {
-		return errors.New("it has both input and input_file; keep one")
+	if err := t.readInput(f); err != nil {
+		return err
 	}
 	if t.Start.IsZero() {
 		t.Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -315,20 +329,22 @@ func (t *Test) states() []string {
 	return slices.Compact(all)
 }
 
-// input is the execution's input, a JSON text.
-func (t *Test) input(f *File) (string, error) {
+// readInput sets the execution's input.
+func (t *Test) readInput(f *File) error {
+	text := []byte("{}")
+	var err error
 	switch {
+	case t.Given != nil && t.InputFile != "":
+		return errors.New("it has both input and input_file; keep one")
 	case t.InputFile != "":
-		text, err := os.ReadFile(f.beside(t.InputFile))
-		if err == nil && !json.Valid(text) {
-			err = fmt.Errorf("%s is not JSON", t.InputFile)
+		if text, err = os.ReadFile(f.beside(t.InputFile)); err == nil && !json.Valid(text) {
+			err = fmt.Errorf("input_file: %s is not JSON", t.InputFile)
 		}
-		return string(text), err
-	case t.Input == nil:
-		return "{}", nil
+	case t.Given != nil:
+		text, err = json.Marshal(t.Given)
 	}
-	text, err := json.Marshal(t.Input)
-	return string(text), err
+	t.input = string(text)
+	return err
 }
 
 // answers are a state's mocks, with how many were used.
@@ -374,11 +390,11 @@ func Stamp(paths []string) string {
 		// A file that cannot be looked at is one that changes nothing.
 		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
-				return nil
+				return nil //nolint:nilerr // see above
 			}
 			switch filepath.Ext(path) {
 			case ".json", ".yaml", ".yml":
-				if info, err := d.Info(); err == nil {
+				if info, infoErr := d.Info(); infoErr == nil {
 					fmt.Fprintln(&b, path, info.ModTime().UnixNano(), info.Size())
 				}
 			}

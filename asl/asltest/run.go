@@ -46,12 +46,7 @@ func (f *File) Run(ctx context.Context, t *Test, c *Coverage) (*Result, error) {
 	began := time.Now()
 	r := &Result{File: f.Path, Name: t.Name}
 	mocks, own := f.mocksOf(t)
-	input, err := t.input(f)
-	if err != nil {
-		r.Differences = append(r.Differences, "the input cannot be used: "+err.Error())
-		return r, nil
-	}
-	o, err := f.execute(ctx, t, c, mocks, input)
+	o, err := f.execute(ctx, t, c, mocks)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", f.Path, t.Name, err)
 	}
@@ -104,7 +99,7 @@ const role = "arn:aws:iam::123456789012:role/switchyard"
 const maxEvents = 25_000
 
 // execute runs one execution to its end.
-func (f *File) execute(ctx context.Context, t *Test, c *Coverage, mocks oneCase, input string) (*outcome, error) {
+func (f *File) execute(ctx context.Context, t *Test, c *Coverage, mocks oneCase) (*outcome, error) {
 	rest := make(chan struct{}, 1)
 	ended := make(chan struct{}, 1)
 	tell := func(ch chan struct{}) {
@@ -124,7 +119,7 @@ func (f *File) execute(ctx context.Context, t *Test, c *Coverage, mocks oneCase,
 	}
 	defer e.OnStatusChange(func([]byte) { tell(ended) })()
 	// Started before the engine runs, so that it cannot come to rest before.
-	started, err := e.StartExecution(ctx, engine.Start{MachineARN: m.ARN + "#test", Name: "test", Input: input})
+	started, err := e.StartExecution(ctx, engine.Start{MachineARN: m.ARN + "#test", Name: "test", Input: t.input})
 	if err != nil {
 		return nil, err
 	}
