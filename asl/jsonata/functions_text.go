@@ -108,6 +108,9 @@ func lowercase(ev *evaluator, x item, _ []item) (item, error) {
 	return ofString(strings.ToLower(strings.ReplaceAll(x.str, "İ", "i̇"))), ev.alloc(len(x.str))
 }
 
+// runes is the length of a text as JSONata counts it.
+func runes(s string) int { return utf8.RuneCountInString(s) }
+
 func length(_ *evaluator, x item, _ []item) (item, error) {
 	return ofNumber(float64(runes(x.str))), nil
 }

@@ -2,7 +2,6 @@ package jsonata
 
 import (
 	"math"
-	"unicode/utf8"
 
 	"switchyard/asl/value"
 )
@@ -353,6 +352,3 @@ func truthyWithin(x item, depth int) (bool, error) {
 	}
 	return false, nil
 }
-
-// runes is the length of a text as JSONata counts it.
-func runes(s string) int { return utf8.RuneCountInString(s) }
