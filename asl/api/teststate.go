@@ -5,6 +5,7 @@ import (
 
 	"switchyard/asl"
 	"switchyard/asl/engine"
+	"switchyard/asl/run"
 )
 
 type testStateIn struct {
@@ -89,7 +90,7 @@ func testState(ctx context.Context, e *engine.Engine, in *testStateIn) (*testSta
 	return out, nil
 }
 
-func inspection(d *engine.Inspection) *inspectionData {
+func inspection(d *run.Inspection) *inspectionData {
 	data := &inspectionData{
 		Input: d.Input, AfterInputPath: d.AfterInputPath, AfterParameters: d.AfterParameters, AfterArguments: d.AfterArguments, Result: d.Result,
 		AfterResultSelector: d.AfterResultSelector, AfterResultPath: d.AfterResultPath, Variables: d.Variables,

@@ -36,7 +36,7 @@ func inputTooLarge(index int, size int64, limit int64) error {
 
 // batches gives the inputs of the children in order, each with its index. The
 // same items give the same batches: a restart depends on that.
-func (r *run) batches() iter.Seq2[batch, error] {
+func (r *mapRun) batches() iter.Seq2[batch, error] {
 	return func(yield func(batch, error) bool) {
 		index, n := 0, 0
 		b := r.work.Batching
@@ -98,7 +98,7 @@ func (r *run) batches() iter.Seq2[batch, error] {
 }
 
 // selected makes an item's input.
-func (r *run) selected(index int, it mapItem) (value.Value, error) {
+func (r *mapRun) selected(index int, it mapItem) (value.Value, error) {
 	r.item = it.context(int64(index))
 	return r.work.State.Fields.Iteration(&r.frame, r.work.Input, it.input())
 }

@@ -14,42 +14,14 @@ import (
 
 	"switchyard/asl"
 	"switchyard/asl/arns"
+	"switchyard/asl/run"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
 
-// Work is what a distributed Map state works on: what its fields evaluate to. It
-// follows from the state's input and variables, so that a restart finds the same.
-type Work struct {
-	State *asl.State
-	asl.Iterations
-	asl.Distribution
-	// ID is the last part of the run's ARN, Key the Machine of its children in
-	// the store.
-	ID, Key string
-	// StateInput, Context and Variables are what the ItemSelector sees beside
-	// the item.
-	StateInput, Context, Variables value.Value
-}
-
-// read reports whether the items are read from elsewhere.
-func (w *Work) read() bool { return w.State.Map.ItemReader != nil }
-
-// Total is how many items and children there will be, as far as it is known
-// before the run begins.
-func (w *Work) Total() (items, children int64) {
-	if w.read() {
-		return 0, 0
-	}
-	if items = int64(len(w.Items)); w.Batching == nil {
-		children = items
-	}
-	return items, children
-}
-
 // Child is a child execution that is to be started.
 type Child struct {
-	Work  *Work
+	Work  *run.MapWork
 	Name  string
 	Input value.Value
 	Attrs ChildAttrs
@@ -90,7 +62,7 @@ type Coordinator struct {
 	updates sync.Mutex // held while the limits of a run are changed
 
 	mu       sync.Mutex
-	byKey    map[string]*run
+	byKey    map[string]*mapRun
 	aborted  []string
 	aborting chan struct{} // capacity 1: aborted has grown
 }
@@ -98,7 +70,7 @@ type Coordinator struct {
 // New returns a coordinator. Without objects the ItemReader and ResultWriter of
 // Maps fail.
 func New(s store.Store, names arns.Names, objects ObjectStore, host Host, log *zap.Logger) *Coordinator {
-	return &Coordinator{store: s, names: names, objects: objects, host: host, log: log, byKey: map[string]*run{}, aborting: make(chan struct{}, 1)}
+	return &Coordinator{store: s, names: names, objects: objects, host: host, log: log, byKey: map[string]*mapRun{}, aborting: make(chan struct{}, 1)}
 }
 
 // Outcome is what became of a run. Output is the result of the Map state.
@@ -110,7 +82,7 @@ type Outcome struct {
 // Run works on w until every item has been dealt with. When ctx ends it leaves
 // the children as they are. An error of type [*asl.Error] is the run's failure;
 // any other says that ctx has ended.
-func (c *Coordinator) Run(ctx context.Context, w *Work, start Start) (Outcome, error) {
+func (c *Coordinator) Run(ctx context.Context, w *run.MapWork, start Start) (Outcome, error) {
 	for {
 		r := c.newRun(w, start)
 		output, err := c.try(ctx, r)
@@ -127,22 +99,22 @@ func (c *Coordinator) Run(ctx context.Context, w *Work, start Start) (Outcome, e
 	}
 }
 
-func (c *Coordinator) newRun(w *Work, start Start) *run {
-	r := &run{c: c, work: w, begin: start, tolerance: w.Tolerance, wake: make(chan struct{}, 1), done: make(chan struct{})}
-	r.frame.Input = w.StateInput
+func (c *Coordinator) newRun(w *run.MapWork, start Start) *mapRun {
+	r := &mapRun{c: c, work: w, begin: start, tolerance: w.Tolerance, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	r.frame.Input = w.Frame.Input
 	r.frame.Scope.NewUUID = uuid.New
-	r.frame.Scope.Variable = w.Variables.Get
+	r.frame.Scope.Variable = w.Frame.Variables.Get
 	r.frame.Scope.Context = func() value.Value {
-		return w.Context.With("Map", value.OfObject(value.Field{Key: "Item", Value: r.item}))
+		return w.Frame.Context.With("Map", value.OfObject(value.Field{Key: "Item", Value: r.item}))
 	}
 	r.source = arraySource(w.Items)
 	r.set(Limits{MaxConcurrency: &w.MaxConcurrency})
 	return r
 }
 
-func (c *Coordinator) try(ctx context.Context, r *run) (json.RawMessage, error) {
+func (c *Coordinator) try(ctx context.Context, r *mapRun) (json.RawMessage, error) {
 	w := r.work
-	if w.read() {
+	if w.Reads() {
 		var err error
 		if r.source, err = c.reader(ctx, w.State.Map.ItemReader, w.ReaderParameters, w.MaxItems); err != nil {
 			return nil, err
@@ -158,13 +130,13 @@ func (c *Coordinator) try(ctx context.Context, r *run) (json.RawMessage, error) 
 	return r.toEnd(ctx)
 }
 
-func (c *Coordinator) add(r *run) {
+func (c *Coordinator) add(r *mapRun) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.byKey[r.work.Key] = r
 }
 
-func (c *Coordinator) remove(r *run) {
+func (c *Coordinator) remove(r *mapRun) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.byKey, r.work.Key)
@@ -193,7 +165,7 @@ func (c *Coordinator) takeAborted() []string {
 	return ids
 }
 
-func (c *Coordinator) get(key string) *run {
+func (c *Coordinator) get(key string) *mapRun {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.byKey[key]

@@ -38,7 +38,7 @@ type included struct {
 	Included bool
 }
 
-func (r *run) entry(x *store.Execution) resultEntry {
+func (r *mapRun) entry(x *store.Execution) resultEntry {
 	e := resultEntry{
 		Cause: x.Cause, Error: x.Error, ExecutionArn: r.c.names.Execution(x.Machine, x.Name), Name: x.Name,
 		Input: string(x.Input), InputDetails: included{true}, OutputDetails: included{true},
@@ -67,7 +67,7 @@ func appendEntry(dst []byte, e resultEntry) ([]byte, error) {
 
 // each hands the JSON texts that stand for a child to add. A child that failed
 // is shown whole in every format.
-func (r *run) each(x *store.Execution, add func([]byte) error) error {
+func (r *mapRun) each(x *store.Execution, add func([]byte) error) error {
 	w := r.work.Writing
 	if x.Status != store.Succeeded || w.Transformation == "NONE" {
 		text, err := appendEntry(nil, r.entry(x))
@@ -95,7 +95,7 @@ func (r *run) each(x *store.Execution, add func([]byte) error) error {
 
 // results gives the result of the Map state, and writes the children's where
 // they belong. Doing that again writes the same.
-func (r *run) results(ctx context.Context, failed bool) (json.RawMessage, error) {
+func (r *mapRun) results(ctx context.Context, failed bool) (json.RawMessage, error) {
 	if r.work.Writing.Export {
 		return r.export(ctx, failed)
 	}
@@ -119,7 +119,7 @@ func (r *run) results(ctx context.Context, failed bool) (json.RawMessage, error)
 
 // inOrder calls f with every child that was started, in the order of the
 // items. It holds one at a time.
-func (r *run) inOrder(ctx context.Context, f func(*store.Execution) error) error {
+func (r *mapRun) inOrder(ctx context.Context, f func(*store.Execution) error) error {
 	for i := 0; i < 64*len(r.started); i++ {
 		if !r.has(i) {
 			continue
@@ -152,7 +152,7 @@ type resultFiles struct {
 
 // export writes one object for each kind of end that there was, and last the
 // manifest that names them.
-func (r *run) export(ctx context.Context, failed bool) (json.RawMessage, error) {
+func (r *mapRun) export(ctx context.Context, failed bool) (json.RawMessage, error) {
 	w := r.work.Writing
 	if r.c.objects == nil {
 		return nil, asl.WriterFailed("This engine has nowhere to write results: set engine.embedded.objects in the configuration to a folder for them.")
@@ -264,7 +264,7 @@ func writeResults(to io.Writer, lines bool, each func(add func([]byte) error) er
 
 // pending gives the children that were never started. Items that cannot be read
 // are why the run failed, so they end the list without an error.
-func (r *run) pending(add func([]byte) error) error {
+func (r *mapRun) pending(add func([]byte) error) error {
 	for b, err := range r.batches() {
 		if err != nil {
 			return nil //nolint:nilerr // see above

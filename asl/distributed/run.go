@@ -13,6 +13,7 @@ import (
 
 	"switchyard/asl"
 	"switchyard/asl/arns"
+	"switchyard/asl/run"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
@@ -21,14 +22,14 @@ import (
 // once: enough for one write of the store to carry many.
 const maxStarting = 256
 
-// run works on the items of a distributed Map, each in an execution of its
+// mapRun works on the items of a distributed Map, each in an execution of its
 // own. It has a goroutine while its Map state is in memory, and nothing of it
 // but its description is stored: which items have been taken, and how they
 // ended, is what the store says of the children, whose names follow from the
 // run and their index. So a child is started once, whatever dies when.
-type run struct {
+type mapRun struct {
 	c     *Coordinator
-	work  *Work
+	work  *run.MapWork
 	begin Start
 	// source gives the items; frame is what the ItemSelector sees, and item is
 	// $$.Map.Item for it.
@@ -77,7 +78,7 @@ var errRunFailed = &asl.Error{Name: asl.ErrExceedToleratedThreshold, Cause: "The
 // toEnd works until every item has been dealt with, and gives the result of the
 // Map state. When ctx ends it leaves the children as they are. An error other
 // than an asl.Error says that the store failed; then it is to be repeated.
-func (r *run) toEnd(ctx context.Context) (json.RawMessage, error) {
+func (r *mapRun) toEnd(ctx context.Context) (json.RawMessage, error) {
 	err := r.throughItems(ctx)
 	if ctx.Err() != nil {
 		return nil, errors.Join(context.Cause(ctx), r.settleStarting(ctx, false))
@@ -110,7 +111,7 @@ func (r *run) toEnd(ctx context.Context) (json.RawMessage, error) {
 	return nil, failure
 }
 
-func (r *run) throughItems(ctx context.Context) error {
+func (r *mapRun) throughItems(ctx context.Context) error {
 	if err := r.recover(ctx); err != nil {
 		return err
 	}
@@ -143,7 +144,7 @@ func (r *run) throughItems(ctx context.Context) error {
 }
 
 // recover learns from the store which children there are.
-func (r *run) recover(ctx context.Context) error {
+func (r *mapRun) recover(ctx context.Context) error {
 	return r.c.eachChild(ctx, r.work.Key, nil, func(x *store.Execution) error {
 		size, err := r.sizeOf(ctx, x)
 		if err != nil {
@@ -162,9 +163,9 @@ func (r *run) recover(ctx context.Context) error {
 
 // count goes through the items once, so that what is wrong with them is known
 // before the first child starts, and what their number is.
-func (r *run) count() error {
+func (r *mapRun) count() error {
 	n := int64(len(r.work.Items))
-	if r.work.read() {
+	if r.work.Reads() {
 		n = 0
 		for _, err := range r.source {
 			if err != nil {
@@ -186,7 +187,7 @@ func (r *run) count() error {
 }
 
 // sizeOf is how many items a child works on.
-func (r *run) sizeOf(ctx context.Context, x *store.Execution) (int64, error) {
+func (r *mapRun) sizeOf(ctx context.Context, x *store.Execution) (int64, error) {
 	if r.work.Batching == nil {
 		return 1, nil
 	}
@@ -205,14 +206,14 @@ func (r *run) sizeOf(ctx context.Context, x *store.Execution) (int64, error) {
 
 // has reports whether the child of this index was started, by an earlier
 // process.
-func (r *run) has(index int) bool {
+func (r *mapRun) has(index int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.started.has(index)
 }
 
 // start lets the child for b begin, without waiting until it is durable.
-func (r *run) start(ctx context.Context, b batch) error {
+func (r *mapRun) start(ctx context.Context, b batch) error {
 	r.mu.Lock()
 	r.begun(b.index, int64(b.items))
 	r.mu.Unlock()
@@ -228,7 +229,7 @@ func (r *run) start(ctx context.Context, b batch) error {
 	return nil
 }
 
-func (r *run) child(b batch) Child {
+func (r *mapRun) child(b batch) Child {
 	c := Child{Work: r.work, Name: arns.ChildName(r.work.ID, b.index), Input: b.input}
 	c.Attrs = ChildAttrs{State: r.work.State.Name, Items: b.items, Batch: r.work.Batching != nil}
 	if b.item != nil {
@@ -239,7 +240,7 @@ func (r *run) child(b batch) Child {
 
 // settleStarting waits until the children that were started are durable. With
 // again, those that could not be stored are stored now.
-func (r *run) settleStarting(ctx context.Context, again bool) error {
+func (r *mapRun) settleStarting(ctx context.Context, again bool) error {
 	defer func() { r.starting = r.starting[:0] }()
 	for _, s := range r.starting {
 		err := <-s.created
@@ -265,7 +266,7 @@ func (r *run) settleStarting(ctx context.Context, again bool) error {
 }
 
 // existing deals with a child whose write was said to have failed and had not.
-func (r *run) existing(ctx context.Context, index int) error {
+func (r *mapRun) existing(ctx context.Context, index int) error {
 	x, err := r.c.store.Execution(ctx, r.work.Key, arns.ChildName(r.work.ID, index))
 	if err != nil {
 		return err
@@ -278,7 +279,7 @@ func (r *run) existing(ctx context.Context, index int) error {
 }
 
 // childEnded takes note of the durable end of a child.
-func (r *run) childEnded(ctx context.Context, x *store.Execution) error {
+func (r *mapRun) childEnded(ctx context.Context, x *store.Execution) error {
 	size, err := r.sizeOf(ctx, x)
 	if err != nil {
 		return err
@@ -289,7 +290,7 @@ func (r *run) childEnded(ctx context.Context, x *store.Execution) error {
 	return nil
 }
 
-func (r *run) pause(ctx context.Context) error {
+func (r *mapRun) pause(ctx context.Context) error {
 	t := time.NewTimer(storeRetry)
 	defer t.Stop()
 	select {
@@ -302,7 +303,7 @@ func (r *run) pause(ctx context.Context) error {
 
 // await waits until one more child may run, or, without more, until none runs.
 // It fails when the failures are too many.
-func (r *run) await(ctx context.Context, more bool) error {
+func (r *mapRun) await(ctx context.Context, more bool) error {
 	for {
 		r.mu.Lock()
 		over := r.tolerance.Exceeded(r.items.Failed+r.items.TimedOut+r.items.Aborted, r.items.Total)
@@ -325,7 +326,7 @@ func (r *run) await(ctx context.Context, more bool) error {
 }
 
 // awaitChildren waits until no child runs, however they ended.
-func (r *run) awaitChildren(ctx context.Context) error {
+func (r *mapRun) awaitChildren(ctx context.Context) error {
 	for {
 		r.mu.Lock()
 		active := r.active
@@ -341,7 +342,7 @@ func (r *run) awaitChildren(ctx context.Context) error {
 
 // sleep waits for news. Meanwhile the run does not count as busy: only then
 // does virtual time pass.
-func (r *run) sleep(ctx context.Context) error {
+func (r *mapRun) sleep(ctx context.Context) error {
 	r.mu.Lock()
 	if r.news {
 		r.news = false
@@ -372,7 +373,7 @@ func (r *run) sleep(ctx context.Context) error {
 
 // tell wakes the run. Who wakes it counts as busy in its place until it is up.
 // r.mu is held.
-func (r *run) tell() {
+func (r *mapRun) tell() {
 	r.news = true
 	if r.asleep {
 		r.asleep = false
@@ -383,7 +384,7 @@ func (r *run) tell() {
 
 // begun and settled keep the accounts, in whatever order they are told of a
 // child, and however often. r.mu is held.
-func (r *run) begun(i int, size int64) {
+func (r *mapRun) begun(i int, size int64) {
 	if i < 0 || r.started.has(i) {
 		return
 	}
@@ -393,7 +394,7 @@ func (r *run) begun(i int, size int64) {
 	r.items.Running += size
 }
 
-func (r *run) settled(i int, size int64, status store.Status) {
+func (r *mapRun) settled(i int, size int64, status store.Status) {
 	if i < 0 || r.ended.has(i) {
 		return
 	}
@@ -409,7 +410,7 @@ func (r *run) settled(i int, size int64, status store.Status) {
 	r.tell()
 }
 
-func (r *run) arn() string { return r.c.names.MapRun(r.work.Key) }
+func (r *mapRun) arn() string { return r.c.names.MapRun(r.work.Key) }
 
 // ChildAttrs are what a child execution keeps of where it comes from.
 type ChildAttrs struct {
@@ -456,7 +457,7 @@ func (a *ChildAttrs) ItemContext(name string, input value.Value) (item value.Val
 // less, as with Step Functions.
 const maxChildren = 10_000
 
-func (r *run) set(l Limits) {
+func (r *mapRun) set(l Limits) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if l.MaxConcurrency != nil {

@@ -5,6 +5,7 @@ import (
 
 	"switchyard/asl/apierror"
 	"switchyard/asl/distributed"
+	"switchyard/asl/run"
 	"switchyard/asl/store"
 )
 
@@ -62,12 +63,12 @@ var _ distributed.Host = mapHost{}
 // Stop implements [distributed.Host].
 func (h mapHost) Stop(id int64) <-chan struct{} {
 	ended := make(chan struct{})
-	h.e.post(id, message{kind: msgStop, ended: ended})
+	h.e.post(id, letter{message: run.Stop{}, ended: ended})
 	return ended
 }
 
 // Wake implements [distributed.Host].
-func (h mapHost) Wake(id int64) { h.e.post(id, message{kind: msgTime}) }
+func (h mapHost) Wake(id int64) { h.e.post(id, letter{message: run.Tick{}}) }
 
 // Hold and Release implement [distributed.Host].
 func (h mapHost) Hold()    { h.e.hold() }

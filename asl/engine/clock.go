@@ -70,7 +70,7 @@ func (c *clock) drift() time.Duration {
 // wants to have woken at a time.
 func (c *clock) firstLook(wake int64) int64 {
 	if c.ahead {
-		return 0 // what it waits for has to be looked at, see [execution.restoreTimes]
+		return 0 // what it waits for has to be looked at, see [run.Restore]
 	}
 	return wake
 }
@@ -150,61 +150,4 @@ func (e *Engine) clockLoop(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
-}
-
-// restoreTimes corrects the times of a restored branch. A Timestamp is looked at
-// anew. Times that were taken from a clock ahead of the present one make the
-// branch wait for no longer than it was to wait from the beginning.
-func (x *execution) restoreTimes(b *branch) {
-	now := x.now()
-	due := b.due
-	absolute := b.phase == phaseWait && b.state.Wait.Absolute()
-	switch {
-	case absolute:
-		if until, err := x.waitsUntil(b); err == nil { // it was no error before
-			due = until
-		}
-	case !x.e.clock.ahead:
-		return
-	}
-	switch b.phase {
-	case phaseWait:
-		if b.enteredAt > now && !absolute {
-			due = now + due - b.enteredAt
-			b.enteredAt = now
-		}
-	case phaseBackoff:
-		if due-now > b.longestBackoff() {
-			due = now
-		}
-	case phaseTask, phaseToken:
-		if b.startedAt > now || b.beat > now {
-			b.startedAt, b.beat = min(b.startedAt, now), min(b.beat, now)
-			x.mark(b)
-			if b.phase == phaseToken {
-				b.due = 0
-				x.watch(b, b.beat)
-				return
-			}
-		}
-	case phaseNested:
-		due = min(due, now+nestedPoll)
-	default: // the other phases wait for nothing that a clock brings
-	}
-	if due != b.due {
-		b.due = due
-		x.mark(b)
-	}
-}
-
-// longestBackoff is the longest that the state's Retry lets b wait before its
-// present attempt, in milliseconds.
-func (b *branch) longestBackoff() int64 {
-	longest := int64(0)
-	for i := range b.state.Retry {
-		if i < len(b.retries) && b.retries[i] > 0 {
-			longest = max(longest, b.state.Retry[i].Delay(b.retries[i]-1).Milliseconds())
-		}
-	}
-	return longest
 }

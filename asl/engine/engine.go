@@ -34,9 +34,11 @@ import (
 	"switchyard/asl/catalog"
 	"switchyard/asl/distributed"
 	"switchyard/asl/history"
+	"switchyard/asl/run"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
 	"switchyard/internal/calmlog"
+	"switchyard/internal/uuid"
 )
 
 const (
@@ -110,6 +112,7 @@ type Engine struct {
 	failures *calmlog.Failures // to store an execution
 	handlers []handler
 	clock    *clock
+	env      run.Environment
 	random   func() float64
 	fallback task.Handler
 	mocks    Mocks
@@ -121,7 +124,7 @@ type Engine struct {
 
 	catalog  *catalog.Catalog
 	programs programs
-	desk     *activityDesk
+	queues   *activityQueues
 	timers   *timers
 	queue    *runQueue
 	events   *broadcast
@@ -192,8 +195,8 @@ func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
 	e := &Engine{
 		store: s, cfg: cfg, log: zap.NewNop(), clock: newClock(), random: randomFloat,
 		names:    arns.New(cfg.Region, cfg.Account),
-		programs: programs{byKey: map[string]*program{}}, desk: newActivityDesk(), timers: newTimers(), queue: newRunQueue(), events: &broadcast{},
-		tasks: taskSet{running: map[*running]struct{}{}},
+		programs: programs{byKey: map[string]*program{}}, queues: newActivityQueues(), timers: newTimers(), queue: newRunQueue(), events: &broadcast{},
+		tasks: taskSet{running: map[*attempt]struct{}{}},
 		live:  map[int64]*execution{}, idle: make(chan struct{}, 1), stopped: make(chan struct{}), ended: make(chan struct{}), noPolls: make(chan struct{}),
 	}
 	for _, o := range opts {
@@ -205,6 +208,10 @@ func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
 	}
 	if err := e.readClock(context.Background()); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
+	}
+	e.env = run.Environment{
+		Names: e.names, Region: cfg.Region, MaxHistory: cfg.MaxHistory, MapConcurrency: cfg.MapConcurrency, FlushEvents: cfg.FlushEvents,
+		ClockWasAhead: e.clock.ahead, Random: e.random, UUID: uuid.New, Token: e.token, Work: e.work,
 	}
 	last, err := s.LastID(context.Background())
 	if err != nil {
@@ -251,7 +258,7 @@ func (e *Engine) Run(ctx context.Context) error {
 				if !ok {
 					return
 				}
-				x.run(ctx)
+				x.runTurn(ctx)
 			}
 		})
 	}
@@ -304,7 +311,7 @@ func (e *Engine) timeLoop(ctx context.Context) {
 			if !ok {
 				break
 			}
-			e.post(id, message{kind: msgTime})
+			e.post(id, letter{message: run.Tick{}})
 		}
 		due, ok := e.timers.next()
 		if e.clock.virtual {

@@ -5,138 +5,106 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"time"
 
-	"switchyard/internal/uuid"
-
-	"switchyard/asl"
 	"switchyard/asl/history"
+	"switchyard/asl/run"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
 
-// execution is a running execution in memory.
+// execution is a running execution in memory: package run says what it does,
+// this type gives it its messages, one turn after the other, stores what comes
+// of them, and then does what has to be done.
 type execution struct {
 	e  *Engine
 	id int64
 
 	mu    sync.Mutex // guards inbox, busy and gone
-	inbox []message
+	inbox []letter
 	// busy: a worker, the run queue or the store has the execution.
 	busy bool
-	// gone: it was dropped from memory; messages go to its successor.
+	// gone: it was dropped from memory; letters go to its successor.
 	gone bool
 
 	// What follows belongs to the worker that runs the execution; while a
 	// write is under way nobody touches it.
 
 	rec      *store.Execution // nil until loaded
+	attrs    executionAttrs   // the decoded ones of rec
 	prog     *program
-	testCase *testCase // nil unless it was started with one
 	input    value.Value
-	hist     history.Writer
-	branches map[int64]*branch
-	lastID   int64 // of a branch
-	runnable []*branch
-	due      dueHeap
-	running  map[int64]*running // tasks, by branch
-	nested   map[int64]struct{} // branches in phaseNested
+	testCase *testCase      // nil unless it was started with one
+	run      *run.Execution // nil before the first turn
+	// attempts are the tasks and Map runs that were begun, by their numbers.
+	attempts map[int64]*attempt
+	// answers are for the letters whose effects are still to come.
+	answers map[run.Message]func(run.Reply)
 	// created, when not nil, is where the caller waits who asked for this
 	// execution, which is not in the store yet.
-	created  chan error
-	overflow bool // the history is full
-	// attrs are the decoded ones of rec.
-	attrs executionAttrs
+	created chan error
 	// from is the execution's origin, once it was asked for.
 	from *json.RawMessage
 	// suffix ends the ARN of an EXPRESS execution; result, when not nil, is
-	// where somebody waits for the end of one; test is not nil for a state
+	// where somebody waits for the end of one; trial is not nil for a state
 	// that is tested by itself.
 	suffix string
 	result chan *store.Execution
-	test   *stateTest
+	trial  *run.Trial
+	// stops are closed once the execution has ended.
+	stops []chan struct{}
 
-	// What the next write carries, and what it allows once it is durable.
-	dirty  []*branch
-	drop   []int64
-	starts []*running
-	end    *store.Ending
-	stops  []chan struct{}
-	docs   []store.Doc
-	after  []func()
-	// aborted are Map runs whose children are to be stopped.
-	aborted []string
-
+	// step is what the write under way is about.
+	step     *run.Step
 	write    store.Write
 	writing  bool
 	failed   bool // the write failed and is to be repeated
 	unstored bool // that was said
 	writeErr error
 	wake     int64 // as the store has it
-	newWake  int64
 
-	// handling are the messages of this turn that are not done with, the one at
-	// hand first; condemned says that a turn has panicked.
-	handling  []message
+	// handling are the letters of this turn that are not done with; condemned
+	// says that a turn has panicked.
+	handling  []letter
 	condemned bool
-
-	// frame is what a state's fields see; it is filled for the branch at hand.
-	frame asl.Frame
-	at    *branch
-	// looks and lookedAt belong to stateTime.
-	looks    int
-	lookedAt int64
-	// selecting is the item an ItemSelector is evaluated for.
-	selecting *item
 }
 
-type messageKind uint8
-
-const (
-	msgTime messageKind = iota // a timer has expired
-	msgStop
-	msgTask // a task has ended
-	msgCall // somebody wants something of a branch
-)
-
-// message is what reaches an execution from outside.
-type message struct {
-	kind      messageKind
-	errorName string
-	cause     string
-	ended     chan struct{} // closed once the execution has ended durably
-	task      *running
-	output    []byte
-	err       error
-	// call is what the message is about; in its place gone is called when the
-	// execution has ended, or (there is false) never was.
-	call func(x *execution)
-	gone func(there bool)
+// letter is what reaches an execution from outside.
+type letter struct {
+	message run.Message // nil to let the execution be looked at
+	// ended is closed once the execution has ended durably.
+	ended chan struct{}
+	// running is told whether the execution runs.
+	running chan<- bool
+	// unless, when not nil, is asked before the message is handed over: when it
+	// is true, refused is called instead.
+	unless  func() bool
+	refused func()
+	// answer is called when what follows from the message is durable; in its
+	// place gone is called when the execution has ended, or (there is false)
+	// never was.
+	answer func(run.Reply)
+	gone   func(there bool)
 }
 
 func newExecution(e *Engine, rec *store.Execution, prog *program, input value.Value) *execution {
-	x := &execution{e: e, id: rec.ID}
-	x.setup(rec, prog, input)
-	x.created = make(chan error, 1)
-	x.hist.StartAt(2) // event 1 is the execution's row
-	root := &branch{id: rootID, state: prog.machine.Start, input: input, vars: value.EmptyObject, varsOwn: true}
-	x.lastID = rootID
-	x.branches[rootID] = root
-	x.makeRunnable(root)
-	return x
+	return &execution{e: e, id: rec.ID, rec: rec, prog: prog, input: input, created: make(chan error, 1), wake: rec.Wake}
 }
 
-func (x *execution) setup(rec *store.Execution, prog *program, input value.Value) {
-	x.rec, x.prog, x.input = rec, prog, input
-	x.branches = make(map[int64]*branch, 1)
-	x.nested = nil
-	x.wake = rec.Wake
-	x.frame = asl.Frame{}
-	x.frame.Scope.Context = func() value.Value { return x.contextObject(x.at) }
-	x.frame.Scope.NewUUID = uuid.New
-	x.frame.Scope.Variable = func(name string) (value.Value, bool) { return x.at.vars.Get(name) }
-	if t := x.timeLimit(); t > 0 {
-		x.wait(nil, x.e.clock.since(x.id, max(rec.Started, x.attrs.Redriven), x.now())+t.Milliseconds())
+// about is what the execution is for package run.
+func (x *execution) about() run.About {
+	a := run.About{
+		ID: x.id, Machine: x.rec.Machine, Name: x.rec.Name, ARN: x.arn(), RoleARN: x.prog.rev.RoleARN, Input: x.input,
+		Started: x.rec.Started, Redriven: x.attrs.Redriven, Redrives: x.attrs.Redrives,
+		Awaited: x.result != nil, TimesOut: run.Never, Mocked: x.testCase.mocked(),
 	}
+	if x.attrs.Child != nil {
+		a.Item, a.HasItem = x.attrs.Child.ItemContext(x.rec.Name, x.input)
+	}
+	if t := x.timeLimit(); t > 0 {
+		a.TimesOut = x.e.clock.since(x.id, max(x.rec.Started, x.attrs.Redriven), x.e.now().UnixMilli()) + t.Milliseconds()
+	}
+	return a
 }
 
 // admit lets a new execution run. It is false when the engine does not run.
@@ -150,7 +118,7 @@ func (e *Engine) enter(x *execution) bool {
 	}
 	x.busy = true
 	e.hold()
-	// Whoever reads the execution from the store may send it a message as
+	// Whoever reads the execution from the store may send it a letter as
 	// soon as it is durable, and must find this copy of it.
 	e.liveMu.Lock()
 	e.live[x.id] = x
@@ -163,8 +131,8 @@ func (e *Engine) enter(x *execution) bool {
 	return false
 }
 
-// post gives an execution a message; one that is not in memory is loaded.
-func (e *Engine) post(id int64, m message) {
+// post gives an execution a letter; one that is not in memory is loaded.
+func (e *Engine) post(id int64, l letter) {
 	for {
 		e.liveMu.Lock()
 		x := e.live[id]
@@ -173,19 +141,19 @@ func (e *Engine) post(id int64, m message) {
 			e.live[id] = x
 		}
 		e.liveMu.Unlock()
-		if x.post(m) {
+		if x.post(l) {
 			return
 		}
 	}
 }
 
-func (x *execution) post(m message) bool {
+func (x *execution) post(l letter) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.gone {
 		return false
 	}
-	x.inbox = append(x.inbox, m)
+	x.inbox = append(x.inbox, l)
 	if !x.busy {
 		x.busy = true
 		x.e.hold()
@@ -194,7 +162,7 @@ func (x *execution) post(m message) bool {
 	return true
 }
 
-// forget drops x from memory, unless there is a message for it and force is
+// forget drops x from memory, unless there is a letter for it and force is
 // not set.
 func (x *execution) forget(force bool) bool {
 	x.e.liveMu.Lock()
@@ -211,60 +179,116 @@ func (x *execution) forget(force bool) bool {
 
 // turn advances x: what a worker does with it at a time.
 func (x *execution) turn(ctx context.Context) {
-	if x.rec == nil && !x.load(ctx) {
-		return
-	}
-	if x.failed {
+	switch {
+	case x.failed:
 		x.failed = false
 		x.apply()
 		return
-	}
-	if x.writing {
+	case x.writing:
 		x.writing = false
-		if x.created != nil && !x.born() {
+		if !x.stored() {
 			return
 		}
-		if x.writeErr != nil {
-			x.e.failures.Failed(x.arn(), x.writeErr)
-			x.failed, x.unstored = true, true
-			x.e.timers.set(x.id, x.e.now().Add(storeRetry).UnixMilli())
-			x.park()
-			return
-		}
-		if x.unstored {
-			x.unstored = false
-			x.e.failures.Succeeded(x.arn())
-		}
-		ended := x.end != nil // durably; what is written may end it too
-		x.written()
-		if ended {
+		if x.perform(); x.step.End != nil {
 			x.close()
 			return
 		}
 	}
+	if x.run == nil && !x.begin(ctx) {
+		return
+	}
+	x.take()
+	if x.prepare() {
+		x.apply()
+		return
+	}
+	x.perform()
+	x.rest()
+}
+
+// begin makes ready an execution that is new in memory. It is false when there
+// is nothing to do any more, or it cannot be read now.
+func (x *execution) begin(ctx context.Context) bool {
+	if x.rec == nil {
+		return x.load(ctx)
+	}
+	if x.trial != nil {
+		x.run = run.NewTrial(x.about(), x.prog.Program, &x.e.env, x.trial)
+	} else {
+		x.run = run.New(x.about(), x.prog.Program, &x.e.env)
+	}
+	return true
+}
+
+// take hands over the letters that have come, and takes the execution on.
+func (x *execution) take() {
 	x.mu.Lock()
 	inbox := x.inbox
 	x.inbox = nil
 	x.mu.Unlock()
+	x.handling = inbox
+	messages := make([]run.Message, 0, 4)
 	for i := range inbox {
-		x.handling = inbox[i:]
-		x.handle(&inbox[i])
+		l := &inbox[i]
+		if l.unless != nil && l.unless() {
+			l.refused()
+			l.gone = nil
+			continue
+		}
+		if l.ended != nil {
+			x.stops = append(x.stops, l.ended)
+		}
+		if l.answer != nil {
+			if x.answers == nil {
+				x.answers = map[run.Message]func(run.Reply){}
+			}
+			x.answers[l.message] = l.answer
+		}
+		switch m := l.message.(type) {
+		case nil:
+		case run.Tick:
+			messages = append(messages, run.Tick{Beats: x.beats()})
+		default:
+			messages = append(messages, m)
+		}
+	}
+	if x.e.stopping.Load() {
+		x.step = x.run.Note(x.e.time(), messages...)
+	} else {
+		x.step = x.run.Advance(x.e.time(), messages...)
 	}
 	x.handling = nil
-	if !x.e.stopping.Load() {
-		x.advance()
+	for _, l := range inbox {
+		if l.running != nil {
+			l.running <- x.step.End == nil
+		}
 	}
-	if x.changed() {
-		x.prepare()
-		x.apply()
-		return
-	}
-	x.rest()
 }
 
-// born answers the caller who asked for x, now that its first write has gone
-// through or failed. It is false when x does not exist.
-func (x *execution) born() bool {
+// stored takes note of how the write went. It is false when it is to be
+// repeated, or was to create x and did not.
+func (x *execution) stored() bool {
+	if x.created != nil && !x.answerCreator() {
+		return false
+	}
+	if x.writeErr != nil {
+		x.e.failures.Failed(x.arn(), x.writeErr)
+		x.failed, x.unstored = true, true
+		x.e.timers.set(x.id, x.e.now().Add(storeRetry).UnixMilli())
+		x.park()
+		return false
+	}
+	if x.unstored {
+		x.unstored = false
+		x.e.failures.Succeeded(x.arn())
+	}
+	x.wake = x.step.Wake
+	return true
+}
+
+// answerCreator answers the caller who asked for x, now that its first write has
+// gone through or failed. It is false when x does not exist.
+func (x *execution) answerCreator() bool {
 	err, created := x.writeErr, x.created
 	x.created = nil
 	if err != nil {
@@ -278,13 +302,12 @@ func (x *execution) born() bool {
 		x.e.release()
 		return false
 	}
-	x.wake = x.rec.Wake
 	x.e.announce(x.rec)
 	created <- nil
 	return true
 }
 
-// park leaves x alone although it may have messages.
+// park leaves x alone although it may have letters.
 func (x *execution) park() {
 	x.mu.Lock()
 	x.busy = false
@@ -294,10 +317,10 @@ func (x *execution) park() {
 
 // rest ends a turn after which nothing is left to write.
 func (x *execution) rest() {
-	idle := len(x.runnable) == 0
-	if idle && len(x.running) == 0 && !x.express() {
-		due := x.nextDue()
-		if due == store.Never || due > x.e.now().Add(napTime).UnixMilli() {
+	idle := !x.step.More
+	if idle && !x.run.Working() && !x.express() {
+		due := x.step.Due
+		if due == run.Never || due > x.e.now().Add(napTime).UnixMilli() {
 			if x.forget(false) {
 				x.e.release()
 				return
@@ -319,13 +342,15 @@ func (x *execution) rest() {
 func (x *execution) close() {
 	x.e.timers.clear(x.id)
 	x.forget(true)
-	for _, m := range x.inbox {
-		switch m.kind {
-		case msgStop:
-			x.stops = append(x.stops, m.ended)
-		case msgCall:
-			m.gone(x.rec != nil)
-		default: // nobody waits for an answer
+	for _, l := range x.inbox {
+		if l.ended != nil {
+			x.stops = append(x.stops, l.ended)
+		}
+		if l.running != nil {
+			l.running <- false
+		}
+		if l.gone != nil {
+			l.gone(x.rec != nil)
 		}
 	}
 	if x.result != nil {
@@ -337,109 +362,29 @@ func (x *execution) close() {
 	x.e.release()
 }
 
-func (x *execution) handle(m *message) {
-	switch m.kind {
-	case msgTime:
-		x.expire()
-	case msgStop:
-		x.stops = append(x.stops, m.ended)
-		if x.end == nil {
-			x.abortAll()
-			x.finish(store.Aborted, history.ExecutionAborted, nil, m.errorName, m.cause)
-		}
-	case msgTask:
-		x.taskEnded(m)
-	case msgCall:
-		m.call(x)
+// prepare makes the write out of the step. It is false when there is nothing to
+// store.
+func (x *execution) prepare() bool {
+	s, w := x.step, &x.write
+	w.Exec, w.End, w.History, w.Wake, w.Create = x.id, nil, nil, nil, nil
+	w.Put, w.Drop, w.Docs = w.Put[:0], append(w.Drop[:0], s.Drop...), w.Docs[:0]
+	if s.Events.Last >= s.Events.First {
+		w.History = segment(s.Events)
 	}
-}
-
-// advance runs branches, a state of each in turn, until all of them wait or
-// enough has happened for one write.
-func (x *execution) advance() {
-	limit := x.hist.First() + int64(x.e.cfg.FlushEvents)
-	x.looks = 0
-	steps := 0
-	for x.end == nil {
-		if x.overflow {
-			x.abortAll()
-			x.finish(store.Failed, history.ExecutionFailed, nil, asl.ErrRuntime, historyFull(x.e.cfg.MaxHistory))
-			return
-		}
-		if len(x.runnable) == 0 || x.hist.Next() >= limit || steps >= x.e.cfg.FlushEvents {
-			return
-		}
-		b := x.runnable[0]
-		if len(x.runnable) == 1 {
-			x.runnable = x.runnable[:0]
-		} else {
-			x.runnable = x.runnable[1:]
-		}
-		b.queued = false
-		if !b.over() {
-			x.step(b)
-			steps++
-		}
+	for _, r := range s.Put {
+		w.Put = append(w.Put, store.Record(r))
 	}
-}
-
-func (x *execution) makeRunnable(b *branch) {
-	if !b.queued {
-		b.queued = true
-		x.runnable = append(x.runnable, b)
+	for _, e := range s.Effects {
+		w.Docs = x.foresee(e, w.Docs)
 	}
-}
-
-// changed reports whether there is anything to make durable, or to do.
-func (x *execution) changed() bool {
-	return x.created != nil || !x.hist.Empty() || len(x.dirty) > 0 || len(x.drop) > 0 || len(x.docs) > 0 || len(x.after) > 0 || len(x.starts) > 0 || x.end != nil || x.nextWake0() != x.wake
-}
-
-// nextWake0 is when a process that starts over must look at x: at once when
-// there is something to do.
-func (x *execution) nextWake0() int64 {
-	// A child may end while nobody is there to be told.
-	if len(x.runnable) > 0 || len(x.running) > 0 || len(x.starts) > 0 || len(x.nested) > 0 {
-		return 0
+	if end := s.End; end != nil {
+		w.End = &store.Ending{Status: statusOf[end.Event], Stopped: end.At, Output: end.Output, Error: end.Error, Cause: end.Cause}
+		w.Docs = x.unorphan(w.Docs)
+	} else if s.Wake != x.wake && x.created == nil {
+		w.Wake = &s.Wake
 	}
-	return x.nextDue()
-}
-
-// prepare makes the write out of everything since the last one.
-func (x *execution) prepare() {
-	w := &x.write
-	w.Exec, w.End = x.id, x.end
-	w.Put, w.Drop = w.Put[:0], w.Drop[:0]
-	w.History, w.Wake = nil, nil
-	if !x.hist.Empty() {
-		w.History = stored(x.hist.Segment())
-	}
-	if x.end == nil {
-		for _, b := range x.dirty {
-			b.dirty = false
-			if b.over() {
-				delete(x.branches, b.id)
-				continue
-			}
-			w.Put = append(w.Put, store.Record{ID: b.id, Body: b.encode()})
-			b.stored = true
-			if b.done() {
-				// It lives on in its parent's results.
-				delete(x.branches, b.id)
-				b.in.stored = append(b.in.stored, b.id)
-			}
-		}
-		w.Drop = append(w.Drop, x.drop...)
-		if x.newWake = x.nextWake0(); x.newWake != x.wake && x.created == nil {
-			w.Wake = &x.newWake
-		}
-	}
-	if x.end != nil {
-		x.unorphan()
-	}
-	w.Docs = append(w.Docs[:0], x.docs...)
-	if w.Create = nil; x.created != nil {
-		x.rec.Wake = x.newWake
+	if x.created != nil {
+		x.rec.Wake = s.Wake
 		w.Create = x.rec
 	}
 	if w.Done == nil {
@@ -448,9 +393,16 @@ func (x *execution) prepare() {
 			x.e.queue.push(x)
 		}
 	}
+	return w.Create != nil || w.History != nil || w.End != nil || w.Wake != nil || len(w.Put) > 0 || len(w.Drop) > 0 || len(w.Docs) > 0
 }
 
-func stored(s history.Segment) *store.Segment {
+// statusOf is the status with which an event ends an execution.
+var statusOf = map[history.Type]store.Status{
+	history.ExecutionSucceeded: store.Succeeded, history.ExecutionFailed: store.Failed,
+	history.ExecutionTimedOut: store.TimedOut, history.ExecutionAborted: store.Aborted,
+}
+
+func segment(s history.Segment) *store.Segment {
 	seg := store.Segment(s)
 	return &seg
 }
@@ -464,47 +416,6 @@ func (x *execution) apply() {
 	x.e.store.Apply(&x.write)
 }
 
-// written lets what was just stored have its effects.
-func (x *execution) written() {
-	x.hist.Reset()
-	clear(x.dirty)
-	x.dirty, x.drop, x.docs = x.dirty[:0], x.drop[:0], x.docs[:0]
-	x.e.maps.Abort(x.aborted)
-	x.aborted = x.aborted[:0]
-	if x.end != nil {
-		x.rec.Status, x.rec.Stopped = x.end.Status, x.end.Stopped
-		x.rec.Output, x.rec.Error, x.rec.Cause = x.end.Output, x.end.Error, x.end.Cause
-		x.e.announce(x.rec)
-		x.e.tellParent(x.rec)
-		x.e.maps.ChildEnded(x.rec)
-		x.effects()
-		return
-	}
-	x.wake = x.newWake
-	for _, r := range x.starts {
-		x.start(r)
-	}
-	clear(x.starts)
-	x.starts = x.starts[:0]
-	x.effects()
-	if due := x.nextDue(); due == store.Never {
-		x.e.timers.clear(x.id)
-	} else {
-		x.e.timers.set(x.id, due)
-	}
-}
-
-// then lets f run once what happened up to now is durable.
-func (x *execution) then(f func()) { x.after = append(x.after, f) }
-
-func (x *execution) effects() {
-	after := x.after
-	x.after = nil
-	for _, f := range after {
-		f()
-	}
-}
-
 func (x *execution) arn() string {
 	if x.express() {
 		return x.e.names.Express(x.rec.Machine, x.rec.Name, x.suffix)
@@ -512,16 +423,7 @@ func (x *execution) arn() string {
 	return x.e.names.Execution(x.rec.Machine, x.rec.Name)
 }
 
-// now is in Unix milliseconds.
-func (x *execution) now() int64 { return x.e.now().UnixMilli() }
-
-// stateTime is now for the entry into a state. Sixteen states in a row share a
-// look at the clock: they take microseconds, histories count milliseconds, and
-// the clock would be a tenth of the cost of a transition.
-func (x *execution) stateTime() int64 {
-	if x.looks&15 == 0 {
-		x.lookedAt = x.now()
-	}
-	x.looks++
-	return x.lookedAt
+// time is now for package run.
+func (e *Engine) time() run.Time {
+	return run.Time{Now: e.now().UnixMilli(), Drift: int64(e.clock.drift() / time.Millisecond)}
 }

@@ -15,6 +15,7 @@ import (
 	"switchyard/asl/catalog"
 	"switchyard/asl/distributed"
 	"switchyard/asl/history"
+	"switchyard/asl/run"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
@@ -342,7 +343,7 @@ func (e *Engine) StopExecution(ctx context.Context, arn, errorName, cause string
 		return x.Stopped, nil
 	}
 	ended := make(chan struct{})
-	e.post(x.ID, message{kind: msgStop, errorName: errorName, cause: cause, ended: ended})
+	e.post(x.ID, letter{message: run.Stop{Error: errorName, Cause: cause}, ended: ended})
 	select {
 	case <-ended:
 	case <-e.stopped:

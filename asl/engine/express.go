@@ -23,7 +23,7 @@ func (x *execution) express() bool { return x.id < 0 }
 
 // timeLimit is how long the execution may take, 0 without limit.
 func (x *execution) timeLimit() time.Duration {
-	t := x.prog.machine.Timeout
+	t := x.prog.Machine.Timeout
 	if x.express() && (t == 0 || t > expressTime) {
 		return expressTime
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"switchyard/asl/run"
 	"switchyard/asl/task"
 )
 
@@ -44,7 +45,7 @@ func (e *Engine) handlerFor(resource string) task.Handler {
 		}
 	}
 	// With a token the same work is done; only its end is told differently.
-	if plain, ok := strings.CutSuffix(resource, tokenSuffix); ok {
+	if plain, ok := strings.CutSuffix(resource, run.TokenSuffix); ok {
 		return e.handlerFor(plain)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchyard/asl/arns"
+	"switchyard/asl/run"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
@@ -45,20 +46,19 @@ func (x *execution) read(ctx context.Context) error {
 	if err != nil {
 		return errors.New(err.Error()) // a missing revision is not a missing execution
 	}
-	input, err := value.Parse(rec.Input)
-	if err != nil {
-		return err
-	}
 	if rec.Status != store.Running {
 		x.rec = rec
 		return nil
 	}
+	if x.input, err = value.Parse(rec.Input); err != nil {
+		return err
+	}
 	if x.attrs, err = attrsOf(rec); err != nil {
 		return err
 	}
-	if x.attrs.Child != nil {
-		if prog = prog.children[x.attrs.Child.State]; prog == nil {
-			return fmt.Errorf("%w: its definition has no distributed Map %q", errBadRecord, x.attrs.Child.State)
+	if child := x.attrs.Child; child != nil {
+		if prog = prog.child(child.State); prog == nil {
+			return fmt.Errorf("%w: its definition has no distributed Map %q", run.ErrDamaged, child.State)
 		}
 	}
 	x.testCase = x.e.resumeTestCase(arns.BaseMachine(rec.Machine), x.attrs.TestCase)
@@ -70,21 +70,16 @@ func (x *execution) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	x.rec, x.prog, x.wake = rec, prog, rec.Wake
 	if len(segments) == 0 { // it was created and has not run yet
-		x.adopt(newExecution(x.e, rec, prog, input))
+		x.run = run.New(x.about(), prog.Program, &x.e.env)
 		x.e.announce(rec)
 		return nil
 	}
-	x.due = x.due[:0]
-	x.setup(rec, prog, input)
-	x.hist.StartAt(segments[0].Last + 1)
-	return x.restore(records)
-}
-
-// adopt takes over the state of a fresh execution.
-func (x *execution) adopt(f *execution) {
-	x.due = x.due[:0]
-	x.setup(f.rec, f.prog, f.input)
-	x.hist = f.hist
-	x.branches, x.lastID, x.runnable = f.branches, f.lastID, f.runnable
+	all := make([]run.Record, len(records))
+	for i, r := range records {
+		all[i] = run.Record(r)
+	}
+	x.run, err = run.Restore(x.about(), prog.Program, &x.e.env, all, segments[0].Last, x.e.time())
+	return err
 }

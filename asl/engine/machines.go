@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"sync"
 
+	"switchyard/asl"
 	"switchyard/asl/apierror"
 	"switchyard/asl/arns"
 	"switchyard/asl/catalog"
+	"switchyard/asl/run"
 )
 
 // MachineOf returns the state machine of an execution as it was when the
@@ -26,6 +28,22 @@ func (e *Engine) MachineOf(ctx context.Context, executionARN string) (*catalog.M
 		m.Settings = now.Settings
 	}
 	return m, nil
+}
+
+// program is the parsed definition of a revision.
+type program struct {
+	*run.Program
+	rev *catalog.Revision
+}
+
+// child is the program of the children of a distributed Map, nil when there is
+// no such state.
+func (p *program) child(state string) *program {
+	inner := p.Children[state]
+	if inner == nil {
+		return nil
+	}
+	return &program{Program: inner, rev: p.rev}
 }
 
 // programs are the parsed definitions of some revisions, by their keys.
@@ -50,9 +68,11 @@ func (e *Engine) program(ctx context.Context, key string) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p, err = e.compile(rev); err != nil {
+	m, err := asl.ParseStored([]byte(rev.Definition))
+	if err != nil {
 		return nil, fmt.Errorf("parse revision %s: %w", key, err)
 	}
+	p = &program{Program: run.NewProgram(m), rev: rev}
 	e.programs.mu.Lock()
 	defer e.programs.mu.Unlock()
 	if len(e.programs.byKey) >= parsedPrograms {

@@ -56,7 +56,7 @@ func (e *Engine) testCaseOf(p *program, machine, name string) (*testCase, error)
 	// A misspelt name would let the real handler run.
 	var wrong []string
 	for state := range states {
-		if s := p.states[state]; s == nil || s.Task == nil {
+		if s := p.States[state]; s == nil || s.Task == nil {
 			wrong = append(wrong, "'"+state+"'")
 		}
 	}
@@ -79,48 +79,21 @@ func (e *Engine) resumeTestCase(machine, name string) *testCase {
 	return c
 }
 
-// mock is what stands in for the work of b's state, nil for nothing.
-func (x *execution) mock(b *branch) task.Mock {
-	if x.testCase == nil {
+// mock is what stands in for the work of a state, nil for nothing.
+func (c *testCase) mock(state string) task.Mock {
+	if c.states == nil {
+		// Better no work at all than real work in the middle of a test.
+		return lostMock{c.name}
+	}
+	return c.states[state]
+}
+
+// mocked tells for which states a mock does the work.
+func (c *testCase) mocked() func(state string) bool {
+	if c == nil {
 		return nil
 	}
-	if x.testCase.states == nil {
-		// Better no work at all than real work in the middle of a test.
-		return lostMock{x.testCase.name}
-	}
-	return x.testCase.states[b.state.Name]
-}
-
-// count gives an attempt at a mocked state its number. The numbers are kept in
-// the record of the root, and so survive a restart.
-func (x *execution) count(b *branch) {
-	if x.mock(b) == nil {
-		return
-	}
-	root := x.branches[rootID]
-	if root.tries == nil {
-		root.tries = map[string]int{}
-	}
-	b.try = root.tries[b.state.Name]
-	root.tries[b.state.Name]++
-	x.mark(root)
-}
-
-// handlerOf finds what does the work of b's state; nil when nothing does.
-func (x *execution) handlerOf(b *branch) task.Handler {
-	if m := x.mock(b); m != nil {
-		return mocked{m, b.try}
-	}
-	if h := x.e.handlerFor(b.state.Task.Resource); h != nil {
-		return h
-	}
-	if x.e.fallback != nil {
-		return x.e.fallback
-	}
-	if pattern, ok := nestedPattern(b.state.Task.Resource); ok {
-		return nested{x.e, parentTask{Exec: x.id, Branch: b.id, Waits: pattern.waits()}, x.origin()}
-	}
-	return nil
+	return func(state string) bool { return c.mock(state) != nil }
 }
 
 // mocked is a handler that lets a mock answer.

@@ -14,38 +14,11 @@ import (
 
 	"switchyard/asl"
 	"switchyard/asl/apierror"
-	"switchyard/asl/history"
+	"switchyard/asl/run"
 	"switchyard/asl/store"
 	"switchyard/asl/task"
 	"switchyard/asl/value"
 )
-
-// pattern is how a Task state starts an execution.
-type pattern string
-
-// The resource of Task states that start executions, and what may follow it.
-const (
-	startExecution = "arn:aws:states:::states:startExecution"
-
-	patternForget pattern = ""
-	patternSync   pattern = ".sync"   // wait; the output is a text
-	patternSync2  pattern = ".sync:2" // wait; the output is JSON
-)
-
-// waits reports whether the task ends with the execution that it started.
-func (p pattern) waits() bool { return p == patternSync || p == patternSync2 }
-
-func nestedPattern(resource string) (pattern, bool) {
-	rest, ok := strings.CutPrefix(resource, startExecution)
-	switch p := pattern(rest); p {
-	case patternForget, patternSync, patternSync2:
-		return p, ok
-	case tokenSuffix:
-		return patternForget, ok
-	default:
-		return "", false
-	}
-}
 
 // kindOrphan are the executions that are to be stopped because what waited for
 // them does not any more. Each is written with that, and deleted with the
@@ -143,84 +116,27 @@ func serviceError(err error) error {
 	}
 }
 
-// awaitChild lets b wait for the end of the execution it has started.
-func (x *execution) awaitChild(b *branch, started value.Value) {
-	arn, _ := started.Get("ExecutionArn")
-	b.child, _ = arn.Str()
-	b.phase, b.effective, b.heartbeat = phaseNested, value.Value{}, 0
-	x.nest(b)
-	x.mark(b)
-	x.watch(b, 0)
-	// It may have ended before anybody waited for that.
-	x.then(func() { x.lookAtChild(b) })
-}
-
-func (x *execution) nest(b *branch) {
-	if x.nested == nil {
-		x.nested = map[int64]struct{}{}
-	}
-	x.nested[b.id] = struct{}{}
-}
-
-// lookAtChild goes on with b when the execution it waits for has ended.
-func (x *execution) lookAtChild(b *branch) {
-	if x.end != nil || b.over() || b.phase != phaseNested {
-		return
-	}
-	again := func(wait int64) {
-		at := x.now() + wait
-		if b.due == 0 || at < b.due {
-			x.wait(b, at)
-			x.e.timers.set(x.id, x.nextDue())
-		}
-	}
-	child, err := x.e.findExecution(context.Background(), b.child)
+// lookAtChild tells how the execution is that a task waits for.
+func (x *execution) lookAtChild(f run.LookAtChild) {
+	seen := run.ChildSeen{Branch: f.Branch, ARN: f.ARN}
+	child, err := x.e.findExecution(context.Background(), f.ARN)
 	switch {
 	case err != nil && !isUnavailable(err):
-		x.childEndedAs(b, nil, err.Error())
+		seen.Missing = err.Error()
 	case err != nil:
-		x.e.log.Error("cannot look at nested execution; trying again", zap.String("execution", x.arn()), zap.String("child", b.child), zap.Error(err))
-		again(storeRetry.Milliseconds())
+		x.e.log.Error("cannot look at nested execution; trying again", zap.String("execution", x.arn()), zap.String("child", f.ARN), zap.Error(err))
+		seen.LookAgain = storeRetry.Milliseconds()
 	case child.Status != store.Running:
-		x.childEndedAs(b, child, "")
+		seen.Ended = &run.EndedChild{
+			Succeeded: child.Status == store.Succeeded, Described: x.e.described(child, false), Parsed: x.e.described(child, true),
+		}
 	default:
 		attrs, err := attrsOf(child)
-		if p := attrs.Parent; err != nil || p == nil || p.Exec != x.id || p.Branch != b.id {
-			again(nestedPoll)
+		if p := attrs.Parent; err != nil || p == nil || p.Exec != x.id || p.Branch != f.Branch {
+			seen.LookAgain = nestedPoll
 		}
 	}
-}
-
-// childEndedAs ends the task with what became of the child; nil when it is not
-// there, for the reason missing.
-func (x *execution) childEndedAs(b *branch, child *store.Execution, missing string) {
-	delete(x.nested, b.id)
-	b.phase, b.due = phaseTask, 0
-	f := familyOf(b.state.Task.Resource)
-	ev := history.Event{Type: f.failed, Has: f.has, ResourceType: f.resourceType, Resource: f.resource}
-	var described value.Value
-	cause := missing
-	if child != nil {
-		p, _ := nestedPattern(b.state.Task.Resource)
-		described = x.e.described(child, p == patternSync2)
-		cause = described.JSON()
-	}
-	if child == nil || child.Status != store.Succeeded {
-		ev.Has |= history.HasError | history.HasCause
-		ev.Error, ev.Cause = asl.ErrTaskFailed, cause
-		x.follow(b, &ev)
-		x.stateFailed(b, &asl.Error{Name: ev.Error, Cause: ev.Cause})
-		return
-	}
-	if len(cause) > asl.MaxData {
-		x.stateFailed(b, x.located(b, tooLarge(b.state.Name)))
-		return
-	}
-	ev.Type, ev.Has, ev.Data = f.succeeded, ev.Has|history.HasData, cause
-	x.follow(b, &ev)
-	if err := x.complete(b, described); err != nil {
-		x.stateFailed(b, x.located(b, err))
-	}
+	x.post(letter{message: seen})
 }
 
 // described is an execution that has ended as its parent sees it: the answer of
@@ -256,31 +172,12 @@ func (e *Engine) described(x *store.Execution, parsed bool) value.Value {
 	return m.Object()
 }
 
-func (x *execution) nestedOverdue(b *branch, now int64) {
-	if name, cause := b.overdue(0, now); cause != nil {
-		x.stopChild(b)
-		x.taskTimedOut(b, name)
-		return
-	}
-	x.watch(b, 0)
-	x.lookAtChild(b)
-}
-
-// stopChild stops the execution that b waited for.
-func (x *execution) stopChild(b *branch) {
-	delete(x.nested, b.id)
-	b.phase = phaseTask
-	arn := b.child
-	x.docs = append(x.docs, store.Doc{Kind: kindOrphan, Key: arn, Body: []byte("{}")})
-	x.then(func() { x.e.stopOrphan(arn) })
-}
-
 // unorphan deletes, with the execution's end, the wish to stop it.
-func (x *execution) unorphan() {
-	attrs, err := attrsOf(x.rec)
-	if err == nil && attrs.Parent != nil && attrs.Parent.Waits {
-		x.docs = append(x.docs, store.Doc{Kind: kindOrphan, Key: x.arn()})
+func (x *execution) unorphan(docs []store.Doc) []store.Doc {
+	if x.attrs.Parent == nil || !x.attrs.Parent.Waits {
+		return docs
 	}
+	return append(docs, store.Doc{Kind: kindOrphan, Key: x.arn()})
 }
 
 // tellParent wakes the execution that waits for the end of rec.
@@ -289,16 +186,7 @@ func (e *Engine) tellParent(rec *store.Execution) {
 	if err != nil || attrs.Parent == nil || !attrs.Parent.Waits {
 		return
 	}
-	branch := attrs.Parent.Branch
-	e.post(attrs.Parent.Exec, message{
-		kind: msgCall,
-		call: func(x *execution) {
-			if b := x.branches[branch]; b != nil {
-				x.lookAtChild(b)
-			}
-		},
-		gone: func(bool) {},
-	})
+	e.post(attrs.Parent.Exec, letter{message: run.ChildMoved{Branch: attrs.Parent.Branch}})
 }
 
 // stopOrphan stops an execution without waiting for its end.
@@ -306,7 +194,7 @@ func (e *Engine) stopOrphan(arn string) {
 	x, err := e.findExecution(context.Background(), arn)
 	switch {
 	case err == nil && x.Status == store.Running:
-		e.post(x.ID, message{kind: msgStop, ended: make(chan struct{})})
+		e.post(x.ID, letter{message: run.Stop{}})
 	case !isUnavailable(err):
 		e.store.Apply(&store.Write{Docs: []store.Doc{{Kind: kindOrphan, Key: arn}}, Done: func(error) {
 			// What is not deleted now is when the engine starts again.

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.uber.org/zap"
 
 	"switchyard/asl"
-	"switchyard/asl/history"
+	"switchyard/asl/run"
 	"switchyard/asl/store"
 	"switchyard/internal/safetext"
 )
@@ -16,10 +17,10 @@ import (
 // maxPanicText is how much of what a panic says the cause holds, in characters.
 const maxPanicText = 300
 
-// run takes x one turn further. A panic is a fault of the engine's own; it ends
+// runTurn takes x one turn further. A panic is a fault of the engine's own; it ends
 // the execution, and must not end the process, which would come to the same
 // point again at its next start.
-func (x *execution) run(ctx context.Context) {
+func (x *execution) runTurn(ctx context.Context) {
 	defer func() {
 		if p := recover(); p != nil {
 			x.panicked(ctx, p)
@@ -62,27 +63,41 @@ func (x *execution) panicked(ctx context.Context, p any) {
 		x.close()
 		return
 	}
-	for _, r := range x.running {
-		r.abandon(ErrAborted)
-		if r.run != nil {
-			x.aborted = append(x.aborted, r.run.work.ID)
-		}
-	}
-	clear(x.running)
-	clear(x.branches)
-	x.dirty, x.drop, x.docs = x.dirty[:0], x.drop[:0], x.docs[:0]
-	x.hist.StartAt(last + 1)
-	x.finish(store.Failed, history.ExecutionFailed, nil, asl.ErrRuntime,
-		fmt.Sprintf("The engine failed in the middle of the execution, which is a fault of its own. Its log has the details: %s", safetext.Cut(safetext.Panic(p), maxPanicText)))
+	x.abandonAll()
+	x.step = run.Broken(x.about(), &x.e.env, last, &asl.Error{
+		Name:  asl.ErrRuntime,
+		Cause: fmt.Sprintf("The engine failed in the middle of the execution, which is a fault of its own. Its log has the details: %s", safetext.Cut(safetext.Panic(p), maxPanicText)),
+	}, x.e.time())
 	x.prepare()
 	x.apply()
+}
+
+// abandonAll ends what the execution has begun.
+func (x *execution) abandonAll() {
+	for _, a := range x.attempts {
+		a.abandon(run.Aborted)
+		if a.maps != nil {
+			x.e.maps.Abort([]string{a.maps.work.ID})
+		}
+	}
+	clear(x.attempts)
+	for m, answer := range x.answers {
+		if !x.isHandling(m) { // else it gets an answer when x ends
+			answer(run.Reply{To: m})
+		}
+	}
+	clear(x.answers)
+}
+
+func (x *execution) isHandling(m run.Message) bool {
+	return slices.ContainsFunc(x.inbox, func(l letter) bool { return l.answer != nil && l.message == m })
 }
 
 // lastStored is the last event of x that is stored, and whether x has not ended
 // durably.
 func (x *execution) lastStored(ctx context.Context) (last int64, running bool, err error) {
 	if x.express() {
-		return 1, x.end == nil, nil
+		return 1, x.step == nil || x.step.End == nil, nil
 	}
 	if x.created != nil {
 		return 1, true, nil // it is not stored yet; its row is event 1

@@ -10,6 +10,7 @@ import (
 	"switchyard/asl/arns"
 	"switchyard/asl/catalog"
 	"switchyard/asl/history"
+	"switchyard/asl/run"
 	"switchyard/asl/store"
 )
 
@@ -105,7 +106,7 @@ func (e *Engine) Redrive(ctx context.Context, arn, clientToken string) (int64, e
 		return 0, apierror.New(apierror.CodeExecutionNotRedrivable, "%s", reason)
 	}
 	// The copy that ended may still be in memory, and repeat its last write.
-	if _, err := e.knock(ctx, x.ID); err != nil {
+	if _, err := e.isRunning(ctx, x.ID); err != nil {
 		return 0, err
 	}
 	if err := e.reopen(ctx, x, &attrs, now, clientToken); err != nil {
@@ -137,26 +138,30 @@ func (e *Engine) reopen(ctx context.Context, x *store.Execution, attrs *executio
 	if err != nil {
 		return err
 	}
-	w := newWreck(prog, x)
-	last, err := e.replay(ctx, x.ID, w)
+	past := run.NewPast(prog.Program, x.Input)
+	last, err := e.replay(ctx, x.ID, past)
 	if err != nil {
 		return err
 	}
-	records, err := w.records(now)
+	records, err := past.Records(now)
 	if err != nil {
 		return err
+	}
+	stored := make([]store.Record, len(records))
+	for i, r := range records {
+		stored[i] = store.Record(r)
 	}
 	h := history.NewWriter(last + 1)
 	h.Add(&history.Event{Type: history.ExecutionRedriven, Prev: last, Time: now, Has: history.HasLength, Length: int64(attrs.Redrives)})
 	x.Attrs = body
 	return e.keep(ctx, &store.Write{
-		Exec: x.ID, Reopen: &store.Reopening{Attrs: body}, Put: records,
-		History: stored(h.Segment()),
+		Exec: x.ID, Reopen: &store.Reopening{Attrs: body}, Put: stored,
+		History: segment(h.Segment()),
 	})
 }
 
-// replay shows w the execution's history, and returns the last event's ID.
-func (e *Engine) replay(ctx context.Context, id int64, w *wreck) (last int64, err error) {
+// replay shows past the execution's history, and returns the last event's ID.
+func (e *Engine) replay(ctx context.Context, id int64, past *run.Past) (last int64, err error) {
 	last = 1
 	for {
 		segments, err := e.store.Segments(ctx, id, last+1, false, 100)
@@ -172,7 +177,7 @@ func (e *Engine) replay(ctx context.Context, id int64, w *wreck) (last int64, er
 				return 0, err
 			}
 			for i := range events {
-				if err := w.event(&events[i]); err != nil {
+				if err := past.Event(&events[i]); err != nil {
 					return 0, err
 				}
 			}
@@ -185,14 +190,14 @@ func (e *Engine) replay(ctx context.Context, id int64, w *wreck) (last int64, er
 func (e *Engine) wake(ctx context.Context, id int64) {
 	if e.ran.Load() && !e.stopping.Load() {
 		for {
-			running, err := e.knock(ctx, id)
+			running, err := e.isRunning(ctx, id)
 			if err != nil {
 				break
 			}
 			if running {
 				return
 			}
-			// A copy that was loaded before took the message as its last.
+			// A copy that was loaded before took the letter as its last.
 			// Look whether there is still something to wake.
 			if x, err := e.store.ExecutionByID(ctx, id); err != nil || x.Status != store.Running {
 				break
@@ -202,18 +207,14 @@ func (e *Engine) wake(ctx context.Context, id int64) {
 	e.timers.set(id, e.now().UnixMilli())
 }
 
-// knock reports whether the execution runs, and returns when either that copy
+// isRunning reports whether the execution runs, and returns when either that copy
 // of it that runs has taken note, or no copy of it is in memory.
-func (e *Engine) knock(ctx context.Context, id int64) (running bool, err error) {
+func (e *Engine) isRunning(ctx context.Context, id int64) (running bool, err error) {
 	if !e.ran.Load() || e.stopping.Load() {
 		return false, nil
 	}
 	answer := make(chan bool, 1)
-	e.post(id, message{
-		kind: msgCall,
-		call: func(x *execution) { answer <- x.end == nil },
-		gone: func(bool) { answer <- false },
-	})
+	e.post(id, letter{running: answer})
 	select {
 	case running = <-answer:
 		return running, nil

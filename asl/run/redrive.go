@@ -1,4 +1,4 @@
-package engine
+package run
 
 import (
 	"fmt"
@@ -6,11 +6,10 @@ import (
 
 	"switchyard/asl"
 	"switchyard/asl/history"
-	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
 
-// wreck is what the history of a closed execution tells about where it stood:
+// Past is what the history of a closed execution tells about where it stood:
 // its branches, each in a state that it entered and did not leave, or between
 // two states, or at its end. Step Functions states the rule so: redriven are
 // the states that were entered and not left.
@@ -19,12 +18,12 @@ import (
 // Parallel or Map already before, when the failure looks for somebody who
 // handles it. To keep them for a redrive would cost every execution that
 // fails; to read the history costs those that are redriven.
-type wreck struct {
-	prog  *program
+type Past struct {
+	prog  *Program
 	homes map[string]home
 	// owners are the branches that the events belong to.
-	owners map[int64]*ruin
-	root   *ruin
+	owners map[int64]*standing
+	root   *standing
 	err    string // name of the error that the execution failed with
 }
 
@@ -35,9 +34,9 @@ type home struct {
 	index int
 }
 
-// ruin is a branch of the wreck.
-type ruin struct {
-	parent *ruin
+// standing is where a branch of the execution stood.
+type standing struct {
+	parent *standing
 	index  int
 	home   home
 	// state is the last one that was entered, nil for none yet.
@@ -55,42 +54,42 @@ type ruin struct {
 	worked, failed bool
 	error          string
 	vars           value.Value
-	children       []*ruin // by index
+	children       []*standing // by index
 }
 
-func newWreck(prog *program, x *store.Execution) *wreck {
-	w := &wreck{prog: prog, homes: map[string]home{}, owners: map[int64]*ruin{}}
-	w.index(&prog.machine.Graph, home{})
-	w.root = &ruin{vars: value.EmptyObject, output: string(x.Input)}
-	w.owners[1] = w.root
-	return w
+func NewPast(prog *Program, input []byte) *Past {
+	p := &Past{prog: prog, homes: map[string]home{}, owners: map[int64]*standing{}}
+	p.index(&prog.Machine.Graph, home{})
+	p.root = &standing{vars: value.EmptyObject, output: string(input)}
+	p.owners[1] = p.root
+	return p
 }
 
-func (w *wreck) index(g *asl.Graph, h home) {
+func (p *Past) index(g *asl.Graph, h home) {
 	for _, s := range g.States {
-		w.homes[s.Name] = h
+		p.homes[s.Name] = h
 		for i, inner := range s.Graphs() {
-			w.index(inner, home{s, i})
+			p.index(inner, home{s, i})
 		}
 	}
 }
 
 // up is the nearest branch, r itself or one above it, for which ok is true.
-func (r *ruin) up(ok func(*ruin) bool) *ruin {
+func (r *standing) up(ok func(*standing) bool) *standing {
 	for ; r != nil && !ok(r); r = r.parent {
 	}
 	return r
 }
 
 // in reports whether the branch is in a state: entered, and not left.
-func (r *ruin) in(name string) bool { return r.state != nil && r.state.Name == name && !r.left }
+func (r *standing) in(name string) bool { return r.state != nil && r.state.Name == name && !r.left }
 
-func (r *ruin) inGroup(t asl.Type) bool {
+func (r *standing) inGroup(t asl.Type) bool {
 	return r.state != nil && r.state.Type == t && !r.left && !r.failed
 }
 
-func (r *ruin) child(h home, index int) *ruin {
-	c := &ruin{parent: r, index: index, home: h, prev: r.prev, vars: r.vars}
+func (r *standing) child(h home, index int) *standing {
+	c := &standing{parent: r, index: index, home: h, prev: r.prev, vars: r.vars}
 	for len(r.children) <= index {
 		r.children = append(r.children, nil)
 	}
@@ -98,23 +97,23 @@ func (r *ruin) child(h home, index int) *ruin {
 	return c
 }
 
-// event takes the next event of the history.
-func (w *wreck) event(ev *history.Event) error {
-	r := w.owners[ev.Prev]
+// Event takes the next event of the history.
+func (p *Past) Event(ev *history.Event) error {
+	r := p.owners[ev.Prev]
 	if r == nil {
-		r = w.root
+		r = p.root
 	}
 	switch ev.Type {
 	case history.PassStateEntered, history.ChoiceStateEntered, history.WaitStateEntered, history.SucceedStateEntered, history.FailStateEntered,
 		history.TaskStateEntered, history.ParallelStateEntered, history.MapStateEntered:
-		s := w.prog.states[ev.Name]
+		s := p.prog.States[ev.Name]
 		if s == nil {
 			return fmt.Errorf("%w: event %d enters the state %q, which the definition lacks", history.ErrDamaged, ev.ID, ev.Name)
 		}
-		h := w.homes[ev.Name]
-		into := r.up(func(r *ruin) bool { return r.home == h })
+		h := p.homes[ev.Name]
+		into := r.up(func(r *standing) bool { return r.home == h })
 		if into == nil {
-			at := r.up(func(r *ruin) bool { return r.state == h.state })
+			at := r.up(func(r *standing) bool { return r.state == h.state })
 			if at == nil {
 				return fmt.Errorf("%w: event %d enters the state %q from outside", history.ErrDamaged, ev.ID, ev.Name)
 			}
@@ -123,7 +122,7 @@ func (w *wreck) event(ev *history.Event) error {
 		r = into
 		r.enter(s, ev)
 	case history.PassStateExited, history.ChoiceStateExited, history.WaitStateExited, history.SucceedStateExited, history.TaskStateExited, history.ParallelStateExited, history.MapStateExited:
-		if r = r.up(func(r *ruin) bool { return r.in(ev.Name) }); r == nil {
+		if r = r.up(func(r *standing) bool { return r.in(ev.Name) }); r == nil {
 			return fmt.Errorf("%w: event %d leaves the state %q, which was not entered", history.ErrDamaged, ev.ID, ev.Name)
 		}
 		r.left, r.output, r.children = true, ev.Data, nil
@@ -135,19 +134,19 @@ func (w *wreck) event(ev *history.Event) error {
 			r.vars = r.vars.With(a.Name, v)
 		}
 	case history.ParallelStateStarted, history.MapStateStarted:
-		if g := r.up(func(r *ruin) bool { return r.inGroup(groupType(ev.Type)) }); g != nil {
+		if g := r.up(func(r *standing) bool { return r.inGroup(groupType(ev.Type)) }); g != nil {
 			r, g.children = g, nil // at a retry it begins anew
 		}
 	case history.ParallelStateFailed, history.MapStateFailed:
-		if g := r.up(func(r *ruin) bool { return r.inGroup(groupType(ev.Type)) }); g != nil {
+		if g := r.up(func(r *standing) bool { return r.inGroup(groupType(ev.Type)) }); g != nil {
 			r, g.failed = g, true
 		}
 	case history.MapIterationStarted:
-		if at := r.up(func(r *ruin) bool { return r.in(ev.Name) }); at != nil {
+		if at := r.up(func(r *standing) bool { return r.in(ev.Name) }); at != nil {
 			r = at.child(home{at.state, 0}, int(ev.Index))
 		}
 	case history.MapIterationSucceeded:
-		if at := r.up(func(r *ruin) bool { return r.in(ev.Name) }); at != nil && int(ev.Index) < len(at.children) && at.children[ev.Index] != nil {
+		if at := r.up(func(r *standing) bool { return r.in(ev.Name) }); at != nil && int(ev.Index) < len(at.children) && at.children[ev.Index] != nil {
 			at.children[ev.Index].done = true
 		}
 	case history.TaskSucceeded, history.LambdaFunctionSucceeded, history.ActivitySucceeded:
@@ -156,13 +155,13 @@ func (w *wreck) event(ev *history.Event) error {
 		history.LambdaFunctionScheduleFailed, history.LambdaFunctionStartFailed, history.ActivityFailed, history.ActivityTimedOut, history.ActivityScheduleFailed:
 		r.worked, r.failed, r.error = false, true, ev.Error
 	case history.ExecutionFailed:
-		w.err = ev.Error
+		p.err = ev.Error
 	case history.ExecutionRedriven:
-		w.err = ""
-		w.revive(w.root)
+		p.err = ""
+		p.revive(p.root)
 	default: // it belongs to the branch of the event before
 	}
-	w.owners[ev.ID] = r
+	p.owners[ev.ID] = r
 	r.prev = ev.ID
 	return nil
 }
@@ -174,13 +173,13 @@ func groupType(t history.Type) asl.Type {
 	return asl.TypeMap
 }
 
-func (r *ruin) enter(s *asl.State, ev *history.Event) {
+func (r *standing) enter(s *asl.State, ev *history.Event) {
 	r.state, r.input, r.entered, r.enteredAt = s, ev.Data, ev.ID, ev.Time
 	r.left, r.worked, r.failed, r.error, r.children = false, false, false, "", nil
 }
 
-// revive does to the wreck what a redrive did to the execution.
-func (w *wreck) revive(r *ruin) {
+// revive does to the past what a redrive did to the execution.
+func (p *Past) revive(r *standing) {
 	if r == nil || r.done {
 		return
 	}
@@ -191,17 +190,17 @@ func (w *wreck) revive(r *ruin) {
 		return
 	}
 	r.worked, r.failed, r.error = false, false, ""
-	if w.rerun(r) {
+	if p.rerun(r) {
 		r.children = nil
 	}
 	for _, c := range r.children {
-		w.revive(c)
+		p.revive(c)
 	}
 }
 
 // next is the state that follows the one that was left, nil at the end. It is
 // not known after a Choice.
-func (r *ruin) next() (s *asl.State, known bool) {
+func (r *standing) next() (s *asl.State, known bool) {
 	caught := r.failed
 	switch r.state.Type {
 	case asl.TypeChoice:
@@ -227,7 +226,7 @@ func (r *ruin) next() (s *asl.State, known bool) {
 }
 
 // ended reports whether the branch has nothing left to do.
-func (r *ruin) ended() bool {
+func (r *standing) ended() bool {
 	if r.done || r.state == nil || !r.left {
 		return r.done
 	}
@@ -237,26 +236,26 @@ func (r *ruin) ended() bool {
 
 // rerun reports whether a Parallel or Map state is to be done again with all
 // its branches: its results as a whole were too large.
-func (w *wreck) rerun(r *ruin) bool {
-	return w.err == asl.ErrDataLimitExceeded && len(r.children) > 0 &&
-		!slices.ContainsFunc(r.children, func(c *ruin) bool { return c == nil || !c.ended() })
+func (p *Past) rerun(r *standing) bool {
+	return p.err == asl.ErrDataLimitExceeded && len(r.children) > 0 &&
+		!slices.ContainsFunc(r.children, func(c *standing) bool { return c == nil || !c.ended() })
 }
 
-// records are those of the execution as it is to go on.
-func (w *wreck) records(now int64) ([]store.Record, error) {
-	var records []store.Record
+// Records are those of the execution as it is to go on.
+func (p *Past) Records(now int64) ([]Record, error) {
+	var records []Record
 	last := int64(rootID - 1)
-	var add func(r *ruin, parent *branch) error
-	add = func(r *ruin, parent *branch) error {
+	var add func(r *standing, parent *branch) error
+	add = func(r *standing, parent *branch) error {
 		last++
-		b, err := w.branch(r, now)
+		b, err := p.branch(r, now)
 		if err != nil {
 			return err
 		}
 		b.id, b.parent = last, parent
 		b.varsOwn = parent == nil || r.vars.JSON() != r.parent.vars.JSON()
-		records = append(records, store.Record{ID: b.id, Body: b.encode()})
-		if b.phase != phaseChildren {
+		records = append(records, Record{ID: b.id, Body: b.encode(nil)})
+		if b.phase() != phaseChildren {
 			return nil
 		}
 		for _, c := range r.children {
@@ -270,40 +269,38 @@ func (w *wreck) records(now int64) ([]store.Record, error) {
 		}
 		return nil
 	}
-	if err := add(w.root, nil); err != nil {
+	if err := add(p.root, nil); err != nil {
 		return nil, err
 	}
 	return records, nil
 }
 
 // branch is r as it is to go on.
-func (w *wreck) branch(r *ruin, now int64) (*branch, error) {
+func (p *Past) branch(r *standing, now int64) (*branch, error) {
 	b := &branch{index: r.index, state: r.state, entered: r.entered, enteredAt: r.enteredAt, prev: r.prev, vars: r.vars}
 	text := r.input
 	switch {
 	case r.state == nil: // only the root: the execution did not begin
-		b.state, text = w.prog.machine.Start, r.output
+		b.state, text = p.prog.Machine.Start, r.output
 	case r.ended():
-		b.phase, text = phaseDone, r.output
+		v, err := value.ParseString(r.output)
+		b.doing = finished{v}
+		return b, err
 	case r.left:
 		next, known := r.next()
 		if known {
 			b.state, text = next, r.output
 		} else {
-			b.phase, b.due = phaseBackoff, now
+			b.doing, b.due = backingOff{}, now
 		}
 	case r.state.Type == asl.TypeFail: // is entered again
-	case len(r.children) > 0 && !w.rerun(r):
-		b.phase = phaseChildren
+	case len(r.children) > 0 && !p.rerun(r):
+		b.doing = &group{}
 	default:
 		// The state is not entered again, but what it does is done again.
-		b.phase, b.due = phaseBackoff, now
+		b.doing, b.due = backingOff{}, now
 	}
-	v, err := value.ParseString(text)
-	if b.phase == phaseDone {
-		b.output = v
-	} else {
-		b.input = v
-	}
+	var err error
+	b.input, err = value.ParseString(text)
 	return b, err
 }

@@ -1,4 +1,4 @@
-package engine
+package run
 
 import (
 	"errors"
@@ -6,47 +6,9 @@ import (
 	"time"
 
 	"switchyard/asl"
-	"switchyard/asl/catalog"
 	"switchyard/asl/history"
-	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
-
-// program is a parsed definition, shared by all executions of its revision.
-type program struct {
-	rev     *catalog.Revision
-	machine *asl.Machine
-	states  map[string]*asl.State
-	// children are the programs of the distributed Maps, by their states' names.
-	children map[string]*program
-}
-
-func (e *Engine) compile(rev *catalog.Revision) (*program, error) {
-	m, err := asl.ParseStored([]byte(rev.Definition))
-	if err != nil {
-		return nil, err
-	}
-	p := &program{rev: rev, machine: m, states: map[string]*asl.State{}, children: map[string]*program{}}
-	p.index(&m.Graph)
-	return p, nil
-}
-
-func (p *program) index(g *asl.Graph) {
-	for _, s := range g.States {
-		p.states[s.Name] = s
-		if s.Map != nil && s.Map.Processor.Distributed {
-			inner := &asl.Machine{Graph: s.Map.Processor.Graph, Version: p.machine.Version, QueryLanguage: p.machine.QueryLanguage, Timeout: s.Map.Processor.Timeout}
-			p.children[s.Name] = &program{rev: p.rev, machine: inner, states: p.states, children: p.children}
-		}
-		for _, inner := range s.Graphs() {
-			p.index(inner)
-		}
-	}
-}
-
-func historyFull(limit int) string {
-	return fmt.Sprintf("The execution reached the maximum number of history events (%d).", limit)
-}
 
 // The events with which states begin and end.
 var (
@@ -68,29 +30,27 @@ var (
 
 // record adds an event to the history. The last place is kept for the event
 // that ends the execution.
-func (x *execution) record(b *branch, ev *history.Event) int64 {
-	if x.hist.Next() >= int64(x.e.cfg.MaxHistory) && !x.express() {
+func (x *Execution) record(b *branch, ev *history.Event) int64 {
+	if x.env.MaxHistory > 0 && x.hist.Next() >= int64(x.env.MaxHistory) && !x.express() {
 		x.overflow = true
 		return b.prev
 	}
-	ev.Prev = b.prev
-	if ev.Time == 0 {
-		ev.Time = x.now()
-	}
+	ev.Prev, ev.Time = b.prev, x.now()
 	return x.hist.Add(ev)
 }
 
-// follow records an event that the branch's next one follows.
-func (x *execution) follow(b *branch, ev *history.Event) {
-	b.prev = x.record(b, ev)
-}
+// express tells executions whose history has no limit.
+func (x *Execution) express() bool { return x.about.ID < 0 }
 
-// step takes a runnable branch on: into its state, and through it as far as
-// it goes without waiting.
-func (x *execution) step(b *branch) {
+// follow records an event that the branch's next one follows.
+func (x *Execution) follow(b *branch, ev *history.Event) { b.prev = x.record(b, ev) }
+
+// enter takes a runnable branch into its state, and through it as far as it goes
+// without waiting.
+func (x *Execution) enter(b *branch) {
 	s := b.state
-	b.enteredAt = x.stateTime()
-	ev := history.Event{Type: enteredEvents[s.Type], Time: b.enteredAt, Has: history.HasName | history.HasData, Name: s.Name, Data: b.input.JSON()}
+	b.enteredAt = x.now()
+	ev := history.Event{Type: enteredEvents[s.Type], Has: history.HasName | history.HasData, Name: s.Name, Data: b.input.JSON()}
 	b.entered = x.record(b, &ev)
 	b.prev = b.entered
 	b.attempt, b.retries = 0, nil
@@ -98,8 +58,8 @@ func (x *execution) step(b *branch) {
 }
 
 // execute does what the state does, once it is entered.
-func (x *execution) execute(b *branch) {
-	if x.test.mocks() {
+func (x *Execution) execute(b *branch) {
+	if x.trial.mocks() {
 		x.mocked(b)
 		return
 	}
@@ -108,13 +68,13 @@ func (x *execution) execute(b *branch) {
 	case asl.TypePass:
 		err = x.pass(b)
 	case asl.TypeChoice:
-		err = x.choice(b)
+		err = x.choose(b)
 	case asl.TypeWait:
 		err = x.startWait(b)
 	case asl.TypeSucceed:
 		err = x.passThrough(b)
 	case asl.TypeFail:
-		err = x.failState(b)
+		err = x.fail(b)
 	case asl.TypeTask:
 		err = x.schedule(b)
 	case asl.TypeParallel:
@@ -125,16 +85,16 @@ func (x *execution) execute(b *branch) {
 		err = &asl.Error{Name: asl.ErrRuntime, Cause: fmt.Sprintf("State type %q is unknown.", b.state.Type)}
 	}
 	if err != nil {
-		x.stateFailed(b, x.located(b, err))
+		x.stateFailed(b, located(b, err))
 	}
 }
 
 // located turns an error of evaluation into what a state machine sees: the
 // cause says where it happened.
-func (x *execution) located(b *branch, err error) *asl.Error {
-	var placed *placedError
-	if errors.As(err, &placed) {
-		return placed.err
+func located(b *branch, err error) *asl.Error {
+	var whole *wholeError
+	if errors.As(err, &whole) {
+		return whole.err
 	}
 	var e *asl.Error
 	if !errors.As(err, &e) {
@@ -147,7 +107,7 @@ func (x *execution) located(b *branch, err error) *asl.Error {
 
 // evaluationFailed records that a field of b's state in JSONata did not evaluate
 // to what it should, if that is the failure.
-func (x *execution) evaluationFailed(b *branch, failure *asl.Error) {
+func (x *Execution) evaluationFailed(b *branch, failure *asl.Error) {
 	if !failure.Evaluation {
 		return
 	}
@@ -157,38 +117,38 @@ func (x *execution) evaluationFailed(b *branch, failure *asl.Error) {
 		ev.Resource = failure.Location
 	}
 	x.follow(b, &ev)
-	if b.state.Type == asl.TypeMap && b.phase == phaseEnter {
+	if b.state.Type == asl.TypeMap && b.doing == nil {
 		x.follow(b, &history.Event{Type: history.MapStateFailed})
 	}
 }
 
-// placedError is an error whose cause is complete as it is.
-type placedError struct{ err *asl.Error }
+// wholeError is an error whose cause is complete as it is.
+type wholeError struct{ err *asl.Error }
 
-func (e *placedError) Error() string { return e.err.Error() }
+func (e *wholeError) Error() string { return e.err.Error() }
 
-func tooLarge(state string) error { return &placedError{asl.TooLarge(state)} }
+// Whole marks an error whose cause is not to say in which state it happened.
+func Whole(err *asl.Error) error { return &wholeError{err} }
 
 // complete leaves b's state, whose work has ended with result.
-func (x *execution) complete(b *branch, result value.Value) error {
+func (x *Execution) complete(b *branch, result value.Value) {
 	exit, err := b.state.Fields.Complete(x.frameOf(b), result)
-	if err != nil {
-		return err
+	if err == nil {
+		err = x.leave(b, exit, b.state.Next)
 	}
-	return x.leave(b, exit, b.state.Next)
+	if err != nil {
+		x.stateFailed(b, located(b, err))
+	}
 }
 
 // leave assigns variables, records that the state was left, and goes to the
 // next one.
-func (x *execution) leave(b *branch, exit asl.Exit, next *asl.State) error {
+func (x *Execution) leave(b *branch, exit asl.Exit, next *asl.State) error {
 	text := exit.Output.JSON()
 	if len(text) > asl.MaxData {
-		return tooLarge(b.state.Name)
+		return Whole(asl.TooLarge(b.state.Name))
 	}
 	ev := history.Event{Type: exitedEvents[b.state.Type], Has: history.HasName | history.HasData, Name: b.state.Name, Data: text}
-	if b.due == 0 && b.phase == phaseEnter {
-		ev.Time = b.enteredAt // it took no time worth a look at the clock
-	}
 	if len(exit.Assigned) > 0 {
 		ev.Has |= history.HasAssigned
 		b.varsOwn = true
@@ -198,24 +158,21 @@ func (x *execution) leave(b *branch, exit asl.Exit, next *asl.State) error {
 		}
 	}
 	x.follow(b, &ev)
-	b.due, b.group = 0, nil
-	b.effective = value.Value{}
-	b.phase = phaseEnter
+	b.due, b.doing = 0, nil
 	x.mark(b)
-	if x.test != nil {
-		x.test.left(x, b, exit.Output, next)
-		return nil
-	}
-	if next == nil {
+	switch {
+	case x.trial != nil:
+		x.trial.left(x, b, exit.Output, next)
+	case next == nil:
 		x.branchEnded(b, exit.Output)
-		return nil
+	default:
+		b.state, b.input = next, exit.Output
+		x.makeRunnable(b)
 	}
-	b.state, b.input = next, exit.Output
-	x.makeRunnable(b)
 	return nil
 }
 
-func (x *execution) pass(b *branch) error {
+func (x *Execution) pass(b *branch) error {
 	exit, err := b.state.Fields.Pass(x.frameOf(b))
 	if err != nil {
 		return err
@@ -224,7 +181,7 @@ func (x *execution) pass(b *branch) error {
 }
 
 // passThrough leaves a Succeed, or a Wait whose time has come.
-func (x *execution) passThrough(b *branch) error {
+func (x *Execution) passThrough(b *branch) error {
 	exit, err := b.state.Fields.Leave(x.frameOf(b))
 	if err != nil {
 		return err
@@ -232,7 +189,7 @@ func (x *execution) passThrough(b *branch) error {
 	return x.leave(b, exit, b.state.Next)
 }
 
-func (x *execution) choice(b *branch) error {
+func (x *Execution) choose(b *branch) error {
 	next, exit, err := b.state.Fields.Choose(x.frameOf(b))
 	if err != nil {
 		return err
@@ -240,12 +197,12 @@ func (x *execution) choice(b *branch) error {
 	return x.leave(b, exit, next)
 }
 
-func (x *execution) startWait(b *branch) error {
+func (x *Execution) startWait(b *branch) error {
 	due, err := x.waitsUntil(b)
 	if err != nil {
 		return err
 	}
-	b.phase = phaseWait
+	b.doing = waiting{}
 	if due <= b.enteredAt {
 		return x.passThrough(b)
 	}
@@ -256,8 +213,8 @@ func (x *execution) startWait(b *branch) error {
 
 // waitsUntil is when a Wait state ends, in the engine's time. A Timestamp is the
 // system's, which need not be the same.
-func (x *execution) waitsUntil(b *branch) (due int64, err error) {
-	drift := x.e.clock.drift()
+func (x *Execution) waitsUntil(b *branch) (due int64, err error) {
+	drift := time.Duration(x.time.Drift) * time.Millisecond
 	until, err := b.state.Fields.Until(x.frameOf(b), time.UnixMilli(b.enteredAt).Add(drift))
 	if err != nil {
 		return 0, err
@@ -270,46 +227,23 @@ func (x *execution) waitsUntil(b *branch) (due int64, err error) {
 	return due, nil
 }
 
-func (x *execution) failState(b *branch) error {
+func (x *Execution) fail(b *branch) error {
 	failure, err := b.state.Fields.Failure(x.frameOf(b))
 	if err != nil {
 		return err
 	}
-	return &placedError{failure}
-}
-
-// timeIsUp goes on with a branch whose time has come.
-func (x *execution) timeIsUp(b *branch, now int64) {
-	var err error
-	switch b.phase {
-	case phaseWait:
-		err = x.passThrough(b)
-	case phaseBackoff:
-		b.phase = phaseEnter
-		x.mark(b)
-		x.execute(b)
-	case phaseTask:
-		x.taskOverdue(b, now)
-	case phaseToken:
-		x.tokenOverdue(b, now)
-	case phaseNested:
-		x.nestedOverdue(b, now)
-	default: // the other phases wait for nothing that a clock brings
-	}
-	if err != nil {
-		x.stateFailed(b, x.located(b, err))
-	}
+	return Whole(failure)
 }
 
 // stateFailed lets the state's Retry and Catch see the error, and fails the
 // branch when they are not for it.
-func (x *execution) stateFailed(b *branch, failure *asl.Error) {
+func (x *Execution) stateFailed(b *branch, failure *asl.Error) {
 	b.due = 0
 	x.abortChildren(b)
 	s := b.state
 	x.evaluationFailed(b, failure)
-	if x.test != nil {
-		x.test.failed(x, b, failure)
+	if x.trial != nil {
+		x.trial.failed(x, b, failure)
 		return
 	}
 	tries := func(at int) int {
@@ -324,14 +258,12 @@ func (x *execution) stateFailed(b *branch, failure *asl.Error) {
 		}
 		delay := r.Delay(b.retries[i])
 		if r.FullJitter {
-			delay = time.Duration(float64(delay) * x.e.random())
+			delay = time.Duration(float64(delay) * x.env.Random())
 		}
 		b.retries[i]++
 		b.attempt++
-		b.phase = phaseBackoff
-		if b.group != nil {
-			x.disband(b)
-		}
+		x.disband(b)
+		b.doing = backingOff{}
 		x.mark(b)
 		x.wait(b, x.now()+delay.Milliseconds())
 		return
@@ -345,7 +277,7 @@ func (x *execution) stateFailed(b *branch, failure *asl.Error) {
 		if err == nil {
 			return
 		}
-		failure = x.located(b, err)
+		failure = located(b, err)
 		x.evaluationFailed(b, failure)
 	}
 	x.groupFailed(b)
@@ -353,46 +285,19 @@ func (x *execution) stateFailed(b *branch, failure *asl.Error) {
 }
 
 // branchEnded ends a branch with its output.
-func (x *execution) branchEnded(b *branch, output value.Value) {
+func (x *Execution) branchEnded(b *branch, output value.Value) {
 	if b.parent == nil {
-		x.finish(store.Succeeded, history.ExecutionSucceeded, []byte(output.JSON()), "", "")
+		x.finish(history.ExecutionSucceeded, output.JSON(), "", "")
 		return
 	}
-	x.childEnded(b, output)
+	x.childSucceeded(b, output)
 }
 
 // branchFailed ends a branch with an error that no state of it handles.
-func (x *execution) branchFailed(b *branch, failure *asl.Error) {
+func (x *Execution) branchFailed(b *branch, failure *asl.Error) {
 	if b.parent == nil {
-		x.finish(store.Failed, history.ExecutionFailed, nil, failure.Name, failure.Cause)
+		x.finish(history.ExecutionFailed, "", failure.Name, failure.Cause)
 		return
 	}
 	x.childFailed(b, failure)
-}
-
-// finish ends the execution.
-func (x *execution) finish(status store.Status, event history.Type, output []byte, errorName, cause string) {
-	now := x.now()
-	ev := history.Event{Type: event, Time: now, Error: errorName, Cause: cause}
-	if output != nil {
-		ev.Has |= history.HasData
-		ev.Data = string(output)
-	}
-	if errorName != "" {
-		ev.Has |= history.HasError
-	}
-	if cause != "" {
-		ev.Has |= history.HasCause
-	}
-	ev.Prev = x.hist.Next() - 1
-	if root := x.branches[rootID]; root != nil {
-		ev.Prev = root.prev
-	}
-	if event == history.ExecutionAborted {
-		ev.Prev = 0 // it follows from nothing in the history
-	}
-	x.hist.Add(&ev)
-	x.end = &store.Ending{Status: status, Stopped: now, Output: output, Error: errorName, Cause: cause}
-	x.runnable = x.runnable[:0]
-	x.starts = x.starts[:0]
 }
