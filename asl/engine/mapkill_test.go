@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -184,9 +185,15 @@ func TestMapRunHoldsWhatIsActive(t *testing.T) {
 	defer tick.Stop()
 	for describe(t, e, arn).Status == store.Running {
 		<-tick.C
-		runtime.GC()
-		runtime.ReadMemStats(&now)
-		most = max(most, now.HeapAlloc-min(now.HeapAlloc, before.HeapAlloc))
+		// What is held is there at each look; what a busy machine let go between a
+		// collection and the look after it is not.
+		held := uint64(math.MaxUint64)
+		for range 3 {
+			runtime.GC()
+			runtime.ReadMemStats(&now)
+			held = min(held, now.HeapAlloc-min(now.HeapAlloc, before.HeapAlloc))
+		}
+		most = max(most, held)
 		looks++
 	}
 	if x := describe(t, e, arn); x.Status != store.Succeeded {
