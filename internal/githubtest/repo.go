@@ -27,6 +27,7 @@ type Repo struct {
 	pulls         []*pull
 	hooks         []*hook
 	statuses      map[string][]object // by commit, oldest first
+	posted        []posted            // the same in one row
 	checks        []*checkRun
 	comments      map[int][]object
 	// logins are who GitHub takes an author to be, by email.

@@ -15,24 +15,37 @@ const MaxStatuses = 1000
 // StatusText is a commit status as a test reads it.
 type StatusText struct{ SHA, Context, State, Description, URL string }
 
+// posted is a status and its commit.
+type posted struct {
+	sha    string
+	status object
+}
+
 // Statuses returns the newest status of each context of a commit, by context.
 func (r *Repo) Statuses(sha string) map[string]StatusText {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
 	found := map[string]StatusText{}
 	for _, o := range r.statuses[sha] {
-		found[text(o, "context")] = StatusText{sha, text(o, "context"), text(o, "state"), text(o, "description"), text(o, "target_url")}
+		found[text(o, "context")] = statusText(sha, o)
 	}
 	return found
 }
 
-// AddStatuses gives a commit n statuses of a context that nobody reads.
-func (r *Repo) AddStatuses(sha, context string, n int) {
+// AllStatuses returns every status that was posted to the repository, oldest
+// first.
+func (r *Repo) AllStatuses() []StatusText {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
-	for range n {
-		r.statuses[sha] = append(r.statuses[sha], object{"context": context, "state": "pending"})
+	all := make([]StatusText, len(r.posted))
+	for i, p := range r.posted {
+		all[i] = statusText(p.sha, p.status)
 	}
+	return all
+}
+
+func statusText(sha string, o object) StatusText {
+	return StatusText{sha, text(o, "context"), text(o, "state"), text(o, "description"), text(o, "target_url")}
 }
 
 func text(o object, key string) string {
@@ -66,6 +79,7 @@ func (s *Server) createStatus(q *call) (any, error) {
 		"created_at": now, "updated_at": now, "creator": s.user(q.who.login),
 	}
 	q.repo.statuses[sha] = append(q.repo.statuses[sha], o)
+	q.repo.posted = append(q.repo.posted, posted{sha, o})
 	q.status = http.StatusCreated
 	return o, nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"switchyard/cmd/switchyard/internal/app"
 	"switchyard/dispatch"
 	"switchyard/internal/awstest"
+	"switchyard/internal/githubtest"
 )
 
 const awsMachine = "arn:aws:states:eu-west-1:123456789012:stateMachine:deploy"
@@ -180,16 +182,11 @@ func TestStatusesLinkToTheConsole(t *testing.T) {
 		return op == "GetExecutionHistory"
 	})
 	s := startWith(t, t.TempDir(), text, "")
-	s.deliver(t, "d1", push("main", "one"))
+	s.deliver(t, "d1", github.push("main", "one"))
 	running := s.are(t, dispatch.StateRunning, 1)
 	want := "https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/" + running[0].ARN
 	eventually(t, "a status that links to the console", func() bool {
-		for _, p := range github.all() {
-			if p.TargetURL == want {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(github.repo.AllStatuses(), func(s githubtest.StatusText) bool { return s.URL == want })
 	})
 	_, page := s.get(t, strings.TrimPrefix(s.Page(running[0].ID), "http://"+s.Addr().String()))
 	if !strings.Contains(page, strings.ReplaceAll(want, "&", "&amp;")) {

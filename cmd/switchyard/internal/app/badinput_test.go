@@ -223,7 +223,8 @@ artifacts: {files: [buildspec.yml]}
 `
 
 func TestHostileNamesReachBuildsAsDataAlone(t *testing.T) {
-	repo, github := newRepository(t), newGitHub(t)
+	github := newGitHub(t)
+	repo := github.clone(t)
 	const message = "\x1b]0;owned\x07\x1b[2Jgone\r$(touch x) \u009b31m <b>bold</b>"
 	dir := t.TempDir()
 	s := startWith(t, dir, fmt.Sprintf(buildSettings, secret, github.URL)+fmt.Sprintf("engine: {embedded: {projects: {local: {repository: %q}}}}\n", repo.bare), buildOf(repo.bare))
@@ -251,7 +252,7 @@ func TestHostileNamesReachBuildsAsDataAlone(t *testing.T) {
 			if given["GIT_REF"] != e.Ref || !strings.HasPrefix(given["COMMIT_MESSAGE"], message) {
 				t.Errorf("the build was given %q", given)
 			}
-			_, page := s.get(t, strings.TrimPrefix(links[e.SHA].TargetURL, "http://"+s.Addr().String()))
+			_, page := s.get(t, strings.TrimPrefix(links[e.SHA].URL, "http://"+s.Addr().String()))
 			for _, bad := range []string{"<script", "<b>", "\x1b", "\x07", "\u009b", "\u202e", "\r"} {
 				if strings.Contains(page, bad) {
 					t.Errorf("the page holds %q", bad)

@@ -1,101 +1,47 @@
 package app_test
 
 import (
-	"encoding/json"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"switchyard/internal/githubtest"
 )
 
-// posted is one commit status as GitHub was told it.
-type posted struct {
-	Repository, SHA string
-	State           string `json:"state"`
-	Context         string `json:"context"`
-	Description     string `json:"description"`
-	TargetURL       string `json:"target_url"`
-	at              time.Time
+// gitHub is the stand-in of GitHub with the repository acme/api, and a token that
+// may do what statuses need.
+type gitHub struct {
+	*githubtest.Server
+	repo *githubtest.Repo
+	// URL is where it listens.
+	URL string
 }
 
-// fakeGitHub takes commit statuses, as POST /repos/{owner}/{repo}/statuses/{sha}
-// does. While limit is above zero it answers so many posts with 403 and
-// Retry-After.
-type fakeGitHub struct {
-	*httptest.Server
-	t *testing.T
-
-	mu         sync.Mutex
-	statuses   []posted
-	limit      int
-	retryAfter string
-	refusals   []time.Time
-	// gone is a repository that is not found; asked counts the posts to it.
-	gone  string
-	asked int
-}
-
-func newGitHub(t *testing.T) *fakeGitHub {
+func newGitHub(t *testing.T) *gitHub {
 	t.Helper()
-	g := &fakeGitHub{t: t}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /api/v3/repos/{owner}/{repo}/statuses/{sha}", g.take)
-	mux.HandleFunc("GET /api/v3/repos/{owner}/{repo}/compare/{range}", g.compare)
-	g.Server = httptest.NewServer(mux)
-	t.Cleanup(g.Close)
+	g := &gitHub{Server: githubtest.New(t)}
+	g.AddToken(githubtest.Token{Text: "of statuses", Login: "switchyard-bot", Permissions: map[string]string{"statuses": "write", "contents": "read", "pull_requests": "read"}})
+	g.URL = strings.TrimSuffix(g.Start(), "/")
+	g.repo = g.AddRepo("acme/api")
 	return g
 }
 
-// compare says that every head is one commit before its base.
-func (g *fakeGitHub) compare(w http.ResponseWriter, r *http.Request) {
-	_, head, ok := strings.Cut(r.PathValue("range"), "...")
-	if !ok {
-		g.t.Errorf("compare %q", r.PathValue("range"))
+// push is the payload of a push of new commits to a branch of acme/api.
+func (g *gitHub) push(branch string, messages ...string) []byte {
+	var commits []commit
+	for _, text := range messages {
+		commits = append(commits, commit{g.repo.Commit(branch, text, nil), text})
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"total_commits": 1, "commits": []any{map[string]any{"sha": head, "commit": map[string]any{"message": "of the host"}}}})
-}
-
-func (g *fakeGitHub) take(w http.ResponseWriter, r *http.Request) {
-	p := posted{Repository: r.PathValue("owner") + "/" + r.PathValue("repo"), SHA: r.PathValue("sha"), at: time.Now()}
-	if err := json.NewDecoder(r.Body).Decode(&p); err != nil {
-		g.t.Errorf("status of %s: %v", p.SHA, err)
-	}
-	if r.Header.Get("Authorization") != "Bearer of statuses" {
-		g.t.Errorf("status of %s: Authorization %q", p.SHA, r.Header.Get("Authorization"))
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	w.Header().Set("Content-Type", "application/json")
-	if p.Repository == g.gone {
-		g.asked++
-		w.WriteHeader(http.StatusNotFound)
-		_, _ = w.Write([]byte(`{"message": "Not Found"}`))
-		return
-	}
-	if g.limit > 0 {
-		g.limit--
-		g.refusals = append(g.refusals, p.at)
-		w.Header().Set("Retry-After", g.retryAfter)
-		w.WriteHeader(http.StatusForbidden)
-		_, _ = w.Write([]byte(`{"message": "You have exceeded a secondary rate limit", "documentation_url": "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits"}`))
-		return
-	}
-	g.statuses = append(g.statuses, p)
-	w.WriteHeader(http.StatusCreated)
-	_, _ = w.Write([]byte(`{}`))
+	return pushOf(branch, commits...)
 }
 
 // states are those that a commit was given, in order.
-func (g *fakeGitHub) states(sha string) []string {
+func (g *gitHub) states(sha string) []string {
 	var all []string
-	for _, p := range g.all() {
+	for _, p := range g.repo.AllStatuses() {
 		if p.SHA == sha {
 			all = append(all, p.State)
 		}
@@ -103,21 +49,15 @@ func (g *fakeGitHub) states(sha string) []string {
 	return all
 }
 
-func (g *fakeGitHub) all() []posted {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return slices.Clone(g.statuses)
-}
-
 // final waits for n commits to have a state that is not pending, and returns
 // the last status of each.
-func (g *fakeGitHub) final(t *testing.T, n int) map[string]posted {
+func (g *gitHub) final(t *testing.T, n int) map[string]githubtest.StatusText {
 	t.Helper()
-	var last map[string]posted
+	var last map[string]githubtest.StatusText
 	eventually(t, "final statuses", func() bool {
-		last = map[string]posted{}
+		last = map[string]githubtest.StatusText{}
 		ended := 0
-		for _, p := range g.all() {
+		for _, p := range g.repo.AllStatuses() {
 			last[p.SHA] = p
 		}
 		for _, p := range last {
@@ -142,20 +82,15 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// repository is a bare one with a clone to commit in.
+// repository is the bare one of a host with a clone to commit in.
 type repository struct {
 	t          *testing.T
 	bare, work string
 }
 
-func newRepository(t *testing.T) *repository {
+func (g *gitHub) clone(t *testing.T) *repository {
 	t.Helper()
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is not installed")
-	}
-	dir := t.TempDir()
-	r := &repository{t: t, bare: filepath.Join(dir, "api.git"), work: filepath.Join(dir, "api")}
-	r.git("init", "--quiet", "--bare", "--initial-branch=main", r.bare)
+	r := &repository{t: t, bare: g.repo.Dir, work: filepath.Join(t.TempDir(), "api")}
 	r.git("init", "--quiet", "--initial-branch=main", r.work)
 	return r
 }

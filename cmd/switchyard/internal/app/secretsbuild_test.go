@@ -78,7 +78,8 @@ func TestSecretsOfBuildsAreShownNowhere(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Fatal("this test needs bash")
 	}
-	repo, github := newRepository(t), newGitHub(t)
+	github := newGitHub(t)
+	repo := github.clone(t)
 	dir := t.TempDir()
 	t.Setenv("TEST_SECRET_EVERY", buildSecrets["EVERY"])
 	files := map[string]string{
@@ -137,7 +138,7 @@ phases:
 		}
 		name := map[string]string{good: "good", bad: "bad"}[e.SHA]
 		shown[name+"'s execution"] = string(text)
-		_, page := s.get(t, strings.TrimPrefix(links[e.SHA].TargetURL, "http://"+s.Addr().String()))
+		_, page := s.get(t, strings.TrimPrefix(links[e.SHA].URL, "http://"+s.Addr().String()))
 		shown[name+"'s page"] = page
 		shown[name+"'s status"] = links[e.SHA].Description
 		var log strings.Builder

@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"switchyard/dispatch"
+	"switchyard/internal/githubtest"
 )
 
 // buildSettings run local builds and tell a GitHub about them: its secret, and
@@ -29,7 +31,8 @@ routes:
 `
 
 func TestEveryCommitHasItsStatusAndAPageBehindIt(t *testing.T) {
-	repo, github := newRepository(t), newGitHub(t)
+	github := newGitHub(t)
+	repo := github.clone(t)
 	// A status is told in its newest state: builds that end before GitHub was
 	// told that they are pending never say so. These wait.
 	goOn := filepath.Join(t.TempDir(), "go-on")
@@ -41,7 +44,7 @@ func TestEveryCommitHasItsStatusAndAPageBehindIt(t *testing.T) {
 	if status, text := s.deliver(t, "d1", pushOf("feature/a", commit{good, "good"}, commit{bad, "bad"})); status != http.StatusAccepted {
 		t.Fatalf("%d %s", status, text)
 	}
-	eventually(t, "both pending", func() bool { return len(github.all()) == 2 })
+	eventually(t, "both pending", func() bool { return len(github.repo.AllStatuses()) == 2 })
 	if err := os.WriteFile(goOn, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -55,39 +58,44 @@ func TestEveryCommitHasItsStatusAndAPageBehindIt(t *testing.T) {
 			t.Errorf("states of %s: %s", want.state, diff)
 		}
 		p := last[sha]
-		if p.Context != "switchyard/all" || p.Repository != "acme/api" || !strings.Contains(p.Description, want.says) {
+		if p.Context != "switchyard/all" || !strings.Contains(p.Description, want.says) {
 			t.Errorf("status %+v", p)
 		}
-		if !strings.HasPrefix(p.TargetURL, "http://"+s.Addr().String()+"/executions/") {
-			t.Fatalf("target URL %q", p.TargetURL)
+		if !strings.HasPrefix(p.URL, "http://"+s.Addr().String()+"/executions/") {
+			t.Fatalf("target URL %q", p.URL)
 		}
 		// As a browser of somebody who only sees the commit would open it.
-		code, page := s.get(t, strings.TrimPrefix(p.TargetURL, "http://"+s.Addr().String()))
+		code, page := s.get(t, strings.TrimPrefix(p.URL, "http://"+s.Addr().String()))
 		if code != http.StatusOK || !strings.Contains(page, want.log) || !strings.Contains(page, sha) {
-			t.Errorf("%s: %d, without its log:\n%.2000s", p.TargetURL, code, page)
+			t.Errorf("%s: %d, without its log:\n%.2000s", p.URL, code, page)
 		}
 	}
 }
 
 func TestGitHubIsLeftAloneForAsLongAsItSays(t *testing.T) {
 	github := newGitHub(t)
-	github.limit, github.retryAfter = 1, "1"
-	s := startWith(t, t.TempDir(), fmt.Sprintf(buildSettings, secret, github.URL), instant)
-	s.deliver(t, "d1", push("feature/a", "one"))
-	last := github.final(t, 1)
-	github.mu.Lock()
-	defer github.mu.Unlock()
-	if len(github.refusals) != 1 {
-		t.Fatalf("%d posts were turned away, want 1: the source has to wait as a whole", len(github.refusals))
-	}
-	for _, p := range github.statuses {
-		if waited := p.at.Sub(github.refusals[0]); waited < time.Second {
-			t.Errorf("posted %v after 403 with Retry-After: 1", waited)
+	var mu sync.Mutex
+	var posts []time.Time
+	github.Intercept(func(c githubtest.Call) *githubtest.Answer {
+		mu.Lock()
+		defer mu.Unlock()
+		if posts = append(posts, time.Now()); len(posts) > 1 {
+			return nil
 		}
-	}
-	for _, p := range last {
+		return &githubtest.Answer{Status: http.StatusForbidden, Header: map[string]string{"Retry-After": "1"}, Body: `{"message": "You have exceeded a secondary rate limit"}`}
+	})
+	s := startWith(t, t.TempDir(), fmt.Sprintf(buildSettings, secret, github.URL), instant)
+	s.deliver(t, "d1", github.push("feature/a", "one"))
+	for _, p := range github.final(t, 1) {
 		if p.State != "success" {
 			t.Errorf("last status %+v", p)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, at := range posts[1:] {
+		if waited := at.Sub(posts[0]); waited < time.Second {
+			t.Errorf("posted %v after 403 with Retry-After: 1", waited)
 		}
 	}
 }
@@ -96,7 +104,6 @@ func TestGitHubIsLeftAloneForAsLongAsItSays(t *testing.T) {
 // of all others nothing.
 func TestARepositoryThatIsNotFoundHoldsNobodyUp(t *testing.T) {
 	github := newGitHub(t)
-	github.gone = "acme/gone"
 	s := startWith(t, t.TempDir(), fmt.Sprintf(buildSettings, secret, github.URL), instant)
 	var messages []string
 	for i := range 100 {
@@ -105,13 +112,9 @@ func TestARepositoryThatIsNotFoundHoldsNobodyUp(t *testing.T) {
 	gone := bytes.ReplaceAll(push("feature/a", messages...), []byte("acme/api"), []byte("acme/gone"))
 	s.deliver(t, "d1", gone)
 	s.settled(t, 100)
-	asked := func() int {
-		github.mu.Lock()
-		defer github.mu.Unlock()
-		return github.asked
-	}
+	asked := func() int { return len(github.Calls("POST /repos/acme/gone/statuses/")) }
 	eventually(t, "the repository is asked for", func() bool { return asked() > 0 })
-	s.deliver(t, "d2", push("feature/b", "one", "two"))
+	s.deliver(t, "d2", github.push("feature/b", "one", "two"))
 	for _, p := range github.final(t, 2) {
 		if p.State != "success" {
 			t.Errorf("last status %+v", p)
@@ -131,7 +134,7 @@ func TestStatusesWaitForAHostThatIsDown(t *testing.T) {
 	dir := t.TempDir()
 	// Nobody listens there.
 	s := startWith(t, dir, fmt.Sprintf(buildSettings, secret, "http://127.0.0.1:1"), instant)
-	s.deliver(t, "d1", push("feature/a", "one", "two"))
+	s.deliver(t, "d1", github.push("feature/a", "one", "two"))
 	for _, e := range s.settled(t, 2) {
 		if e.State != dispatch.StateSucceeded {
 			t.Errorf("%s is %s", e.ID, e.State)
