@@ -4,10 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"switchyard/dispatch"
@@ -26,24 +24,11 @@ status: {per_minute: 1000, per_hour: 1000}
 // A list that was cut is completed through the host's API before anything of it
 // is started.
 func TestCutPushIsCompletedThroughTheHost(t *testing.T) {
-	var asked atomic.Int64
-	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasPrefix(r.URL.Path, "/repos/acme/api/compare/") {
-			w.WriteHeader(http.StatusCreated) // statuses
-			fmt.Fprint(w, "{}")
-			return
-		}
-		asked.Add(1)
-		type m map[string]any
-		var commits []m
-		for n := 1; n <= 7; n++ {
-			commits = append(commits, m{"sha": fmt.Sprintf("%040x", n), "commit": m{"message": fmt.Sprint("commit ", n)}})
-		}
-		json.NewEncoder(w).Encode(m{"total_commits": 7, "commits": commits})
-	}))
-	defer host.Close()
-	s := startWith(t, t.TempDir(), fmt.Sprintf(hostSettings, secret, fmt.Sprintf("token: t, base_url: %q", host.URL)), instant)
-	if status, text := s.deliver(t, "cut", cutPush(t)); status != http.StatusAccepted {
+	github := newGitHub(t)
+	before := github.repo.Chain("main", 1)[0]
+	want := github.repo.Chain("main", 7)
+	s := startWith(t, t.TempDir(), fmt.Sprintf(hostSettings, secret, fmt.Sprintf("token: of statuses, base_url: %q", github.URL)), instant)
+	if status, text := s.deliver(t, "cut", cutPush(t, before, want)); status != http.StatusAccepted {
 		t.Fatalf("%d %s", status, text)
 	}
 	var shas []string
@@ -51,8 +36,9 @@ func TestCutPushIsCompletedThroughTheHost(t *testing.T) {
 		shas = append(shas, e.SHA)
 	}
 	slices.Sort(shas)
-	if asked.Load() != 1 || shas[0] != fmt.Sprintf("%040x", 1) || shas[6] != fmt.Sprintf("%040x", 7) {
-		t.Errorf("asked %d times, %v ran", asked.Load(), shas)
+	slices.Sort(want)
+	if asked := github.Calls("GET /repos/acme/api/compare/"); len(asked) != 1 || !slices.Equal(shas, want) {
+		t.Errorf("asked %v, %v ran, want %v", asked, shas, want)
 	}
 }
 
@@ -60,7 +46,11 @@ func TestCutPushIsCompletedThroughTheHost(t *testing.T) {
 // the key that would have given it.
 func TestCutPushWithoutAccessSaysSo(t *testing.T) {
 	s := startWith(t, t.TempDir(), fmt.Sprintf(hostSettings, secret, "provider: github"), instant)
-	if status, text := s.deliver(t, "cut", cutPush(t)); status != http.StatusAccepted {
+	madeUp := make([]string, 7)
+	for i := range madeUp {
+		madeUp[i] = fmt.Sprintf("%040x", i+1)
+	}
+	if status, text := s.deliver(t, "cut", cutPush(t, strings.Repeat("9", 40), madeUp)); status != http.StatusAccepted {
 		t.Fatalf("%d %s", status, text)
 	}
 	if got := s.settled(t, 2); len(got) != 2 {
@@ -75,12 +65,13 @@ func TestCutPushWithoutAccessSaysSo(t *testing.T) {
 	}
 }
 
-// cutPush lists the newest two of seven commits.
-func cutPush(t *testing.T) []byte {
+// cutPush lists the newest two of the commits.
+func cutPush(t *testing.T, before string, shas []string) []byte {
 	t.Helper()
 	type m map[string]any
-	body, err := json.Marshal(m{"ref": "refs/heads/main", "before": strings.Repeat("9", 40), "after": fmt.Sprintf("%040x", 7), "total_commits": 7,
-		"commits":    []m{{"id": fmt.Sprintf("%040x", 7), "message": "commit 7"}, {"id": fmt.Sprintf("%040x", 6), "message": "commit 6"}},
+	n := len(shas)
+	body, err := json.Marshal(m{"ref": "refs/heads/main", "before": before, "after": shas[n-1], "total_commits": n,
+		"commits":    []m{{"id": shas[n-1], "message": "the last"}, {"id": shas[n-2], "message": "the one before"}},
 		"repository": m{"id": 1, "full_name": "acme/api", "clone_url": "https://git.example/acme/api.git"}})
 	if err != nil {
 		t.Fatal(err)
