@@ -313,13 +313,14 @@ func (e *Engine) timeLoop(ctx context.Context) {
 			}
 			e.post(id, letter{message: run.Tick{}})
 		}
+		idle := e.busy.Load() == 0 // before the timers: whoever is busy may set one
 		due, ok := e.timers.next()
 		if e.clock.virtual {
-			if ok && e.busy.Load() == 0 {
+			switch {
+			case idle && ok:
 				e.clock.advance(due)
 				continue
-			}
-			if e.atRest != nil && e.busy.Load() == 0 {
+			case idle && e.atRest != nil:
 				e.atRest()
 			}
 			select {

@@ -172,6 +172,9 @@ func (x *Execution) result() *Step {
 		case s.End != nil:
 		case b.over():
 			delete(x.branches, b.id)
+			if b.stored && !b.dead { // it was the last of its group to end
+				s.Drop = append(s.Drop, b.id)
+			}
 		default:
 			s.Put = append(s.Put, Record{ID: b.id, Body: b.encode(x.tries)})
 			b.stored = true
