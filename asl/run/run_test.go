@@ -318,3 +318,34 @@ func FuzzRestore(f *testing.F) {
 		}
 	})
 }
+
+// What a Parallel has stored of its branches goes with it, also of the one that
+// ends it: a restart would not know whose that is.
+func TestRecordsOfBranchesGoWithThem(t *testing.T) {
+	const definition = `{"StartAt":"P","States":{"P":{"Type":"Parallel","Next":"W","Branches":[
+		{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"` + resource + `","End":true}}},
+		{"StartAt":"B","States":{"B":{"Type":"Task","Resource":"` + resource + `","End":true}}}]},
+		"W":{"Type":"Wait","Seconds":3600,"End":true}}}`
+	prog, env, who := program(t, definition), environment(), about(t, `{}`)
+	x, kept := New(who, prog, env), records{}
+	s := x.Advance(Time{Now: 1000})
+	kept.apply(s)
+	var running []StartTask
+	for _, e := range s.Effects {
+		if start, ok := e.(StartTask); ok {
+			running = append(running, start)
+		}
+	}
+	last := s.Events.Last
+	for i, task := range running {
+		s = x.Advance(Time{Now: 2000 + int64(i)}, TaskEnded{Branch: task.Branch, Attempt: task.Attempt, Output: []byte(`1`)})
+		kept.apply(s)
+		last = max(last, s.Events.Last)
+	}
+	if len(running) != 2 || len(kept) != 1 {
+		t.Errorf("%d tasks have ended, and left are %d records", len(running), len(kept))
+	}
+	if _, err := Restore(who, prog, env, kept.list(), last, Time{Now: 3000}); err != nil {
+		t.Error(err)
+	}
+}
