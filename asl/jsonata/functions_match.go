@@ -36,7 +36,7 @@ func matchAll(ev *evaluator, x item, rest []item) (item, error) {
 	err = ev.eachMatch(arg(rest, 0), x.str, most, func(m *match) error {
 		n := newObject(3)
 		n.set("match", ofString(m.text))
-		n.set("index", ofNumber(float64(units(x.str[:m.start]))))
+		n.set("index", ofNumber(float64(m.index)))
 		n.set("groups", m.groups)
 		out = append(out, n.object())
 		return ev.grow(4, len(out))

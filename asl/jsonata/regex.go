@@ -25,13 +25,15 @@ func compileRegex(pattern, flags string) (*regex, error) {
 type match struct {
 	text       string
 	start, end int // offsets in bytes
+	index      int // start as JavaScript counts it, in UTF-16 code units
 	groups     item
 	next       func() (*match, error)
 }
 
-// find gives the first match at or behind a position, nil for none. A match
-// behind the first one must not be empty.
-func (re *regex) find(ev *evaluator, s string, from int) (*match, error) {
+// find gives the first match at or behind a position, nil for none. The
+// position is given in bytes and, as index, in UTF-16 code units. A match behind
+// the first one must not be empty.
+func (re *regex) find(ev *evaluator, s string, from, index int) (*match, error) {
 	budget := 8 * (ev.limits.Steps - ev.steps)
 	had := budget
 	places, err := re.re.Find(s, from, &budget)
@@ -52,11 +54,12 @@ func (re *regex) find(ev *evaluator, s string, from int) (*match, error) {
 		groups = append(groups, group)
 	}
 	m := &match{text: s[places[0]:places[1]], start: places[0], end: places[1], groups: ofArray(groups)}
+	m.index = index + units(s[from:m.start])
 	m.next = func() (*match, error) {
 		if m.end >= len(s) {
 			return nil, nil
 		}
-		next, err := re.find(ev, s, m.end)
+		next, err := re.find(ev, s, m.end, m.index+units(m.text))
 		if next != nil && next.text == "" {
 			return nil, fail("D1004").of(re.source)
 		}
@@ -74,7 +77,10 @@ func (re *regex) function() *fn {
 			return nothing, nil
 		}
 		from := byteOffset(x.str, int(arg(args, 1).num))
-		m, err := re.find(ev, x.str, from)
+		if err := ev.step(from / 64); err != nil {
+			return nothing, err
+		}
+		m, err := re.find(ev, x.str, from, units(x.str[:from]))
 		return m.object(x.str), err
 	}}
 }
@@ -86,8 +92,8 @@ func (m *match) object(s string) item {
 	}
 	n := newObject(5)
 	n.set("match", ofString(m.text))
-	n.set("start", ofNumber(float64(units(s[:m.start]))))
-	n.set("end", ofNumber(float64(units(s[:m.end]))))
+	n.set("start", ofNumber(float64(m.index)))
+	n.set("end", ofNumber(float64(m.index+units(s[m.start:m.end]))))
 	n.set("groups", m.groups)
 	n.set("next", ofFunction(&fn{native: func(*evaluator, []item) (item, error) {
 		next, err := m.next()
@@ -99,7 +105,7 @@ func (m *match) object(s string) item {
 // matches asks a matcher for its first match in s.
 func (ev *evaluator) matches(matcher item, s string) (*match, error) {
 	if re := matcher.node.fn.match; re != nil {
-		return re.find(ev, s, 0)
+		return re.find(ev, s, 0, 0)
 	}
 	return ev.ask(matcher, s, ofString(s))
 }
@@ -119,7 +125,10 @@ func (ev *evaluator) ask(matcher item, s string, args ...item) (*match, error) {
 		return nil, fail("T1010")
 	}
 	from, to := byteOffset(s, int(start.num)), byteOffset(s, int(end.num))
-	return &match{text: found.str, start: from, end: max(from, to), groups: groups, next: func() (*match, error) {
+	if err := ev.step(to / 64); err != nil {
+		return nil, err
+	}
+	return &match{text: found.str, start: from, end: max(from, to), index: units(s[:from]), groups: groups, next: func() (*match, error) {
 		if next.kind != function {
 			return nil, fail("T1010")
 		}

@@ -205,7 +205,7 @@ func (ev *evaluator) parseMillis(s, picture string) (item, error) {
 	if err != nil {
 		return nothing, err
 	}
-	m, err := r.re.find(ev, s, 0)
+	m, err := r.re.find(ev, s, 0, 0)
 	if err != nil || m == nil {
 		return nothing, err
 	}
