@@ -100,7 +100,8 @@ func shift(f, places float64) float64 {
 func power2(_ *evaluator, x item, rest []item) (item, error) {
 	exp := arg(rest, 0)
 	r := math.Pow(x.num, exp.num)
-	if exp.kind == undefined || math.IsInf(r, 0) || math.IsNaN(r) || math.Abs(x.num) == 1 && math.IsInf(exp.num, 0) {
+	counts := x.kind == number || x.kind == boolean || x.kind == null // of a partial application it can be anything
+	if !counts || exp.kind == undefined || math.IsInf(r, 0) || math.IsNaN(r) || math.Abs(x.num) == 1 && math.IsInf(exp.num, 0) {
 		e := fail("D3061").of(x)
 		e.index, e.exponent = 1, exp.num
 		return nothing, e

@@ -21,6 +21,9 @@ func transform(e *expr, env *frame) *fn {
 		if err != nil {
 			return nothing, err
 		}
+		if found.kind == undefined {
+			return cloned, nil
+		}
 		matches := []item{found}
 		if found.kind == array {
 			matches = found.elems()
