@@ -203,17 +203,29 @@ func expire(c *conn, now time.Time, grace time.Duration) ([]dispatch.Change, err
 
 // Approvals implements [dispatch.Approvals].
 func (j *SQLite) Approvals(ctx context.Context, f dispatch.ApprovalFilter) ([]dispatch.Approval, error) {
-	where := `WHERE (?1 = '' OR r.id = ?1) AND (?2 = '' OR a.id = ?2)`
-	if f.Waiting {
-		where += ` AND a.state = 'waiting'`
-	}
 	all := []dispatch.Approval{}
+	query, args := approvalsQuery(f)
 	err := j.read(ctx, func(s scan) error {
 		a, err := scanApproval(s)
 		all = append(all, a)
 		return err
-	}, `SELECT `+approvalColumns+approvalTables+where+` ORDER BY a.seq DESC LIMIT ?3`, f.Execution, f.ID, pageSize(f.Limit))
+	}, query, args...)
 	return all, err
+}
+
+// approvalsQuery reads those that a filter matches. An index finds those that wait:
+// in the order of their numbers they would be looked for among all that were decided.
+func approvalsQuery(f dispatch.ApprovalFilter) (query string, args []any) {
+	var match conditions
+	order := "a.seq"
+	match.equal("r.id", f.Execution)
+	match.equal("a.id", f.ID)
+	if f.Waiting {
+		match.add("a.state = 'waiting'")
+		order = "+a.seq"
+	}
+	return `SELECT ` + approvalColumns + approvalTables + `WHERE TRUE` + match.text.String() + ` ORDER BY ` + order + ` DESC LIMIT ?`,
+		append(match.args, pageSize(f.Limit))
 }
 
 // Untold implements [dispatch.Approvals].

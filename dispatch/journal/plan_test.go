@@ -90,6 +90,41 @@ func TestReadsNeverScan(t *testing.T) {
 	}
 }
 
+// TestApprovalListsNeverScan looks at those that are read with each view of a page,
+// and at those that wait, which are few among many that were decided.
+func TestApprovalListsNeverScan(t *testing.T) {
+	j, err := Open(filepath.Join(t.TempDir(), "journal.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	for name, c := range map[string]struct {
+		filter dispatch.ApprovalFilter
+		index  string
+	}{
+		"of an execution":   {dispatch.ApprovalFilter{Execution: "x"}, "approvals_request"},
+		"one":               {dispatch.ApprovalFilter{ID: "a"}, "approvals_id"},
+		"one, and whose":    {dispatch.ApprovalFilter{Execution: "x", ID: "a", Waiting: true}, "approvals_id"},
+		"waiting":           {dispatch.ApprovalFilter{Waiting: true}, "approvals_waiting"},
+		"waiting, by whose": {dispatch.ApprovalFilter{Execution: "x", Waiting: true}, "approvals_waiting"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			query, args := approvalsQuery(c.filter)
+			var plan []string
+			err := j.read(t.Context(), func(s scan) error {
+				var id, parent, unused int
+				var detail string
+				err := s(&id, &parent, &unused, &detail)
+				plan = append(plan, detail)
+				return err
+			}, "EXPLAIN QUERY PLAN "+query, args...)
+			if all := strings.Join(plan, "; "); err != nil || !strings.Contains(all, " a USING INDEX "+c.index) || strings.Contains(all, "SCAN r") {
+				t.Errorf("%s, %v\n\tin %s", all, err, query)
+			}
+		})
+	}
+}
+
 func neverScans(t *testing.T, j *SQLite, query string) {
 	t.Helper()
 	args := make([]any, 40)
