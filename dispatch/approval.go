@@ -190,6 +190,9 @@ type Decision struct {
 	Way    Way
 	Reason string
 	At     time.Time
+	// Said is when the person spoke, where that was before At: what was asked since
+	// is not decided by it.
+	Said time.Time
 	// NotOwn refuses an approval by the commit's author, and by who pushed it.
 	NotOwn bool
 }
@@ -230,6 +233,8 @@ func Judge(d *Decision, x State, all []Approval) (a Approval, known bool, err er
 		return a, false, refuse("%s has %s it already%s", a.DecidedBy, a.State, at(a.DecidedAt))
 	case a.State == ApprovalWithdrawn || x.Finished():
 		return a, false, refuse("the execution has ended")
+	case !d.Said.IsZero() && d.Said.Before(a.AskedAt):
+		return a, false, refuse("it was asked only after that was said%s: look at it, and decide again", at(a.AskedAt))
 	case a.State == ApprovalExpired || !a.ExpiresAt.IsZero() && !d.At.Before(a.ExpiresAt):
 		return a, false, refuse("it has expired%s", at(a.ExpiresAt))
 	case len(a.Approvers) > 0 && !slices.ContainsFunc(a.Approvers, d.isBy):

@@ -110,8 +110,8 @@ func (d *Dispatcher) AskApproval(ctx context.Context, a Ask) error {
 	n := NewApproval{Token: a.Token, Approval: Approval{
 		ID: ApprovalID(a.Token), Execution: x.ID, Merge: merge, Title: a.Title, AskedBy: a.AskedBy, Approvers: a.Approvers, Diff: a.Diff, AskedAt: a.At,
 	}}
-	if n.AskedAt.IsZero() {
-		n.AskedAt = d.now()
+	if now := d.now(); n.AskedAt.IsZero() || n.AskedAt.After(now) {
+		n.AskedAt = now // by the clock that what people say is compared with
 	}
 	if a.ExpiresIn > 0 {
 		n.ExpiresAt = n.AskedAt.Add(a.ExpiresIn)

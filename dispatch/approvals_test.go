@@ -451,3 +451,53 @@ func TestCommentsAndButtonsDecide(t *testing.T) {
 		}
 	})
 }
+
+// Nobody has decided what was asked only after they spoke: neither with a button that
+// was pressed twice, nor while a newer commit came in the place of the one they saw.
+func TestDecisionsAreNotAboutWhatIsAskedLater(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		h := newHolder()
+		who := &people{may: map[string]bool{"ada": true}}
+		s := runHolder(t, path, h, dispatch.Config{PollEvery: time.Hour, CompleteFor: time.Hour}, dispatch.WithCommander(who))
+		defer s.stop()
+		x := s.waiting(long, "first", time.Hour)
+		who.answer(func(context.Context, string) error { return &dispatch.UnavailableError{Err: errors.New("502")} })
+		button := commanded("b1", event.Order{Verb: event.Approve, SHA: long, Execution: x})
+		button.Command.Comment, button.Command.PullRequest = "", 0
+		s.accept(button)
+		settle()
+		time.Sleep(10 * time.Second)
+		if _, err := s.Decide(t.Context(), dispatch.Decision{Execution: x, Approve: true, By: "ben"}); err != nil {
+			t.Fatal(err)
+		}
+		s.asks(dispatch.Ask{Token: "second", ExecutionARN: arnOf(x), Title: "Deploy everywhere"})
+		who.answer(nil)
+		time.Sleep(30 * time.Minute)
+		settle()
+		if d := cmp.Diff([]string{x + " first approved " + long + " by ben: "}, h.heard()); d != "" {
+			t.Error(d)
+		}
+		if a := s.asked(x); a.State != dispatch.ApprovalWaiting {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+// The clock of the engine may be ahead of ours.
+func TestQuestionFromTheFutureCanBeDecided(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		s := runHolder(t, path, newHolder(), dispatch.Config{})
+		defer s.stop()
+		s.accept(push("d", "a"))
+		settle()
+		if err := s.AskApproval(t.Context(), dispatch.Ask{Token: "t", ExecutionARN: arnOf("a-r"), At: time.Now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		if a := s.asked("a-r"); a.AskedAt.After(time.Now()) {
+			t.Errorf("asked at %v, it is %v", a.AskedAt, time.Now())
+		}
+		if _, err := s.Decide(t.Context(), dispatch.Decision{Execution: "a-r", Approve: true, By: "ben"}); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"switchyard/internal/event"
 )
@@ -24,6 +25,8 @@ type order struct {
 	o  *event.Order
 	r  *rules
 	e  *Expansion
+	// said is when it reached us.
+	said time.Time
 }
 
 // command makes of a command's delivery what it asks for. It is expanded twice:
@@ -31,7 +34,7 @@ type order struct {
 // and then carried out, in the step in which it becomes expanded. So it is
 // carried out once, whatever ends this process in between.
 func (d *Dispatcher) command(ctx context.Context, p *PendingDelivery, ev *event.Event, r *rules, e *Expansion) error {
-	c := order{Dispatcher: d, ev: ev, o: ev.Command, r: r, e: e}
+	c := order{Dispatcher: d, ev: ev, o: ev.Command, r: r, e: e, said: p.ReceivedAt}
 	denied := func() { c.because(DeniedReason(ev)) }
 	switch o := ev.Command; {
 	case o == nil:

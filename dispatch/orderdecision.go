@@ -43,7 +43,7 @@ func (c *order) decide(found []Execution, sha string) {
 	}
 	d := Decision{
 		Execution: x.ID, Approve: c.o.Verb == event.Approve, SHA: seen, By: c.ev.Sender, Way: way, Reason: c.o.Reason,
-		At: c.e.At, NotOwn: c.r.cfg.NotOwn,
+		At: c.e.At, Said: c.said, NotOwn: c.r.cfg.NotOwn,
 	}.cut()
 	c.e.Acts = append(c.e.Acts, Act{
 		Execution: x.ID, Route: x.Route, Commit: x.SHA, Decision: &d,
