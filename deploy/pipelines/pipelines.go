@@ -12,3 +12,14 @@ var Test []byte
 //
 //go:embed approval/approval.asl.json
 var Approval []byte
+
+// Semaphore runs a state machine while it holds one of the slots of an
+// environment; Sweep frees those of executions that have ended.
+//
+//go:embed semaphore/semaphore.asl.json
+var Semaphore []byte
+
+// Sweep see [Semaphore].
+//
+//go:embed semaphore/sweep.asl.json
+var Sweep []byte
