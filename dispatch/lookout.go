@@ -40,3 +40,20 @@ func (l *lookout) wait(ctx context.Context, call <-chan struct{}) bool {
 		return true
 	}
 }
+
+// rest waits until called, or until it is time to look anyway or for what falls due
+// next, zero for nothing, or until ctx has ended.
+func (d *Dispatcher) rest(ctx context.Context, idle *lookout, next time.Time, call <-chan struct{}) {
+	wait := idle.pause()
+	if !next.IsZero() {
+		wait = min(wait, d.due.until(next))
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-call:
+		idle.reset()
+	case <-timer.C:
+	}
+}

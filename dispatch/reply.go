@@ -38,18 +38,7 @@ func (d *Dispatcher) reply(ctx context.Context) {
 			}
 			more = len(page) == answerPage
 		}
-		wait := idle.pause()
-		if !next.IsZero() {
-			wait = min(wait, d.due.until(next))
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-d.replySoon:
-			idle.reset()
-		case <-timer.C:
-		}
-		timer.Stop()
+		d.rest(ctx, &idle, next, d.replySoon)
 	}
 }
 

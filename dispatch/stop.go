@@ -38,8 +38,6 @@ type stopper struct {
 func (d *Dispatcher) stop(ctx context.Context) {
 	s := &stopper{Dispatcher: d, slots: make(chan struct{}, stoppers), underWay: map[int64]struct{}{}}
 	defer s.calls.Wait()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	var idle lookout
 	for ctx.Err() == nil {
 		taken := s.snapshot()
@@ -60,17 +58,7 @@ func (d *Dispatcher) stop(ctx context.Context) {
 		if len(page) == stopPage+len(taken) {
 			continue
 		}
-		wait := idle.pause()
-		if !next.IsZero() {
-			wait = min(wait, d.due.until(next))
-		}
-		timer.Reset(wait)
-		select {
-		case <-ctx.Done():
-		case <-d.stopSoon:
-			idle.reset()
-		case <-timer.C:
-		}
+		d.rest(ctx, &idle, next, d.stopSoon)
 	}
 }
 

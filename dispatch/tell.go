@@ -36,18 +36,7 @@ func (d *Dispatcher) tell(ctx context.Context) {
 				break
 			}
 		}
-		wait := idle.pause()
-		if !next.IsZero() {
-			wait = min(wait, d.due.until(next))
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-d.tellSoon:
-			idle.reset()
-		case <-timer.C:
-		}
-		timer.Stop()
+		d.rest(ctx, &idle, next, d.tellSoon)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"switchyard/internal/fault"
 	"switchyard/internal/uuid"
 
 	"go.uber.org/zap"
@@ -93,7 +94,7 @@ func (c *Coordinator) Run(ctx context.Context, w *run.MapWork, start Start) (Out
 			return Outcome{output, r.items, r.children}, err
 		}
 		c.log.Error("cannot go on with a map run; trying again", zap.String("map_run", r.arn()), zap.Error(err))
-		if err := r.pause(ctx); err != nil {
+		if err := fault.Sleep(ctx, storeRetry); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -242,12 +243,7 @@ func (c *Coordinator) Clear(ctx context.Context) {
 		for _, id := range todo {
 			for err := c.clearRun(ctx, id); err != nil && ctx.Err() == nil; err = c.clearRun(ctx, id) {
 				c.log.Error("cannot stop the children of a map run; trying again", zap.String("map_run", id), zap.Error(err))
-				t := time.NewTimer(storeRetry)
-				select {
-				case <-t.C:
-				case <-ctx.Done():
-					t.Stop()
-				}
+				_ = fault.Sleep(ctx, storeRetry) // the loop looks whether ctx has ended
 			}
 		}
 		select {

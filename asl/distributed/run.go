@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -16,6 +15,7 @@ import (
 	"switchyard/asl/run"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
+	"switchyard/internal/fault"
 )
 
 // maxStarting is how many child executions may be on their way to the store at
@@ -252,7 +252,7 @@ func (r *mapRun) settleStarting(ctx context.Context, again bool) error {
 				break
 			}
 			r.c.log.Error("cannot store a child execution; trying again", zap.String("map_run", r.arn()), zap.Int("index", s.batch.index), zap.Error(err))
-			if err := r.pause(ctx); err != nil {
+			if err := fault.Sleep(ctx, storeRetry); err != nil {
 				return err
 			}
 			var ok bool
@@ -288,17 +288,6 @@ func (r *mapRun) childEnded(ctx context.Context, x *store.Execution) error {
 	defer r.mu.Unlock()
 	r.settled(arns.ChildIndex(x.Name), size, x.Status)
 	return nil
-}
-
-func (r *mapRun) pause(ctx context.Context) error {
-	t := time.NewTimer(storeRetry)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // await waits until one more child may run, or, without more, until none runs.

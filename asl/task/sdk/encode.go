@@ -12,6 +12,8 @@ import (
 	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"switchyard/asl/task"
 )
 
 // maxBody bounds what is read of a body that is a stream: more than a state may
@@ -103,14 +105,14 @@ func metadata(output reflect.Value) map[string]any {
 	m, _ := output.Elem().FieldByName("ResultMetadata").Interface().(middleware.Metadata)
 	add := map[string]any{}
 	if id, ok := awsmiddleware.GetRequestIDMetadata(m); ok {
-		add["SdkResponseMetadata"] = map[string]any{"RequestId": id}
+		add["SdkResponseMetadata"] = task.ResponseMetadata{RequestID: id}
 	}
 	if raw, ok := awsmiddleware.GetRawResponse(m).(*smithyhttp.Response); ok {
 		first := map[string]string{}
 		for name := range raw.Header {
 			first[name] = raw.Header.Get(name)
 		}
-		add["SdkHttpMetadata"] = map[string]any{"HttpStatusCode": raw.StatusCode, "AllHttpHeaders": raw.Header, "HttpHeaders": first}
+		add["SdkHttpMetadata"] = task.HTTPMetadata{HTTPStatusCode: raw.StatusCode, AllHTTPHeaders: raw.Header, HTTPHeaders: first}
 	}
 	return add
 }

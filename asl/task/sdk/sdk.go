@@ -14,8 +14,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -130,8 +128,11 @@ func (h *Handler) find(resource string) (call, error) {
 	if !client.IsValid() {
 		return call{}, &task.Error{Name: errRuntime, Cause: fmt.Sprintf("Nothing serves the resource '%s' here.", resource)}
 	}
-	method := client.MethodByName(pascal(i.action))
-	if !method.IsValid() || !isOperation(method.Type()) || i.action == "" || pascal(i.action) == i.action {
+	var method reflect.Value
+	if i.action != "" && names.UpperFirst(i.action) != i.action {
+		method = client.MethodByName(names.UpperFirst(i.action))
+	}
+	if !method.IsValid() || !isOperation(method.Type()) {
 		return call{}, &task.Error{Name: errRuntime, Cause: fmt.Sprintf("The resource '%s' names no action of the service '%s'. Actions are written like createTopic.", resource, i.service)}
 	}
 	return call{integration: i, method: method}, nil
@@ -141,11 +142,6 @@ func (h *Handler) find(resource string) (call, error) {
 // API.
 func isOperation(m reflect.Type) bool {
 	return m.NumIn() == 3 && m.NumOut() == 2 && m.IsVariadic() && m.In(1).Kind() == reflect.Pointer && m.In(1).Elem().Kind() == reflect.Struct && m.Out(0).Kind() == reflect.Pointer
-}
-
-func pascal(action string) string {
-	r, size := utf8.DecodeRuneInString(action)
-	return string(unicode.ToUpper(r)) + action[size:]
 }
 
 func (c call) make(ctx context.Context, input json.RawMessage) (json.RawMessage, error) {
