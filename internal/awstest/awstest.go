@@ -52,7 +52,8 @@ func Ministack(t testing.TB) string {
 	return serve(t, "hypercorn", "MINISTACK_HYPERCORN", "pip install ministack", "ministack.app:app", "-b", "127.0.0.1:0")
 }
 
-// serve starts a program and returns the URL at which it says that it runs.
+// serve starts a program that says at which URL it runs, and returns a URL at
+// which it is reached.
 func serve(t testing.TB, program, variable, install string, args ...string) string {
 	t.Helper()
 	if named := os.Getenv(variable); named != "" {
@@ -100,7 +101,7 @@ func serve(t testing.TB, program, variable, install string, args ...string) stri
 	})
 	select {
 	case url := <-found:
-		return url
+		return front(t, url)
 	case <-drained:
 		t.Fatalf("%s ended before it listened", program)
 	case <-time.After(time.Minute):
