@@ -1,6 +1,7 @@
 package asl
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"switchyard/asl/value"
@@ -61,8 +62,20 @@ type Frame struct {
 	// the next: what must come out the same after a restart is made of them.
 	Entered time.Time
 	Seed    uint64
+	// Now is the time that expressions are told; the zero value is the present.
+	Now time.Time
 	// Trace, when not nil, is told of the state's data on their way.
 	Trace func(stage Stage, v value.Value)
+}
+
+// Repeatable is f for an evaluation that gives the same whenever it is done
+// again: time stands still, and random numbers follow from the seed and from
+// which evaluation of several it is. UUIDs differ, but not in length.
+func (f *Frame) Repeatable(which uint64) *Frame {
+	same := *f
+	same.Now = f.Entered
+	same.Scope.Random = rand.New(rand.NewPCG(f.Seed, which)).Uint64N
+	return &same
 }
 
 func (f *Frame) trace(stage Stage, v value.Value) {
@@ -117,7 +130,7 @@ type Iterations struct {
 type Distribution struct {
 	Tolerance Tolerance
 	// ReaderParameters are the ItemReader's; MaxItems is how many items it
-	// reads at most, 0 for all.
+	// reads at most, 0 for all; below 0 it cannot read.
 	ReaderParameters value.Value
 	MaxItems         int64
 	// Batching is nil without an ItemBatcher.

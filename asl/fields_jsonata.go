@@ -1,7 +1,6 @@
 package asl
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"switchyard/asl/value"
@@ -60,11 +59,11 @@ type jsonataFields struct {
 var _ Fields = (*jsonataFields)(nil)
 
 // sees is what the fields see while the state runs.
-func (s *jsonataFields) sees(f *Frame) *sight { return &sight{Scope: f.see(f.Input)} }
+func (s *jsonataFields) sees(f *Frame) *sight { return &sight{Scope: f.see(f.Input), now: f.Now} }
 
 // seesMore is sees with something more in $states.
 func (s *jsonataFields) seesMore(f *Frame, extra string, v value.Value) *sight {
-	return &sight{Scope: f.see(f.Input), extra: extra, value: v}
+	return &sight{Scope: f.see(f.Input), now: f.Now, extra: extra, value: v}
 }
 
 // Arguments implements [Fields].
@@ -186,11 +185,7 @@ func (s *jsonataFields) Limits(f *Frame) (timeout, heartbeat time.Duration, err 
 // items of a Map are not stored, but evaluated again after a restart.
 func (s *jsonataFields) Iterations(f *Frame) (it Iterations, err error) {
 	it.Input = f.Input
-	sees := s.sees(f)
-	sees.now = f.Entered
-	sc := *sees.Scope
-	sc.Random = rand.New(rand.NewPCG(f.Seed, 0)).Uint64N
-	sees.Scope = &sc
+	sees := s.sees(f.Repeatable(0))
 	if s.concurrency != nil {
 		if it.MaxConcurrency, err = integer(s.concurrency, sees, 0, maxSeconds); err != nil {
 			return it, err

@@ -188,16 +188,13 @@ func (m *Map) itemsError(sc *Scope, err error) error {
 	return &Error{Name: ErrReferencePathConflict, Cause: step.Error()}
 }
 
-// MaxItems gives how many items to read at most; 0 is all.
+// MaxItems gives how many items to read at most; 0 is all. One below 0, which a
+// path may select, fails the reading and not the evaluation.
 func (c *ReaderConfig) MaxItems(sc *Scope) (int64, error) {
 	if c.maxItems == nil {
 		return 0, nil
 	}
-	n, err := c.maxItems.eval(sc)
-	if err == nil && n < 0 {
-		err = &Error{Name: ErrItemReaderFailed, Cause: "field MaxItems must be positive"}
-	}
-	return n, err
+	return c.maxItems.eval(sc)
 }
 
 // MaxItems gives how many items a batch has at most; 0 is without limit.

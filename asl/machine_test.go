@@ -385,8 +385,6 @@ func TestMapLimitsFromPaths(t *testing.T) {
 	wantError(t, err, ErrRuntime, `Invalid path '$none' : No results for path: $['none']`)
 	_, err = mapWith(t, `"MaxConcurrencyPath":"$.none"`).MaxConcurrency(sc)
 	wantError(t, err, ErrRuntime, `Invalid path '$.none' : No results for path: $['none']`)
-	_, err = mapWith(t, `"ItemReader":{"Resource":"arn:aws:states:::s3:getObject","ReaderConfig":{"InputType":"JSON","MaxItemsPath":"$.minus"}}`).ItemReader.Config.MaxItems(sc)
-	wantError(t, err, ErrItemReaderFailed, `field MaxItems must be positive`)
 	_, err = mapWith(t, `"ItemBatcher":{"MaxItemsPerBatchPath":"$.minus"}`).ItemBatcher.MaxItems(sc)
 	wantError(t, err, ErrRuntime, `MaxItemsPerBatch must be at least 1.`)
 	tol, err := mapWith(t, `"ToleratedFailureCountPath":"$v.n","ToleratedFailurePercentagePath":"$v.f"`).Tolerance(sc)

@@ -100,5 +100,5 @@ func (r *mapRun) batches() iter.Seq2[batch, error] {
 // selected makes an item's input.
 func (r *mapRun) selected(index int, it mapItem) (value.Value, error) {
 	r.item = it.context(int64(index))
-	return r.work.State.Fields.Iteration(&r.frame, r.work.Input, it.input())
+	return r.work.State.Fields.Iteration(r.frame.Repeatable(uint64(index)), r.work.Input, it.input())
 }

@@ -102,7 +102,7 @@ func (c *Coordinator) Run(ctx context.Context, w *run.MapWork, start Start) (Out
 
 func (c *Coordinator) newRun(w *run.MapWork, start Start) *mapRun {
 	r := &mapRun{c: c, work: w, begin: start, tolerance: w.Tolerance, wake: make(chan struct{}, 1), done: make(chan struct{})}
-	r.frame.Input = w.Frame.Input
+	r.frame.Input, r.frame.Entered, r.frame.Seed = w.Frame.Input, w.Frame.Entered, w.Frame.Seed
 	r.frame.Scope.NewUUID = uuid.New
 	r.frame.Scope.Variable = w.Frame.Variables.Get
 	r.frame.Scope.Context = func() value.Value {

@@ -101,6 +101,9 @@ func (c *Coordinator) reader(ctx context.Context, r *asl.ItemReader, params valu
 	if c.objects == nil {
 		return nil, readerFailed("This engine has no objects to read: set engine.embedded.objects in the configuration to a folder that holds them as BUCKET/KEY.")
 	}
+	if maxItems < 0 {
+		return nil, readerFailed("field MaxItems must be positive")
+	}
 	bucket, err := asl.TextParameter(params, "Bucket", true)
 	if err != nil {
 		return nil, readerFailed("%v", err)

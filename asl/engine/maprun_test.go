@@ -95,8 +95,16 @@ func TestItemsAreExecutionsOfTheirOwn(t *testing.T) {
 		if want := regexp.MustCompile(`^arn:aws:states:us-east-1:123456789012:mapRun:m/L:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`); !want.MatchString(run.ARN) {
 			t.Errorf("the run's ARN is %s", run.ARN)
 		}
-		if got := events(t, e, x.ARN)[3].ARN; got != run.ARN {
+		all := events(t, e, x.ARN)
+		if got := all[3].ARN; got != run.ARN {
 			t.Errorf("MapRunStarted names %s, want %s", got, run.ARN)
+		}
+		var previous []int64
+		for _, ev := range all {
+			previous = append(previous, ev.Prev)
+		}
+		if diff := cmp.Diff([]int64{0, 0, 2, 3, 4, 5, 4, 7}, previous); diff != "" {
+			t.Errorf("previous events (-want +got):\n%s", diff)
 		}
 		counts := distributed.Counts{Succeeded: 2, Total: 2}
 		if run.Status != distributed.RunSucceeded || run.ExecutionARN != x.ARN || run.Items != counts || run.Children != counts || run.Stopped == 0 {
@@ -287,6 +295,7 @@ func TestItemReader(t *testing.T) {
 		"list":                  {reader("listObjectsV2", `{"Bucket":"data","Prefix":"dir/"}`, `{}`) + `"ItemSelector":{"k.$":"$$.Map.Item.Value.Key","s.$":"$$.Map.Item.Value.Size","m.$":"$$.Map.Item.Value.LastModified"},`, `[{"k":"dir/1.json","s":3,"m":1700000000},{"k":"dir/2.json","s":5,"m":1700000000}]`, ""},
 		"objects of a list":     {reader("listObjectsV2", `{"Bucket":"data","Prefix":"dir/"}`, `{"InputType":"JSON","Transformation":"LOAD_AND_FLATTEN"}`), `[1,2,3]`, ""},
 		"nothing listed":        {reader("listObjectsV2", `{"Bucket":"data","Prefix":"none/"}`, `{}`), `[]`, ""},
+		"fewer than none":       {reader("getObject", `{"Bucket":"data","Key":"a.json"}`, `{"InputType":"JSON","ItemsPointer":"/x/items","MaxItemsPath":"$.minus"}`), "", at + "field MaxItems must be positive"},
 		"missing key":           {reader("getObject", `{"Bucket":"data","Key":"none"}`, `{"InputType":"JSON"}`), "", at + "The specified key does not exist: s3://data/none"},
 		"missing bucket":        {reader("listObjectsV2", `{"Bucket":"none"}`, `{}`), "", at + "list s3://none: file does not exist: there is no folder of this name"},
 		"hostile key":           {reader("getObject", `{"Bucket":"data","Key":"../../etc/passwd"}`, `{"InputType":"JSON"}`), "", at + `key "../../etc/passwd": a file stands for it, so it needs 1 to 1024 bytes of UTF-8 without backslash, and no part between slashes that is empty, '.' or '..'`},
@@ -299,7 +308,7 @@ func TestItemReader(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := newEngine(t, store.NewMemory(), opt)
 			run(t, e)
-			x := runs(t, e, distributedMap(c.fields, passItem), `{"key":"a.csv","max":2}`)
+			x := runs(t, e, distributedMap(c.fields, passItem), `{"key":"a.csv","max":2,"minus":-1}`)
 			if c.cause == "" {
 				wantOutput(t, x, c.output)
 				return

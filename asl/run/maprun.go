@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
 
 	"switchyard/asl"
 	"switchyard/asl/arns"
@@ -13,7 +14,12 @@ import (
 )
 
 // MapFrame is what the ItemSelector of a distributed Map sees beside the item.
-type MapFrame struct{ Input, Context, Variables value.Value }
+// Entered and Seed are as in [asl.Frame].
+type MapFrame struct {
+	Input, Context, Variables value.Value
+	Entered                   time.Time
+	Seed                      uint64
+}
 
 // mapWork evaluates the Map state's fields but for those that are looked at
 // after the first event.
@@ -21,16 +27,18 @@ func (x *Execution) mapWork(b *branch) (*MapWork, error) {
 	w := &MapWork{State: b.state}
 	w.ID, w.Key = x.mapRunID(b)
 	var err error
-	if w.Iterations, err = b.state.Fields.Iterations(x.frameOf(b)); err != nil {
+	f := x.frameOf(b)
+	if w.Iterations, err = b.state.Fields.Iterations(f); err != nil {
 		return nil, err
 	}
-	w.Frame = MapFrame{b.input, x.contextObject(b), b.vars}
+	w.Frame = MapFrame{Input: b.input, Context: x.contextObject(b), Variables: b.vars, Entered: f.Entered, Seed: f.Seed}
 	return w, nil
 }
 
-// distribute evaluates the fields that only a distributed Map has.
+// distribute evaluates the fields that only a distributed Map has. Batches and
+// the names of objects have to be the same again after a restart.
 func (x *Execution) distribute(b *branch, w *MapWork) (err error) {
-	w.Distribution, err = b.state.Fields.Distribution(x.frameOf(b), w.Input)
+	w.Distribution, err = b.state.Fields.Distribution(x.frameOf(b).Repeatable(0), w.Input)
 	return err
 }
 
@@ -88,8 +96,12 @@ func (x *Execution) mapRunEnded(m *MapRunEnded) {
 		x.stateFailed(b, failure)
 		return
 	}
+	// What follows the state follows the start of its run, as in the latest
+	// recordings of AWS.
+	started := b.prev
 	x.follow(b, &history.Event{Type: history.MapRunSucceeded})
 	x.record(b, &history.Event{Type: history.MapStateSucceeded})
+	b.prev = started
 	b.doing = nil
 	result, err := value.Parse(m.Output)
 	if err != nil {
