@@ -126,6 +126,13 @@ type NewApproval struct {
 	Token string
 }
 
+// approvalDigits is how many digits of an approval's ID name it among those of its
+// execution, where there is no room for all of them.
+const approvalDigits = 12
+
+// ShortApproval is the beginning of an approval's ID, by which a [Decision] may name it.
+func ShortApproval(id string) string { return id[:min(len(id), approvalDigits)] }
+
 // ApprovalID names the approval that a token is for. The token cannot be found
 // from it.
 func ApprovalID(token string) string {
@@ -178,8 +185,9 @@ func mergeOf(x *Execution) string {
 
 // Decision is a person's answer.
 type Decision struct {
-	// Execution is the ID of the execution that waits. Approval is needed only
-	// where it waits for several.
+	// Execution is the ID of the execution that waits. Approval is the ID of what is
+	// decided, or what [ShortApproval] makes of that. It may be left out where the
+	// execution waits for one only, and the person has looked at that one.
 	Execution, Approval string
 	Approve             bool
 	// SHA is the commit that the person has seen: the whole ID, or its first 7
@@ -262,7 +270,7 @@ func (d *Decision) isBy(name string) bool { return name != "" && strings.EqualFo
 func pick(d *Decision, all []Approval) (Approval, error) {
 	if d.Approval != "" {
 		for i := range all {
-			if all[i].ID == d.Approval {
+			if all[i].ID == d.Approval || ShortApproval(all[i].ID) == d.Approval {
 				return all[i], nil
 			}
 		}
@@ -279,6 +287,8 @@ func pick(d *Decision, all []Approval) (Approval, error) {
 	switch {
 	case len(all) == 0:
 		return Approval{}, refuse("execution %s does not wait for approval", d.Execution)
+	case d.Way == ByButton && len(all) > 1:
+		return Approval{}, refuse("the button does not tell which of the %d approvals of execution %s it is for: use that of the newest check", len(all), d.Execution)
 	case len(waiting) > 1:
 		return Approval{}, refuse("execution %s waits for %d approvals, name one: %s", d.Execution, len(waiting), strings.Join(waiting, ", "))
 	case len(waiting) == 1:
@@ -316,8 +326,8 @@ const (
 )
 
 // waitingStatus is what a commit shows while its execution waits for a person.
-func waitingStatus(title string) StatusChange {
+func waitingStatus(id, title string) StatusChange {
 	s := pending("Waits for approval: " + title)
-	s.Waits = true
+	s.Approval = id
 	return s
 }

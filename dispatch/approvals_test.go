@@ -123,7 +123,7 @@ func TestDecisionsReachTheExecution(t *testing.T) {
 		s := runHolder(t, path, h, dispatch.Config{})
 		defer s.stop()
 		a, b := s.waiting(long, "token-a", time.Hour), s.waiting("b", "token-b", time.Hour)
-		if x := s.get(a); x.WaitsFor != "Deploy" || dispatch.StatusOf(&x).Description != "Waits for approval: Deploy" || !dispatch.StatusOf(&x).Waits {
+		if x := s.get(a); x.WaitsFor != "Deploy" || dispatch.StatusOf(&x).Description != "Waits for approval: Deploy" || dispatch.StatusOf(&x).Approval != dispatch.ApprovalID("token-a") {
 			t.Errorf("%+v", x)
 		}
 		if got := s.asked(a); got.PushedBy != "pia" || got.AskedBy != "pia" || got.SHA != long || got.State != dispatch.ApprovalWaiting {
@@ -429,13 +429,24 @@ func TestCommentsAndButtonsDecide(t *testing.T) {
 		s.accept(commanded("c3", event.Order{Verb: event.Approve, SHA: long[:8], Reason: "ship it"}))
 		time.Sleep(time.Second)
 		settle()
-		// A button is about the execution and the commit of its check.
+		// A button is about the execution and the commit of its check, and about one
+		// approval: another press of the first one's, or one that does not tell,
+		// decides nothing.
 		s.asks(dispatch.Ask{Token: "t2", ExecutionARN: arnOf(x), Title: "Deploy again"})
-		button := commanded("c4", event.Order{Verb: event.Reject, SHA: long, Execution: x})
-		button.Command.Comment, button.Command.PullRequest = "", 0
-		s.accept(button)
-		time.Sleep(time.Second)
-		settle()
+		press := func(delivery string, verb event.Verb, approval string) {
+			button := commanded(delivery, event.Order{Verb: verb, SHA: long, Execution: x, Approval: approval})
+			button.Command.Comment, button.Command.PullRequest = "", 0
+			s.accept(button)
+			time.Sleep(time.Second)
+			settle()
+		}
+		press("c4", event.Approve, dispatch.ShortApproval(dispatch.ApprovalID("t1")))
+		press("c5", event.Approve, "")
+		press("c6", event.Approve, "000000000000")
+		if a := s.asked(x); a.State != dispatch.ApprovalWaiting {
+			t.Errorf("what was asked next is decided: %+v", a)
+		}
+		press("c7", event.Reject, dispatch.ShortApproval(dispatch.ApprovalID("t2")))
 		want := []string{x + " t1 approved " + long + " by ada: ship it", x + " t2 Switchyard.Rejected: rejected by ada"}
 		if d := cmp.Diff(want, h.heard()); d != "" {
 			t.Error(d)

@@ -32,7 +32,7 @@ func StatusOf(x *Execution) StatusChange {
 		return pending("Queued")
 	case StateRunning:
 		if x.WaitsFor != "" {
-			return waitingStatus(x.WaitsFor)
+			return waitingStatus(x.Approval, x.WaitsFor)
 		}
 		return StatusChange{State: StatusPending, Description: "Running", After: runningDelay}
 	case StateSuperseded:

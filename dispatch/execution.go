@@ -118,8 +118,9 @@ type Execution struct {
 	// SupersededBy the newer execution that asked, if one did.
 	StopReason   string `json:"stop_reason,omitempty"`
 	SupersededBy string `json:"superseded_by,omitempty"`
-	// WaitsFor is the title of the newest approval that it waits for.
+	// WaitsFor is the title of the newest approval that it waits for, and Approval its ID.
 	WaitsFor string `json:"waits_for,omitempty"`
+	Approval string `json:"approval,omitempty"`
 	// Tries counts start calls that failed; LastError is what the last said.
 	// Interruption by a shutdown is not a failure.
 	Tries     int    `json:"tries,omitempty"`

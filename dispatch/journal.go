@@ -414,8 +414,8 @@ type StatusChange struct {
 	// After is how long it may wait for a change that takes its place, before
 	// anybody is told.
 	After time.Duration
-	// Waits is true while the execution waits for a person to approve it.
-	Waits bool
+	// Approval is the ID of the approval that the execution waits for, "" for none.
+	Approval string
 }
 
 // Resume is how a request comes back into the queue.

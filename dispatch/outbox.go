@@ -42,8 +42,8 @@ type Status struct {
 	State   StatusState
 	// Description is for a person, one line of at most 140 characters.
 	Description string
-	// Waits is that of [StatusChange].
-	Waits bool
+	// Approval is that of [StatusChange].
+	Approval string
 	// Execution is the ID to link to; Ref is the full ref it ran for.
 	Execution string
 	Ref       string

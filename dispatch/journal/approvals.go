@@ -21,7 +21,7 @@ const (
 		WHERE a.state <> 'waiting' AND a.token <> '' AND a.due_at <= ? ORDER BY a.due_at LIMIT ?`
 	nextUntoldQuery = `SELECT due_at FROM approvals WHERE state <> 'waiting' AND token <> '' AND due_at > ? ORDER BY due_at LIMIT 1`
 	nextExpiryQuery = `SELECT expires_at FROM approvals WHERE state = 'waiting' AND expires_at > 0 AND expires_at > ? ORDER BY expires_at LIMIT 1`
-	waitsForQuery   = `SELECT title FROM approvals WHERE request = ? AND state = 'waiting' ORDER BY seq DESC LIMIT 1`
+	waitsForQuery   = `SELECT id, title FROM approvals WHERE request = ? AND state = 'waiting' ORDER BY seq DESC LIMIT 1`
 	liveQuery       = `SELECT l.sha FROM requests x JOIN requests l ON l.environment = x.environment AND l.repository = x.repository
 			AND l.source = x.source AND l.state_machine = x.state_machine
 		WHERE x.id = ? AND l.state = 'succeeded' AND l.teardown = 0 AND l.environment <> '' ORDER BY l.stopped_at DESC LIMIT 1`
@@ -103,7 +103,7 @@ func wantProgress(c *conn, request int64, s dispatch.StatusChange, at time.Time)
 }
 
 func waitsFor(c *conn, request int64, x *dispatch.Execution) error {
-	return c.ask(func(s scan) error { return s(&x.WaitsFor) }, waitsForQuery, request)
+	return c.ask(func(s scan) error { return s(&x.Approval, &x.WaitsFor) }, waitsForQuery, request)
 }
 
 // Decide implements [dispatch.Approvals].

@@ -14,7 +14,8 @@ const executionColumns = `r.seq, r.id, r.base, r.attempt, coalesce(d.source || '
 	r.environment, r.source, r.repository, r.ref, r.kind, r.pull_request, r.sha, r.title, r.author, r.reason, r.cancel_superseded,
 	r.state, r.stop_reason, r.superseded_by, r.tries, r.last_error, r.due_at, r.arn, r.created_at, r.started_at, r.stopped_at,
 	r.error, r.cause, coalesce(d.traceparent, ''), r.head_repository, r.teardown, r.rerun, r.redrives, r.redrive_of,
-	coalesce((SELECT a.title FROM approvals a WHERE a.request = r.seq AND a.state = 'waiting' ORDER BY a.seq DESC LIMIT 1), '')`
+	coalesce((SELECT a.title FROM approvals a WHERE a.request = r.seq AND a.state = 'waiting' ORDER BY a.seq DESC LIMIT 1), ''),
+	coalesce((SELECT a.id FROM approvals a WHERE a.request = r.seq AND a.state = 'waiting' ORDER BY a.seq DESC LIMIT 1), '')`
 
 const executionTables = ` FROM requests r LEFT JOIN deliveries d ON d.seq = r.delivery `
 
@@ -27,7 +28,7 @@ func scanExecution(s scan, more ...any) (dispatch.Execution, error) {
 		&x.Seq, &x.ID, &x.Base, &x.Attempt, &x.Delivery, &x.Route, &x.StateMachine,
 		&x.Environment, &x.Source, &x.Repository, &x.Ref, &kind, &x.PullRequest, &x.SHA, &x.Title, &x.Author, &x.Reason, &x.CancelSuperseded,
 		&state, &x.StopReason, &x.SupersededBy, &x.Tries, &x.LastError, &due, &x.ARN, &created, &started, &stopped,
-		&x.Error, &x.Cause, &x.Traceparent, &x.HeadRepository, &x.Teardown, &x.Rerun, &x.Redrives, &redriveOf, &x.WaitsFor,
+		&x.Error, &x.Cause, &x.Traceparent, &x.HeadRepository, &x.Teardown, &x.Rerun, &x.Redrives, &redriveOf, &x.WaitsFor, &x.Approval,
 	}, more...)...)
 	x.Kind, x.State, x.RedriveOf = event.Kind(kind), dispatch.State(state), dispatch.State(redriveOf)
 	x.CreatedAt, x.StartedAt, x.StoppedAt = timeOf(created), timeOf(started), timeOf(stopped)

@@ -30,9 +30,9 @@ func wantStatusWhere(c *conn, where string, request int64, s dispatch.StatusChan
 	if s.State != dispatch.StatusPending {
 		lift = finalFirst
 	}
-	_, err := c.exec(`INSERT OR REPLACE INTO statuses (source, repository, sha, context, request, execution, ref, state, description, due_at, wanted_at, waits)
+	_, err := c.exec(`INSERT OR REPLACE INTO statuses (source, repository, sha, context, request, execution, ref, state, description, due_at, wanted_at, approval)
 		SELECT source, repository, sha, context, seq + ?6, id, ref, ?2, ?3, ?4, ?5, ?7 FROM requests WHERE `+where+` AND reports = 1`,
-		request, string(s.State), s.Description, millis(at.Add(s.After)), millis(at), lift, s.Waits)
+		request, string(s.State), s.Description, millis(at.Add(s.After)), millis(at), lift, s.Approval)
 	return err
 }
 
@@ -56,7 +56,7 @@ func statusContext(c *conn, r *dispatch.NewRequest, base string, attempt int) (c
 	return dispatch.StatusContext(r.Route, environment), err
 }
 
-const nextStatusesQuery = `SELECT version, source, repository, sha, context, execution, ref, state, description, tries, wanted_at, waits
+const nextStatusesQuery = `SELECT version, source, repository, sha, context, execution, ref, state, description, tries, wanted_at, approval
 	FROM statuses WHERE source = ? AND (due_at <= ? OR due_at > ?) AND repository NOT IN (SELECT value FROM json_each(?)) ORDER BY request DESC LIMIT ?`
 
 // NextStatuses implements [dispatch.Outbox].
@@ -74,7 +74,7 @@ func (j *SQLite) NextStatuses(ctx context.Context, q dispatch.StatusQuery) ([]di
 		var st dispatch.Status
 		var state string
 		var wanted int64
-		err := s(&st.Version, &st.Source, &st.Repository, &st.SHA, &st.Context, &st.Execution, &st.Ref, &state, &st.Description, &st.Tries, &wanted, &st.Waits)
+		err := s(&st.Version, &st.Source, &st.Repository, &st.SHA, &st.Context, &st.Execution, &st.Ref, &state, &st.Description, &st.Tries, &wanted, &st.Approval)
 		st.State, st.WantedAt = dispatch.StatusState(state), timeOf(wanted)
 		next = append(next, st)
 		return err

@@ -51,6 +51,9 @@ type Order struct {
 	// Execution is the name of the execution it is about, as a check's button
 	// names one; empty for none.
 	Execution string `json:"execution,omitempty"`
+	// Approval are the first digits of the ID of the approval that a check's button
+	// is for; empty for the one that waits.
+	Approval string `json:"approval,omitempty"`
 	// Wrong is what is wrong with the order, for the person who wrote it; nothing
 	// is done then but to tell them.
 	Wrong string `json:"wrong,omitempty"`

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
+	"strings"
 
 	"switchyard/internal/event"
 	"switchyard/internal/safetext"
@@ -138,9 +140,7 @@ func (s *Source) decodeCheck(h http.Header, body []byte, suite bool, ev *event.E
 	case p.Action == "rerequested":
 		o.Verb = event.Rerun
 	case p.Action == "requested_action" && !suite:
-		switch o.Verb = event.Verb(p.RequestedAction.Identifier); o.Verb {
-		case event.Rerun, event.Stop, event.Approve, event.Reject:
-		default:
+		if !button(p.RequestedAction.Identifier, &o) {
 			return &webhook.Ignored{Reason: fmt.Sprintf("check_run requested_action %s: not a button of ours", safetext.Cut(safetext.Line(p.RequestedAction.Identifier), 64))}
 		}
 	default:
@@ -157,4 +157,21 @@ func (s *Source) decodeCheck(h http.Header, body []byte, suite bool, ev *event.E
 		return errors.New("sender.login: missing: it says who asks")
 	}
 	return commandEvent(ev, &p.Repository, p.Sender.Login, &o)
+}
+
+// approvalDigits are the first digits of an approval's ID.
+var approvalDigits = regexp.MustCompile(`^[0-9a-f]{12}$`)
+
+// button reads the identifier of one of our buttons: a verb, and after a colon the
+// approval that it decides. Those of before Switchyard named it have the verb alone.
+func button(identifier string, o *event.Order) bool {
+	verb, approval, bound := strings.Cut(identifier, ":")
+	switch o.Verb, o.Approval = event.Verb(verb), approval; o.Verb {
+	case event.Approve, event.Reject:
+		return !bound || approvalDigits.MatchString(approval)
+	case event.Rerun, event.Stop:
+		return !bound
+	default: // the others have no button
+		return false
+	}
 }

@@ -127,6 +127,8 @@ func TestButtonsOfChecks(t *testing.T) {
 	}{
 		"again":           {"check_run", "rerequested", nil, event.Order{Verb: event.Rerun, Execution: id, SHA: commandSHA}},
 		"a button":        {"check_run", "requested_action", func(m object) { m["requested_action"] = object{"identifier": "stop"} }, event.Order{Verb: event.Stop, Execution: id, SHA: commandSHA}},
+		"a decision":      {"check_run", "requested_action", func(m object) { m["requested_action"] = object{"identifier": "approve:0a1b2c3d4e5f"} }, event.Order{Verb: event.Approve, Approval: "0a1b2c3d4e5f", Execution: id, SHA: commandSHA}},
+		"an older button": {"check_run", "requested_action", func(m object) { m["requested_action"] = object{"identifier": "reject"} }, event.Order{Verb: event.Reject, Execution: id, SHA: commandSHA}},
 		"all of a commit": {"check_suite", "rerequested", func(m object) { m["check_suite"] = object{"head_sha": commandSHA} }, event.Order{Verb: event.Rerun, SHA: commandSHA}},
 	} {
 		got, err := s.Decode(header(row.kind), checkOf(t, row.action, row.change))
@@ -142,6 +144,8 @@ func TestButtonsOfChecks(t *testing.T) {
 		"a suite completed":  {"check_suite", "completed", nil},
 		"another's button":   {"check_run", "requested_action", func(m object) { m["requested_action"] = object{"identifier": "fix_lint"} }},
 		"not one of ours":    {"check_run", "rerequested", func(m object) { m["check_run"].(object)["external_id"] = "" }},
+		"of no approval":     {"check_run", "requested_action", func(m object) { m["requested_action"] = object{"identifier": "approve:../x"} }},
+		"a bound rerun":      {"check_run", "requested_action", func(m object) { m["requested_action"] = object{"identifier": "rerun:0a1b2c3d4e5f"} }},
 		"allow by a button":  {"check_run", "requested_action", func(m object) { m["requested_action"] = object{"identifier": "allow"} }},
 		"a button of suites": {"check_suite", "requested_action", func(m object) { m["requested_action"] = object{"identifier": "stop"} }},
 	} {

@@ -52,8 +52,8 @@ func (f *fixture) shown() string {
 	all, err := f.j.NextStatuses(f.t.Context(), dispatch.StatusQuery{Source: "github", Now: f.now.Add(time.Hour), Limit: 100})
 	f.must(err)
 	for _, s := range all {
-		if s.SHA == "sha-a" && s.Waits {
-			return s.Description + ", waits"
+		if s.SHA == "sha-a" && s.Approval != "" {
+			return s.Description + ", " + s.Approval
 		}
 		if s.SHA == "sha-a" {
 			return s.Description
@@ -67,7 +67,7 @@ func approvalsAreDecided(t *testing.T, f *fixture) {
 	f.start("a")
 	asked := f.ask("a", "t1", func(a *dispatch.NewApproval) { a.Approvers, a.Merge = []string{"ada", "ben"}, "merged" })
 	f.diff("what it waits for", "Deploy", f.execution("a").WaitsFor)
-	f.diff("the commit's status", "Waits for approval: Deploy, waits", f.shown())
+	f.diff("the commit's status", "Waits for approval: Deploy, id-t1", f.shown())
 	want := asked.Approval
 	want.Source, want.Repository, want.Ref, want.Route, want.SHA, want.Message, want.Author = "github", "acme/api", "refs/heads/main", "branches", "sha-a", "Title of a", "ada"
 	want.State = dispatch.ApprovalWaiting
@@ -208,7 +208,7 @@ func asksBeforeTheStartIsKnown(_ *testing.T, f *fixture) {
 	f.diff("the status", "Queued", f.shown())
 	f.record(dispatch.Records{Started: []dispatch.StartRecord{{Seq: f.execution("a").Seq, ARN: "arn:a", StartedAt: f.now,
 		Status: &dispatch.StatusChange{State: dispatch.StatusPending, Description: "Running"}}}})
-	f.diff("the status then", "Waits for approval: Deploy, waits", f.shown())
+	f.diff("the status then", "Waits for approval: Deploy, id-t1", f.shown())
 }
 
 func whatIsLive(t *testing.T, f *fixture) {

@@ -58,7 +58,7 @@ func (p *Poster) postCheck(ctx context.Context, client *github.Client, owner, re
 		return err
 	}
 	title := status.Line(s.Description, maxDescription)
-	if run != nil && run.ended && (!ended && !s.Waits || run.title != title) {
+	if run != nil && run.ended && (!ended && s.Approval == "" || run.title != title) {
 		run = nil // it goes on: its annotations are of the time before
 	}
 	var left []*github.CheckRunAnnotation
@@ -86,10 +86,15 @@ func (p *Poster) postCheck(ctx context.Context, client *github.Client, owner, re
 }
 
 // decisions are the buttons of an execution that waits for a person: the verbs of
-// commands. GitHub shows them once a check run is completed.
-var decisions = []*github.CheckRunAction{
-	{Label: "Approve", Description: "Let this commit go on", Identifier: string(event.Approve)},
-	{Label: "Reject", Description: "Let this execution fail", Identifier: string(event.Reject)},
+// commands, bound to the approval, so that pressing one again does not decide what is
+// asked next. GitHub shows them once a check run is completed, and takes identifiers
+// of 20 characters at most ("Create a check run").
+func decisions(approval string) []*github.CheckRunAction {
+	bound := func(verb event.Verb) string { return string(verb) + ":" + dispatch.ShortApproval(approval) }
+	return []*github.CheckRunAction{
+		{Label: "Approve", Description: "Let this commit go on", Identifier: bound(event.Approve)},
+		{Label: "Reject", Description: "Let this execution fail", Identifier: bound(event.Reject)},
+	}
 }
 
 // write creates a check run, or updates the one that there is. One that waits for a
@@ -106,8 +111,8 @@ func (p *Poster) write(ctx context.Context, client *github.Client, owner, repo s
 		}
 	}
 	var actions []*github.CheckRunAction
-	if s.Waits {
-		state, conclusion, actions = "completed", github.String("action_required"), decisions
+	if s.Approval != "" {
+		state, conclusion, actions = "completed", github.String("action_required"), decisions(s.Approval)
 	}
 	var link *string
 	if targetURL != "" {

@@ -256,14 +256,23 @@ func TestChecksAskForApproval(t *testing.T) {
 	r := newCheckRig(t, writeChecks)
 	r.post(t, r.status("x", dispatch.StatusPending, "Running"))
 	waits := r.status("x", dispatch.StatusPending, "Waits for approval: Deploy")
-	waits.Waits = true
+	waits.Approval = dispatch.ApprovalID("first")
 	r.post(t, waits)
 	r.post(t, waits) // again, because the first report was lost
 	runs := r.repo.CheckRuns(r.sha)
 	if len(runs) != 1 || runs[0].Status != "completed" || runs[0].Conclusion != "action_required" || runs[0].External != "x" {
 		t.Fatalf("%+v", runs)
 	}
-	if d := cmp.Diff([]string{"approve", "reject"}, runs[0].Actions); d != "" {
+	if d := cmp.Diff(buttonsFor(waits.Approval), runs[0].Actions); d != "" {
+		t.Error(d)
+	}
+	// Another question of the same title has buttons of its own.
+	waits.Approval = dispatch.ApprovalID("second")
+	r.post(t, waits)
+	if runs = r.repo.CheckRuns(r.sha); len(runs) != 1 {
+		t.Fatalf("%+v", runs)
+	}
+	if d := cmp.Diff(buttonsFor(waits.Approval), runs[0].Actions); d != "" {
 		t.Error(d)
 	}
 	r.post(t, r.status("x", dispatch.StatusPending, "Running"))
@@ -275,4 +284,8 @@ func TestChecksAskForApproval(t *testing.T) {
 	if r.asked != 1 {
 		t.Errorf("details were asked for %d times, and are of what has ended", r.asked)
 	}
+}
+
+func buttonsFor(approval string) []string {
+	return []string{"approve:" + approval[:12], "reject:" + approval[:12]}
 }

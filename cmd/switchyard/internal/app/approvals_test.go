@@ -117,11 +117,11 @@ func TestAButtonApprovesADeployment(t *testing.T) {
 		}
 		return false
 	})
-	if d := cmp.Diff([]string{"approve", "reject"}, run.Actions); d != "" || run.Title != "Waits for approval: Deploy it" {
+	if d := cmp.Diff([]string{"approve:" + a.ID[:12], "reject:" + a.ID[:12]}, run.Actions); d != "" || run.Title != "Waits for approval: Deploy it" {
 		t.Errorf("%s, %s", run.Title, d)
 	}
 	for _, login := range []string{"eve", "ada"} {
-		if d := r.repo.RequestAction(run.ID, "approve", login); d.StatusCode != http.StatusAccepted {
+		if d := r.repo.RequestAction(run.ID, run.Actions[0], login); d.StatusCode != http.StatusAccepted {
 			t.Fatalf("%d %s", d.StatusCode, d.Status)
 		}
 	}
