@@ -182,7 +182,7 @@ func graph(t *testing.T) (states, ways []string) {
 }
 
 func TestDefinitionsAreFreeOfFindings(t *testing.T) {
-	for name, text := range map[string][]byte{"test": pipelines.Test, "approval": pipelines.Approval, "deploy": pipelines.Deploy} {
+	for name, text := range map[string][]byte{"test": pipelines.Test, "approval": pipelines.Approval, "deploy": pipelines.Deploy, "cloudformation": pipelines.CloudFormation} {
 		for _, d := range asl.Validate(text) {
 			t.Error(d.Format(name))
 		}

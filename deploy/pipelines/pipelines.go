@@ -23,3 +23,9 @@ var Semaphore []byte
 //
 //go:embed semaphore/sweep.asl.json
 var Sweep []byte
+
+// CloudFormation deploys a stack by change sets, and refuses what would remove or
+// replace resources, makes it beside or asks people.
+//
+//go:embed cloudformation/cloudformation.asl.json
+var CloudFormation []byte

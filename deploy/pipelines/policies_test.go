@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,35 @@ import (
 var neededFor = map[string][]string{
 	// https://docs.aws.amazon.com/step-functions/latest/dg/connect-codebuild.html
 	"codebuild:startBuild.sync": {"codebuild:StartBuild", "codebuild:StopBuild", "codebuild:BatchGetBuilds", "events:PutTargets", "events:PutRule", "events:DescribeRule"},
+	// https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
+	"states:startExecution.sync:2": {"states:StartExecution", "states:DescribeExecution", "states:StopExecution", "events:PutTargets", "events:PutRule", "events:DescribeRule"},
+}
+
+// behind are actions that a pipeline needs for what its calls have others do.
+var behind = map[string][]string{
+	// A template in S3 is read with the rights of who names it, and the service role is passed on.
+	"cloudformation": {"s3:GetObject", "iam:PassRole"},
+}
+
+// call is a resource that is one call of a service, and may wait for a token.
+var call = regexp.MustCompile(`^(?:aws-sdk:)?([a-z0-9]+):([a-z])([a-zA-Z]+)(?:\.waitForTaskToken)?$`)
+
+// actionsFor are the actions that a state with this resource needs.
+func actionsFor(t *testing.T, resource string) []string {
+	t.Helper()
+	if actions, known := neededFor[resource]; known {
+		return actions
+	}
+	m := call.FindStringSubmatch(resource)
+	if m == nil {
+		t.Errorf("it is not known here what %s needs", resource)
+		return nil
+	}
+	service := m[1]
+	if service == "sfn" {
+		service = "states"
+	}
+	return []string{service + ":" + strings.ToUpper(m[2]) + m[3]}
 }
 
 // resources lists the resources of all Task states within a definition.
@@ -89,21 +119,20 @@ func allowed(t *testing.T, path string) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// The policies of pipelines whose states only build allow just what those need.
+// The policies of pipelines allow just what their states need.
 func TestPoliciesAllowWhatTheDefinitionsCall(t *testing.T) {
-	for _, name := range []string{"deploy"} {
+	for _, name := range []string{"deploy", "cloudformation", "semaphore"} {
 		needed := map[string]bool{}
+		for _, a := range behind[name] {
+			needed[a] = true
+		}
 		definitions, err := filepath.Glob(filepath.Join(name, "*.asl.json"))
 		if err != nil || len(definitions) == 0 {
 			t.Fatal(definitions, err)
 		}
 		for _, path := range definitions {
 			for _, r := range resources(t, path) {
-				actions, known := neededFor[r]
-				if !known {
-					t.Errorf("%s: it is not known here what %s needs", path, r)
-				}
-				for _, a := range actions {
+				for _, a := range actionsFor(t, r) {
 					needed[a] = true
 				}
 			}

@@ -10,22 +10,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
-	"switchyard/asl/api"
-	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
-	"switchyard/asl/store"
 	"switchyard/asl/task"
-	"switchyard/asl/task/sdk"
 	"switchyard/deploy/pipelines"
-	"switchyard/dispatch/stepfn"
 	"switchyard/internal/awstest"
 )
 
@@ -73,16 +66,13 @@ type rig struct {
 	db   *dynamodb.Client
 }
 
-const prefix = "arn:aws:states:us-east-1:123456789012:stateMachine:"
-
 // newRig starts both, with a semaphore that lets this many in. The times of the
 // definition are a hundredth of what they are: who waits looks every 6 s.
 func newRig(t *testing.T, limit int) *rig {
 	t.Helper()
-	config := aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")}
 	url := awstest.Moto(t)
 	r := &rig{t: t, held: &held{byLot: map[int]string{}, gate: func(context.Context, string) error { return nil }}}
-	r.db = dynamodb.NewFromConfig(config, func(o *dynamodb.Options) { o.BaseEndpoint = &url })
+	r.db = dynamodb.NewFromConfig(somebody, func(o *dynamodb.Options) { o.BaseEndpoint = &url })
 	if _, err := r.db.CreateTable(t.Context(), &dynamodb.CreateTableInput{
 		TableName: aws.String("semaphores"), BillingMode: types.BillingModePayPerRequest,
 		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("semaphore"), AttributeType: types.ScalarAttributeTypeS}},
@@ -90,42 +80,15 @@ func newRig(t *testing.T, limit int) *rig {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	services := sdk.New(sdk.Config{AWS: &config, Endpoint: url, StepFunctions: func() *sfn.Client { return r.sfn }})
-	options := []engine.Option{engine.WithHandler("arn:aws:states:::lambda:invoke", r.held)}
-	for _, pattern := range services.Patterns() {
-		options = append(options, engine.WithHandler(pattern, services))
-	}
-	e, err := engine.New(store.NewMemory(), engine.Config{}, options...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := api.New(e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.sfn = stepfn.DialEmbedded(server.Transport())
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- e.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
 	fill := strings.NewReplacer(
 		"${SemaphoreTable}", "semaphores", "${SweepStateMachine}", prefix+"sweep", "${HeldStateMachine}", prefix+"held",
 		`"leaseSeconds": 900`, `"leaseSeconds": 9`, `"renewSeconds": 300`, `"renewSeconds": 3`, `"lookSeconds": 600`, `"lookSeconds": 6`,
 		"EnteredTime, 0, 16)", "EnteredTime, 0, 19)", `"firstLimit": "1"`, fmt.Sprintf(`"firstLimit": "%d"`, limit),
 	)
-	for name, definition := range map[string]string{
-		"semaphore": string(pipelines.Semaphore), "sweep": string(pipelines.Sweep),
+	r.sfn = startEngine(t, url, map[string]string{
+		"semaphore": fill.Replace(string(pipelines.Semaphore)), "sweep": fill.Replace(string(pipelines.Sweep)),
 		"held": `{"StartAt": "Deploy", "States": {"Deploy": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": "deploy", "Payload.$": "$"}, "End": true}}}`,
-	} {
-		if _, err := e.Catalog().CreateMachine(t.Context(), catalog.NewMachine{Name: name, Definition: fill.Replace(definition), RoleARN: "arn:aws:iam::123456789012:role/r"}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	}, engine.WithHandler("arn:aws:states:::lambda:invoke", r.held))
 	return r
 }
 
@@ -144,25 +107,12 @@ func (r *rig) start(name string) (arn string) {
 // ends waits for the end of an execution.
 func (r *rig) ends(arn string) *sfn.DescribeExecutionOutput {
 	r.t.Helper()
-	var out *sfn.DescribeExecutionOutput
-	r.until(arn+" has ended", func() bool {
-		var err error
-		out, err = r.sfn.DescribeExecution(r.t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: &arn})
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		return out.Status != "RUNNING"
-	})
-	return out
+	return ended(r.t, r.sfn, arn)
 }
 
 func (r *rig) until(what string, so func() bool) {
 	r.t.Helper()
-	for begun := time.Now(); !so(); time.Sleep(20 * time.Millisecond) {
-		if time.Since(begun) > 5*time.Minute {
-			r.t.Fatalf("%s: not so after 5 minutes", what)
-		}
-	}
+	until(r.t, what, so)
 }
 
 // item reads the semaphore.
