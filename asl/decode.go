@@ -10,6 +10,7 @@ import (
 
 	"switchyard/asl/jsonpath"
 	"switchyard/asl/value"
+	"switchyard/internal/nearest"
 )
 
 // maxDiagnostics bounds what one definition can make us say, of errors and of
@@ -121,7 +122,7 @@ func (o *object) allow(lists ...[]string) {
 			continue
 		}
 		detail := ""
-		if near := nearest(key, lists); near != "" {
+		if near := nearest.Name(key, slices.Concat(lists...)); near != "" {
 			detail = "did you mean " + near + "?"
 		}
 		o.add(SeverityError, CodeSchema, o.location(), o.src.KeyOffset(o.v, i), detail, "Field '"+key+"' is not supported")
@@ -430,45 +431,4 @@ func (o *object) intField(name string, least, most int64) *intField {
 func (o *object) duration(field string) time.Duration {
 	n, _ := o.integer(field, 1, maxSeconds)
 	return time.Duration(n) * time.Second
-}
-
-// nearest finds the known field that key most likely stands for, "" when none
-// is close.
-func nearest(key string, lists [][]string) string {
-	best, distance := "", 3
-	for _, list := range lists {
-		for _, known := range list {
-			if strings.EqualFold(key, known) {
-				return known
-			}
-			if d := editDistance(key, known, distance); d < distance {
-				best, distance = known, d
-			}
-		}
-	}
-	return best
-}
-
-// editDistance is the number of edits from a to b, at most limit.
-func editDistance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit || len(a) > 64 {
-		return limit
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return min(row[len(b)], limit)
 }

@@ -7,6 +7,7 @@ import (
 
 	"switchyard/asl/integration"
 	"switchyard/asl/value"
+	"switchyard/internal/nearest"
 )
 
 // integration checks whether Step Functions has the integration that a Task
@@ -31,7 +32,7 @@ func (o *object) integration(resource, field string, read integration.Reader) {
 		if p.Index >= 0 {
 			offset = o.src.KeyOffset(p.In, p.Index)
 		}
-		if near := nearest(p.Field, [][]string{p.Known}); near != "" {
+		if near := nearest.Name(p.Field, p.Known); near != "" {
 			detail = "did you mean " + near + "?"
 		}
 		o.add(tolerated, CodeSchema, o.at+"/"+field, offset, detail, p.Message)
@@ -53,7 +54,7 @@ func unknownPart(err error) string {
 	case u.Action == "" && u.Instead == nil:
 		return "there is no integration with " + u.Service
 	}
-	if near := nearest(unknown.Action, [][]string{unknown.Instead}); near != "" {
+	if near := nearest.Name(unknown.Action, unknown.Instead); near != "" {
 		return "did you mean " + near + "?"
 	}
 	return unknown.Service + " has no action " + unknown.Action

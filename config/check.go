@@ -14,6 +14,7 @@ import (
 
 	"switchyard/build"
 	"switchyard/dispatch"
+	"switchyard/internal/nearest"
 	"switchyard/router"
 )
 
@@ -353,7 +354,7 @@ func (d *decoder) checkRouteSources(at string, sources []string, c *Config) {
 
 func unknownName(section, name string, known []string) string {
 	text := fmt.Sprintf("%s has no %q", section, name)
-	if near := nearest(name, known); near != "" {
+	if near := nearest.Name(name, known); near != "" {
 		return text + "; did you mean " + near + "?"
 	}
 	if len(known) > 0 {

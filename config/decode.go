@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"switchyard/internal/awssecret"
+	"switchyard/internal/nearest"
 	"switchyard/internal/yamldoc"
 )
 
@@ -256,7 +257,7 @@ func (d *decoder) mapping(n ast.Node, into any, path string) {
 }
 
 func unknownKey(key string, known []string) string {
-	if near := nearest(key, known); near != "" {
+	if near := nearest.Name(key, known); near != "" {
 		return "unknown key; did you mean " + near + "?"
 	}
 	return "unknown key; known are " + strings.Join(known, ", ")
@@ -378,7 +379,7 @@ func (d *decoder) oneOf(text string, known []string, path string) {
 	if text == "" || slices.Contains(known, text) || d.unresolved[path] {
 		return
 	}
-	if near := nearest(text, known); near != "" {
+	if near := nearest.Name(text, known); near != "" {
 		d.failValue(path, "unknown value %q; did you mean %s?", text, near)
 		return
 	}

@@ -105,6 +105,7 @@ func (c *cli) root() *cobra.Command {
 		c.explainCommand(),
 		c.configCommand(),
 		c.aslCommand(),
+		c.pipelinesCommand(),
 		c.hookCommand(),
 		c.lambdaCommand(),
 		c.versionCommand(),

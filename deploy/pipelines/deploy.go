@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+
+	"switchyard/asl"
+	"switchyard/asl/graph"
 )
 
 // Deploy deploys components in parallel, those of [DefaultComponents].
@@ -104,9 +107,14 @@ func checkComponents(all []Component) error {
 }
 
 // deployView is what the templates see.
-type deployView struct{ Components []Component }
+type deployView struct {
+	Components []Component
+	// Graph is the definition as a Mermaid flowchart.
+	Graph string
+}
 
 func (v deployView) First() Component  { return v.Components[0] }
+func (v deployView) Last() Component   { return v.Components[len(v.Components)-1] }
 func (v deployView) Rest() []Component { return v.Components[1:] }
 
 // Projects are the names of all projects, each once.
@@ -147,13 +155,28 @@ func GenerateDeploy(components []Component) (map[string][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("templates of the deploy pipeline: %w", err)
 	}
+	view := deployView{Components: components}
 	files := map[string][]byte{}
-	for _, t := range templates.Templates() {
+	write := func(name string) error {
 		var b bytes.Buffer
-		if err := t.Execute(&b, deployView{components}); err != nil {
-			return nil, fmt.Errorf("template of the deploy pipeline: %w", err)
+		if err := templates.ExecuteTemplate(&b, name+".tmpl", view); err != nil {
+			return fmt.Errorf("template of the deploy pipeline: %w", err)
 		}
-		files[strings.TrimSuffix(t.Name(), ".tmpl")] = b.Bytes()
+		files[name] = b.Bytes()
+		return nil
+	}
+	if err := write("deploy.asl.json"); err != nil {
+		return nil, err
+	}
+	m, err := asl.Parse(files["deploy.asl.json"])
+	if err != nil {
+		return nil, fmt.Errorf("the deploy pipeline as generated: %w", err)
+	}
+	view.Graph = graph.Mermaid(m)
+	for _, name := range []string{"README.md", "deploy.test.yaml", "policy.json", "route.yaml"} {
+		if err := write(name); err != nil {
+			return nil, err
+		}
 	}
 	return files, nil
 }
