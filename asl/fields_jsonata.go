@@ -19,7 +19,7 @@ type assigned struct {
 }
 
 // leave evaluates Assign and Output; without Output the output is other.
-func (x *exits) leave(s *sight, other value.Value) (out Exit, err error) {
+func (x *exits) leave(s sight, other value.Value) (out Exit, err error) {
 	for _, a := range x.assign {
 		v, err := a.q.see(s)
 		if err != nil {
@@ -59,11 +59,11 @@ type jsonataFields struct {
 var _ Fields = (*jsonataFields)(nil)
 
 // sees is what the fields see while the state runs.
-func (s *jsonataFields) sees(f *Frame) *sight { return &sight{Scope: f.see(f.Input), now: f.Now} }
+func (s *jsonataFields) sees(f *Frame) sight { return sight{Scope: f.see(f.Input), now: f.Now} }
 
 // seesMore is sees with something more in $states.
-func (s *jsonataFields) seesMore(f *Frame, extra string, v value.Value) *sight {
-	return &sight{Scope: f.see(f.Input), now: f.Now, extra: extra, value: v}
+func (s *jsonataFields) seesMore(f *Frame, extra string, v value.Value) sight {
+	return sight{Scope: f.see(f.Input), now: f.Now, extra: extra, value: v}
 }
 
 // Arguments implements [Fields].
@@ -120,6 +120,9 @@ func (s *jsonataFields) Choose(f *Frame) (*State, Exit, error) {
 	}
 	if next == nil {
 		return nil, Exit{}, noChoice()
+	}
+	if way.output == nil && way.assign == nil {
+		return next, Exit{Output: f.Input}, nil
 	}
 	x, err := way.leave(s.sees(f), f.Input)
 	return next, x, err
@@ -243,14 +246,14 @@ func (s *jsonataFields) Distribution(f *Frame, _ value.Value) (d Distribution, e
 }
 
 // orNone gives arguments, {} when there are none.
-func orNone(q query, s *sight) (value.Value, error) {
+func orNone(q query, s sight) (value.Value, error) {
 	if q == nil {
 		return value.EmptyObject, nil
 	}
 	return q.see(s)
 }
 
-func (s *jsonataFields) tolerance(sees *sight) (t Tolerance, err error) {
+func (s *jsonataFields) tolerance(sees sight) (t Tolerance, err error) {
 	if s.toleratedCount != nil {
 		t.hasCount = true
 		if t.count, err = integer(s.toleratedCount, sees, 0, maxCount); err != nil {
@@ -272,7 +275,7 @@ func (s *jsonataFields) tolerance(sees *sight) (t Tolerance, err error) {
 	return t, nil
 }
 
-func (s *jsonataFields) batching(sees *sight) (b *Batching, err error) {
+func (s *jsonataFields) batching(sees sight) (b *Batching, err error) {
 	b = &Batching{MaxBytes: MaxData}
 	if s.maxBatch != nil {
 		if b.MaxItems, err = integer(s.maxBatch, sees, 1, maxCount); err != nil {

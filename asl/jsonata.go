@@ -25,15 +25,15 @@ type sight struct {
 	extra string
 	value value.Value
 	now   time.Time
+	// context says that $states has the context object, which is costly to make.
+	context bool
 }
 
-// states adds what there is to $states.
-func (s *sight) states(v value.Value) value.Value {
-	if s.extra == "" {
-		return v
-	}
-	return v.With(s.extra, s.value)
-}
+// The shapes of $states, to which a result or an error output comes.
+var (
+	withContext    = value.NewShape([]string{"input", "context"})
+	withoutContext = value.NewShape([]string{"input"})
+)
 
 // Lookup finds a variable: $states, or one of the state machine's.
 func (s *sight) Lookup(name string) (value.Value, bool) {
@@ -43,40 +43,66 @@ func (s *sight) Lookup(name string) (value.Value, bool) {
 		}
 		return s.Variable(name)
 	}
-	context := value.EmptyObject
-	if s.Context != nil {
-		context = s.Context()
+	var states value.Value
+	switch {
+	case !s.context:
+		states = withoutContext.Object([]value.Value{s.Input})
+	case s.Context == nil:
+		states = withContext.Object([]value.Value{s.Input, value.EmptyObject})
+	default:
+		states = withContext.Object([]value.Value{s.Input, s.Context()})
 	}
-	return s.states(withContext.Object([]value.Value{s.Input, context})), true
+	if s.extra != "" {
+		states = states.With(s.extra, s.value)
+	}
+	return states, true
 }
 
-// The shapes of $states, to which a result or an error output comes.
+// LookupField gives the input, and what there is beside it, without making
+// $states.
+func (s *sight) LookupField(variable, field string) (value.Value, bool) {
+	switch {
+	case variable != "states":
+		v, ok := s.Lookup(variable)
+		if !ok {
+			return v, false
+		}
+		return v.Get(field)
+	case field == "input":
+		return s.Input, true
+	case field == s.extra:
+		return s.value, field != ""
+	}
+	return value.Value{}, false
+}
+
+// inputScope is a sight of variables and input only, for which nothing needs to
+// be made.
+type inputScope Scope
+
+func (s *inputScope) Lookup(name string) (value.Value, bool) {
+	return (&sight{Scope: (*Scope)(s)}).Lookup(name)
+}
+
+func (s *inputScope) LookupField(variable, field string) (value.Value, bool) {
+	return (&sight{Scope: (*Scope)(s)}).LookupField(variable, field)
+}
+
 var (
-	withContext    = value.NewShape([]string{"input", "context"})
-	withoutContext = value.NewShape([]string{"input"})
+	_ jsonata.FieldBindings = (*sight)(nil)
+	_ jsonata.FieldBindings = (*inputScope)(nil)
 )
-
-// plainSight is a sight whose $states need no context object, which is costly
-// to make.
-type plainSight struct{ *sight }
-
-func (s plainSight) Lookup(name string) (value.Value, bool) {
-	if name != "states" {
-		return s.sight.Lookup(name)
-	}
-	return s.states(withoutContext.Object([]value.Value{s.Input})), true
-}
 
 // query is a value of the definition that may have JSONata in it.
 type query interface {
 	Expression
-	see(s *sight) (value.Value, error)
+	see(s sight) (value.Value, error)
 }
 
 // literal is a value without JSONata.
 type literal struct{ constant }
 
-func (l literal) see(*sight) (value.Value, error) { return l.v, nil }
+func (l literal) see(sight) (value.Value, error) { return l.v, nil }
 
 // jsonataExpr is {% … %} in a field.
 type jsonataExpr struct {
@@ -106,16 +132,20 @@ func newJSONataExpr(at, text string) (*jsonataExpr, jsonata.References, error) {
 func (e *jsonataExpr) String() string { return e.text }
 
 // Eval implements [Expression].
-func (e *jsonataExpr) Eval(sc *Scope) (value.Value, error) { return e.see(&sight{Scope: sc}) }
+func (e *jsonataExpr) Eval(sc *Scope) (value.Value, error) { return e.see(sight{Scope: sc}) }
 
-func (e *jsonataExpr) see(s *sight) (value.Value, error) {
-	sc := jsonata.Scope{Bindings: s, Now: s.now, Limits: jsonata.StateLimits}
-	if !e.context {
-		sc.Bindings = plainSight{s}
+// bindings are what the expression can need of s.
+func (e *jsonataExpr) bindings(s *sight) jsonata.Bindings {
+	if s.extra == "" && !e.context {
+		return (*inputScope)(s.Scope)
 	}
-	if s.Random != nil {
-		sc.Random = func() float64 { return float64(s.Random(1<<53)) / (1 << 53) }
-	}
+	seen := *s
+	seen.context = e.context
+	return &seen
+}
+
+func (e *jsonataExpr) see(s sight) (value.Value, error) {
+	sc := jsonata.Scope{Bindings: e.bindings(&s), Now: s.now, Random: s.Random, Limits: jsonata.StateLimits}
 	v, ok, err := e.expr.Eval(&sc)
 	switch {
 	case errors.Is(err, jsonata.ErrFunction):
@@ -148,9 +178,9 @@ type jsonataTemplate struct {
 func (t *jsonataTemplate) String() string { return t.src.JSON() }
 
 // Eval implements [Expression].
-func (t *jsonataTemplate) Eval(sc *Scope) (value.Value, error) { return t.see(&sight{Scope: sc}) }
+func (t *jsonataTemplate) Eval(sc *Scope) (value.Value, error) { return t.see(sight{Scope: sc}) }
 
-func (t *jsonataTemplate) see(s *sight) (value.Value, error) {
+func (t *jsonataTemplate) see(s sight) (value.Value, error) {
 	elems := make([]value.Value, len(t.parts))
 	for i, p := range t.parts {
 		v, err := p.see(s)
@@ -170,7 +200,7 @@ func (t *jsonataTemplate) see(s *sight) (value.Value, error) {
 }
 
 // typed evaluates q to a value of a kind, which a literal was checked to have.
-func typed(q query, s *sight, kind value.Kind) (value.Value, error) {
+func typed(q query, s sight, kind value.Kind) (value.Value, error) {
 	v, err := q.see(s)
 	if e, ok := q.(*jsonataExpr); ok && err == nil && v.Kind() != kind {
 		err = e.unexpected(kind.String(), v)
@@ -179,7 +209,7 @@ func typed(q query, s *sight, kind value.Kind) (value.Value, error) {
 }
 
 // integer evaluates q to a whole number within limits.
-func integer(q query, s *sight, least, most int64) (int64, error) {
+func integer(q query, s sight, least, most int64) (int64, error) {
 	v, err := typed(q, s, value.Number)
 	if err != nil {
 		return 0, err
@@ -196,7 +226,7 @@ type jsonataCondition struct{ query }
 
 // Match implements [Condition].
 func (c jsonataCondition) Match(sc *Scope) (bool, error) {
-	v, err := typed(c.query, &sight{Scope: sc}, value.Bool)
+	v, err := typed(c.query, sight{Scope: sc}, value.Bool)
 	truth, _ := v.Bool()
 	return truth, err
 }

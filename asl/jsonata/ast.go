@@ -37,6 +37,7 @@ const (
 type expr struct {
 	form     form
 	op       string // of formBinary
+	operator operator
 	pos      int
 	name     string // of names, variables; the text of strings and operators
 	constant item   // of literals
@@ -58,6 +59,7 @@ type expr struct {
 	keepSingleton bool // a path with such a step
 	consArray     bool
 	plain         bool // a path of names, of which nothing else is asked
+	literal       bool // nothing but its constant
 	tuple         bool
 	focus         string // @$name
 	index         string // #$name

@@ -23,22 +23,27 @@ func fromValue(v value.Value) item {
 	case value.String:
 		s, _ := v.Str()
 		return ofString(s)
-	case value.Array:
-		return item{kind: array, node: lazyNode(v)}
 	default:
-		return item{kind: object, node: lazyNode(v)}
+		return new(lazyNode).item(v)
 	}
 }
 
-// lazyNode makes a node for an array or object with all that it will need.
-func lazyNode(v value.Value) *node {
-	all := &struct {
-		node
-		fields
-		origin
-	}{origin: origin{src: v}}
-	all.node = node{origin: &all.origin, fields: &all.fields, lazy: true}
-	return &all.node
+// lazyNode is a node for an array or object with all that it will need.
+type lazyNode struct {
+	node
+	fields
+	origin
+}
+
+// item makes the node stand for v.
+func (n *lazyNode) item(v value.Value) item {
+	n.src = v
+	n.node.fields, n.node.origin, n.lazy = &n.fields, &n.origin, true
+	x := item{kind: object, node: &n.node}
+	if v.Kind() == value.Array {
+		x.kind = array
+	}
+	return x
 }
 
 // exactly is the size from which doubles do not hold every integer.
@@ -62,8 +67,21 @@ func (n *node) expand() {
 	v := n.src
 	n.lazy, n.origin = false, nil
 	n.elems = make([]item, v.Len())
+	nested := 0
 	for i := range n.elems {
-		n.elems[i] = fromValue(v.Elem(i))
+		if k := v.Elem(i).Kind(); k == value.Array || k == value.Object {
+			nested++
+		}
+	}
+	nodes := make([]lazyNode, nested)
+	for i := range n.elems {
+		switch x := v.Elem(i); x.Kind() {
+		case value.Array, value.Object:
+			n.elems[i] = nodes[0].item(x)
+			nodes = nodes[1:]
+		default:
+			n.elems[i] = fromValue(x)
+		}
 	}
 	if v.Kind() != value.Object {
 		return

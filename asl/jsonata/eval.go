@@ -1,31 +1,5 @@
 package jsonata
 
-import "time"
-
-// evaluator is one evaluation.
-type evaluator struct {
-	limits Limits
-	steps  int
-	memory int
-	depth  int
-	// started is when the evaluation began, zero until somebody asks.
-	started time.Time
-	random  func() float64
-	// args are the arguments of the calls that are under way.
-	args []item
-	// root is the outermost frame; rootVars is room for its variables.
-	root     frame
-	rootVars [2]binding
-}
-
-// now is the time of the evaluation, the same each time.
-func (ev *evaluator) now() time.Time {
-	if ev.started.IsZero() {
-		ev.started = time.Now()
-	}
-	return ev.started
-}
-
 // eval evaluates e with in as its context.
 func (ev *evaluator) eval(e *expr, in item, env *frame) (item, error) {
 	if ev.depth++; ev.depth > ev.limits.Depth {
@@ -33,6 +7,17 @@ func (ev *evaluator) eval(e *expr, in item, env *frame) (item, error) {
 	}
 	if ev.steps++; ev.steps > ev.limits.Steps {
 		return nothing, tooLong()
+	}
+	switch {
+	case e.literal:
+		ev.depth--
+		return e.constant, nil
+	case e.plain && in.kind != array:
+		x, err := ev.plainPath(e, in, env)
+		if err == nil {
+			ev.depth--
+		}
+		return x, err
 	}
 	x, err := ev.form(e, in, env)
 	for i := 0; err == nil && i < len(e.predicates); i++ {
@@ -162,7 +147,7 @@ func (ev *evaluator) block(e *expr, in item, env *frame) (x item, err error) {
 }
 
 func (ev *evaluator) array(e *expr, in item, env *frame) (item, error) {
-	if len(e.list) == 1 && e.list[0].op == ".." { // without a copy
+	if len(e.list) == 1 && e.list[0].operator == opRange { // without a copy
 		x, err := ev.eval(e.list[0], in, env)
 		if err != nil || x.kind == array {
 			x.flags = 0

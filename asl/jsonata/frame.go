@@ -1,12 +1,14 @@
 package jsonata
 
+import "switchyard/asl/value"
+
 // frame holds the variables of a block, a function or a step.
 type frame struct {
 	outer *frame
 	vars  []binding
 	tuple *node // the variables that a tuple brings
-	// bindings are those of the outermost frame.
-	bindings Bindings
+	// outermost is the evaluation, in the frame around all others.
+	outermost *evaluator
 }
 
 type binding struct {
@@ -27,15 +29,36 @@ func (f *frame) lookup(name string) (x item, ok bool) {
 				return f.tuple.elems[i], true
 			}
 		}
-		if f.bindings != nil {
-			if v, ok := f.bindings.Lookup(name); ok {
-				x := fromValue(v)
+		if ev := f.outermost; ev != nil && ev.bindings != nil && name != "$" { // without an input $$ is nothing
+			if v, ok := ev.bindings.Lookup(name); ok {
+				x := ev.outside(v)
 				f.bind(name, x)
 				return x, true
 			}
 		}
 	}
 	return nothing, false
+}
+
+// lookupField finds a field of a variable that is still to be taken in from
+// outside, unless only the whole variable can be.
+func (f *frame) lookupField(name, field string) (v value.Value, ok bool) {
+	for ; f != nil; f = f.outer {
+		for i := range f.vars {
+			if f.vars[i].name == name {
+				return v, false
+			}
+		}
+		if f.tuple != nil && f.tuple.find(name) >= 0 {
+			return v, false
+		}
+		if f.outermost != nil {
+			if b, can := f.outermost.bindings.(FieldBindings); can {
+				return b.LookupField(name, field)
+			}
+		}
+	}
+	return v, false
 }
 
 // bind sets a variable of this frame.

@@ -42,7 +42,7 @@ func shuffle(ev *evaluator, x item, _ []item) (item, error) {
 	}
 	out := make([]item, n)
 	for i := range out {
-		j := int(ev.random() * float64(i+1))
+		j := int(ev.random(uint64(i + 1)))
 		out[i] = out[j]
 		out[j] = x.at(i)
 	}

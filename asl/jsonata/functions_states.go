@@ -112,7 +112,7 @@ func hash(_ *evaluator, x item, rest []item) (item, error) {
 func random(ev *evaluator, args []item) (item, error) {
 	seed := arg(args, 0)
 	if seed.kind == undefined {
-		return ofNumber(ev.random()), nil
+		return ofNumber(ev.chance()), nil
 	}
 	const multiplier, mask = 0x5DEECE66D, 1<<48 - 1
 	state := (int64(seed.num) ^ multiplier) & mask
@@ -127,7 +127,7 @@ func random(ev *evaluator, args []item) (item, error) {
 func uuid(ev *evaluator, _ []item) (item, error) {
 	var b [16]byte
 	for i := range b {
-		b[i] = byte(ev.random() * 256)
+		b[i] = byte(ev.random(256))
 	}
 	b[6], b[8] = b[6]&0x0F|0x40, b[8]&0x3F|0x80
 	return ofString(fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])), nil

@@ -87,6 +87,16 @@ func ofFunction(f *fn) item    { return item{kind: function, node: &node{fn: f}}
 func ofArray(e []item) item    { return item{kind: array, node: &node{elems: e}} }
 func ofSequence(e []item) item { return item{kind: array, flags: sequence, node: &node{elems: e}} }
 
+// ofOne is ofSequence of a single item.
+func ofOne(x item) item {
+	n := &struct {
+		node
+		one [1]item
+	}{one: [1]item{x}}
+	n.elems = n.one[:]
+	return item{kind: array, flags: sequence, node: &n.node}
+}
+
 func (x item) isArray() bool    { return x.kind == array }
 func (x item) has(f flags) bool { return x.kind == array && x.flags&f != 0 }
 

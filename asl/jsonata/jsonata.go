@@ -16,7 +16,6 @@ package jsonata
 import (
 	"cmp"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"switchyard/asl/value"
@@ -50,6 +49,15 @@ type Bindings interface {
 	Lookup(name string) (value.Value, bool)
 }
 
+// FieldBindings are [Bindings] that can give a field of a variable without making
+// the whole of it.
+type FieldBindings interface {
+	Bindings
+	// LookupField gives what the field of the variable that Lookup finds is. ok
+	// is false when it has none, or when only Lookup knows.
+	LookupField(variable, field string) (v value.Value, ok bool)
+}
+
 // BindingMap is Bindings as a map.
 type BindingMap map[string]value.Value
 
@@ -67,9 +75,9 @@ type Scope struct {
 	Bindings Bindings
 	// Now is what $now and $millis give; the time of the evaluation when zero.
 	Now time.Time
-	// Random gives numbers from 0 up to, not including, 1; nil for the
+	// Random gives a number from 0 up to, not including, n; nil for the
 	// package's own.
-	Random func() float64
+	Random func(n uint64) uint64
 	// Limits that are zero are the default ones.
 	Limits Limits
 }
@@ -102,20 +110,23 @@ var ErrFunction = errors.New("the result is a function")
 // Eval evaluates the expression; ok is false when the result is nothing. The
 // error is an [*Error] or [ErrFunction].
 func (e *Expr) Eval(sc *Scope) (v value.Value, ok bool, err error) {
-	ev := &evaluator{limits: sc.Limits.orDefaults(), started: sc.Now, random: sc.Random}
+	ev := newEvaluator(sc)
+	// After an error it is not used again: the error may show what it holds.
+	if v, ok, err = ev.run(e, sc.Input); err == nil {
+		ev.release()
+	}
+	return v, ok, err
+}
+
+func (ev *evaluator) run(e *Expr, input *value.Value) (v value.Value, ok bool, err error) {
 	env := &ev.root
-	env.bindings = sc.Bindings
-	env.vars = ev.rootVars[:0]
-	if ev.random == nil {
-		ev.random = rand.Float64
-	}
 	var in item
-	if sc.Input != nil {
-		in = fromValue(*sc.Input)
+	if input != nil {
+		in = ev.outside(*input)
+		env.vars = append(env.vars, binding{"$", in})
 	}
-	env.bind("$", in)
 	if in.isArray() {
-		in = ofSequence([]item{in})
+		in = ofOne(in)
 		in.flags |= outer
 	}
 	out, err := ev.eval(e.root, in, env)

@@ -6,12 +6,41 @@ import (
 	"switchyard/asl/value"
 )
 
+// operator is what formBinary does, once paths, filters and the like are taken
+// apart.
+type operator uint8
+
+const (
+	opAnd operator = iota + 1
+	opOr
+	opAdd
+	opSubtract
+	opMultiply
+	opDivide
+	opModulo
+	opEqual
+	opUnequal
+	opLess
+	opLessOrEqual
+	opGreater
+	opGreaterOrEqual
+	opConcat
+	opRange
+	opIn
+)
+
+var operatorOf = map[string]operator{
+	"and": opAnd, "or": opOr, "+": opAdd, "-": opSubtract, "*": opMultiply, "/": opDivide, "%": opModulo,
+	"=": opEqual, "!=": opUnequal, "<": opLess, "<=": opLessOrEqual, ">": opGreater, ">=": opGreaterOrEqual,
+	"&": opConcat, "..": opRange, "in": opIn,
+}
+
 func (ev *evaluator) binary(e *expr, in item, env *frame) (item, error) {
 	lhs, err := ev.eval(e.lhs, in, env)
 	if err != nil {
 		return nothing, err
 	}
-	if e.op == "and" || e.op == "or" {
+	if e.operator <= opOr {
 		x, err := ev.logical(e, lhs, in, env)
 		return x, e.blame(err)
 	}
@@ -19,8 +48,36 @@ func (ev *evaluator) binary(e *expr, in item, env *frame) (item, error) {
 	if err != nil {
 		return nothing, err
 	}
-	x, err := ev.operate(e.op, lhs, rhs)
-	return x, e.blame(err)
+	if lhs.kind == number && rhs.kind == number {
+		if truth, ok := compareNumbers(e.operator, lhs.num, rhs.num); ok {
+			return ofBool(truth), nil
+		}
+	}
+	x, err := ev.operate(e.operator, lhs, rhs)
+	if err != nil {
+		return nothing, e.blame(err)
+	}
+	return x, nil
+}
+
+// compareNumbers compares by an operator; ok is false if it is for something else.
+func compareNumbers(op operator, a, b float64) (truth, ok bool) {
+	switch op {
+	case opEqual:
+		return a == b, true
+	case opUnequal:
+		return a != b, true
+	case opLess:
+		return a < b, true
+	case opLessOrEqual:
+		return a <= b, true
+	case opGreater:
+		return a > b, true
+	case opGreaterOrEqual:
+		return a >= b, true
+	default:
+		return false, false
+	}
 }
 
 // blame puts an operator's name and place on an error.
@@ -38,7 +95,7 @@ func (e *expr) blame(err error) error {
 
 func (ev *evaluator) logical(e *expr, lhs, in item, env *frame) (item, error) {
 	left, err := truthy(lhs)
-	if err != nil || left == (e.op == "or") {
+	if err != nil || left == (e.operator == opOr) {
 		return ofBool(left), err
 	}
 	rhs, err := ev.eval(e.rhs, in, env)
@@ -49,28 +106,28 @@ func (ev *evaluator) logical(e *expr, lhs, in item, env *frame) (item, error) {
 	return ofBool(right), err
 }
 
-func (ev *evaluator) operate(op string, lhs, rhs item) (item, error) {
+func (ev *evaluator) operate(op operator, lhs, rhs item) (item, error) {
 	switch op {
-	case "+", "-", "*", "/", "%":
+	case opAdd, opSubtract, opMultiply, opDivide, opModulo:
 		return arithmetic(op, lhs, rhs)
-	case "=", "!=":
+	case opEqual, opUnequal:
 		if lhs.kind == undefined || rhs.kind == undefined {
 			return falseItem, nil
 		}
 		same, err := ev.equal(lhs, rhs)
-		return ofBool(same == (op == "=")), err
-	case "<", "<=", ">", ">=":
+		return ofBool(same == (op == opEqual)), err
+	case opLess, opLessOrEqual, opGreater, opGreaterOrEqual:
 		return compare(op, lhs, rhs)
-	case "&":
+	case opConcat:
 		return ev.concat(lhs, rhs)
-	case "..":
+	case opRange:
 		return ev.span(lhs, rhs)
-	default: // in
+	default: // opIn
 		return ev.includes(lhs, rhs)
 	}
 }
 
-func arithmetic(op string, lhs, rhs item) (item, error) {
+func arithmetic(op operator, lhs, rhs item) (item, error) {
 	if err := operand(lhs, "T2001"); err != nil {
 		return nothing, err
 	}
@@ -82,15 +139,15 @@ func arithmetic(op string, lhs, rhs item) (item, error) {
 	}
 	a, b := lhs.num, rhs.num
 	switch op {
-	case "+":
+	case opAdd:
 		a += b
-	case "-":
+	case opSubtract:
 		a -= b
-	case "*":
+	case opMultiply:
 		a *= b
-	case "/":
+	case opDivide:
 		a /= b
-	case "%":
+	default: // opModulo
 		a = math.Mod(a, b)
 	}
 	return ofNumber(a), nil
@@ -110,15 +167,16 @@ func operand(x item, code string) error {
 
 func comparable(x item) bool { return x.kind == text || x.kind == number }
 
-func compare(op string, lhs, rhs item) (item, error) {
-	for _, x := range []item{lhs, rhs} {
-		if x.kind != undefined && !comparable(x) {
-			shown := rhs
-			if !comparable(lhs) {
-				shown = lhs
-			}
-			return nothing, fail("T2010").of(shown)
+// compare is for all but two numbers.
+func compare(op operator, lhs, rhs item) (item, error) {
+	switch {
+	case comparable(lhs) && comparable(rhs):
+	case lhs.kind != undefined && !comparable(lhs) || rhs.kind != undefined && !comparable(rhs):
+		shown := rhs
+		if !comparable(lhs) {
+			shown = lhs
 		}
+		return nothing, fail("T2010").of(shown)
 	}
 	if lhs.kind == undefined || rhs.kind == undefined {
 		return nothing, nil
@@ -128,16 +186,8 @@ func compare(op string, lhs, rhs item) (item, error) {
 		e.value2 = rhs
 		return nothing, e
 	}
-	switch op {
-	case "<":
-		return ofBool(less(lhs, rhs)), nil
-	case "<=":
-		return ofBool(lhs.kind == text && !less(rhs, lhs) || lhs.kind == number && lhs.num <= rhs.num), nil
-	case ">":
-		return ofBool(less(rhs, lhs)), nil
-	default:
-		return ofBool(lhs.kind == text && !less(lhs, rhs) || lhs.kind == number && lhs.num >= rhs.num), nil
-	}
+	truth, _ := compareNumbers(op, float64(value.CompareStrings(lhs.str, rhs.str)), 0)
+	return ofBool(truth), nil
 }
 
 // less orders two numbers, or two texts by their UTF-16 code units.

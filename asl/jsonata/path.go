@@ -9,9 +9,6 @@ import (
 // path evaluates steps one after the other, each over what the one before it
 // gave.
 func (ev *evaluator) path(e *expr, in item, env *frame) (item, error) {
-	if e.plain && in.kind != array {
-		return ev.plainPath(e, in, env)
-	}
 	if in.kind == array && e.list[0].form != formVariable {
 		return ev.walk(e, 0, in.elems(), env)
 	}
@@ -25,6 +22,13 @@ func (ev *evaluator) plainPath(e *expr, in item, env *frame) (item, error) {
 	if ev.depth >= ev.limits.Depth {
 		ev.depth++
 		return nothing, ev.deeper()
+	}
+	if first := e.list[0]; first.form == formVariable && len(e.list) > 1 {
+		if v, ok := env.lookupField(first.name, e.list[1].name); ok {
+			if x, ok := follow(v, e.list[2:]); ok {
+				return x, ev.step(len(e.list))
+			}
+		}
 	}
 	for i, step := range e.list {
 		if ev.steps++; ev.steps > ev.limits.Steps {
@@ -61,7 +65,11 @@ func peek(in item, steps []*expr) (item, bool) {
 	if in.kind != object || !in.node.lazy {
 		return nothing, false
 	}
-	v := in.node.src
+	return follow(in.node.src, steps)
+}
+
+// follow is peek into a value.
+func follow(v value.Value, steps []*expr) (item, bool) {
 	for _, step := range steps {
 		if v.Kind() == value.Array {
 			return nothing, false
@@ -114,7 +122,7 @@ func (ev *evaluator) walk(e *expr, from int, input []item, env *frame) (item, er
 	}
 	if e.keepSingleton && result.kind == array {
 		if result.flags&(cons|sequence) == cons {
-			result = ofSequence([]item{result})
+			result = ofOne(result)
 		}
 		result.flags |= keep
 	}
@@ -158,7 +166,7 @@ func (ev *evaluator) pathStep(step *expr, input []item, env *frame, last bool) (
 		case x.kind == array && last && x.flags&sequence == 0:
 			return x, nil
 		case x.kind != array || x.flags&cons != 0:
-			return ofSequence([]item{x}), nil
+			return ofOne(x), nil
 		}
 		return ofSequence(x.elems()[:x.len():x.len()]), nil
 	}
@@ -236,8 +244,9 @@ func (ev *evaluator) filter(predicate *expr, in item, env *frame) (item, error) 
 			return pick(ofArray(input), predicate.constant.num), nil
 		}
 	}
-	out := ofSequence(nil)
-	out.flags |= in.flags & tuples
+	var first item // kept aside until there is a second
+	var out []item
+	size := 0
 	for i, x := range input {
 		context, frame := x, env
 		if in.has(tuples) {
@@ -253,13 +262,25 @@ func (ev *evaluator) filter(predicate *expr, in item, env *frame) (item, error) 
 			return nothing, err
 		}
 		for range n {
-			if err := ev.grow(1, len(out.node.elems)+1); err != nil {
+			if size++; size == 1 {
+				first = x
+				continue
+			}
+			if err := ev.grow(1, size); err != nil {
 				return nothing, err
 			}
-			out.node.elems = append(out.node.elems, x)
+			if size == 2 {
+				out = append(out, first)
+			}
+			out = append(out, x)
 		}
 	}
-	return out, nil
+	result := ofSequence(out)
+	if size == 1 {
+		result = ofOne(first)
+	}
+	result.flags |= in.flags & tuples
+	return result, nil
 }
 
 // pick is the item at a constant position, from the end if it is negative.
@@ -275,9 +296,9 @@ func pick(in item, position float64) item {
 	if x.kind == array {
 		return x
 	}
-	out := ofSequence(nil)
-	if x.kind != undefined {
-		out.node.elems = []item{x}
+	out := ofOne(x)
+	if x.kind == undefined {
+		out = ofSequence(nil)
 	}
 	out.flags |= in.flags & tuples
 	return out

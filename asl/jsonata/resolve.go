@@ -27,12 +27,13 @@ func resolve(raw *expr) (*expr, error) {
 	return e, nil
 }
 
-// mark finds the plain paths.
+// mark finds the plain paths, and what is nothing but a constant.
 func (e *expr) mark() {
 	if e == nil {
 		return
 	}
 	e.plain = e.form == formPath && e.group == nil && !e.keepArray && !e.keepSingleton && !e.tuple
+	e.literal = e.isConstant() && e.predicates == nil && e.group == nil
 	for i, step := range e.list {
 		named := step.form == formName || step.form == formVariable && i == 0
 		if !named || step.tuple || step.keepArray || step.stages != nil || step.predicates != nil || step.group != nil {
@@ -59,6 +60,10 @@ func (e *expr) mark() {
 			s.filter.mark()
 		}
 	}
+}
+
+func (e *expr) isConstant() bool {
+	return e.form == formString || e.form == formNumber || e.form == formValue
 }
 
 func (r *resolver) resolve(e *expr) (*expr, error) {
@@ -233,6 +238,7 @@ func (r *resolver) binary(e *expr) (*expr, error) {
 		e.form = formApply
 		e.keepArray = e.keepArray || e.lhs.keepArray || e.rhs.keepArray
 	default:
+		e.operator = operatorOf[e.op]
 		e.inherit(e.lhs)
 		e.inherit(e.rhs)
 	}

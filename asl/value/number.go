@@ -41,8 +41,29 @@ func (v Value) Float() (float64, bool) {
 	if v.kind != Number {
 		return 0, false
 	}
+	if !v.decimal && len(v.str) <= exactDigits {
+		return smallInteger(v.str), true
+	}
 	f, _ := strconv.ParseFloat(v.str, 64) // out of range gives ±Inf, which is the answer
 	return f, true
+}
+
+// exactDigits is how long an integer's literal may be for doubles to hold it and
+// all on the way to it.
+const exactDigits = 15
+
+func smallInteger(literal string) float64 {
+	n, digits := 0, literal
+	if literal[0] == '-' {
+		digits = literal[1:]
+	}
+	for i := range len(digits) {
+		n = 10*n + int(digits[i]-'0')
+	}
+	if len(digits) < len(literal) {
+		return -float64(n)
+	}
+	return float64(n)
 }
 
 // CompareNumbers orders two numbers by their size, 1 and 1.0 being equal; ok

@@ -3,6 +3,7 @@ package value
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 )
@@ -175,6 +176,21 @@ func TestCompareNumbers(t *testing.T) {
 	}
 	if _, ok := CompareNumbers(OfString("1"), OfInt(1)); ok {
 		t.Error("a string compared as a number")
+	}
+}
+
+func TestFloat(t *testing.T) {
+	for literal, want := range map[string]float64{
+		"0": 0, "7": 7, "-12": -12, "123456789012345": 123456789012345, "-12345678901234": -12345678901234,
+		"9007199254740993": 9007199254740992, "1e400": math.Inf(1), "-2.50": -2.5, "-0": 0,
+	} {
+		v, err := Parse([]byte(literal))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := v.Float(); !ok || got != want || math.Signbit(got) != math.Signbit(want) {
+			t.Errorf("%s is %v, %v", literal, got, ok)
+		}
 	}
 }
 
