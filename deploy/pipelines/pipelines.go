@@ -29,3 +29,8 @@ var Sweep []byte
 //
 //go:embed cloudformation/cloudformation.asl.json
 var CloudFormation []byte
+
+// Suites runs suites of tests for one commit, in every cell of a matrix.
+//
+//go:embed suites/suites.asl.json
+var Suites []byte

@@ -121,7 +121,7 @@ func allowed(t *testing.T, path string) []string {
 
 // The policies of pipelines allow just what their states need.
 func TestPoliciesAllowWhatTheDefinitionsCall(t *testing.T) {
-	for _, name := range []string{"deploy", "cloudformation", "semaphore"} {
+	for _, name := range []string{"deploy", "cloudformation", "semaphore", "suites"} {
 		needed := map[string]bool{}
 		for _, a := range behind[name] {
 			needed[a] = true
