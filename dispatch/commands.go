@@ -207,6 +207,11 @@ func (d *Dispatcher) Delivery(ctx context.Context, id string) (DeliveryDetail, e
 	return d.journal.Delivery(ctx, id)
 }
 
+// LeftOut lists the commits that deliveries started nothing for, newest first.
+func (d *Dispatcher) LeftOut(ctx context.Context, f LeftOutFilter) (LeftOutPage, error) {
+	return d.journal.LeftOut(ctx, f)
+}
+
 // Reasons returns why a delivery, or parts of it, started nothing, or
 // [ErrNotFound].
 func (d *Dispatcher) Reasons(ctx context.Context, id string) ([]Ignored, error) {

@@ -163,6 +163,11 @@ type ExecutionFilter struct {
 	Ref string
 	// SHA matches commits by prefix.
 	SHA string
+	// Author matches whole names.
+	Author string
+	// Search matches what begins the commit's ID, or is in the name of the ref or
+	// in the title; capitals of ASCII do not matter.
+	Search string
 	// Delivery is a delivery's ID.
 	Delivery string
 	// Since matches executions that ended no earlier, and unfinished ones that

@@ -168,6 +168,8 @@ type Reader interface {
 	// Reasons returns those of one delivery, without all else that there is of it,
 	// or [ErrNotFound].
 	Reasons(ctx context.Context, id string) ([]Ignored, error)
+	// LeftOut lists the commits that deliveries started nothing for, newest first.
+	LeftOut(ctx context.Context, f LeftOutFilter) (LeftOutPage, error)
 	// Foresee says which of the requests [Appender.Expand] would find, if a
 	// delivery that makes this move (nil for none) was expanded now. tip stands
 	// for the one that is known of the ref, unless it is nil.

@@ -91,6 +91,7 @@ func (c *cli) root() *cobra.Command {
 		c.serveCommand(),
 		c.engineCommand(),
 		c.demoCommand(),
+		c.openCommand(),
 		c.startCommand(),
 		c.executionsCommand(),
 		c.approvalsCommand(),

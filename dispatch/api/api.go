@@ -19,6 +19,7 @@
 //	GET  /api/v1/deliveries/{id}             one, with its event and what it became
 //	POST /api/v1/deliveries/{id}/replay      route it again, start what is missing
 //	POST /api/v1/audits                      hold what git hosts have against all that
+//	POST /api/v1/sign-in                     a link that signs one person in to the dashboard
 //
 // Every call carries "Authorization: Bearer <token>". A POST may say in the
 // query who is behind it, by=ada, which is recorded. Errors are
@@ -93,6 +94,7 @@ type API struct {
 	tokens [][sha256.Size]byte
 	audits http.Handler
 	link   Linker
+	signIn SignInLinker
 	log    *zap.Logger
 	mux    *http.ServeMux
 }
@@ -149,6 +151,7 @@ func New(d Dispatcher, start Starter, cfg Config, opts ...Option) (*API, error) 
 	a.mux.HandleFunc("GET /api/v1/deliveries", a.listDeliveries)
 	a.mux.HandleFunc("GET /api/v1/deliveries/{id}", a.showDelivery)
 	a.mux.HandleFunc("POST /api/v1/deliveries/{id}/replay", a.replayDelivery)
+	a.mux.HandleFunc("POST /api/v1/sign-in", a.linkSignIn)
 	if a.audits != nil {
 		a.mux.Handle("POST /api/v1/audits", a.audits)
 	}
@@ -168,9 +171,17 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) authorized(r *http.Request) bool {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return strings.EqualFold(scheme, "Bearer") && a.Accepts(token)
+	token, ok := bearer(r)
+	return ok && a.Accepts(token)
 }
+
+func bearer(r *http.Request) (token string, ok bool) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.TrimSpace(token), strings.EqualFold(scheme, "Bearer")
+}
+
+// Digests are the SHA-256 of the tokens that may call the API.
+func (a *API) Digests() [][sha256.Size]byte { return a.tokens }
 
 // Accepts reports whether a token may call the API. It compares digests, so that
 // neither the content nor the length of a token shows in the time it takes.

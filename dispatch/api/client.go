@@ -189,6 +189,12 @@ func (c *Client) ApprovalLink(ctx context.Context, execution, approval, person s
 	return l, err
 }
 
+// SignInLink has a link made that signs a person in to the dashboard, once.
+func (c *Client) SignInLink(ctx context.Context, person, role string) (l SignInLink, err error) {
+	err = c.call(ctx, http.MethodPost, "sign-in?"+url.Values{"for": {person}, "role": {role}}.Encode(), nil, &l)
+	return l, err
+}
+
 // Redrive starts an execution that the engine refused, or lets one that failed,
 // timed out or was stopped go on, and says which of both.
 func (c *Client) Redrive(ctx context.Context, id string) (dispatch.RedriveKind, error) {

@@ -197,3 +197,15 @@ func TestConcurrentDeliveriesShareCommits(t *testing.T) {
 		t.Errorf("%d deliveries in %d commits, want %d in 1", s.Appended, s.AppendCommits, n)
 	}
 }
+
+// TestLeftOutIsReadFromWhatIsIgnored looks at a list that is read with each view of
+// the dashboard: deliveries of which everything was taken cost nothing.
+func TestLeftOutIsReadFromWhatIsIgnored(t *testing.T) {
+	j, err := Open(filepath.Join(t.TempDir(), "journal.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	query, _ := leftOutQuery(dispatch.LeftOutFilter{})
+	neverScans(t, j, query)
+}

@@ -56,6 +56,11 @@ func (j *SQLite) Executions(ctx context.Context, f dispatch.ExecutionFilter) (di
 	if f.SHA != "" {
 		match.add("substr(r.sha, 1, ?) = ?", len(f.SHA), f.SHA)
 	}
+	match.equal("r.author", f.Author)
+	if f.Search != "" {
+		within := like(f.Search)
+		match.add(`(r.title LIKE ? ESCAPE '\' OR r.ref LIKE ? ESCAPE '\' OR r.sha LIKE ? ESCAPE '\')`, within, within, within[1:])
+	}
 	if f.Delivery != "" {
 		source, id := splitDelivery(f.Delivery)
 		match.add("r.delivery = (SELECT seq FROM deliveries WHERE source = ? AND delivery_id = ?)", source, id)
@@ -278,6 +283,12 @@ func (c *conditions) equal(column, value string) {
 	if value != "" {
 		c.add(column+" = ?", value)
 	}
+}
+
+// like is a pattern for texts that hold s. Without its first byte it is one for
+// those that begin with s.
+func like(s string) string {
+	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(s) + "%"
 }
 
 func (c *conditions) in(column string, states []dispatch.State) {

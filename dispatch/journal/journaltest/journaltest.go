@@ -67,6 +67,8 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Journal) {
 		{"StatusesOnlyWhereWanted", statusesOnlyWhereWanted},
 		{"StatusesByEnvironment", statusesByEnvironment},
 		{"ListsFilterAndPage", lists},
+		{"CommitsAreSearched", commitsAreSearched},
+		{"WhatIsLeftOutIsListed", leftOutIsListed},
 		{"PruneKeepsUnfinishedWork", prune},
 		{"NumbersAreNotUsedTwice", numbers},
 		{"ContextBoundsTheWait", contextBounds},

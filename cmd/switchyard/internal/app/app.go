@@ -32,6 +32,7 @@ import (
 	"switchyard/internal/datadir"
 	"switchyard/router"
 	"switchyard/ui"
+	"switchyard/ui/dashboard"
 	"switchyard/webhook"
 )
 
@@ -59,6 +60,7 @@ type App struct {
 	dispatcher *dispatch.Dispatcher
 	statuses   *status.Worker
 	pages      *ui.Pages
+	board      *dashboard.Dashboard
 	tracer     *tracer
 	budget     *webhook.Budget // of all deliveries, also over a reload
 	hosts      hosts
@@ -275,6 +277,9 @@ func (a *App) openFaces() error {
 	if a.pages, err = ui.New(a.dispatcher, baseURL(a.cfg, a.public.Addr()), []byte(a.key), pageOpts...); err != nil {
 		return err
 	}
+	if a.board, err = a.openBoard(); err != nil {
+		return err
+	}
 	a.apis.describe = a.newDetails().describe
 	posters, err := posters(a.cfg, &a.apis)
 	if err != nil {
@@ -349,7 +354,7 @@ func (a *App) newFaces(cfg *config.Config) (*faces, error) {
 	} else {
 		follow = a.cloudLogs.follow
 	}
-	opts := []api.Option{api.WithLogger(a.log), api.WithLogs(follow), api.WithLinks(a.pages.ApprovalLink), a.audits()}
+	opts := []api.Option{api.WithLogger(a.log), api.WithLogs(follow), api.WithLinks(a.pages.ApprovalLink), api.WithSignIn(a.board.SignInLink), a.audits()}
 	calls, err := api.New(a.dispatcher, starter(slices.Sorted(maps.Keys(cfg.StateMachines))), api.Config{Tokens: tokens}, opts...)
 	if err != nil {
 		return nil, err
@@ -440,6 +445,7 @@ func (a *App) Run(ctx context.Context) error {
 	g.Go(func() error { defer stopEngine(); return work.Wait() })
 
 	servers := []*http.Server{webhook.NewServer(a.routes())}
+	servers[0].RegisterOnShutdown(a.board.Close)
 	listeners := []net.Listener{a.public}
 	if a.port != nil {
 		servers, listeners = append(servers, a.embedded.newServer(a.door)), append(listeners, a.port)

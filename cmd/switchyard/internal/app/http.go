@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"switchyard/ui/dashboard"
 	"switchyard/webhook"
 )
 
@@ -13,7 +14,7 @@ import (
 const readyTimeout = 2 * time.Second
 
 // facesText lists what the HTTP face has. It is the same whatever the config.
-const facesText = "Webhooks go to POST /webhooks/<source>, the API is under /api/v1/, see also /healthz, /readyz and /metrics."
+const facesText = "The dashboard is at /, webhooks go to POST /webhooks/<source>, the API is under /api/v1/, see also /healthz, /readyz and /metrics."
 
 // routes is the HTTP face.
 func (a *App) routes() http.Handler {
@@ -23,9 +24,9 @@ func (a *App) routes() http.Handler {
 	mux.Handle("GET /metrics", a.metrics.handler())
 	mux.HandleFunc("GET /healthz", a.healthz)
 	mux.HandleFunc("GET /readyz", a.readyz)
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "Switchyard. "+facesText)
-	})
+	for _, path := range dashboard.Paths() {
+		mux.Handle(path, a.board)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case webhook.Serves(r.URL.Path): // a mux would redirect where slashes are doubled
