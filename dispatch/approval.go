@@ -66,6 +66,9 @@ type Approval struct {
 	// far as the git host told.
 	AskedBy  string `json:"asked_by,omitempty"`
 	PushedBy string `json:"pushed_by,omitempty"`
+	// Own are all names of those whose own the commit is, which nobody is shown: of
+	// its author, of who opened the pull request, and of who pushed it.
+	Own []string `json:"-"`
 	// Approvers are those who may decide; empty for everybody who has a way to.
 	Approvers []string `json:"approvers,omitempty"`
 	// Live is the commit that the last successful execution of the same state
@@ -193,15 +196,17 @@ type Decision struct {
 	// SHA is the commit that the person has seen: the whole ID, or its first 7
 	// digits at least. A decision about another commit is refused. Empty is not
 	// bound, for a person who names an execution and looks at it themselves.
-	SHA    string
-	By     string
-	Way    Way
-	Reason string
-	At     time.Time
+	SHA string
+	// By is the person, and ByNames are their other names, where the host told them.
+	By      string
+	ByNames []string
+	Way     Way
+	Reason  string
+	At      time.Time
 	// Said is when the person spoke, where that was before At: what was asked since
 	// is not decided by it.
 	Said time.Time
-	// NotOwn refuses an approval by the commit's author, and by who pushed it.
+	// NotOwn refuses an approval by those whose own the commit is.
 	NotOwn bool
 }
 
@@ -247,7 +252,7 @@ func Judge(d *Decision, x State, all []Approval) (a Approval, known bool, err er
 		return a, false, refuse("it has expired%s", at(a.ExpiresAt))
 	case len(a.Approvers) > 0 && !slices.ContainsFunc(a.Approvers, d.isBy):
 		return a, false, refuse("%q is not one of those who are asked: %s", d.By, strings.Join(a.Approvers, ", "))
-	case d.NotOwn && d.Approve && (d.isBy(a.Author) || d.isBy(a.PushedBy)):
+	case d.NotOwn && d.Approve && d.owns(&a):
 		return a, false, refuse("the commit is %s's own, and somebody else has to approve it (approvals.authors)", d.By)
 	}
 	return a, false, nil
@@ -265,6 +270,18 @@ func (d *Decision) names(sha string) bool {
 }
 
 func (d *Decision) isBy(name string) bool { return name != "" && strings.EqualFold(name, d.By) }
+
+// owns reports whether the commit of an approval is the person's own. Hosts name
+// authors in other ways than those who speak, so that any name of the one is held
+// against any name of the other.
+func (d *Decision) owns(a *Approval) bool {
+	for _, name := range append([]string{a.Author, a.PushedBy}, a.Own...) {
+		if d.isBy(name) || name != "" && slices.ContainsFunc(d.ByNames, func(n string) bool { return strings.EqualFold(n, name) }) {
+			return true
+		}
+	}
+	return false
+}
 
 // pick finds the approval that a decision is about.
 func pick(d *Decision, all []Approval) (Approval, error) {

@@ -116,12 +116,11 @@ func (d *Dispatcher) AskApproval(ctx context.Context, a Ask) error {
 	if a.ExpiresIn > 0 {
 		n.ExpiresAt = n.AskedAt.Add(a.ExpiresIn)
 	}
-	if delivery, err := d.journal.Delivery(ctx, x.Delivery); err == nil {
-		n.PushedBy = clip(delivery.Event.Sender, maxPerson)
-		n.AskedBy = cmp.Or(n.AskedBy, n.PushedBy)
-	} else if !errors.Is(err, ErrNotFound) { // it may have been pruned
+	sender, err := d.own(ctx, &n, &x)
+	if err != nil {
 		return fmt.Errorf("approval of %s: %w", x.ID, unsure(err))
 	}
+	n.AskedBy = cmp.Or(n.AskedBy, sender)
 	changes, err := d.journal.Ask(ctx, n)
 	d.publish(changes)
 	wake(d.tellSoon)

@@ -348,6 +348,87 @@ func TestWhoMayDecide(t *testing.T) {
 	})
 }
 
+// Hosts name who commits in other ways than who speaks: by any of the names it is
+// the same person.
+func TestNobodyApprovesTheirOwnByAnotherName(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		s := runHolder(t, path, newHolder(), dispatch.Config{NotOwn: true})
+		defer s.stop()
+		ev := push("d-own", long)
+		ev.Sender, ev.SenderNames = "pia", []string{"557058:pia", "{7b}"}
+		ev.Commits[0].Author, ev.Commits[0].AuthorEmail = "Grace Hopper", "grace@navy.example"
+		s.accept(ev)
+		settle()
+		x := long + "-r"
+		s.asks(dispatch.Ask{Token: "t", ExecutionARN: arnOf(x), Title: "Deploy"})
+		for name, d := range map[string]dispatch.Decision{
+			"the pusher's account":   {By: "557058:PIA"},
+			"the pusher's nickname":  {By: "{7b}", ByNames: []string{"pia"}},
+			"the author's full name": {By: "ghopper", ByNames: []string{"grace hopper"}},
+			"the author's address":   {By: "ghopper", ByNames: []string{"x", "grace@navy.example"}},
+		} {
+			d.Execution, d.Approve = x, true
+			if _, err := s.Decide(t.Context(), d); err == nil || !strings.Contains(err.Error(), "own, and somebody else has to approve it") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		all, err := json.Marshal(s.asked(x))
+		if err != nil || strings.Contains(string(all), "navy.example") {
+			t.Errorf("addresses are shown: %s, %v", all, err)
+		}
+		if _, err := s.Decide(t.Context(), dispatch.Decision{Execution: x, Approve: true, By: "ben", ByNames: []string{"Ben", ""}}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Of a host that names people by login alone, those who ask to approve are looked up;
+// and who opened a pull request has it for their own, but not who labelled it.
+func TestWhoseOwnAPullRequestIs(t *testing.T) {
+	bubble(t, func(t *testing.T, path string) {
+		h := newHolder()
+		who := &people{may: map[string]bool{"ghopper": true, "olga": true, "lea": true}, names: map[string][]string{"ghopper": {"Grace Hopper"}}}
+		s := runHolder(t, path, h, dispatch.Config{NotOwn: true, PollEvery: time.Hour, CompleteFor: time.Minute}, dispatch.WithCommander(who))
+		defer s.stop()
+		pushed := push("d1", long)
+		pushed.Sender, pushed.Commits[0].Author, pushed.Commits[0].MessageKnown = "somebot", "Grace Hopper", true
+		s.accept(pushed)
+		pull := push("d2", "b")
+		pull.Kind, pull.Action, pull.PullRequest = event.PullRequest, "labeled", &event.PullReq{Number: 1, Author: "olga", AuthorNames: []string{"olga's account"}}
+		pull.Ref, pull.Sender, pull.Commits[0].Author = "refs/heads/topic", "lea", "olga"
+		s.accept(pull)
+		settle()
+		s.asks(dispatch.Ask{Token: "t1", ExecutionARN: arnOf(long + "-r"), Title: "Deploy"})
+		approve := func(delivery, by, execution string) {
+			order := commanded(delivery, event.Order{Verb: event.Approve, SHA: long, Execution: execution})
+			order.Sender, order.Command.Comment, order.Command.PullRequest = by, "", 0
+			s.accept(order)
+			time.Sleep(time.Second)
+			settle()
+		}
+		approve("c1", "ghopper", long+"-r")
+		if got := s.asked(long + "-r"); got.State != dispatch.ApprovalWaiting {
+			t.Errorf("the author has approved: %+v", got)
+		}
+		approve("c2", "lea", long+"-r")
+		if got := s.asked(long + "-r"); got.DecidedBy != "lea" {
+			t.Errorf("%+v", got)
+		}
+		s.asks(dispatch.Ask{Token: "t2", ExecutionARN: arnOf("b-r"), Title: "Deploy"})
+		if got := s.asked("b-r"); got.PushedBy != "" || got.AskedBy != "lea" {
+			t.Errorf("a label pushes nothing: %+v", got)
+		}
+		for _, by := range []string{"olga", "Olga's account"} {
+			if _, err := s.Decide(t.Context(), dispatch.Decision{Execution: "b-r", Approve: true, By: by}); err == nil {
+				t.Errorf("%s has approved their own", by)
+			}
+		}
+		if _, err := s.Decide(t.Context(), dispatch.Decision{Execution: "b-r", Approve: true, By: "lea"}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // mergedInput plans the merge of each pull request, as routes with checkout: merge do.
 type mergedInput struct{ planner }
 

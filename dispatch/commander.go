@@ -18,6 +18,9 @@ type Commander interface {
 	RefusesCommands(source string) error
 	// MayWrite reports whether a person may push to a repository.
 	MayWrite(ctx context.Context, source, repository, login string) (bool, error)
+	// Names returns the other names of a person, as [event.OtherNames] has them; none
+	// where the host's deliveries tell them with each command, or it has none.
+	Names(ctx context.Context, source, repository, login string) ([]string, error)
 	// PullRequest returns an open pull request as the event that its last change
 	// of head was.
 	PullRequest(ctx context.Context, source, repository string, number int) (event.Event, error)
@@ -61,6 +64,16 @@ func (d *Dispatcher) judge(ctx context.Context, ev *event.Event) error {
 			o.Verdict = event.Granted
 		} else {
 			d.denied.Add(ev, d.due.now())
+		}
+	}
+	if o.Verdict == event.Granted && o.Verb == event.Approve && len(ev.SenderNames) == 0 && d.config().NotOwn {
+		err := d.call(ctx, "names", func(ctx context.Context) (err error) {
+			ev.SenderNames, err = d.commander.Names(ctx, ev.Source, ev.Repository.FullName, ev.Sender)
+			return err
+		})
+		if err != nil {
+			o.Verdict = "" // by the next try the sender may have lost their access
+			return fmt.Errorf("ask for the names of %q: %w", clip(ev.Sender, maxTitle), err)
 		}
 	}
 	if o.Verdict != event.Granted || o.Wrong != "" || o.PullRequest == 0 || o.Verb != event.Allow && o.Verb != event.Explain {

@@ -18,6 +18,7 @@ import (
 type people struct {
 	mu      sync.Mutex
 	may     map[string]bool
+	names   map[string][]string
 	pulls   map[int]event.Event
 	asked   []string
 	said    []dispatch.Answer
@@ -47,6 +48,10 @@ func (p *people) RefusesCommands(string) error { return p.refuses }
 
 func (p *people) MayWrite(ctx context.Context, source, repository, login string) (bool, error) {
 	return p.may[login], p.ask(ctx, fmt.Sprintf("may %s write to %s:%s", login, source, repository))
+}
+
+func (p *people) Names(ctx context.Context, source, repository, login string) ([]string, error) {
+	return p.names[login], p.ask(ctx, fmt.Sprintf("names of %s at %s:%s", login, source, repository))
 }
 
 func (p *people) PullRequest(ctx context.Context, _, _ string, number int) (event.Event, error) {

@@ -42,7 +42,7 @@ func (c *order) decide(found []Execution, sha string) {
 		seen = sha
 	}
 	d := Decision{
-		Execution: x.ID, Approval: c.o.Approval, Approve: c.o.Verb == event.Approve, SHA: seen, By: c.ev.Sender, Way: way, Reason: c.o.Reason,
+		Execution: x.ID, Approval: c.o.Approval, Approve: c.o.Verb == event.Approve, SHA: seen, By: c.ev.Sender, ByNames: c.ev.SenderNames, Way: way, Reason: c.o.Reason,
 		At: c.e.At, Said: c.said, NotOwn: c.r.cfg.NotOwn,
 	}.cut()
 	c.e.Acts = append(c.e.Acts, Act{

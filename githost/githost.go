@@ -91,6 +91,13 @@ type Judge interface {
 	MayWrite(ctx context.Context, repository, login string) (bool, error)
 }
 
+// Namer knows people by all their names.
+type Namer interface {
+	// Names returns the other names of a person who writes to a repository, as
+	// [event.OtherNames] has them. Nobody who is unknown has any.
+	Names(ctx context.Context, repository, login string) ([]string, error)
+}
+
 // Commenter answers people where they asked.
 type Commenter interface {
 	// Comment writes text, in the host's Markdown, below a pull request.

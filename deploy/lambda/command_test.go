@@ -94,6 +94,8 @@ func (p *pulls) MayWrite(_ context.Context, _, _, login string) (bool, error) {
 	return login == "ada", nil
 }
 
+func (p *pulls) Names(context.Context, string, string, string) ([]string, error) { return nil, nil }
+
 func (p *pulls) PullRequest(_ context.Context, _, _ string, number int) (event.Event, error) {
 	if number != p.pull.PullRequest.Number {
 		return event.Event{}, &dispatch.PermanentError{Err: errors.New("404")}

@@ -21,8 +21,8 @@ func TestDecisionsOverTheAPI(t *testing.T) {
 		status    int
 		says      string
 	}{
-		"approve":        {path: "/approve?by=ada&commit=abcdef0&reason=fine", did: "decide {Execution:x Approval: Approve:true SHA:abcdef0 By:ada Way:API Reason:fine At:0001-01-01 00:00:00 +0000 UTC Said:0001-01-01 00:00:00 +0000 UTC NotOwn:false}", status: 200, says: `"state":"approved"`},
-		"reject":         {path: "/reject?by=ada&via=cli&approval=a1", did: "decide {Execution:x Approval:a1 Approve:false SHA: By:ada Way:command line Reason: At:0001-01-01 00:00:00 +0000 UTC Said:0001-01-01 00:00:00 +0000 UTC NotOwn:false}", status: 200, says: `"state":"rejected"`},
+		"approve":        {path: "/approve?by=ada&commit=abcdef0&reason=fine", did: "decide {Execution:x Approval: Approve:true SHA:abcdef0 By:ada ByNames:[] Way:API Reason:fine At:0001-01-01 00:00:00 +0000 UTC Said:0001-01-01 00:00:00 +0000 UTC NotOwn:false}", status: 200, says: `"state":"approved"`},
+		"reject":         {path: "/reject?by=ada&via=cli&approval=a1", did: "decide {Execution:x Approval:a1 Approve:false SHA: By:ada ByNames:[] Way:command line Reason: At:0001-01-01 00:00:00 +0000 UTC Said:0001-01-01 00:00:00 +0000 UTC NotOwn:false}", status: 200, says: `"state":"rejected"`},
 		"refused":        {path: "/approve?by=ada", err: &dispatch.RefusedError{Reason: "it has expired"}, status: 409, says: "it has expired"},
 		"unknown":        {path: "/approve?by=ada", err: dispatch.ErrNotFound, status: 404, says: "not found"},
 		"not confirmed":  {path: "/approve?by=ada", err: &dispatch.UnavailableError{Err: dispatch.ErrFinished}, status: 409, says: "has ended"},

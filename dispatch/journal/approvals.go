@@ -12,7 +12,7 @@ import (
 
 const (
 	approvalColumns = `a.id, r.id, r.source, r.repository, r.ref, r.route, r.environment, r.sha, r.title, r.author,
-		a.merge_sha, a.title, a.asked_by, a.pushed_by, a.approvers, a.diff, a.asked_at, a.expires_at,
+		a.merge_sha, a.title, a.asked_by, a.pushed_by, a.approvers, a.own, a.diff, a.asked_at, a.expires_at,
 		a.state, a.decided_at, a.decided_by, a.way, a.reason, a.told_at, a.last_error`
 	approvalTables = ` FROM approvals a JOIN requests r ON r.seq = a.request `
 
@@ -30,11 +30,11 @@ const (
 // scanApproval reads approvalColumns, and after them what more names.
 func scanApproval(s scan, more ...any) (dispatch.Approval, error) {
 	var a dispatch.Approval
-	var approvers, state, way string
+	var approvers, own, state, way string
 	var asked, expires, decided, told int64
 	err := s(append([]any{
 		&a.ID, &a.Execution, &a.Source, &a.Repository, &a.Ref, &a.Route, &a.Environment, &a.SHA, &a.Message, &a.Author,
-		&a.Merge, &a.Title, &a.AskedBy, &a.PushedBy, &approvers, &a.Diff, &asked, &expires,
+		&a.Merge, &a.Title, &a.AskedBy, &a.PushedBy, &approvers, &own, &a.Diff, &asked, &expires,
 		&state, &decided, &a.DecidedBy, &way, &a.Reason, &told, &a.LastError,
 	}, more...)...)
 	if err != nil {
@@ -42,12 +42,19 @@ func scanApproval(s scan, more ...any) (dispatch.Approval, error) {
 	}
 	a.State, a.Way = dispatch.ApprovalState(state), dispatch.Way(way)
 	a.AskedAt, a.ExpiresAt, a.DecidedAt, a.ToldAt = timeOf(asked), timeOf(expires), timeOf(decided), timeOf(told)
+	if err := json.Unmarshal([]byte(own), &a.Own); err != nil {
+		return a, err
+	}
 	return a, json.Unmarshal([]byte(approvers), &a.Approvers)
 }
 
 // Ask implements [dispatch.Approvals].
 func (j *SQLite) Ask(ctx context.Context, a dispatch.NewApproval) ([]dispatch.Change, error) {
 	approvers, err := json.Marshal(a.Approvers)
+	if err != nil {
+		return nil, err
+	}
+	own, err := json.Marshal(a.Own)
 	if err != nil {
 		return nil, err
 	}
@@ -65,9 +72,9 @@ func (j *SQLite) Ask(ctx context.Context, a dispatch.NewApproval) ([]dispatch.Ch
 		case state.Finished():
 			return dispatch.ErrFinished
 		}
-		_, err = c.insert(`INSERT INTO approvals (id, request, token, title, asked_by, pushed_by, approvers, diff, asked_at, expires_at, merge_sha, state)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')`,
-			a.ID, request, a.Token, a.Title, a.AskedBy, a.PushedBy, string(approvers), a.Diff, millis(a.AskedAt), millis(a.ExpiresAt), a.Merge)
+		_, err = c.insert(`INSERT INTO approvals (id, request, token, title, asked_by, pushed_by, approvers, own, diff, asked_at, expires_at, merge_sha, state)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')`,
+			a.ID, request, a.Token, a.Title, a.AskedBy, a.PushedBy, string(approvers), string(own), a.Diff, millis(a.AskedAt), millis(a.ExpiresAt), a.Merge)
 		if err != nil {
 			return err
 		}

@@ -30,6 +30,8 @@ type pullRequest struct {
 	Author struct {
 		Nickname    string `json:"nickname"`
 		DisplayName string `json:"display_name"`
+		AccountID   string `json:"account_id"`
+		UUID        string `json:"uuid"`
 	} `json:"author"`
 	UpdatedOn   string `json:"updated_on"`
 	Source      end    `json:"source"`
@@ -207,11 +209,12 @@ func (c *Client) opened(ctx context.Context, repository string, p *pullRequest) 
 	if author == "" {
 		author = p.Author.DisplayName
 	}
+	names := event.OtherNames(author, p.Author.AccountID, p.Author.UUID, p.Author.DisplayName)
 	ev := event.Event{
 		Kind: event.PullRequest, Action: "synchronize", Repository: event.Repository{FullName: repository},
-		Ref: "refs/heads/" + p.Source.Branch.Name, Sender: author,
+		Ref: "refs/heads/" + p.Source.Branch.Name, Sender: author, SenderNames: names,
 		PullRequest: &event.PullReq{
-			Number: p.ID, Base: p.Destination.Branch.Name, Title: p.Title, Author: author, Draft: p.Draft,
+			Number: p.ID, Base: p.Destination.Branch.Name, Title: p.Title, Author: author, AuthorNames: names, Draft: p.Draft,
 			Fork: p.Source.Repository == nil || p.Destination.Repository == nil || p.Source.Repository.UUID != p.Destination.Repository.UUID,
 		},
 	}

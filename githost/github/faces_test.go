@@ -167,6 +167,18 @@ func TestWhoMayWrite(t *testing.T) {
 	}
 }
 
+func TestNamesOfPeople(t *testing.T) {
+	f := newFixture(t)
+	f.Show("grace", githubtest.Profile{Name: "Grace Hopper", Email: "grace@navy.example"})
+	c := f.client()
+	for login, want := range map[string][]string{"grace": {"Grace Hopper", "grace@navy.example"}, "ada": nil, "nobody": nil, "../user": nil} {
+		got, err := c.Names(t.Context(), name, login)
+		if d := cmp.Diff(want, got); err != nil || d != "" {
+			t.Errorf("%q: %v\n%s", login, err, d)
+		}
+	}
+}
+
 func TestComments(t *testing.T) {
 	f := newFixture(t)
 	f.chain("main", 1, 1)

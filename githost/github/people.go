@@ -9,11 +9,13 @@ import (
 	"github.com/google/go-github/v60/github"
 
 	"switchyard/githost"
+	"switchyard/internal/event"
 	"switchyard/internal/safetext"
 )
 
 var (
 	_ githost.Judge     = (*Client)(nil)
+	_ githost.Namer     = (*Client)(nil)
 	_ githost.Commenter = (*Client)(nil)
 )
 
@@ -47,6 +49,26 @@ func (c *Client) MayWrite(ctx context.Context, repository, who string) (bool, er
 		return true, nil
 	}
 	return false, nil
+}
+
+// Names implements [githost.Namer]: the name and the address that somebody shows on
+// their page. Commits whose address GitHub does not know have no login.
+func (c *Client) Names(ctx context.Context, repository, who string) ([]string, error) {
+	if !login.MatchString(who) {
+		return nil, nil
+	}
+	q, err := c.about(ctx, repository)
+	if err != nil {
+		return nil, err
+	}
+	person, _, err := q.api.Users.Get(ctx, who)
+	if codeOf(err) == http.StatusNotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, q.refused(ctx, "read the profile of "+who, toSeePeople, err)
+	}
+	return event.OtherNames(who, person.GetName(), person.GetEmail()), nil
 }
 
 // maxComment is the longest comment that GitHub takes, in characters; what we cut

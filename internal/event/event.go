@@ -83,6 +83,9 @@ type Event struct {
 	Command *Order `json:"command,omitempty"`
 	// Sender is the login of who caused the event; for a command, of who asks.
 	Sender string `json:"sender,omitempty"`
+	// SenderNames are the other names of the Sender that the host tells, as
+	// [OtherNames] has them.
+	SenderNames []string `json:"sender_names,omitempty"`
 	// CloneRefused says, for a person, why Repository.CloneURL is not what the
 	// delivery said; empty where it is, or the delivery said nothing.
 	CloneRefused string `json:"clone_refused,omitempty"`
@@ -183,10 +186,13 @@ type PullReq struct {
 	Base    string `json:"base"`
 	BaseSHA string `json:"base_sha,omitempty"`
 	// OldBase is the base before an action edited that changed it.
-	OldBase string   `json:"old_base,omitempty"`
-	Title   string   `json:"title,omitempty"`
-	Author  string   `json:"author,omitempty"`
-	Labels  []string `json:"labels,omitempty"`
+	OldBase string `json:"old_base,omitempty"`
+	Title   string `json:"title,omitempty"`
+	Author  string `json:"author,omitempty"`
+	// AuthorNames are the other names of the Author, where Author alone may be
+	// somebody else's too.
+	AuthorNames []string `json:"author_names,omitempty"`
+	Labels      []string `json:"labels,omitempty"`
 	// LabelsVouched says that the host lets nobody open a pull request with labels
 	// who may not give them later. Elsewhere a stranger may have chosen those that
 	// it was opened with.

@@ -8,6 +8,7 @@ var operations map[string]operation
 func init() { //nolint:gochecknoinits // it refers to methods that refer to it
 	operations = map[string]operation{
 		"GET /rate_limit":                                                                         {needs: free, serve: (*Server).rateLimit},
+		"GET /users/{username}":                                                                   {serve: (*Server).getPerson},
 		"GET /user":                                                                               {serve: (*Server).getUser},
 		"GET /repos/{owner}/{repo}":                                                               {needs: "metadata=read", serve: (*Server).getRepository},
 		"GET /repos/{owner}/{repo}/commits":                                                       {needs: "contents=read", serve: (*Server).listCommits},

@@ -19,14 +19,35 @@ func (r *Repo) Allow(login, permission string) {
 	r.people[login] = permission
 }
 
+// Profile is what somebody shows of themselves on their page; empty is not shown.
+type Profile struct{ Name, Email string }
+
+// Show has somebody show more than their login.
+func (s *Server) Show(login string, p Profile) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.profiles[login] = p
+}
+
+// nobody is the login of a user who does not exist.
+const nobody = "nobody"
+
+func (s *Server) getPerson(q *call) (any, error) {
+	login := q.r.PathValue("username")
+	if login == nobody {
+		return nil, errNotFound
+	}
+	return s.profile(login), nil
+}
+
 func (s *Server) getPermission(q *call) (any, error) {
 	login := q.r.PathValue("username")
 	role := q.repo.people[login]
 	permission := role
 	switch role {
 	case "":
-		if login == "nobody" {
-			return nil, errNotFound // such a user does not exist
+		if login == nobody {
+			return nil, errNotFound
 		}
 		permission, role = "none", "none"
 	case "maintain":

@@ -109,10 +109,22 @@ func (s *Server) getUser(q *call) (any, error) {
 	if q.who.token.installation != nil {
 		return nil, &FaultError{Status: http.StatusForbidden, Message: "Resource not accessible by integration"}
 	}
-	return with(s.user(q.who.login), object{
-		"bio": nil, "blog": nil, "company": nil, "email": nil, "followers": 0, "following": 0, "hireable": nil, "location": nil, "name": nil,
+	return s.profile(q.who.login), nil
+}
+
+// profile is what the API tells of one person.
+func (s *Server) profile(login string) object {
+	shown := s.profiles[login]
+	orNull := func(text string) any {
+		if text == "" {
+			return nil
+		}
+		return text
+	}
+	return with(s.user(login), object{
+		"bio": nil, "blog": nil, "company": nil, "email": orNull(shown.Email), "followers": 0, "following": 0, "hireable": nil, "location": nil, "name": orNull(shown.Name),
 		"public_gists": 0, "public_repos": 0, "created_at": stamp(gittest.Epoch), "updated_at": stamp(gittest.Epoch),
-	}), nil
+	})
 }
 
 func (r *Repo) url() string { return r.s.base + "repos/" + r.FullName() }

@@ -57,6 +57,7 @@ type Server struct {
 	mu       sync.Mutex
 	repos    map[string]*Repo // by owner/name in lower case
 	tokens   map[string]*Token
+	profiles map[string]Profile // by login
 	apps     []*App
 	orgHooks map[string][]*hook // by organisation
 	calls    []Call
@@ -93,7 +94,7 @@ func New(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{
 		Limits: documented, t: t, api: description(t), mux: http.NewServeMux(), base: BaseURL, web: WebURL,
-		repos: map[string]*Repo{}, tokens: map[string]*Token{}, orgHooks: map[string][]*hook{}, usage: map[string]*usage{},
+		repos: map[string]*Repo{}, tokens: map[string]*Token{}, orgHooks: map[string][]*hook{}, usage: map[string]*usage{}, profiles: map[string]Profile{},
 		lastID: 90_071_992_547_409_930, // beyond what a float holds
 	}
 	s.AddToken(Token{Text: AnyToken, Login: "switchyard-bot", All: true})

@@ -103,6 +103,7 @@ func TestEachCallAnswersAsDescribed(t *testing.T) {
 	}{
 		{AnyToken, "GET", "rate_limit", "", 200},
 		{AnyToken, "GET", "user", "", 200},
+		{token.Token, "GET", "users/ada", "", 200},
 		{AnyToken, "GET", "repos/acme/api", "", 200},
 		{AnyToken, "GET", repo + "commits?sha=topic/x", "", 200},
 		{AnyToken, "GET", repo + "commits/" + head, "", 200},

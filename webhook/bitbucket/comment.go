@@ -1,7 +1,6 @@
 package bitbucket
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -14,21 +13,9 @@ import (
 
 var commentFields = sieve.Fields{
 	"pullrequest": {"id": nil},
-	"comment":     {"id": nil, "content": {"raw": nil}, "user": accountFields, "deleted": nil},
-	"repository":  repositoryFields, "actor": accountFields,
+	"comment":     {"id": nil, "content": {"raw": nil}, "user": personFields, "deleted": nil},
+	"repository":  repositoryFields, "actor": personFields,
 }
-
-var accountFields = sieve.Fields{"account_id": nil, "uuid": nil, "type": nil}
-
-// account is somebody by what only they have.
-type account struct {
-	ID   string `json:"account_id"`
-	UUID string `json:"uuid"`
-	// Type is user, team or app_user.
-	Type string `json:"type"`
-}
-
-func (a *account) id() string { return cmp.Or(a.ID, a.UUID) }
 
 type commentPayload struct {
 	PullRequest struct {
@@ -39,11 +26,11 @@ type commentPayload struct {
 		Content struct {
 			Raw string `json:"raw"`
 		} `json:"content"`
-		User    account `json:"user"`
-		Deleted bool    `json:"deleted"`
+		User    person `json:"user"`
+		Deleted bool   `json:"deleted"`
 	} `json:"comment"`
 	Repository repository `json:"repository"`
-	Actor      account    `json:"actor"`
+	Actor      person     `json:"actor"`
 }
 
 // event reads the command in a new comment on a pull request. Who asks is named by
@@ -60,7 +47,7 @@ func (p *commentPayload) event(ev *event.Event) (err error) {
 		return fmt.Errorf("pullrequest.id: %d is not a pull request's number", p.PullRequest.ID)
 	case p.Comment.ID <= 0:
 		return fmt.Errorf("comment.id: %d is not a comment's", p.Comment.ID)
-	case p.Actor.id() == "" || p.Actor != p.Comment.User:
+	case p.Actor.id() == "" || p.Actor.id() != p.Comment.User.id():
 		return errors.New("actor: not the person in comment.user, who wrote the comment")
 	}
 	if ev.Repository, err = p.Repository.event(); err != nil {
@@ -68,5 +55,6 @@ func (p *commentPayload) event(ev *event.Event) (err error) {
 	}
 	o.PullRequest, o.Comment = p.PullRequest.ID, strconv.FormatInt(p.Comment.ID, 10)
 	ev.Kind, ev.Sender, ev.Command = event.Command, p.Actor.id(), &o
+	ev.SenderNames = p.Actor.namesBeside(ev.Sender)
 	return nil
 }

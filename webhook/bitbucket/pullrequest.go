@@ -70,10 +70,12 @@ func (p *pullRequestPayload) event(key bb.Event, ev *event.Event) (err error) {
 	}
 	ev.Kind, ev.Action = event.PullRequest, actions[key]
 	ev.Ref, ev.Sender = "refs/heads/"+pr.Source.Branch.Name, p.Actor.name()
+	ev.SenderNames = p.Actor.namesBeside(ev.Sender)
 	ev.PullRequest = &event.PullReq{
 		Number: pr.ID, Base: pr.Destination.Branch.Name, Title: pr.Title, Author: pr.Author.name(), Draft: pr.Draft,
-		Merged: key == bb.PullRequestMergedEvent,
-		Fork:   pr.Source.Repository == nil || pr.Source.Repository.UUID == "" || pr.Source.Repository.UUID != p.Repository.UUID,
+		AuthorNames: pr.Author.namesBeside(pr.Author.name()),
+		Merged:      key == bb.PullRequestMergedEvent,
+		Fork:        pr.Source.Repository == nil || pr.Source.Repository.UUID == "" || pr.Source.Repository.UUID != p.Repository.UUID,
 	}
 	if pr.Source.Repository != nil {
 		ev.PullRequest.HeadRepo = pr.Source.Repository.FullName

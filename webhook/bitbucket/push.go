@@ -16,7 +16,7 @@ import (
 
 var (
 	webFields        = sieve.Fields{"html": {"href": nil}}
-	personFields     = sieve.Fields{"nickname": nil, "display_name": nil, "account_id": nil}
+	personFields     = sieve.Fields{"nickname": nil, "display_name": nil, "account_id": nil, "uuid": nil, "type": nil}
 	repositoryFields = sieve.Fields{"full_name": nil, "uuid": nil, "links": webFields}
 	commitFields     = sieve.Fields{
 		"hash": nil, "message": nil, "links": webFields, "parents": {"hash": nil},
@@ -44,6 +44,9 @@ type (
 		Nickname    string `json:"nickname"`
 		DisplayName string `json:"display_name"`
 		AccountID   string `json:"account_id"`
+		UUID        string `json:"uuid"`
+		// Type is user, team or app_user.
+		Type string `json:"type"`
 	}
 	repository struct {
 		FullName string `json:"full_name"`
@@ -88,6 +91,14 @@ type (
 // of somebody else.
 func (p *person) name() string { return cmp.Or(p.Nickname, p.DisplayName) }
 
+// id is what only they have.
+func (p *person) id() string { return cmp.Or(p.AccountID, p.UUID) }
+
+// namesBeside are their other names.
+func (p *person) namesBeside(name string) []string {
+	return event.OtherNames(name, p.AccountID, p.UUID, p.Nickname, p.DisplayName)
+}
+
 func (r *repository) event() (event.Repository, error) {
 	made := event.Repository{FullName: r.FullName, HTMLURL: r.Links.HTML.Href}
 	if made.HTMLURL != "" {
@@ -122,7 +133,7 @@ func (p *pushPayload) events(id string) ([]event.Event, error) {
 	var all []event.Event
 	var ignored *webhook.Ignored
 	for i := range p.Push.Changes {
-		ev := event.Event{DeliveryID: id, Repository: at, Sender: p.Actor.name()}
+		ev := event.Event{DeliveryID: id, Repository: at, Sender: p.Actor.name(), SenderNames: p.Actor.namesBeside(p.Actor.name())}
 		if len(p.Push.Changes) > 1 {
 			ev.DeliveryID = fmt.Sprintf("%s.%d", id, i+1)
 		}

@@ -49,6 +49,6 @@ func (p *commentPayload) event(ev *event.Event) (err error) {
 		return err
 	}
 	o.PullRequest, o.Comment = p.PullRequest.ID, strconv.FormatInt(p.Comment.ID, 10)
-	ev.Kind, ev.Sender, ev.Command = event.Command, p.Actor.Name, &o
+	ev.Kind, ev.Sender, ev.SenderNames, ev.Command = event.Command, p.Actor.Name, namesOf(&p.Actor), &o
 	return nil
 }

@@ -70,7 +70,7 @@ func (p *pullRequestPayload) event(key bbs.Event, ev *event.Event) (err error) {
 	}
 	author := cmp.Or(pr.Author.User.Name, pr.Author.User.DisplayName)
 	ev.Kind, ev.Ref = event.PullRequest, pr.FromRef.ID
-	ev.Sender = cmp.Or(p.Actor.Name, p.Actor.DisplayName, author)
+	ev.Sender, ev.SenderNames = cmp.Or(p.Actor.Name, p.Actor.DisplayName, author), namesOf(&p.Actor)
 	ev.PullRequest = &event.PullReq{
 		Number: number, Base: base, BaseSHA: baseSHA, Title: pr.Title, Author: author, Draft: pr.Draft,
 		Merged: key == bbs.PullRequestMergedEvent,

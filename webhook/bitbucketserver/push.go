@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	userFields       = sieve.Fields{"name": nil, "displayName": nil}
+	userFields       = sieve.Fields{"name": nil, "displayName": nil, "emailAddress": nil}
 	repositoryFields = sieve.Fields{
 		"id": nil, "slug": nil, "project": {"key": nil},
 		"links": {"clone": {"href": nil, "name": nil}, "self": {"href": nil}},
@@ -65,6 +65,9 @@ type commit struct {
 		ID string `json:"id"`
 	} `json:"parents"`
 }
+
+// namesOf are those of a person beside the user name.
+func namesOf(p *bbs.User) []string { return event.OtherNames(p.Name, p.DisplayName, p.EmailAddress) }
 
 func (r *repository) fullName() string { return r.Project.Key + "/" + r.Slug }
 
@@ -124,7 +127,7 @@ func (p *pushPayload) events(id string) ([]event.Event, error) {
 	var all []event.Event
 	var ignored *webhook.Ignored
 	for i := range p.Changes {
-		ev := event.Event{DeliveryID: id, Repository: at, Sender: cmp.Or(p.Actor.Name, p.Actor.DisplayName)}
+		ev := event.Event{DeliveryID: id, Repository: at, Sender: cmp.Or(p.Actor.Name, p.Actor.DisplayName), SenderNames: namesOf(&p.Actor)}
 		if len(p.Changes) > 1 {
 			ev.DeliveryID = fmt.Sprintf("%s.%d", id, i+1)
 		}

@@ -17,7 +17,7 @@ import (
 var commentFields = sieve.Fields{
 	"action": nil, "is_pull": nil, "issue": {"number": nil},
 	"comment":    {"id": nil, "body": nil, "user": {"login": nil}},
-	"repository": hub.RepositoryFields, "sender": {"login": nil},
+	"repository": hub.RepositoryFields, "sender": hub.WhoFields,
 }
 
 type commentPayload struct {
@@ -66,5 +66,6 @@ func (s *Source) decodeComment(h http.Header, body []byte, ev *event.Event) (err
 	}
 	o.PullRequest, o.Comment = p.Issue.Number, strconv.FormatInt(p.Comment.ID, 10)
 	ev.Kind, ev.Sender, ev.Command = event.Command, p.Sender.Login, &o
+	ev.SenderNames = event.OtherNames(ev.Sender, p.Sender.FullName, p.Sender.Email)
 	return nil
 }

@@ -28,7 +28,7 @@ var pullRequestFields = sieve.Fields{
 	"label":      {"name": nil},
 	"changes":    {"ref": {"from": nil}, "title": {"from": nil}, "added_labels": {"name": nil}, "removed_labels": {"name": nil}},
 	"repository": hub.RepositoryFields,
-	"sender":     {"login": nil},
+	"sender":     hub.WhoFields,
 }
 
 type pullRequestPayload struct {
@@ -105,6 +105,7 @@ func (s *Source) decodePullRequest(h http.Header, body []byte, ev *event.Event) 
 	}
 	ev.Kind, ev.Ref = event.PullRequest, hub.BranchPrefix+branch
 	ev.Sender = cmp.Or(p.Sender.Login, pr.User.Login)
+	ev.SenderNames = event.OtherNames(ev.Sender, p.Sender.FullName, p.Sender.Email)
 	ev.PullRequest = &event.PullReq{
 		Number: p.Number, Base: pr.Base.Ref, BaseSHA: baseSHA,
 		Title: pr.Title, Author: pr.User.Login, Draft: pr.Draft, Merged: pr.Merged,

@@ -58,6 +58,7 @@ func (s *Source) decodePush(h http.Header, body []byte, ev *event.Event) (err er
 	}
 	ev.Kind, ev.Ref = event.Push, p.Ref
 	ev.Sender = cmp.Or(p.Sender.Login, p.Pusher.Login, p.Sender.Username, p.Pusher.Username)
+	ev.SenderNames = event.OtherNames(ev.Sender, p.Sender.FullName, p.Sender.Email, p.Pusher.Login, p.Pusher.FullName, p.Pusher.Email)
 	if err = field.Ref("ref", p.Ref); err != nil {
 		return err
 	}

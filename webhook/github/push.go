@@ -50,6 +50,7 @@ func (s *Source) decodePush(h http.Header, body []byte, ev *event.Event) error {
 func pushEvent(p *pushPayload, ev *event.Event) (err error) {
 	ev.Kind, ev.Ref, ev.Forced = event.Push, p.Ref, p.Forced
 	ev.Sender = cmp.Or(p.Sender.Login, p.Pusher.Name, p.Pusher.Login, p.Sender.Username, p.Pusher.Username)
+	ev.SenderNames = event.OtherNames(ev.Sender, p.Pusher.Name, p.Pusher.Email)
 	if err = field.Ref("ref", p.Ref); err != nil {
 		return err
 	}

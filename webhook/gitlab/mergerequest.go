@@ -14,7 +14,7 @@ import (
 
 var (
 	labelFields        = sieve.Fields{"id": nil, "title": nil}
-	personFields       = sieve.Fields{"id": nil, "username": nil, "name": nil}
+	personFields       = sieve.Fields{"id": nil, "username": nil, "name": nil, "email": nil}
 	mergeRequestFields = sieve.Fields{
 		"user": personFields, "project": projectFields, "labels": labelFields,
 		"object_attributes": {
@@ -44,7 +44,12 @@ type mergeRequestPayload struct {
 type person struct {
 	ID       int64  `json:"id"`
 	Username string `json:"username"`
+	Name     string `json:"name"`
+	Email    string `json:"email"`
 }
+
+// names are those beside the user name.
+func (p *person) names() []string { return event.OtherNames(p.Username, p.Name, email(p.Email)) }
 
 type label struct {
 	ID    int64  `json:"id"`
@@ -243,7 +248,7 @@ func (p *mergeRequestPayload) event() (ev event.Event, err error) {
 	if ev.After, err = field.SHA("object_attributes.last_commit.id", a.LastCommit.ID); err != nil {
 		return ev, err
 	}
-	ev.Kind, ev.Ref, ev.Sender = event.PullRequest, branchPrefix+a.SourceBranch, p.User.Username
+	ev.Kind, ev.Ref, ev.Sender, ev.SenderNames = event.PullRequest, branchPrefix+a.SourceBranch, p.User.Username, p.User.names()
 	ev.PullRequest = &event.PullReq{
 		Number: int(a.IID), Base: a.TargetBranch, Title: a.Title, Draft: p.draft(), Merged: a.Action == "merge",
 		Fork:     a.SourceProjectID == 0 || a.SourceProjectID != a.TargetProjectID,

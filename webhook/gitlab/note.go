@@ -79,6 +79,6 @@ func (s *Source) decodeNote(body []byte) ([]event.Event, error) {
 	if ev.Repository, err = p.Project.repository(); err != nil {
 		return nil, err
 	}
-	ev.Kind, ev.Sender, ev.Command = event.Command, p.User.Username, &o
+	ev.Kind, ev.Sender, ev.SenderNames, ev.Command = event.Command, p.User.Username, p.User.names(), &o
 	return []event.Event{ev}, nil
 }

@@ -25,7 +25,7 @@ func note(t *testing.T, text string, change func(m, attributes object)) []byte {
 func TestCommandInAComment(t *testing.T) {
 	ev, err := newSource(t).Decode(header("Note Hook"), note(t, "Once more, please.\n\n/switchyard rerun deploy\n", nil))
 	want := event.Event{
-		DeliveryID: "618fca37-1c51-5220-bd0f-5837a50f7aaa", Kind: event.Command, Sender: "ada", Repository: ev.Repository,
+		DeliveryID: "618fca37-1c51-5220-bd0f-5837a50f7aaa", Kind: event.Command, Sender: "ada", SenderNames: []string{"Ada Example"}, Repository: ev.Repository,
 		Command: &event.Order{Verb: event.Rerun, Route: "deploy", PullRequest: 1, Comment: "1244"},
 	}
 	if diff := cmp.Diff(want, ev); err != nil || diff != "" || ev.Repository.FullName != "acme/app" {

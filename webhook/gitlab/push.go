@@ -49,6 +49,7 @@ func (s *Source) decodePush(body []byte) ([]event.Event, error) {
 		return nil, err
 	}
 	ev := event.Event{Kind: event.Push, Ref: p.Ref, Sender: cmp.Or(p.UserUsername, p.UserName)}
+	ev.SenderNames = event.OtherNames(ev.Sender, p.UserName, email(p.UserEmail))
 	err := p.fill(&ev)
 	return []event.Event{ev}, err
 }

@@ -65,7 +65,9 @@ func (f *fixture) shown() string {
 func approvalsAreDecided(t *testing.T, f *fixture) {
 	f.push(f.request("a", reporting), f.request("b"))
 	f.start("a")
-	asked := f.ask("a", "t1", func(a *dispatch.NewApproval) { a.Approvers, a.Merge = []string{"ada", "ben"}, "merged" })
+	asked := f.ask("a", "t1", func(a *dispatch.NewApproval) {
+		a.Approvers, a.Own, a.Merge = []string{"ada", "ben"}, []string{"Ada L."}, "merged"
+	})
 	f.diff("what it waits for", "Deploy", f.execution("a").WaitsFor)
 	f.diff("the commit's status", "Waits for approval: Deploy, id-t1", f.shown())
 	want := asked.Approval

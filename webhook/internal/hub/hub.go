@@ -26,7 +26,7 @@ var (
 		"timestamp": nil, "added": nil, "removed": nil, "modified": nil, "parents": nil,
 	}
 	RepositoryFields = sieve.Fields{"id": nil, "full_name": nil, "clone_url": nil, "html_url": nil, "default_branch": nil}
-	WhoFields        = sieve.Fields{"name": nil, "login": nil, "username": nil}
+	WhoFields        = sieve.Fields{"name": nil, "login": nil, "username": nil, "full_name": nil, "email": nil}
 )
 
 // First is the value of the first of the headers that is there. The names are
@@ -54,6 +54,10 @@ type Who struct {
 	Name     string `json:"name"`
 	Login    string `json:"login"`
 	Username string `json:"username"`
+	// FullName is Gitea's, and Email GitHub's of who pushed and Gitea's of everybody;
+	// it may be one that leads nowhere.
+	FullName string `json:"full_name"`
+	Email    string `json:"email"`
 }
 
 // Repository builds what every payload says of a repository. A relay may leave

@@ -42,6 +42,14 @@ func (h *hosts) MayWrite(ctx context.Context, source, repository, login string) 
 	return judge.MayWrite(ctx, repository, login)
 }
 
+// Names implements [dispatch.Commander].
+func (h *hosts) Names(ctx context.Context, source, repository, login string) ([]string, error) {
+	if namer, ok := h.of(source).(githost.Namer); ok {
+		return namer.Names(ctx, repository, login)
+	}
+	return nil, nil
+}
+
 // PullRequest implements [dispatch.Commander].
 func (h *hosts) PullRequest(ctx context.Context, source, repository string, number int) (event.Event, error) {
 	reader, err := face[githost.PullRequestReader](h, source, "shows single pull requests")
