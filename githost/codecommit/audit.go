@@ -116,20 +116,27 @@ func (c *Client) pullRequest(repository string, p *types.PullRequest) *event.Eve
 	}
 	target := p.PullRequestTargets[0]
 	number, err := strconv.Atoi(aws.ToString(p.PullRequestId))
-	base, based := strings.CutPrefix(aws.ToString(target.DestinationReference), "refs/heads/")
-	source := aws.ToString(target.SourceReference)
+	base, based := branch(target.DestinationReference)
+	source, sourced := branch(target.SourceReference)
 	head, baseSHA := aws.ToString(target.SourceCommit), aws.ToString(target.DestinationCommit)
-	if err != nil || !based || !strings.HasPrefix(source, "refs/heads/") || Check(repository, head, baseSHA) != nil {
+	if err != nil || !based || !sourced || Check(repository, head, baseSHA) != nil {
 		return nil
 	}
 	author := aws.ToString(p.AuthorArn)
 	author = author[strings.LastIndexAny(author, "/:")+1:]
 	return &event.Event{
-		Kind: event.PullRequest, Action: "synchronize", Ref: source, After: head,
+		Kind: event.PullRequest, Action: "synchronize", Ref: "refs/heads/" + source, After: head,
 		Repository: event.Repository{FullName: repository},
 		Commits:    []event.Commit{{SHA: head, Author: author, URL: c.console(repository, head), Distinct: true}},
 		PullRequest: &event.PullReq{
 			Number: number, Base: base, BaseSHA: baseSHA, Title: aws.ToString(p.Title), Author: author, HeadRepo: repository,
 		},
 	}
+}
+
+// branch is the name of a pull request's branch, which is asked for without
+// refs/heads/ and told with it, in AWS's examples.
+func branch(reference *string) (name string, ok bool) {
+	name, full := strings.CutPrefix(aws.ToString(reference), "refs/heads/")
+	return name, name != "" && (full || !strings.HasPrefix(name, "refs/"))
 }

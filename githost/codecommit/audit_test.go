@@ -85,3 +85,18 @@ func TestPullRequestsAreThoseThatAreOpen(t *testing.T) {
 		t.Errorf("%+v, %v", open, err)
 	}
 }
+
+func TestBranchOfAPullRequest(t *testing.T) {
+	for reference, want := range map[string]string{
+		"refs/heads/feature/x": "feature/x", "feature/x": "feature/x", "refs/heads/refs/odd": "refs/odd",
+		"refs/tags/v1": "", "refs/heads/": "", "": "",
+	} {
+		name, ok := branch(&reference)
+		if ok != (want != "") || ok && name != want {
+			t.Errorf("%q: %q, %v; expected %q", reference, name, ok, want)
+		}
+	}
+	if _, ok := branch(nil); ok {
+		t.Error("no reference is a branch")
+	}
+}
