@@ -5,12 +5,15 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild"
 	"github.com/aws/aws-sdk-go-v2/service/codecommit"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -34,6 +37,9 @@ var services = map[string]service{
 	"cloudformation": {"CloudFormation", func(c aws.Config, e *string) any {
 		return cloudformation.NewFromConfig(c, func(o *cloudformation.Options) { o.BaseEndpoint = e })
 	}},
+	"cloudwatch": {"CloudWatch", func(c aws.Config, e *string) any {
+		return cloudwatch.NewFromConfig(c, func(o *cloudwatch.Options) { o.BaseEndpoint = e })
+	}},
 	"cloudwatchlogs": {"CloudWatchLogs", func(c aws.Config, e *string) any {
 		return cloudwatchlogs.NewFromConfig(c, func(o *cloudwatchlogs.Options) { o.BaseEndpoint = e })
 	}},
@@ -49,8 +55,14 @@ var services = map[string]service{
 	"dynamodb": {"DynamoDb", func(c aws.Config, e *string) any {
 		return dynamodb.NewFromConfig(c, func(o *dynamodb.Options) { o.BaseEndpoint = e })
 	}},
+	"ecs": {"Ecs", func(c aws.Config, e *string) any {
+		return ecs.NewFromConfig(c, func(o *ecs.Options) { o.BaseEndpoint = e })
+	}},
 	"eventbridge": {"EventBridge", func(c aws.Config, e *string) any {
 		return eventbridge.NewFromConfig(c, func(o *eventbridge.Options) { o.BaseEndpoint = e })
+	}},
+	"lambda": {"Lambda", func(c aws.Config, e *string) any {
+		return lambda.NewFromConfig(c, func(o *lambda.Options) { o.BaseEndpoint = e })
 	}},
 	"s3": {"S3", func(c aws.Config, e *string) any {
 		return s3.NewFromConfig(c, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = e, e != nil })
