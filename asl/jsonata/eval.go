@@ -8,18 +8,17 @@ func (ev *evaluator) eval(e *expr, in item, env *frame) (item, error) {
 	if ev.steps++; ev.steps > ev.limits.Steps {
 		return nothing, tooLong()
 	}
-	switch {
-	case e.literal:
+	if e.literal {
 		ev.depth--
 		return e.constant, nil
-	case e.plain && in.kind != array:
-		x, err := ev.plainPath(e, in, env)
-		if err == nil {
-			ev.depth--
-		}
-		return x, err
 	}
-	x, err := ev.form(e, in, env)
+	var x item
+	var err error
+	if e.plain && in.kind != array {
+		x, err = ev.plainPath(e, in, env)
+	} else {
+		x, err = ev.form(e, in, env)
+	}
 	for i := 0; err == nil && i < len(e.predicates); i++ {
 		x, err = ev.filter(e.predicates[i].filter, x, env)
 	}

@@ -25,11 +25,15 @@ func (s *statesLike) LookupField(name, field string) (value.Value, bool) {
 }
 
 func TestFieldsOfVariablesComeOutAlike(t *testing.T) {
-	states := BindingMap{"states": parseValue(t, `{"input":{"n":-40,"list":[{"k":1},{"k":2}],"deep":{"er":"x"}},"result":null}`)}
+	states := BindingMap{"states": parseValue(t, `{"input":{"n":-40,"list":[{"k":1},{"k":2}],"deep":{"er":"x"},"one":[{"k":7}],"words":["a"]},"result":null}`)}
 	for src, want := range map[string]string{
 		`$states.input.n`:                                            `-40`,
 		`$states.input.n.missing`:                                    `undefined`,
 		`$states.input.list.k`:                                       `[1,2]`,
+		`$states.input.one.k`:                                        `7`,
+		`$states.input.one.k = 7`:                                    `true`,
+		`$exists($states.input.words.k)`:                             `false`,
+		`$exists($states.input.words.k) ? 1 : 2`:                     `2`,
 		`$states.input.deep`:                                         `{"er":"x"}`,
 		`$states.input.deep.er`:                                      `"x"`,
 		`$states.missing.er`:                                         `undefined`,
