@@ -428,8 +428,11 @@ func describeExecution(ctx context.Context, e *engine.Engine, in *executionIn) (
 		VersionArn: x.VersionARN, AliasArn: x.AliasARN,
 		RedriveCount: x.Redrives, RedriveDate: epoch(x.Redriven), RedriveStatus: "REDRIVABLE", RedriveReason: x.NotRedrivable,
 	}
-	if x.NotRedrivable != "" {
+	switch {
+	case x.NotRedrivable != "":
 		out.RedriveStatus = "NOT_REDRIVABLE"
+	case x.ByMapRun:
+		out.RedriveStatus = "REDRIVABLE_BY_MAP_RUN"
 	}
 	if x.Output != nil {
 		output := string(x.Output)

@@ -187,7 +187,7 @@ func details(ev *history.Event, data string, withData bool) map[string]any {
 	}
 	if has(history.HasLength) {
 		key := "length"
-		if ev.Type == history.ExecutionRedriven {
+		if ev.Type == history.ExecutionRedriven || ev.Type == history.MapRunRedriven {
 			key = "redriveCount"
 		}
 		d[key] = ev.Length
@@ -213,7 +213,7 @@ func details(ev *history.Event, data string, withData bool) map[string]any {
 	}
 	if has(history.HasARN) {
 		key := "roleArn"
-		if ev.Type == history.MapRunStarted {
+		if ev.Type == history.MapRunStarted || ev.Type == history.MapRunRedriven {
 			key = "mapRunArn"
 		}
 		d[key] = ev.ARN

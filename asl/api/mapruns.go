@@ -11,27 +11,19 @@ type mapRunIn struct {
 	MapRunArn string `json:"mapRunArn"`
 }
 
-// mapRunCounts are distributed.Counts as the protocol has them. Runs are not
-// redriven by this engine, so nothing waits for that, and no failure is beyond
-// it.
-type mapRunCounts struct {
-	distributed.Counts
-	FailuresNotRedrivable int64 `json:"failuresNotRedrivable"`
-	PendingRedrive        int64 `json:"pendingRedrive"`
-}
-
 type describeMapRunOut struct {
-	MapRunArn                  string       `json:"mapRunArn"`
-	ExecutionArn               string       `json:"executionArn"`
-	Status                     string       `json:"status"`
-	StartDate                  epoch        `json:"startDate"`
-	StopDate                   epoch        `json:"stopDate,omitempty"`
-	MaxConcurrency             int64        `json:"maxConcurrency"`
-	ToleratedFailurePercentage float64      `json:"toleratedFailurePercentage"`
-	ToleratedFailureCount      int64        `json:"toleratedFailureCount"`
-	ItemCounts                 mapRunCounts `json:"itemCounts"`
-	ExecutionCounts            mapRunCounts `json:"executionCounts"`
-	RedriveCount               int          `json:"redriveCount"`
+	MapRunArn                  string             `json:"mapRunArn"`
+	ExecutionArn               string             `json:"executionArn"`
+	Status                     string             `json:"status"`
+	StartDate                  epoch              `json:"startDate"`
+	StopDate                   epoch              `json:"stopDate,omitempty"`
+	MaxConcurrency             int64              `json:"maxConcurrency"`
+	ToleratedFailurePercentage float64            `json:"toleratedFailurePercentage"`
+	ToleratedFailureCount      int64              `json:"toleratedFailureCount"`
+	ItemCounts                 distributed.Counts `json:"itemCounts"`
+	ExecutionCounts            distributed.Counts `json:"executionCounts"`
+	RedriveCount               int                `json:"redriveCount"`
+	RedriveDate                epoch              `json:"redriveDate,omitempty"`
 }
 
 func describeMapRun(ctx context.Context, e *engine.Engine, in *mapRunIn) (*describeMapRunOut, error) {
@@ -45,7 +37,7 @@ func describeMapRun(ctx context.Context, e *engine.Engine, in *mapRunIn) (*descr
 	return &describeMapRunOut{
 		MapRunArn: m.ARN, ExecutionArn: m.ExecutionARN, Status: m.Status, StartDate: epoch(m.Started), StopDate: epoch(m.Stopped),
 		MaxConcurrency: m.MaxConcurrency, ToleratedFailurePercentage: m.ToleratedPercentage, ToleratedFailureCount: m.ToleratedCount,
-		ItemCounts: mapRunCounts{Counts: m.Items}, ExecutionCounts: mapRunCounts{Counts: m.Children},
+		ItemCounts: m.Items, ExecutionCounts: m.Children, RedriveCount: m.Redrives, RedriveDate: epoch(m.Redriven),
 	}, nil
 }
 

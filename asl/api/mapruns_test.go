@@ -99,6 +99,29 @@ func TestMapRunsThroughTheSDK(t *testing.T) {
 	if run.Status != types.MapRunStatusAborted || run.StopDate == nil || run.ExecutionCounts.Aborted != 3 {
 		t.Errorf("%+v", run)
 	}
+	if run.RedriveCount == nil || *run.RedriveCount != 0 || run.RedriveDate != nil {
+		t.Errorf("before it is redriven: %+v", run)
+	}
+	if d, err = c.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: child.ExecutionArn}); err != nil || d.RedriveStatus != types.ExecutionRedriveStatusRedrivableByMapRun || d.RedriveStatusReason != nil {
+		t.Errorf("an aborted child: %+v, %v", d, err)
+	}
+	if _, err := c.RedriveExecution(ctx, &sfn.RedriveExecutionInput{ExecutionArn: x.ExecutionArn}); err != nil {
+		t.Fatal(err)
+	}
+	describe(func() bool { return run.ExecutionCounts.Running == 3 })
+	if aws.ToInt32(run.RedriveCount) != 1 || run.RedriveDate == nil || run.Status != types.MapRunStatusRunning || run.StopDate != nil || run.ItemCounts.Aborted != 0 {
+		t.Errorf("redriven: %+v", run)
+	}
+	h, err := c.GetExecutionHistory(ctx, &sfn.GetExecutionHistoryInput{ExecutionArn: x.ExecutionArn, ReverseOrder: true, MaxResults: 1})
+	if err != nil || len(h.Events) != 1 {
+		t.Fatalf("history %+v, %v", h, err)
+	}
+	if d := h.Events[0].MapRunRedrivenEventDetails; d == nil || aws.ToString(d.MapRunArn) != *run.MapRunArn || aws.ToInt32(d.RedriveCount) != 1 {
+		t.Errorf("last event %+v", h.Events[0])
+	}
+	if _, err := c.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: x.ExecutionArn}); err != nil {
+		t.Fatal(err)
+	}
 
 	_, err = c.DescribeMapRun(ctx, &sfn.DescribeMapRunInput{MapRunArn: aws.String(*run.MapRunArn + "0")})
 	if missing := (*types.ResourceNotFound)(nil); !errors.As(err, &missing) {

@@ -182,6 +182,15 @@ func (n Names) ParseMapRun(arn string) (key, id string, err error) {
 	return "", "", invalid(arn)
 }
 
+// MapRunKey is the Machine of the children of the Map run with this ARN.
+func MapRunKey(arn string) string {
+	_, key, _ := Split(arn)
+	return key
+}
+
+// MapRunID is the ID of the Map run whose children have this Machine.
+func MapRunID(key string) string { return key[strings.LastIndexByte(key, ':')+1:] }
+
 // ParseActivity returns the name of an activity of this engine.
 func (n Names) ParseActivity(arn string) (name string, err error) {
 	name, ok := strings.CutPrefix(arn, n.prefix+"activity:")

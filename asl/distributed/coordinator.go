@@ -20,14 +20,6 @@ import (
 	"switchyard/asl/value"
 )
 
-// Child is a child execution that is to be started.
-type Child struct {
-	Work  *run.MapWork
-	Name  string
-	Input value.Value
-	Attrs ChildAttrs
-}
-
 // storeRetry is how long what the store refused waits for its next attempt.
 const storeRetry = time.Second
 
@@ -44,6 +36,11 @@ type Host interface {
 	Stop(id int64) <-chan struct{}
 	// Wake lets an execution be looked at that may be in the store only.
 	Wake(id int64)
+	// Redrive lets an execution that has not succeeded go on, with the redrive of
+	// its Map run of this number; durable gets nil once that is so, also when it
+	// was before, or why it is not, [ErrNotRedrivable] for ever. ok is false when
+	// whoever runs executions stops.
+	Redrive(ctx context.Context, id int64, number int) (durable <-chan error, ok bool)
 	// Hold says that a run which slept has something to do, Release that it
 	// sleeps. Virtual time passes only while nobody has anything to do.
 	Hold()
@@ -66,12 +63,20 @@ type Coordinator struct {
 	byKey    map[string]*mapRun
 	aborted  []string
 	aborting chan struct{} // capacity 1: aborted has grown
+	// clearing are the aborted runs whose children are still to be stopped, each
+	// with what is closed after that. listed is closed when it has those that an
+	// earlier process left.
+	clearing map[string]chan struct{}
+	listed   chan struct{}
 }
 
 // New returns a coordinator. Without objects the ItemReader and ResultWriter of
 // Maps fail.
 func New(s store.Store, names arns.Names, objects ObjectStore, host Host, log *zap.Logger) *Coordinator {
-	return &Coordinator{store: s, names: names, objects: objects, host: host, log: log, byKey: map[string]*mapRun{}, aborting: make(chan struct{}, 1)}
+	return &Coordinator{
+		store: s, names: names, objects: objects, host: host, log: log,
+		byKey: map[string]*mapRun{}, aborting: make(chan struct{}, 1), clearing: map[string]chan struct{}{}, listed: make(chan struct{}),
+	}
 }
 
 // Outcome is what became of a run. Output is the result of the Map state.
@@ -151,10 +156,40 @@ func (c *Coordinator) Abort(ids []string) {
 	}
 	c.mu.Lock()
 	c.aborted = append(c.aborted, ids...)
+	c.willClear(ids)
 	c.mu.Unlock()
 	select {
 	case c.aborting <- struct{}{}:
 	default:
+	}
+}
+
+// willClear notes runs as being cleared. c.mu is held.
+func (c *Coordinator) willClear(ids []string) {
+	for _, id := range ids {
+		if c.clearing[id] == nil {
+			c.clearing[id] = make(chan struct{})
+		}
+	}
+}
+
+// cleared tells who waits that a run was cleared.
+func (c *Coordinator) cleared(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if done := c.clearing[id]; done != nil {
+		delete(c.clearing, id)
+		close(done)
+	}
+}
+
+// endClearing lets nobody wait any longer.
+func (c *Coordinator) endClearing() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, done := range c.clearing {
+		delete(c.clearing, id)
+		close(done)
 	}
 }
 
@@ -178,7 +213,7 @@ func (c *Coordinator) ChildEnded(x *store.Execution) {
 		return
 	}
 	if r := c.get(x.Machine); r != nil {
-		if err := r.childEnded(context.Background(), x); err != nil {
+		if err := r.childEnded(x); err != nil {
 			c.log.Error("cannot account for a child execution", zap.String("execution", c.names.Execution(x.Machine, x.Name)), zap.Error(err))
 		}
 	}
@@ -235,16 +270,22 @@ func (c *Coordinator) stopChildren(ctx context.Context, key string) error {
 // Clear stops, until ctx ends, the children of runs that were aborted:
 // first of those that an earlier process left, then of those whose IDs come in.
 func (c *Coordinator) Clear(ctx context.Context) {
+	defer c.endClearing()
 	todo, err := c.openRuns(ctx)
 	if err != nil && ctx.Err() == nil {
 		c.log.Error("cannot list open map runs", zap.Error(err))
 	}
+	c.mu.Lock()
+	c.willClear(todo)
+	c.mu.Unlock()
+	close(c.listed)
 	for {
 		for _, id := range todo {
 			for err := c.clearRun(ctx, id); err != nil && ctx.Err() == nil; err = c.clearRun(ctx, id) {
 				c.log.Error("cannot stop the children of a map run; trying again", zap.String("map_run", id), zap.Error(err))
 				_ = fault.Sleep(ctx, storeRetry) // the loop looks whether ctx has ended
 			}
+			c.cleared(id)
 		}
 		select {
 		case <-c.aborting:
@@ -310,20 +351,12 @@ func (c *Coordinator) clearRun(ctx context.Context, id string) error {
 func (c *Coordinator) countChildren(ctx context.Context, m *MapRun) error {
 	items, children := Counts{Total: m.Items.Total}, Counts{Total: m.Children.Total}
 	err := c.eachChild(ctx, m.Key, nil, func(x *store.Execution) error {
-		n := int64(1)
-		if m.Batched {
-			whole, err := c.store.ExecutionByID(ctx, x.ID)
-			if err != nil {
-				return err
-			}
-			attrs, err := ChildOf(whole)
-			if err != nil {
-				return err
-			}
-			n = int64(attrs.Items)
+		attrs, err := ChildOf(x)
+		if err != nil {
+			return err
 		}
 		children.add(x.Status, 1)
-		items.add(x.Status, n)
+		items.add(x.Status, int64(attrs.Items))
 		return nil
 	})
 	if err == nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,7 +61,7 @@ func (c *Coordinator) readMapRun(ctx context.Context, body []byte) (*MapRun, err
 }
 
 // ID is the last part of the run's ARN; lists of runs go on from it.
-func (m *MapRun) ID() string { return m.Key[strings.LastIndexByte(m.Key, ':')+1:] }
+func (m *MapRun) ID() string { return arns.MapRunID(m.Key) }
 
 // Describe returns a Map run with its counts as they are now.
 func (c *Coordinator) Describe(ctx context.Context, arn string) (*MapRun, error) {
@@ -81,13 +82,17 @@ func (c *Coordinator) Describe(ctx context.Context, arn string) (*MapRun, error)
 	return m, nil
 }
 
+// runsOf is how the IDs of the runs of an execution begin: with its ID in nine
+// hexadecimal digits, the last of them after the first dash.
+func runsOf(exec int64) string {
+	digits := fmt.Sprintf("%09x", exec)
+	return digits[:8] + "-" + digits[8:]
+}
+
 // List returns up to limit Map runs of the execution with the ID exec, after the
 // one with the ID after.
 func (c *Coordinator) List(ctx context.Context, exec int64, after string, limit int) ([]*MapRun, error) {
-	// IDs of runs begin with the execution's ID in nine hexadecimal digits, the
-	// last of them after the first dash.
-	digits := fmt.Sprintf("%09x", exec)
-	prefix := digits[:8] + "-" + digits[8:]
+	prefix := runsOf(exec)
 	docs, err := c.store.Docs(ctx, Kind, max(prefix, after), limit)
 	if err != nil {
 		return nil, apierror.Unavailable(err)
@@ -157,27 +162,35 @@ func atLeastZero(field string, n int64) error {
 }
 
 // KeepSince is when executions must have stopped that may be forgotten. What a
-// Map run has done is what the store says of its children, so while one is open
-// nothing is forgotten that stopped after it had started.
+// Map run has done is what the store says of its children. So while one is open,
+// or may be redriven because it has ended after before without success, nothing
+// is forgotten that stopped after it had started.
 func (c *Coordinator) KeepSince(ctx context.Context, before time.Time) (time.Time, error) {
 	open, err := c.openRuns(ctx)
-	for _, id := range open {
-		body, err := c.store.Doc(ctx, Kind, id)
-		if errors.Is(err, store.ErrNotFound) {
-			continue
-		}
-		var m MapRun
-		if err == nil {
-			err = json.Unmarshal(body, &m)
-		}
+	if err != nil {
+		return before, err
+	}
+	keep := before
+	for after := ""; ; {
+		docs, err := c.store.Docs(ctx, Kind, after, page)
 		if err != nil {
-			return before, fmt.Errorf("read map run %s: %w", id, err)
+			return before, err
 		}
-		if started := time.UnixMilli(m.Started); started.Before(before) {
-			before = started
+		for _, d := range docs {
+			after = d.Key
+			var m MapRun
+			if err := json.Unmarshal(d.Body, &m); err != nil {
+				return before, fmt.Errorf("read map run %s: %w", d.Key, err)
+			}
+			ended := m.Status == RunSucceeded || m.Status != RunRunning && m.Stopped < before.UnixMilli()
+			if started := time.UnixMilli(m.Started); (!ended || slices.Contains(open, d.Key)) && started.Before(keep) {
+				keep = started
+			}
+		}
+		if len(docs) < page {
+			return keep, nil
 		}
 	}
-	return before, err
 }
 
 // Prune forgets runs that ended before a time.

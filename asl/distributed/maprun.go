@@ -37,6 +37,10 @@ type Counts struct {
 	Aborted        int64 `json:"aborted"`
 	Total          int64 `json:"total"`
 	ResultsWritten int64 `json:"resultsWritten"`
+	// PendingRedrive have ended without success, and are still to be redriven;
+	// FailuresNotRedrivable are among those that failed and stay so.
+	PendingRedrive        int64 `json:"pendingRedrive"`
+	FailuresNotRedrivable int64 `json:"failuresNotRedrivable"`
 }
 
 func (c *Counts) add(s store.Status, n int64) {
@@ -56,7 +60,7 @@ func (c *Counts) add(s store.Status, n int64) {
 
 // withPending fills in what has not been started.
 func (c Counts) withPending() Counts {
-	started := c.Running + c.Succeeded + c.Failed + c.TimedOut + c.Aborted
+	started := c.Running + c.Succeeded + c.Failed + c.TimedOut + c.Aborted + c.PendingRedrive
 	c.Total = max(c.Total, started)
 	c.Pending = c.Total - started
 	return c
@@ -73,6 +77,10 @@ type MapRun struct {
 	Started   int64  `json:"started"` // Unix milliseconds
 	Stopped   int64  `json:"stopped,omitempty"`
 	Batched   bool   `json:"batched,omitempty"`
+	// Redrives counts redrives, Redriven is when the last one was, in Unix
+	// milliseconds.
+	Redrives int   `json:"redrives,omitempty"`
+	Redriven int64 `json:"redriven,omitempty"`
 
 	MaxConcurrency      int64   `json:"max_concurrency,omitempty"`
 	ToleratedCount      int64   `json:"tolerated_count,omitempty"`

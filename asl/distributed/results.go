@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"strings"
 
@@ -38,11 +39,17 @@ type included struct {
 	Included bool
 }
 
-func (r *mapRun) entry(x *store.Execution) resultEntry {
+func (r *mapRun) entry(x *store.Execution) (resultEntry, error) {
+	var attrs struct {
+		Redrives int `json:"redrives"`
+	}
+	if err := json.Unmarshal(x.Attrs, &attrs); err != nil {
+		return resultEntry{}, fmt.Errorf("decode attributes of execution %s of %s: %w", x.Name, x.Machine, err)
+	}
 	e := resultEntry{
 		Cause: x.Cause, Error: x.Error, ExecutionArn: r.c.names.Execution(x.Machine, x.Name), Name: x.Name,
 		Input: string(x.Input), InputDetails: included{true}, OutputDetails: included{true},
-		RedriveStatus: "REDRIVABLE_BY_MAP_RUN", StartDate: asl.Timestamp(x.Started),
+		RedriveCount: attrs.Redrives, RedriveStatus: "REDRIVABLE_BY_MAP_RUN", StartDate: asl.Timestamp(x.Started),
 		StateMachineArn: r.c.names.Machine(x.Machine), Status: x.Status.String(), StopDate: asl.Timestamp(x.Stopped),
 	}
 	if x.Status == store.Succeeded {
@@ -50,7 +57,7 @@ func (r *mapRun) entry(x *store.Execution) resultEntry {
 		e.Output = &output
 		e.RedriveStatus, e.RedriveStatusReason = "NOT_REDRIVABLE", "Execution is SUCCEEDED and cannot be redriven"
 	}
-	return e
+	return e, nil
 }
 
 // appendEntry writes an entry as JSON, without the escapes that are meant for
@@ -70,7 +77,11 @@ func appendEntry(dst []byte, e resultEntry) ([]byte, error) {
 func (r *mapRun) each(x *store.Execution, add func([]byte) error) error {
 	w := r.work.Writing
 	if x.Status != store.Succeeded || w.Transformation == "NONE" {
-		text, err := appendEntry(nil, r.entry(x))
+		e, err := r.entry(x)
+		if err != nil {
+			return err
+		}
+		text, err := appendEntry(nil, e)
 		if err != nil {
 			return err
 		}

@@ -1,10 +1,11 @@
 package distributed
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -15,12 +16,7 @@ import (
 	"switchyard/asl/run"
 	"switchyard/asl/store"
 	"switchyard/asl/value"
-	"switchyard/internal/fault"
 )
-
-// maxStarting is how many child executions may be on their way to the store at
-// once: enough for one write of the store to carry many.
-const maxStarting = 256
 
 // mapRun works on the items of a distributed Map, each in an execution of its
 // own. It has a goroutine while its Map state is in memory, and nothing of it
@@ -52,12 +48,8 @@ type mapRun struct {
 	done   chan struct{} // closed when the run has left this process
 
 	starting []starting
-}
-
-// starting is a child that is on its way to the store.
-type starting struct {
-	batch   batch
-	created <-chan error
+	// unsuccessful are the children that are still to be redriven.
+	unsuccessful []unsuccessful
 }
 
 // bitset is a set of small numbers.
@@ -94,6 +86,7 @@ func (r *mapRun) toEnd(ctx context.Context) (json.RawMessage, error) {
 		if err := r.awaitChildren(ctx); err != nil {
 			return nil, err
 		}
+		r.giveUpRedrives()
 	}
 	output, err := r.results(ctx, failure != nil)
 	var unwritten *asl.Error
@@ -118,6 +111,9 @@ func (r *mapRun) throughItems(ctx context.Context) error {
 	if err := r.count(); err != nil {
 		return err
 	}
+	if err := r.redriveAll(ctx); err != nil {
+		return err
+	}
 	n := 0
 	for b, err := range r.batches() {
 		if err != nil {
@@ -130,7 +126,8 @@ func (r *mapRun) throughItems(ctx context.Context) error {
 		if err := r.await(ctx, true); err != nil {
 			return err
 		}
-		if err := r.start(ctx, b); err != nil {
+		begin := func() (<-chan error, bool) { return r.begin(r.child(b)) }
+		if err := r.start(ctx, starting{index: b.index, begin: begin}, int64(b.items)); err != nil {
 			return err
 		}
 	}
@@ -145,20 +142,28 @@ func (r *mapRun) throughItems(ctx context.Context) error {
 
 // recover learns from the store which children there are.
 func (r *mapRun) recover(ctx context.Context) error {
-	return r.c.eachChild(ctx, r.work.Key, nil, func(x *store.Execution) error {
-		size, err := r.sizeOf(ctx, x)
+	err := r.c.eachChild(ctx, r.work.Key, nil, func(x *store.Execution) error {
+		attrs, err := ChildOf(x)
 		if err != nil {
 			return err
 		}
+		index, size := arns.ChildIndex(x.Name), int64(attrs.Items)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if x.Status == store.Running {
-			r.begun(arns.ChildIndex(x.Name), size)
-		} else {
-			r.settled(arns.ChildIndex(x.Name), size, x.Status)
+		switch {
+		case x.Status == store.Running:
+			r.begun(index, size)
+		case x.Status != store.Succeeded && attrs.Redrive < r.work.Redrives:
+			r.unsuccessful = append(r.unsuccessful, unsuccessful{id: x.ID, index: index, size: size, status: x.Status})
+			r.children.PendingRedrive++
+			r.items.PendingRedrive += size
+		default:
+			r.settled(index, size, x.Status)
 		}
 		return nil
 	})
+	slices.SortFunc(r.unsuccessful, func(a, b unsuccessful) int { return cmp.Compare(a.index, b.index) })
+	return err
 }
 
 // count goes through the items once, so that what is wrong with them is known
@@ -186,24 +191,6 @@ func (r *mapRun) count() error {
 	return nil
 }
 
-// sizeOf is how many items a child works on.
-func (r *mapRun) sizeOf(ctx context.Context, x *store.Execution) (int64, error) {
-	if r.work.Batching == nil {
-		return 1, nil
-	}
-	var err error
-	if x.Attrs == nil { // it comes from a list
-		if x, err = r.c.store.ExecutionByID(ctx, x.ID); err != nil {
-			return 0, err
-		}
-	}
-	attrs, err := ChildOf(x)
-	if err != nil {
-		return 0, err
-	}
-	return int64(attrs.Items), nil
-}
-
 // has reports whether the child of this index was started, by an earlier
 // process.
 func (r *mapRun) has(index int) bool {
@@ -212,81 +199,15 @@ func (r *mapRun) has(index int) bool {
 	return r.started.has(index)
 }
 
-// start lets the child for b begin, without waiting until it is durable.
-func (r *mapRun) start(ctx context.Context, b batch) error {
-	r.mu.Lock()
-	r.begun(b.index, int64(b.items))
-	r.mu.Unlock()
-	created, ok := r.begin(r.child(b))
-	if !ok {
-		<-ctx.Done() // the engine stops
-		return context.Cause(ctx)
-	}
-	r.starting = append(r.starting, starting{b, created})
-	if len(r.starting) >= maxStarting {
-		return r.settleStarting(ctx, true)
-	}
-	return nil
-}
-
-func (r *mapRun) child(b batch) Child {
-	c := Child{Work: r.work, Name: arns.ChildName(r.work.ID, b.index), Input: b.input}
-	c.Attrs = ChildAttrs{State: r.work.State.Name, Items: b.items, Batch: r.work.Batching != nil}
-	if b.item != nil {
-		c.Attrs.Item = json.RawMessage(b.item.context(int64(b.index)).JSON())
-	}
-	return c
-}
-
-// settleStarting waits until the children that were started are durable. With
-// again, those that could not be stored are stored now.
-func (r *mapRun) settleStarting(ctx context.Context, again bool) error {
-	defer func() { r.starting = r.starting[:0] }()
-	for _, s := range r.starting {
-		err := <-s.created
-		for ; err != nil && again; err = <-s.created {
-			if errors.Is(err, store.ErrExists) {
-				if err := r.existing(ctx, s.batch.index); err != nil {
-					return err
-				}
-				break
-			}
-			r.c.log.Error("cannot store a child execution; trying again", zap.String("map_run", r.arn()), zap.Int("index", s.batch.index), zap.Error(err))
-			if err := fault.Sleep(ctx, storeRetry); err != nil {
-				return err
-			}
-			var ok bool
-			if s.created, ok = r.begin(r.child(s.batch)); !ok {
-				<-ctx.Done()
-				return context.Cause(ctx)
-			}
-		}
-	}
-	return nil
-}
-
-// existing deals with a child whose write was said to have failed and had not.
-func (r *mapRun) existing(ctx context.Context, index int) error {
-	x, err := r.c.store.Execution(ctx, r.work.Key, arns.ChildName(r.work.ID, index))
-	if err != nil {
-		return err
-	}
-	if x.Status == store.Running {
-		r.c.host.Wake(x.ID)
-		return nil
-	}
-	return r.childEnded(ctx, x)
-}
-
 // childEnded takes note of the durable end of a child.
-func (r *mapRun) childEnded(ctx context.Context, x *store.Execution) error {
-	size, err := r.sizeOf(ctx, x)
+func (r *mapRun) childEnded(x *store.Execution) error {
+	attrs, err := ChildOf(x)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.settled(arns.ChildIndex(x.Name), size, x.Status)
+	r.settled(arns.ChildIndex(x.Name), int64(attrs.Items), x.Status)
 	return nil
 }
 
@@ -400,47 +321,6 @@ func (r *mapRun) settled(i int, size int64, status store.Status) {
 }
 
 func (r *mapRun) arn() string { return r.c.names.MapRun(r.work.Key) }
-
-// ChildAttrs are what a child execution keeps of where it comes from.
-type ChildAttrs struct {
-	// State is the name of the Map state.
-	State string `json:"state"`
-	// Items is how many items it works on; a Batch has no $$.Map.Item.
-	Items int  `json:"items"`
-	Batch bool `json:"batch,omitempty"`
-	// Item is $$.Map.Item, unless its value is the execution's input.
-	Item json.RawMessage `json:"item,omitempty"`
-}
-
-// ChildOf reads what a child execution keeps of its Map run, which is under
-// "child" in its attributes.
-func ChildOf(x *store.Execution) (*ChildAttrs, error) {
-	var attrs struct {
-		Child *ChildAttrs `json:"child"`
-	}
-	if len(x.Attrs) > 0 {
-		if err := json.Unmarshal(x.Attrs, &attrs); err != nil {
-			return nil, fmt.Errorf("decode attributes of execution %s of %s: %w", x.Name, x.Machine, err)
-		}
-	}
-	if attrs.Child == nil {
-		return nil, fmt.Errorf("execution %s/%s does not say which Map it belongs to", x.Machine, x.Name)
-	}
-	return attrs.Child, nil
-}
-
-// ItemContext is $$.Map.Item in the child with this name that works on input;
-// ok is false for one that works on a batch.
-func (a *ChildAttrs) ItemContext(name string, input value.Value) (item value.Value, ok bool) {
-	if a.Batch {
-		return value.Value{}, false
-	}
-	if a.Item == nil {
-		return mapItem{value: input}.context(int64(arns.ChildIndex(name))), true
-	}
-	v, err := value.Parse(a.Item)
-	return v, err == nil
-}
 
 // maxChildren is how many children run at once when MaxConcurrency does not say
 // less, as with Step Functions.

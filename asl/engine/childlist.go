@@ -22,22 +22,14 @@ func (e *Engine) ListChildren(ctx context.Context, mapRunARN string, status *sto
 	}
 	list := make([]*Execution, len(found))
 	for i, x := range found {
-		items := int64(1)
-		if m.Batched {
-			whole, err := e.store.ExecutionByID(ctx, x.ID)
-			if err != nil {
-				return nil, apierror.Unavailable(err)
-			}
-			attrs, err := distributed.ChildOf(whole)
-			if err != nil {
-				return nil, apierror.Unavailable(err)
-			}
-			items = int64(attrs.Items)
+		if list[i], err = e.view(x); err != nil {
+			return nil, err
 		}
-		list[i] = &Execution{
-			Execution: *x, ARN: e.names.Execution(x.Machine, x.Name), MachineARN: e.names.Machine(x.Machine),
-			MapRunARN: m.ARN, Items: items,
+		attrs, err := distributed.ChildOf(x)
+		if err != nil {
+			return nil, apierror.Unavailable(err)
 		}
+		list[i].Items = int64(attrs.Items)
 	}
 	return list, nil
 }

@@ -133,6 +133,7 @@ func (x *execution) describeRun(docs []store.Doc, a *attempt, status string, sto
 	w := a.maps.work
 	d := distributed.MapRun{
 		Machine: x.rec.Machine, Execution: x.rec.Name, Key: w.Key, Status: status, Started: a.maps.started, Stopped: stopped, Batched: w.Batching != nil,
+		Redrives: w.Redrives, Redriven: w.Redriven,
 		MaxConcurrency: w.MaxConcurrency, ToleratedCount: w.Tolerance.Count(), ToleratedPercentage: w.Tolerance.Percentage(),
 	}
 	d.Items.Total, d.Children.Total = w.Total()

@@ -226,9 +226,11 @@ type Execution struct {
 	// milliseconds, 0 for never.
 	Redrives int
 	Redriven int64
-	// NotRedrivable says why it cannot be redriven now; "" when it can. Lists
-	// leave it out.
+	// NotRedrivable says why it cannot be redriven now; "" when it can, and for a
+	// child that a redrive of its Map run takes along (ByMapRun). Lists leave both
+	// out.
 	NotRedrivable string
+	ByMapRun      bool
 	// MapRunARN is that of the Map run that started the execution, "" for
 	// others; Items is, in lists of such executions, how many items of the
 	// Map it works on.
@@ -283,6 +285,9 @@ func (e *Engine) DescribeExecution(ctx context.Context, arn string) (*Execution,
 		return nil, err
 	}
 	found.NotRedrivable, err = e.notRedrivable(ctx, x)
+	if found.NotRedrivable == redrivenByMapRun {
+		found.NotRedrivable, found.ByMapRun = "", true
+	}
 	return found, err
 }
 

@@ -17,7 +17,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"switchyard/asl/apierror"
 	"switchyard/asl/distributed"
 	"switchyard/asl/engine"
 	"switchyard/asl/objects"
@@ -521,26 +520,4 @@ func TestRetentionSparesTheChildrenOfOpenMapRuns(t *testing.T) {
 			t.Errorf("calls %v, want %v", b.calls, want)
 		}
 	})
-}
-
-func TestRedriveOfADistributedMapHasANewRun(t *testing.T) {
-	b := newBroken(`2`)
-	bubble(t, func(t *testing.T, e *engine.Engine) {
-		arn := start(t, e, machine(t, e, "m", distributedMap(``, taskItem)), "x", `[1,2]`)
-		wantFailure(t, wait(t, e, arn), store.Failed, "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded")
-		for _, child := range children(t, e, mapRuns(t, e, arn)[0].ARN) {
-			want := "Execution is SUCCEEDED and cannot be redriven"
-			if child.Status != store.Succeeded { // or aborted, when the other one failed first
-				want = "Execution was started by a Map Run: redrive the execution that started the Map Run"
-			}
-			_, err := e.Redrive(t.Context(), child.ARN, "")
-			wantRefusal(t, err, apierror.CodeExecutionNotRedrivable, want)
-		}
-		b.repair()
-		redrive(t, e, arn)
-		wantOutput(t, wait(t, e, arn), `[1,2]`)
-		if got := len(mapRuns(t, e, arn)); got != 2 {
-			t.Errorf("%d Map runs, want 2", got)
-		}
-	}, engine.WithHandler(fn, b))
 }

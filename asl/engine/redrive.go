@@ -23,6 +23,9 @@ const (
 	keptTokens = 10
 )
 
+// redrivenByMapRun is why a child of a Map run cannot be redriven by itself.
+const redrivenByMapRun = "Execution was started by a Map Run: redrive the execution that started the Map Run"
+
 // redriveToken is a client's token, and when it was first used, in Unix
 // milliseconds.
 type redriveToken struct {
@@ -31,14 +34,14 @@ type redriveToken struct {
 }
 
 // notRedrivable says why an execution cannot be redriven; "" when it can. The
-// texts are Step Functions', but for children: there a Map run is redriven, here
-// it begins anew.
+// texts are Step Functions', but for children, of which the documentation has
+// none.
 func (e *Engine) notRedrivable(ctx context.Context, x *store.Execution) (string, error) {
 	if x.Status == store.Running || x.Status == store.Succeeded {
 		return "Execution is " + x.Status.String() + " and cannot be redriven", nil
 	}
 	if arns.IsChild(x.Machine) {
-		return "Execution was started by a Map Run: redrive the execution that started the Map Run", nil
+		return redrivenByMapRun, nil
 	}
 	m, err := e.catalog.Machine(ctx, x.Machine)
 	if err != nil {
@@ -53,15 +56,19 @@ func (e *Engine) notRedrivable(ctx context.Context, x *store.Execution) (string,
 	case now-x.Started > maxOpen.Milliseconds():
 		return "Execution has exceeded the max execution time", nil
 	}
-	last, err := e.lastEvent(ctx, x.ID)
-	if err != nil {
+	if full, err := e.historyFull(ctx, x.ID); err != nil {
 		return "", err
-	}
-	// There must be room for ExecutionRedriven and one more event.
-	if last > int64(e.cfg.MaxHistory)-2 {
+	} else if full {
 		return "Execution history event limit exceeded", nil
 	}
 	return "", nil
+}
+
+// historyFull reports whether there is no room for ExecutionRedriven and one more
+// event.
+func (e *Engine) historyFull(ctx context.Context, id int64) (bool, error) {
+	last, err := e.lastEvent(ctx, id)
+	return last > int64(e.cfg.MaxHistory)-2, err
 }
 
 func (e *Engine) lastEvent(ctx context.Context, id int64) (int64, error) {
@@ -77,9 +84,8 @@ func (e *Engine) lastEvent(ctx context.Context, id int64) (int64, error) {
 
 // Redrive lets an execution that failed, timed out or was aborted go on from
 // the states in which it ended, and returns, once that is durable, when it was
-// redriven, in Unix milliseconds. What had succeeded is not done again, but for
-// the items of a distributed Map that failed: it has a new run. With the client
-// token of an earlier redrive it only returns that one's time.
+// redriven, in Unix milliseconds. What had succeeded is not done again. With the
+// client token of an earlier redrive it only returns that one's time.
 func (e *Engine) Redrive(ctx context.Context, arn, clientToken string) (int64, error) {
 	// Two redrives at once would both see the execution closed.
 	e.redrives.Lock()
@@ -109,6 +115,9 @@ func (e *Engine) Redrive(ctx context.Context, arn, clientToken string) (int64, e
 	if _, err := e.isRunning(ctx, x.ID); err != nil {
 		return 0, err
 	}
+	if err := e.awaitCleared(ctx, x.ID); err != nil {
+		return 0, err
+	}
 	if err := e.reopen(ctx, x, &attrs, now, clientToken); err != nil {
 		// The store may have done it all the same. Look later: what runs goes
 		// on, what is closed stays so.
@@ -134,12 +143,7 @@ func (e *Engine) reopen(ctx context.Context, x *store.Execution, attrs *executio
 	if err != nil {
 		return err
 	}
-	prog, err := e.program(ctx, x.Revision)
-	if err != nil {
-		return err
-	}
-	past := run.NewPast(prog.Program, x.Input)
-	last, err := e.replay(ctx, x.ID, past)
+	past, last, err := e.past(ctx, x, attrs)
 	if err != nil {
 		return err
 	}
@@ -158,6 +162,27 @@ func (e *Engine) reopen(ctx context.Context, x *store.Execution, attrs *executio
 		Exec: x.ID, Reopen: &store.Reopening{Attrs: body}, Put: stored,
 		History: segment(h.Segment()),
 	})
+}
+
+// past is what the execution goes on from, and the ID of its last event.
+func (e *Engine) past(ctx context.Context, x *store.Execution, attrs *executionAttrs) (past *run.Past, last int64, err error) {
+	prog, err := e.program(ctx, x.Revision)
+	if err != nil {
+		return nil, 0, err
+	}
+	if child := attrs.Child; child != nil {
+		parent := prog
+		if prog = parent.child(child.State); prog == nil {
+			return nil, 0, fmt.Errorf("%w: its definition has no distributed Map %q", run.ErrDamaged, child.State)
+		}
+		if parent.States[child.State].Map.Processor.Express { // it runs again from its beginning
+			last, err = e.lastEvent(ctx, x.ID)
+			return run.NewPast(prog.Program, x.Input), last, err
+		}
+	}
+	past = run.NewPast(prog.Program, x.Input)
+	last, err = e.replay(ctx, x.ID, past)
+	return past, last, err
 }
 
 // replay shows past the execution's history, and returns the last event's ID.

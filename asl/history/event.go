@@ -133,7 +133,7 @@ type Event struct {
 	// Assigned are the variables assigned as the state was left.
 	Assigned []Assigned
 	// Index is a Map iteration's, Length the number of them; for
-	// ExecutionRedriven it is the number of redrives.
+	// ExecutionRedriven and MapRunRedriven it is the number of redrives.
 	Index  int64
 	Length int64
 	// ResourceType and Resource are the two halves of a service integration;
@@ -145,7 +145,8 @@ type Event struct {
 	// Timeout and Heartbeat are in seconds.
 	Timeout   int64
 	Heartbeat int64
-	// ARN is the role's of ExecutionStarted, the run's of MapRunStarted.
+	// ARN is the role's of ExecutionStarted, the run's of MapRunStarted and
+	// MapRunRedriven.
 	ARN string
 }
 

@@ -60,8 +60,9 @@ const (
 type (
 	// waiting: in a Wait state, until due.
 	waiting struct{}
-	// backingOff: before the next attempt, until due.
-	backingOff struct{}
+	// backingOff: before the next attempt, until due, or before a redrive goes on
+	// with a Map run.
+	backingOff struct{ run redriven }
 	// working: an attempt at a Task state is under way.
 	working struct {
 		limits
@@ -89,6 +90,7 @@ type (
 	mapping struct {
 		started int64 // Unix milliseconds
 		attempt int64
+		run     redriven
 	}
 	// finished: a child that succeeded.
 	finished struct{ output value.Value }

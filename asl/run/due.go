@@ -80,7 +80,11 @@ func (x *Execution) timeIsUp(b *branch, beat int64) {
 	case backingOff:
 		b.doing = nil
 		x.mark(b)
-		x.execute(b)
+		if d.run.is() {
+			x.redriveMapRun(b, d.run)
+		} else {
+			x.execute(b)
+		}
 	case *working:
 		x.taskOverdue(b, d, beat)
 	case *outstanding:

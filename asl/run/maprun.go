@@ -21,12 +21,28 @@ type MapFrame struct {
 	Seed                      uint64
 }
 
+// redriven is a Map run with which a redrive of its execution goes on. The zero
+// value is none: the state makes a run of its own.
+type redriven struct {
+	key     string // the Machine of the run's children
+	started int64  // when the run began, in Unix milliseconds
+	count   int    // how often it was redriven
+	at      int64  // when it was last redriven, in Unix milliseconds
+}
+
+func (r *redriven) is() bool { return r.key != "" }
+
+// maxMapRunRedrives is how often a Map run can be redriven.
+// Source: Step Functions developer guide, "Redriving Map Runs".
+const maxMapRunRedrives = 1000
+
 // mapWork evaluates the Map state's fields but for those that are looked at
-// after the first event.
-func (x *Execution) mapWork(b *branch) (*MapWork, error) {
-	w := &MapWork{State: b.state}
-	w.ID, w.Key = x.mapRunID(b)
-	var err error
+// after the first event. The run is one of before, if there is one.
+func (x *Execution) mapWork(b *branch, before *redriven) (w *MapWork, err error) {
+	w = &MapWork{State: b.state, Redrives: before.count, Redriven: before.at}
+	if w.ID, w.Key = x.mapRunID(b); before.is() {
+		w.ID, w.Key = arns.MapRunID(before.key), before.key
+	}
 	f := x.frameOf(b)
 	if w.Iterations, err = b.state.Fields.Iterations(f); err != nil {
 		return nil, err
@@ -44,7 +60,7 @@ func (x *Execution) distribute(b *branch, w *MapWork) (err error) {
 
 // startMapRun begins the run of a distributed Map.
 func (x *Execution) startMapRun(b *branch) error {
-	w, err := x.mapWork(b)
+	w, err := x.mapWork(b, &redriven{})
 	if err != nil {
 		return err
 	}
@@ -61,12 +77,39 @@ func (x *Execution) startMapRun(b *branch) error {
 	return nil
 }
 
-// resumeMapRun goes on with a run that an earlier process began.
-func (x *Execution) resumeMapRun(b *branch, d *mapping) {
-	w, err := x.mapWork(b)
+// redriveMapRun goes on with a run that had ended before a redrive.
+func (x *Execution) redriveMapRun(b *branch, r redriven) {
+	r.count++
+	r.at = x.now()
+	if r.count > maxMapRunRedrives {
+		x.stateFailed(b, located(b, &asl.Error{Name: asl.ErrRuntime, Cause: fmt.Sprintf("The Map Run cannot be redriven more than %d times.", maxMapRunRedrives)}))
+		return
+	}
+	w, err := x.redistribute(b, &r)
+	if err != nil {
+		x.stateFailed(b, located(b, err))
+		return
+	}
+	d := &mapping{started: r.started, run: r}
+	b.doing = d
+	x.mark(b)
+	x.follow(b, &history.Event{Type: history.MapRunRedriven, Has: history.HasARN | history.HasLength, ARN: x.env.Names.MapRun(w.Key), Length: int64(r.count)})
+	d.attempt = x.begun(b)
+	x.effect(StartMapRun{Branch: b.id, Attempt: d.attempt, Work: w, State: b.state.Name, Started: d.started})
+}
+
+// redistribute evaluates all fields of a run that has begun before.
+func (x *Execution) redistribute(b *branch, before *redriven) (*MapWork, error) {
+	w, err := x.mapWork(b, before)
 	if err == nil {
 		err = x.distribute(b, w)
 	}
+	return w, err
+}
+
+// resumeMapRun goes on with a run that an earlier process began.
+func (x *Execution) resumeMapRun(b *branch, d *mapping) {
+	w, err := x.redistribute(b, &d.run)
 	if err != nil {
 		x.stateFailed(b, located(b, err))
 		return

@@ -18,6 +18,7 @@ const (
 	flagTry
 	flagTries
 	flagChild
+	flagRun
 )
 
 // recordVersion is the first byte of a record.
@@ -40,6 +41,7 @@ func (b *branch) encode(tries map[string]int) []byte {
 		input value.Value
 		try   int
 		child string
+		run   redriven
 	)
 	switch d := b.doing.(type) {
 	case *working:
@@ -57,7 +59,12 @@ func (b *branch) encode(tries map[string]int) []byte {
 		l, child = d.limits, d.child
 		flags |= flagChild
 	case *mapping:
-		l.started = d.started
+		l.started, run = d.started, d.run
+	case backingOff:
+		l.started, run = d.run.started, d.run
+	}
+	if run.is() {
+		flags |= flagRun
 	}
 	if b.parent == nil && len(tries) > 0 {
 		flags |= flagTries
@@ -104,6 +111,11 @@ func (b *branch) encode(tries map[string]int) []byte {
 	}
 	if flags&flagChild != 0 {
 		r = history.AppendText(r, child)
+	}
+	if flags&flagRun != 0 {
+		r = history.AppendText(r, run.key)
+		r = binary.AppendUvarint(r, uint64(run.count))
+		r = binary.AppendUvarint(r, uint64(run.at))
 	}
 	return r
 }
@@ -190,6 +202,7 @@ func (x *Execution) decode(b *branch, d *history.Decoder, at phase, flags byte) 
 		input   value.Value
 		try     int
 		child   string
+		run     redriven
 	)
 	b.state = x.prog.States[d.Text()]
 	for _, n := range [...]*int64{&b.entered, &b.enteredAt, &b.prev, &attempt, &b.due, &l.timeout, &l.heartbeat, &l.started, &beat} {
@@ -225,6 +238,9 @@ func (x *Execution) decode(b *branch, d *history.Decoder, at phase, flags byte) 
 	if flags&flagChild != 0 {
 		child = d.Text()
 	}
+	if flags&flagRun != 0 {
+		run = redriven{key: d.Text(), started: l.started, count: int(d.Int()), at: d.Int()}
+	}
 	if d.Bad || err != nil || b.state == nil {
 		return errors.Join(ErrDamaged, err)
 	}
@@ -233,7 +249,7 @@ func (x *Execution) decode(b *branch, d *history.Decoder, at phase, flags byte) 
 	case phaseWait:
 		b.doing = waiting{}
 	case phaseBackoff:
-		b.doing = backingOff{}
+		b.doing = backingOff{run}
 	case phaseTask:
 		b.doing = &working{limits: l, input: input, try: try}
 	case phaseToken:
@@ -243,14 +259,14 @@ func (x *Execution) decode(b *branch, d *history.Decoder, at phase, flags byte) 
 	case phaseNested:
 		b.doing = &awaiting{l, child}
 	case phaseMapRun:
-		b.doing = &mapping{started: l.started}
+		b.doing = &mapping{started: l.started, run: run}
 	case phaseChildren:
 		return x.regroup(b)
 	default:
 		return fmt.Errorf("%w: phase %d", ErrDamaged, at)
 	}
 	isTask := at == phaseTask || at == phaseToken || at == phaseQueued || at == phaseNested
-	if isTask && b.state.Task == nil || at == phaseWait && b.state.Wait == nil || at == phaseMapRun && b.state.Map == nil {
+	if isTask && b.state.Task == nil || at == phaseWait && b.state.Wait == nil || (at == phaseMapRun || run.is()) && b.state.Map == nil {
 		return fmt.Errorf("%w: phase %d in a %s state", ErrDamaged, at, b.state.Type)
 	}
 	return nil

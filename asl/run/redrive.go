@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"switchyard/asl"
+	"switchyard/asl/arns"
 	"switchyard/asl/history"
 	"switchyard/asl/value"
 )
@@ -53,8 +54,10 @@ type standing struct {
 	// the name of its error.
 	worked, failed bool
 	error          string
-	vars           value.Value
-	children       []*standing // by index
+	// run is that of a distributed Map, with which a redrive goes on.
+	run      redriven
+	vars     value.Value
+	children []*standing // by index
 }
 
 func NewPast(prog *Program, input []byte) *Past {
@@ -135,11 +138,21 @@ func (p *Past) Event(ev *history.Event) error {
 		}
 	case history.ParallelStateStarted, history.MapStateStarted:
 		if g := r.up(func(r *standing) bool { return r.inGroup(groupType(ev.Type)) }); g != nil {
-			r, g.children = g, nil // at a retry it begins anew
+			r, g.children, g.run = g, nil, redriven{} // at a retry it begins anew
 		}
 	case history.ParallelStateFailed, history.MapStateFailed:
 		if g := r.up(func(r *standing) bool { return r.inGroup(groupType(ev.Type)) }); g != nil {
 			r, g.failed = g, true
+		}
+	case history.MapRunStarted:
+		r.run = redriven{key: arns.MapRunKey(ev.ARN), started: ev.Time}
+	case history.MapRunRedriven:
+		r.run.count = int(ev.Length)
+	case history.MapRunSucceeded:
+		r.run = redriven{} // what failed is the state, which makes a new one
+	case history.MapRunFailed:
+		if ev.Error == asl.ErrDataLimitExceeded || ev.Error == asl.ErrRuntime {
+			r.run = redriven{} // on AWS, too, a new one is made
 		}
 	case history.MapIterationStarted:
 		if at := r.up(func(r *standing) bool { return r.in(ev.Name) }); at != nil {
@@ -175,7 +188,7 @@ func groupType(t history.Type) asl.Type {
 
 func (r *standing) enter(s *asl.State, ev *history.Event) {
 	r.state, r.input, r.entered, r.enteredAt = s, ev.Data, ev.ID, ev.Time
-	r.left, r.worked, r.failed, r.error, r.children = false, false, false, "", nil
+	r.left, r.worked, r.failed, r.error, r.children, r.run = false, false, false, "", nil, redriven{}
 }
 
 // revive does to the past what a redrive did to the execution.
@@ -298,7 +311,7 @@ func (p *Past) branch(r *standing, now int64) (*branch, error) {
 		b.doing = &group{}
 	default:
 		// The state is not entered again, but what it does is done again.
-		b.doing, b.due = backingOff{}, now
+		b.doing, b.due = backingOff{r.run}, now
 	}
 	var err error
 	b.input, err = value.ParseString(text)

@@ -121,7 +121,9 @@ type LookAtChild struct {
 // stored with the step.
 type StopChild struct{ ARN string }
 
-// StartMapRun begins the run of a distributed Map, or goes on with it.
+// StartMapRun begins the run of a distributed Map, or goes on with it: with its
+// children as they are when Restored, and after a redrive with those that have
+// not succeeded.
 // [MapRunEnded] says how it ended.
 type StartMapRun struct {
 	Branch, Attempt int64
@@ -209,6 +211,10 @@ type MapWork struct {
 	asl.Distribution
 	// ID is the last part of the run's ARN, Key the Machine of its children.
 	ID, Key string
+	// Redrives counts the redrives of the run, Redriven is when the last one was,
+	// in Unix milliseconds.
+	Redrives int
+	Redriven int64
 	// Frame is what the ItemSelector sees beside the item; its context object
 	// lacks that.
 	Frame MapFrame
