@@ -90,6 +90,7 @@ func TestRedriveOfAStoppedMapRunLetsItsChildrenGoOn(t *testing.T) {
 		}
 		redrive(t, e, arn) // before its children have been stopped
 		began := time.Now()
+		time.Sleep(69 * time.Second)
 		wantOutput(t, wait(t, e, arn), `[1,2,3,4]`)
 		// The waits go on where they were, and the fourth begins.
 		if took := time.Since(began).Round(time.Second); took != 70*time.Second {
@@ -217,7 +218,10 @@ func TestRedrivenMapRunSurvivesRestart(t *testing.T) {
 		b.repair()
 		session(func(e *engine.Engine) { redrive(t, e, arn) }, false)
 		session(func(*engine.Engine) { time.Sleep(time.Minute) }, true)
-		session(func(e *engine.Engine) { wantOutput(t, wait(t, e, arn), `[1,2,3,4]`) }, true)
+		session(func(e *engine.Engine) {
+			time.Sleep(time.Hour) // so that there is little to poll for
+			wantOutput(t, wait(t, e, arn), `[1,2,3,4]`)
+		}, true)
 	})
 	for in, n := range b.calls {
 		if n > 2 || in == `4` && n != 1 || in == `2` && n != 2 {
