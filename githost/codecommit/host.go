@@ -59,6 +59,11 @@ func (c *Client) Commits(ctx context.Context, push *event.Event) ([]event.Commit
 	}
 	q := &call{Client: c, repository: push.Repository.FullName}
 	found, err := q.pushed(ctx, push)
+	return q.answer(found, err)
+}
+
+// answer makes commits of what a walk has found, or says what kept it from ending.
+func (q *call) answer(found []*node, err error) ([]event.Commit, error) {
 	if err == nil {
 		all := make([]event.Commit, len(found))
 		for i, n := range found {
