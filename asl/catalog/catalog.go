@@ -8,6 +8,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -31,13 +32,17 @@ type Catalog struct {
 	mu         sync.RWMutex
 	machines   map[string]*Machine // what is in the store, a few of them
 	activities map[string]*Activity
+
+	// deleting has the names of the state machines that are being deleted.
+	deleting sync.Map
 }
 
-// New returns the catalog in s, and reads its activities. now gives the time of
+// New returns the catalog in s, and reads its activities and which state machines
+// are being deleted. now gives the time of
 // what is made, random numbers in [0,1) to choose by the weights of an alias.
 func New(ctx context.Context, s store.Store, names arns.Names, now func() time.Time, random func() float64) (*Catalog, error) {
 	c := &Catalog{store: s, names: names, now: now, random: random, machines: map[string]*Machine{}, activities: map[string]*Activity{}}
-	return c, c.loadActivities(ctx)
+	return c, errors.Join(c.loadActivities(ctx), c.loadDeleting(ctx))
 }
 
 // keep makes w durable, also when ctx ends meanwhile: the store does it then all

@@ -99,8 +99,10 @@ func (c *Catalog) Machine(ctx context.Context, name string) (*Machine, error) {
 	// A machine that is being deleted is gone with its last execution.
 	open, err := c.hasRunning(ctx, name)
 	if err != nil || open {
+		c.deleting.Store(name, struct{}{})
 		return m, err
 	}
+	c.deleting.Delete(name)
 	c.forget(name)
 	c.store.Apply(&store.Write{Docs: []store.Doc{{Kind: kindMachine, Key: name}}, Done: func(error) {
 		// What is not deleted now is deleted when it is next looked at.
@@ -359,8 +361,8 @@ func (c *Catalog) UpdateMachine(ctx context.Context, arn string, u MachineUpdate
 }
 
 // DeleteMachine deletes a state machine with its versions, aliases and tags;
-// one that does not exist is no error. Executions that run go on to their end,
-// and until then the machine is DELETING. The ARN of a version or an alias is
+// one that does not exist is no error. Executions that run end at their next
+// transition, and until then the machine is DELETING. The ARN of a version or an alias is
 // refused: it must not take all the others along.
 func (c *Catalog) DeleteMachine(ctx context.Context, arn string) error {
 	name, qualifier, err := c.names.ParseMachine(arn)
@@ -391,7 +393,11 @@ func (c *Catalog) DeleteMachine(ctx context.Context, arn string) error {
 	if running {
 		m := *old
 		m.Status = MachineDeleting
-		return c.saveMachine(ctx, &m, false, own...)
+		if err := c.saveMachine(ctx, &m, false, own...); err != nil {
+			return err
+		}
+		c.deleting.Store(name, struct{}{})
+		return nil
 	}
 	defer c.forget(name)
 	if err := c.keep(ctx, &store.Write{Docs: append(own, store.Doc{Kind: kindMachine, Key: name})}); err != nil {

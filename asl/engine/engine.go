@@ -225,6 +225,7 @@ func New(s store.Store, cfg Config, opts ...Option) (*Engine, error) {
 	if e.catalog, err = catalog.New(context.Background(), s, e.names, e.now, e.random); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
+	e.env.Deleted = e.catalog.Deleting
 	if err := e.loadActivityTasks(context.Background()); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}

@@ -128,6 +128,9 @@ func (x *Execution) mapRunEnded(m *MapRunEnded) {
 	if _, is := x.working[b.id]; !ok || !is || d.attempt != m.Attempt {
 		return
 	}
+	if m.Failure != nil && x.terminated() {
+		return // it failed because its children were terminated, too
+	}
 	delete(x.working, b.id)
 	b.due = 0
 	x.effect(EndMapRun{Attempt: m.Attempt, Failed: m.Failure != nil, At: x.now()})

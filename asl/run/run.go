@@ -76,6 +76,9 @@ type Environment struct {
 	// Random gives numbers in [0,1), UUID random ones.
 	Random func() float64
 	UUID   func() string
+	// Deleted tells whether a state machine is being deleted, so that its
+	// executions end at their next transition; nil when none is.
+	Deleted func(machine string) bool
 	// Token makes the token of an attempt.
 	Token func(TaskRef) string
 	// Work says who does the work of a resource. The error is what the state
@@ -222,11 +225,25 @@ func (x *Execution) runOn() {
 			x.runnable = x.runnable[1:]
 		}
 		b.queued = false
-		if !b.over() {
-			x.enter(b)
-			steps++
+		if b.over() {
+			continue
 		}
+		if x.terminated() {
+			return
+		}
+		x.enter(b)
+		steps++
 	}
+}
+
+// terminated ends the execution as aborted if its state machine is being deleted.
+func (x *Execution) terminated() bool {
+	if x.env.Deleted == nil || !x.env.Deleted(arns.BaseMachine(x.about.Machine)) {
+		return false
+	}
+	x.abortAll()
+	x.finish(history.ExecutionAborted, "", "", "")
+	return true
 }
 
 func (x *Execution) makeRunnable(b *branch) {
