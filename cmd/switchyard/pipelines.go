@@ -132,8 +132,8 @@ func (c *cli) pipelinesInitCommand() *cobra.Command {
 		Long: "Writes the definition, its tests, its IAM policy, a README and what goes into\n" +
 			"switchyard.yaml to a folder of the pipeline's name in --dir. Files that are there and\n" +
 			"differ are left alone, and nothing is written then, unless --force is given.\n\n" +
-			"With --components the deploy pipeline is written for these, each with the project\n" +
-			"that builds it, where that has another name: api=shop,web=shop,billing.",
+			"With --components the pipelines deploy and services are written for these, each with\n" +
+			"the project that builds it, where that has another name: api=shop,web=shop,billing.",
 		Example: "  switchyard pipelines init approval\n" +
 			"  switchyard pipelines init deploy --components web,api,worker",
 		Args: oneArg("the name of a pipeline"),
@@ -143,7 +143,7 @@ func (c *cli) pipelinesInitCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&p.dir, "dir", filepath.FromSlash("deploy/pipelines"), "`folder` for the pipeline's own, relative to the config")
-	f.StringVar(&p.components, "components", "", "what the deploy pipeline deploys: `NAME[=PROJECT],…`")
+	f.StringVar(&p.components, "components", "", "what deploy and services deploy: `NAME[=PROJECT],…`")
 	f.BoolVar(&p.force, "force", false, "overwrite files that are there")
 	return cmd
 }
@@ -158,14 +158,14 @@ func (c *cli) pipelinesInit(name string, call *pipelinesInit, named bool) error 
 	switch {
 	case !named:
 		files, err = p.Copy(filepath.ToSlash(folder))
-	case p.Name != "deploy":
-		return usagef("--components is for the deploy pipeline, and %s has none", p.Name)
+	case !slices.Contains(pipelines.Generated, p.Name):
+		return usagef("--components is for %s, and %s has none", strings.Join(pipelines.Generated, " and "), p.Name)
 	default:
 		var components []pipelines.Component
 		if components, err = pipelines.ParseComponents(call.components); err != nil {
 			return usagef("--components: %v", err)
 		}
-		files, err = pipelines.CopyDeploy(components, filepath.ToSlash(folder))
+		files, err = p.CopyFor(components, filepath.ToSlash(folder))
 	}
 	if err != nil {
 		return err

@@ -78,13 +78,14 @@ func (p Pipeline) Copy(folder string) (map[string][]byte, error) {
 	return files, nil
 }
 
-// CopyDeploy is [Pipeline.Copy] for the deploy pipeline, with these components.
-func CopyDeploy(components []Component, folder string) (map[string][]byte, error) {
-	files, err := GenerateDeploy(components)
+// CopyFor is [Pipeline.Copy] for one of the [Generated] pipelines, with these
+// components.
+func (p Pipeline) CopyFor(components []Component, folder string) (map[string][]byte, error) {
+	files, err := Generate(p.Name, components)
 	if err != nil {
 		return nil, err
 	}
-	Pipeline{Name: "deploy"}.move(files, folder)
+	p.move(files, folder)
 	return files, nil
 }
 

@@ -34,3 +34,13 @@ var CloudFormation []byte
 //
 //go:embed suites/suites.asl.json
 var Suites []byte
+
+// Deploy deploys components in parallel, those of [DefaultComponents].
+//
+//go:embed deploy/deploy.asl.json
+var Deploy []byte
+
+// Services deploys those of [DefaultComponents] that the input lists.
+//
+//go:embed services/services.asl.json
+var Services []byte

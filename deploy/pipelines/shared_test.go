@@ -10,7 +10,7 @@ import (
 // Where pipelines do the same they do it alike: builds are tried again by one
 // policy, and why one failed is found out in one way.
 func TestSharedPiecesAreAlike(t *testing.T) {
-	for _, name := range []string{"deploy", "suites"} {
+	for _, name := range []string{"deploy", "services", "suites"} {
 		path := filepath.Join(name, name+".asl.json")
 		text, err := os.ReadFile(path)
 		if err != nil {

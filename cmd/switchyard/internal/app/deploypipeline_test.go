@@ -8,10 +8,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"switchyard/deploy/pipelines"
 	"switchyard/dispatch"
+	"switchyard/internal/awstest"
 	"switchyard/internal/githubtest"
 )
 
@@ -36,7 +40,8 @@ type deployRig struct {
 	heads map[string]string
 }
 
-func newDeployRig(t *testing.T) *deployRig {
+// newDeployRig starts both, with a definition, and more below engine.embedded.
+func newDeployRig(t *testing.T, definition []byte, more string) *deployRig {
 	t.Helper()
 	gh := githubtest.New(t)
 	api := gh.Start()
@@ -58,10 +63,10 @@ sources:
   github: {secrets: [%q], app: {id: %d, private_key: %q}, base_url: %q}
 state_machines: {deploy: {definition: test.asl.json}}
 engine:
-  embedded:
+  embedded:%s
     projects:
 %sroutes:
-%s`, secret, hub.ID, hub.PrivateKey, api+"api/v3", projects.String(), routes.String()), string(pipelines.Deploy))
+%s`, secret, hub.ID, hub.PrivateKey, api+"api/v3", more, projects.String(), routes.String()), string(definition))
 	hub.SetHook("http://"+r.Addr().String()+"/webhooks/github", secret)
 	return r
 }
@@ -69,31 +74,47 @@ engine:
 // wentOut is what each component's build deployed, or its status.
 func wentOut(t *testing.T, x dispatch.Execution) map[string]string {
 	t.Helper()
-	var out struct {
-		Components map[string]struct {
-			Status, Commit string
-			Exported       struct {
-				Text string `json:"WENT_OUT"`
-			}
+	type part struct {
+		Status, Commit string
+		Exported       struct {
+			Text string `json:"WENT_OUT"`
 		}
 	}
+	var out struct{ Components, Services map[string]part }
 	if err := json.Unmarshal(x.Output, &out); err != nil {
 		t.Fatalf("%v: %s %s %s", err, x.State, x.Error, x.Cause)
 	}
 	all := map[string]string{}
-	for name, c := range out.Components {
-		all[name] = c.Status
-		if c.Status == "deployed" {
-			all[name] = c.Commit + " " + c.Exported.Text
+	for _, parts := range []map[string]part{out.Components, out.Services} {
+		for name, c := range parts {
+			all[name] = c.Status
+			if c.Status == "deployed" {
+				all[name] = c.Commit + " " + c.Exported.Text
+			}
 		}
 	}
 	return all
 }
 
+// byHand starts an execution and waits for its end, which makes n in all.
+func (r *deployRig) byHand(t *testing.T, n int, input string) dispatch.Execution {
+	t.Helper()
+	id, err := r.client.Start(t.Context(), "deploy", []byte(input), "ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.settled(t, n)
+	x, err := r.client.Execution(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
 // From a signed push to a finished deployment, with real builds of real
 // repositories: each commit goes out by itself beside the others' default branches.
 func TestAPushIsDeployedBesideTheDefaultBranches(t *testing.T) {
-	r := newDeployRig(t)
+	r := newDeployRig(t, pipelines.Deploy, "")
 	repo := r.repos["api_v2"]
 	commit := func(release string) string {
 		return repo.Commit("hotfix/tax", "Release "+release, map[string]string{"buildspec.yml": goesOut, "release": release})
@@ -137,18 +158,10 @@ func TestAPushIsDeployedBesideTheDefaultBranches(t *testing.T) {
 
 // By hand nothing needs to be said, and what is said is a branch.
 func TestADeploymentByHand(t *testing.T) {
-	r := newDeployRig(t)
+	r := newDeployRig(t, pipelines.Deploy, "")
 	hotfix := r.repos["api_v1"].Commit("hotfix/now", "now", map[string]string{"buildspec.yml": goesOut, "release": "now"})
 	for i, input := range []string{`{}`, `{"environment": "staging", "override_branches": {"api_v1": "hotfix/now"}}`} {
-		id, err := r.client.Start(t.Context(), "deploy", []byte(input), "ada")
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.settled(t, i+1)
-		x, err := r.client.Execution(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
+		x := r.byHand(t, i+1, input)
 		environment := cmp.Or(x.Environment, "acceptance")
 		want := map[string]string{}
 		for _, c := range pipelines.DefaultComponents {
@@ -160,5 +173,37 @@ func TestADeploymentByHand(t *testing.T) {
 		if d := gocmp.Diff(want, wentOut(t, x)); d != "" {
 			t.Errorf("%s (-want +got):\n%s", input, d)
 		}
+	}
+}
+
+// Services are those that the input lists, or a file in an S3 that we did not write.
+func TestListedServicesAreDeployed(t *testing.T) {
+	awstest.Isolate(t)
+	url := awstest.Moto(t)
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	bucket := s3.New(s3.Options{Region: "us-east-1", BaseEndpoint: &url, UsePathStyle: true, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")})
+	if _, err := bucket.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("artifacts")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bucket.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("artifacts"), Key: aws.String("changed.json"), Body: strings.NewReader(`{"services": ["api_v1", "console_v2"]}`)}); err != nil {
+		t.Fatal(err)
+	}
+	r := newDeployRig(t, pipelines.Services, fmt.Sprintf("\n    aws: {region: us-east-1, endpoint: %q}", url))
+	patch := r.repos["api_v1"].Commit("hotfix/now", "now", map[string]string{"buildspec.yml": goesOut, "release": "now"})
+	r.repos["api_v1"].Commit("hotfix/now", "later", map[string]string{"buildspec.yml": goesOut, "release": "later"})
+	x := r.byHand(t, 1, fmt.Sprintf(`{"services_from": {"bucket": "artifacts", "key": "changed.json"}, "override_branches": [{"project": "project-api-v1", "branch": "hotfix/now", "commit": %q}]}`, patch))
+	want := map[string]string{"api_v1": patch + " api_v1 now to acceptance", "console_v2": r.heads["console_v2"] + " console_v2 main of console_v2 to acceptance"}
+	if d := gocmp.Diff(want, wentOut(t, x)); d != "" {
+		t.Errorf("from S3 (-want +got):\n%s", d)
+	}
+	x = r.byHand(t, 2, `{"services": ["api_v2", "nobodys"], "unknown_services": "pass"}`)
+	want = map[string]string{"api_v2": r.heads["api_v2"] + " api_v2 main of api_v2 to acceptance", "nobodys": "unknown"}
+	if d := gocmp.Diff(want, wentOut(t, x)); d != "" {
+		t.Errorf("from the input (-want +got):\n%s", d)
+	}
+	x = r.byHand(t, 3, `{"services_from": {"bucket": "artifacts", "key": "none.json"}}`)
+	if x.Error != "Switchyard.InvalidInput" || !strings.Contains(x.Cause, "s3://artifacts/none.json cannot be read: S3.NoSuchKeyException") {
+		t.Errorf("%s %s: %s", x.State, x.Error, x.Cause)
 	}
 }

@@ -16,15 +16,14 @@ import (
 	"switchyard/asl/graph"
 )
 
-// Deploy deploys components in parallel, those of [DefaultComponents].
-//
-//go:embed deploy/deploy.asl.json
-var Deploy []byte
+//go:embed */*.tmpl
+var templates embed.FS
 
-//go:embed deploy/*.tmpl
-var deployTemplates embed.FS
+// Generated are the pipelines that are written for components, by the names of their
+// folders.
+var Generated = []string{"deploy", "services"}
 
-// Component is a part of what the deploy pipeline deploys.
+// Component is a part of what a generated pipeline deploys.
 type Component struct {
 	// Name is what skip_<name> and override_branches call it.
 	Name string
@@ -33,7 +32,7 @@ type Component struct {
 	Project string
 }
 
-// DefaultComponents are those of the deploy pipeline as it is shipped.
+// DefaultComponents are those of the generated pipelines as they are shipped.
 var DefaultComponents = []Component{
 	{"console_v1", "project-console-v1"}, {"console_v2", "project-console-v2"},
 	{"api_v1", "project-api-v1"}, {"api_v2", "project-api-v2"},
@@ -44,7 +43,7 @@ func (c Component) Flag() string {
 	return "skip_" + strings.ToLower(strings.ReplaceAll(c.Name, "-", "_"))
 }
 
-// Commit is a commit's ID for the component's tests.
+// Commit is a commit's ID for tests of the component.
 func (c Component) Commit() string {
 	sum := sha1.Sum([]byte(c.Name))
 	return hex.EncodeToString(sum[:])
@@ -106,19 +105,22 @@ func checkComponents(all []Component) error {
 	return errors.Join(wrong...)
 }
 
-// deployView is what the templates see.
-type deployView struct {
+// view is what the templates see.
+type view struct {
 	Components []Component
 	// Graph is the definition as a Mermaid flowchart.
 	Graph string
 }
 
-func (v deployView) First() Component  { return v.Components[0] }
-func (v deployView) Last() Component   { return v.Components[len(v.Components)-1] }
-func (v deployView) Rest() []Component { return v.Components[1:] }
+// Most is how many there may be of anything that is told in the cause of a failure.
+func (v view) Most() int { return maxComponents }
+
+func (v view) First() Component  { return v.Components[0] }
+func (v view) Last() Component   { return v.Components[len(v.Components)-1] }
+func (v view) Rest() []Component { return v.Components[1:] }
 
 // Projects are the names of all projects, each once.
-func (v deployView) Projects() []string {
+func (v view) Projects() []string {
 	var names []string
 	for _, c := range v.Components {
 		if !slices.Contains(names, c.Project) {
@@ -128,52 +130,58 @@ func (v deployView) Projects() []string {
 	return names
 }
 
-// OfFirstProject are the components that the first one's project builds.
-func (v deployView) OfFirstProject() []Component {
-	return slices.DeleteFunc(slices.Clone(v.Components), func(c Component) bool { return c.Project != v.First().Project })
+// Of are the components that a project builds.
+func (v view) Of(project string) []Component {
+	return slices.DeleteFunc(slices.Clone(v.Components), func(c Component) bool { return c.Project != project })
 }
 
 // Shared are the components whose project builds others too.
-func (v deployView) Shared() []Component {
-	count := map[string]int{}
-	for _, c := range v.Components {
-		count[c.Project]++
-	}
-	return slices.DeleteFunc(slices.Clone(v.Components), func(c Component) bool { return count[c.Project] < 2 })
+func (v view) Shared() []Component {
+	return slices.DeleteFunc(slices.Clone(v.Components), func(c Component) bool { return len(v.Of(c.Project)) < 2 })
 }
 
-// GenerateDeploy writes the files of the deploy pipeline for these components, by
-// their names. Errors are about the components.
-func GenerateDeploy(components []Component) (map[string][]byte, error) {
+// labelled is a component's build: its result has the component's name under the
+// label, and a failure leads to the state Failed.
+type labelled struct {
+	Component
+	Label, Failed string
+}
+
+// Generate writes the files of one of the [Generated] pipelines for these
+// components, by their names. Errors are about the components.
+func Generate(pipeline string, components []Component) (map[string][]byte, error) {
 	if err := checkComponents(components); err != nil {
 		return nil, err
 	}
-	templates, err := template.New("").Delims("<<", ">>").Funcs(template.FuncMap{
+	wrong := func(err error) error { return fmt.Errorf("templates of the pipeline %s: %w", pipeline, err) }
+	all, err := template.New("").Delims("<<", ">>").Funcs(template.FuncMap{
 		"buildRetry": func() string { return buildRetry },
 		"whyFailed":  func() string { return quoted(whyFailed) },
-	}).ParseFS(deployTemplates, "deploy/*.tmpl")
+		"labelled":   func(label string, c Component, failed string) labelled { return labelled{c, label, failed} },
+	}).ParseFS(templates, "templates/*.tmpl", pipeline+"/*.tmpl")
 	if err != nil {
-		return nil, fmt.Errorf("templates of the deploy pipeline: %w", err)
+		return nil, wrong(err)
 	}
-	view := deployView{Components: components}
+	v := view{Components: components}
 	files := map[string][]byte{}
 	write := func(name string) error {
 		var b bytes.Buffer
-		if err := templates.ExecuteTemplate(&b, name+".tmpl", view); err != nil {
-			return fmt.Errorf("template of the deploy pipeline: %w", err)
+		if err := all.ExecuteTemplate(&b, name+".tmpl", v); err != nil {
+			return wrong(err)
 		}
 		files[name] = b.Bytes()
 		return nil
 	}
-	if err := write("deploy.asl.json"); err != nil {
+	definition := pipeline + ".asl.json"
+	if err := write(definition); err != nil {
 		return nil, err
 	}
-	m, err := asl.Parse(files["deploy.asl.json"])
+	m, err := asl.Parse(files[definition])
 	if err != nil {
-		return nil, fmt.Errorf("the deploy pipeline as generated: %w", err)
+		return nil, wrong(err)
 	}
-	view.Graph = graph.Mermaid(m)
-	for _, name := range []string{"README.md", "deploy.test.yaml", "policy.json", "route.yaml"} {
+	v.Graph = graph.Mermaid(m)
+	for _, name := range []string{"README.md", pipeline + ".test.yaml", "policy.json", Route} {
 		if err := write(name); err != nil {
 			return nil, err
 		}

@@ -33,51 +33,61 @@ func golden(t *testing.T, path string, want []byte) {
 }
 
 // What is shipped is what the generator writes for the default components.
-func TestDeployIsGenerated(t *testing.T) {
-	files, err := pipelines.GenerateDeploy(pipelines.DefaultComponents)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range files {
-		golden(t, filepath.Join("deploy", name), text)
+func TestWhatIsShippedIsGenerated(t *testing.T) {
+	for _, pipeline := range pipelines.Generated {
+		files, err := pipelines.Generate(pipeline, pipelines.DefaultComponents)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range files {
+			golden(t, filepath.Join(pipeline, name), text)
+		}
 	}
 }
 
 // The tests that are generated take every way through what is generated, also
 // where a repository has several components, or there is only one.
 func TestGeneratedTestsPass(t *testing.T) {
-	for _, list := range []string{"web", "shop-api=shop,shop_web=shop,billing"} {
-		components, err := pipelines.ParseComponents(list)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files, err := pipelines.GenerateDeploy(components)
-		if err != nil {
-			t.Fatal(err)
-		}
-		dir := t.TempDir()
-		for name, text := range files {
-			if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		f, err := asltest.Load(filepath.Join(dir, "deploy.test.yaml"))
-		if err != nil {
-			t.Fatalf("%s: %v", list, err)
-		}
-		covered := f.NewCoverage()
-		for i := range f.Tests {
-			result, err := f.Run(t.Context(), &f.Tests[i], covered)
+	for _, pipeline := range pipelines.Generated {
+		for _, list := range []string{"web", "shop-api=shop,shop_web=shop,billing"} {
+			components, err := pipelines.ParseComponents(list)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !result.Passed() {
-				t.Errorf("%s: %s: %v", list, f.Tests[i].Name, result.Differences)
+			files, err := pipelines.Generate(pipeline, components)
+			if err != nil {
+				t.Fatal(err)
 			}
+			dir := t.TempDir()
+			for name, text := range files {
+				if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			testsPass(t, filepath.Join(dir, pipeline+".test.yaml"))
 		}
-		for _, p := range covered.Missing() {
-			t.Errorf("%s: no test covers %s of %s", list, p.Text, p.State)
+	}
+}
+
+// testsPass runs the tests in a file, which must cover all of their definition.
+func testsPass(t *testing.T, path string) {
+	t.Helper()
+	f, err := asltest.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	covered := f.NewCoverage()
+	for i := range f.Tests {
+		result, err := f.Run(t.Context(), &f.Tests[i], covered)
+		if err != nil {
+			t.Fatal(err)
 		}
+		if !result.Passed() {
+			t.Errorf("%s: %s: %v", path, f.Tests[i].Name, result.Differences)
+		}
+	}
+	for _, p := range covered.Missing() {
+		t.Errorf("%s: no test covers %s of %s", path, p.Text, p.State)
 	}
 }
 
@@ -100,7 +110,7 @@ func TestComponentsThatCannotBe(t *testing.T) {
 			t.Errorf("%q: got %v, want %q", list, err, want)
 		}
 	}
-	if _, err := pipelines.GenerateDeploy(nil); err == nil {
+	if _, err := pipelines.Generate("deploy", nil); err == nil {
 		t.Error("a pipeline without components was generated")
 	}
 }
