@@ -82,7 +82,8 @@ func resources(t *testing.T, path string) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// allowed lists the actions of a policy, and checks that none is for everything.
+// allowed lists the actions of a policy, and checks that none is for everything, but
+// those of which the statement says that they have no resource.
 func allowed(t *testing.T, path string) []string {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -114,7 +115,8 @@ func allowed(t *testing.T, path string) []string {
 		for _, a := range list(s.Action) {
 			found[a] = true
 		}
-		if len(list(s.Resource)) == 0 || slices.Contains(list(s.Resource), "*") {
+		none := strings.HasSuffix(s.Sid, "WhichHaveNoResource")
+		if len(list(s.Resource)) == 0 || slices.Contains(list(s.Resource), "*") && !none {
 			t.Errorf("%s: %s is allowed for any resource", path, s.Sid)
 		}
 	}

@@ -13,3 +13,9 @@ var BlueGreenLambda []byte
 //
 //go:embed blue-green/ecs.asl.json
 var BlueGreenECS []byte
+
+// Canary gives a new version of a Lambda function more and more of an alias's
+// calls, as long as its metrics are good.
+//
+//go:embed canary/canary.asl.json
+var Canary []byte
