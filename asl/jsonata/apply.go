@@ -237,9 +237,12 @@ func (ev *evaluator) apply(e *expr, in item, env *frame) (item, error) {
 		return ofFunction(&fn{arity: 1, places: 1, native: func(ev *evaluator, args []item) (item, error) {
 			x, err := ev.give(lhs, arg(args, 0))
 			if err != nil {
-				return nothing, err
+				return nothing, e.blameCall(err, "f")
 			}
-			return ev.give(f, x)
+			if x, err = ev.give(f, x); err != nil {
+				return nothing, e.blameCall(err, "g")
+			}
+			return x, nil
 		}}), nil
 	}
 	return ev.give(f, lhs)

@@ -73,15 +73,29 @@ func parseISO(s string) float64 {
 }
 
 // zoneOffset reads a zone such as +0530: hours and minutes, both with its sign.
-func zoneOffset(zone item) (hours, minutes int, ok bool) {
+// They are NaN where it is no number.
+func zoneOffset(zone item) (hours, minutes float64) {
 	if zone.kind == undefined {
-		return 0, 0, true
+		return 0, 0
 	}
 	f := leadingInteger(zone.str)
-	if math.IsNaN(f) || math.Abs(f) > 1e6 {
-		return 0, 0, false
+	return math.Floor(f / 100), math.Mod(f, 100)
+}
+
+// moment is a time in a zone.
+type moment struct {
+	time.Time
+	valid          bool // false beyond the dates that there are: all its parts are NaN
+	hours, minutes float64
+}
+
+func momentOf(millis float64, zone item) (m moment) {
+	m.hours, m.minutes = zoneOffset(zone)
+	millis = math.Trunc(millis) + (60*m.hours+m.minutes)*60_000
+	if m.valid = math.Abs(millis) <= maxMillis; m.valid {
+		m.Time = time.UnixMilli(int64(millis)).UTC()
 	}
-	return int(math.Floor(f / 100)), int(f) % 100, true
+	return m
 }
 
 var isoPicture = func() *timePicture {
@@ -103,13 +117,18 @@ func (ev *evaluator) formatMillis(millis float64, picture, zone item) (item, err
 			return nothing, err
 		}
 	}
-	hours, minutes, ok := zoneOffset(zone)
-	millis = math.Trunc(millis) + float64(60*hours+minutes)*60_000
-	if !ok || math.IsNaN(millis) || math.Abs(millis) > maxMillis {
-		return nothing, fail("D3110").of(ofNumber(millis))
-	}
-	s, err := p.format(time.UnixMilli(int64(millis)).UTC(), hours, minutes)
+	s, err := p.format(momentOf(millis, zone))
 	return ofString(s), err
+}
+
+// fragment is the part of the moment that a component stands for; false for one
+// that is not a number.
+func (m moment) fragment(component byte) (float64, bool) {
+	n, ok := fragment(m.Time, component)
+	if !m.valid {
+		return math.NaN(), ok
+	}
+	return float64(n), ok
 }
 
 // fragment gives the part of a time that a component stands for; false for one

@@ -74,16 +74,20 @@ func (e *Error) part(name string) any {
 	return e.text
 }
 
+// maxShown is the size up to which an error shows a value. Parts of a value may
+// be the same, so that little memory holds one of any size.
+const maxShown = 1 << 16
+
 // show writes a part of an error as JavaScript's JSON.stringify does.
 func show(v any) string {
 	switch v := v.(type) {
 	case string:
 		return string(appendText(nil, v))
 	case float64:
-		return string(stringify(nil, ofNumber(v), style{}))
+		return formatNumber(v)
 	case item:
 		if v.kind != undefined {
-			return string(stringify(nil, v, style{}))
+			return string(stringify(nil, v, style{most: maxShown}))
 		}
 	case bool:
 		return strconv.FormatBool(v)

@@ -57,8 +57,12 @@ func (s *symbols) split(text string) subPicture {
 		p.prefix = text
 	}
 	p.mantissa = p.active
-	if before, after, ok := strings.Cut(p.active, s.exponent); ok && s.exponent != "" {
-		p.mantissa, p.exponent, p.scientific = before, after, true
+	// As JSONata has it: the place of the separator in the picture is taken for
+	// its place in the active part, and one right behind that part counts.
+	if at := strings.Index(text[len(p.prefix):], s.exponent); at >= 0 && s.exponent != "" {
+		if at += len(p.prefix); at <= len(text)-len(p.suffix) {
+			p.mantissa, p.exponent, p.scientific = cutUnits(p.active, units(text[:at]))
+		}
 	}
 	integer, fraction, ok := strings.Cut(p.mantissa, s.decimal)
 	p.integer, p.fraction = integer, fraction
@@ -66,6 +70,13 @@ func (s *symbols) split(text string) subPicture {
 		p.fraction = p.suffix
 	}
 	return p
+}
+
+// cutUnits cuts a text at a place that is counted as JavaScript does, and leaves
+// one character out there.
+func cutUnits(s string, place int) (before, after string, ok bool) {
+	at := byteOffset(s, place)
+	return s[:at], s[byteOffset(s, place+1):], true
 }
 
 // check gives the code of what is wrong with the picture, of several things
@@ -123,11 +134,8 @@ type layout struct {
 
 func (s *symbols) analyse(p subPicture) layout {
 	l := layout{subPicture: p}
-	l.integerGroups = s.groups(p.integer, false)
-	l.fractionGroups = s.groups(p.fraction, true)
-	if len(l.fractionGroups) > 1 { // JSONata looks no further than the first
-		l.fractionGroups = l.fractionGroups[:1]
-	}
+	l.integerGroups = s.groups(p.integer, p.integer, false)
+	l.fractionGroups = s.groups(p.fraction, p.integer, true)
 	l.every = regularGroups(l.integerGroups)
 	l.minInteger = s.count(p.integer, false)
 	l.scaling = l.minInteger
@@ -150,24 +158,25 @@ func (s *symbols) analyse(p subPicture) layout {
 }
 
 // groups tells for each grouping separator how many digits stand between it
-// and the decimal point.
-func (s *symbols) groups(part string, fraction bool) (places []int) {
+// and the decimal point. JSONata looks for the first in the part, and for
+// others, whatever the part is, in the integer one.
+func (s *symbols) groups(part, integer string, fraction bool) (places []int) {
 	if s.grouping == "" {
 		return nil
 	}
-	for i := 0; ; {
-		j := strings.Index(part[i:], s.grouping)
-		if j < 0 {
-			return places
-		}
-		i += j
-		digits := part[i:]
+	for i := strings.Index(part, s.grouping); i >= 0; {
+		cut := min(i, len(part))
+		digits := part[cut:]
 		if fraction {
-			digits = part[:i]
+			digits = part[:cut]
 		}
 		places = append(places, s.count(digits, true))
-		i += len(s.grouping)
+		from := min(i+len(s.grouping), len(integer))
+		if i = strings.Index(integer[from:], s.grouping); i >= 0 {
+			i += from
+		}
 	}
+	return places
 }
 
 // regularGroups gives the distance of separators that stand at every multiple
@@ -232,17 +241,13 @@ func (s *symbols) format(f float64, l *layout) string {
 	if l.minExponent > 0 {
 		f, exponent = scale(f, l.scaling)
 	}
-	digits := []rune(strconv.FormatFloat(round(f, float64(l.maxFraction)), 'f', l.maxFraction, 64))
-	point := slices.Index(digits, '.')
-	if point < 0 {
-		point = len(digits)
-		digits = append(digits, '.')
-	}
-	integer := strings.TrimLeft(string(digits[:point]), "0")
-	fraction := strings.TrimRight(string(digits[point+1:]), "0")
+	digits := fixed(round(f, float64(l.maxFraction)), l.maxFraction)
+	integer, fraction, _ := strings.Cut(digits, ".")
+	integer = strings.TrimLeft(integer, "0")
+	fraction = strings.TrimRight(fraction, "0")
 	integer = strings.Repeat("0", max(0, l.minInteger-len(integer))) + integer
 	fraction += strings.Repeat("0", max(0, l.minFraction-len(fraction)))
-	out := s.groupInteger(integer, l) + s.decimal + s.groupFraction(fraction, l)
+	out := s.grouped(integer, fraction, l)
 	if fraction == "" || !strings.Contains(l.text, s.decimal) {
 		_, last := utf8.DecodeLastRuneInString(out)
 		out = out[:len(out)-last]
@@ -256,6 +261,14 @@ func (s *symbols) format(f float64, l *layout) string {
 		out += s.exponent + e
 	}
 	return out
+}
+
+// fixed is JavaScript's toFixed, which writes large numbers with an exponent.
+func fixed(f float64, decimals int) string {
+	if f >= 1e21 {
+		return formatNumber(f)
+	}
+	return strconv.FormatFloat(f, 'f', decimals, 64)
 }
 
 // scale brings f to as many digits before the point as the picture has.
@@ -287,31 +300,34 @@ func (s *symbols) digits(text string) string {
 	}, text)
 }
 
-func (s *symbols) groupInteger(digits string, l *layout) string {
-	places := l.integerGroups
+// grouped joins the parts of a number, with the grouping separators. A picture
+// may have more digits than the number: what is left of its start counts from
+// its end, as JavaScript's slice has it.
+func (s *symbols) grouped(integer, fraction string, l *layout) string {
+	chars := []rune(s.digits(integer))
+	point := len(chars)
+	chars = append(append(chars, []rune(s.decimal)...), []rune(s.digits(fraction))...)
 	if l.every > 0 {
-		places = nil
-		for p := l.every; p < len(digits); p += l.every {
-			places = append(places, p)
+		for place := point - l.every; place > 0; place -= l.every {
+			chars = insert(chars, place, s.grouping)
+			point++
+		}
+	} else {
+		for _, place := range l.integerGroups {
+			chars = insert(chars, point-place, s.grouping)
+			point++
 		}
 	}
-	var out strings.Builder
-	for i, r := range digits {
-		if i > 0 && slices.Contains(places, len(digits)-i) {
-			out.WriteString(s.grouping)
-		}
-		out.WriteString(s.digits(string(r)))
+	for _, place := range l.fractionGroups {
+		chars = insert(chars, point+1+place, s.grouping)
 	}
-	return out.String()
+	return string(chars)
 }
 
-func (s *symbols) groupFraction(digits string, l *layout) string {
-	var out strings.Builder
-	for i, r := range digits {
-		if i > 0 && slices.Contains(l.fractionGroups, i) {
-			out.WriteString(s.grouping)
-		}
-		out.WriteString(s.digits(string(r)))
+// insert puts text in at a place; one that is negative counts from the end.
+func insert(chars []rune, place int, text string) []rune {
+	if place < 0 {
+		place = max(0, place+len(chars))
 	}
-	return out.String()
+	return slices.Insert(chars, min(place, len(chars)), []rune(text)...)
 }

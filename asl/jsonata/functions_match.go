@@ -91,7 +91,7 @@ func replace(ev *evaluator, x item, rest []item) (item, error) {
 		out.WriteString(x.str[min(at, m.start):m.start])
 		out.WriteString(with)
 		at = min(m.start+len(m.text), len(x.str))
-		return ev.alloc(len(with))
+		return nil
 	})
 	if err != nil {
 		return nothing, err
@@ -117,51 +117,57 @@ func (ev *evaluator) replaceText(x item, from, to string, most int) (item, error
 // replacement is what stands in for a match.
 func (ev *evaluator) replacement(m *match, by item, s string) (string, error) {
 	if by.kind == text {
-		return m.expand(by.str), nil
+		return m.expand(ev, by.str)
 	}
 	r, err := ev.give(by, m.object(s))
 	if err == nil && r.kind != text {
 		err = fail("D3012").of(r)
 	}
-	return r.str, err
+	if err != nil {
+		return "", err
+	}
+	return r.str, ev.alloc(len(r.str))
 }
 
 // expand puts the match and its groups into a replacement: $$ is a dollar, $0
 // the match, $1 the first group. Of several digits as many count as there are
 // groups for.
-func (m *match) expand(by string) string {
+func (m *match) expand(ev *evaluator, by string) (string, error) {
 	groups := m.groups.elems()
 	digits := len(strconv.Itoa(len(groups)))
 	var out strings.Builder
+	put := func(s string) error {
+		err := ev.alloc(len(s))
+		if err == nil {
+			out.WriteString(s)
+		}
+		return err
+	}
 	for {
 		before, rest, ok := strings.Cut(by, "$")
-		out.WriteString(before)
-		if !ok {
-			return out.String()
+		if err := put(before); err != nil || !ok {
+			return out.String(), err
 		}
-		by = rest
-		switch {
-		case strings.HasPrefix(by, "$"):
-			out.WriteByte('$')
-			by = by[1:]
-			continue
-		case strings.HasPrefix(by, "0"):
-			out.WriteString(m.text)
-			by = by[1:]
-			continue
-		}
-		n, ok := leading(by, digits)
+		with, size := "$", 0
+		n, ok := leading(rest, digits)
 		if ok && digits > 1 && n > len(groups) {
-			n, ok = leading(by, digits-1)
+			n, ok = leading(rest, digits-1)
 		}
-		if !ok {
-			out.WriteByte('$')
-			continue
+		switch {
+		case strings.HasPrefix(rest, "$"):
+			size = 1
+		case strings.HasPrefix(rest, "0"):
+			with, size = m.text, 1
+		case ok:
+			with, size = "", len(strconv.Itoa(n))
+			if n >= 1 && n <= len(groups) {
+				with = groups[n-1].str
+			}
 		}
-		if n >= 1 && n <= len(groups) {
-			out.WriteString(groups[n-1].str)
+		if err := put(with); err != nil {
+			return "", err
 		}
-		by = by[len(strconv.Itoa(n)):]
+		by = rest[size:]
 	}
 }
 

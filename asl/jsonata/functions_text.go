@@ -101,11 +101,17 @@ var upper = strings.NewReplacer("ß", "SS", "ŉ", "ʼN", "ǰ", "J̌", "ΐ", "Ϊ�
 	"ﬀ", "FF", "ﬁ", "FI", "ﬂ", "FL", "ﬃ", "FFI", "ﬄ", "FFL", "ﬅ", "ST", "ﬆ", "ST")
 
 func uppercase(ev *evaluator, x item, _ []item) (item, error) {
-	return ofString(strings.ToUpper(upper.Replace(x.str))), ev.alloc(2 * len(x.str))
+	if err := ev.alloc(2 * len(x.str)); err != nil {
+		return nothing, err
+	}
+	return ofString(strings.ToUpper(upper.Replace(x.str))), nil
 }
 
 func lowercase(ev *evaluator, x item, _ []item) (item, error) {
-	return ofString(strings.ToLower(strings.ReplaceAll(x.str, "İ", "i̇"))), ev.alloc(len(x.str))
+	if err := ev.alloc(len(x.str)); err != nil {
+		return nothing, err
+	}
+	return ofString(strings.ToLower(strings.ReplaceAll(x.str, "İ", "i̇"))), nil
 }
 
 // runes is the length of a text as JSONata counts it.
@@ -116,8 +122,11 @@ func length(_ *evaluator, x item, _ []item) (item, error) {
 }
 
 func trim(ev *evaluator, x item, _ []item) (item, error) {
+	if err := ev.alloc(8 * len(x.str)); err != nil { // for the words as well
+		return nothing, err
+	}
 	words := strings.FieldsFunc(x.str, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' || r == '\r' })
-	return ofString(strings.Join(words, " ")), ev.alloc(len(x.str))
+	return ofString(strings.Join(words, " ")), nil
 }
 
 func pad(ev *evaluator, x item, rest []item) (item, error) {
@@ -142,9 +151,12 @@ func pad(ev *evaluator, x item, rest []item) (item, error) {
 }
 
 func joinTexts(ev *evaluator, x item, rest []item) (item, error) {
+	sep := arg(rest, 0).str
+	if err := ev.alloc(16 * x.len()); err != nil {
+		return nothing, err
+	}
 	parts := make([]string, x.len())
 	size := 0
-	sep := arg(rest, 0).str
 	for i, e := range x.elems() {
 		parts[i] = e.str
 		size += len(e.str) + len(sep)
@@ -158,16 +170,22 @@ func joinTexts(ev *evaluator, x item, rest []item) (item, error) {
 // base64encode takes the characters for bytes, of those beyond a byte the low
 // one, as JSONata does.
 func base64encode(ev *evaluator, x item, _ []item) (item, error) {
+	if err := ev.alloc(3 * len(x.str)); err != nil {
+		return nothing, err
+	}
 	raw := make([]byte, 0, len(x.str))
 	for _, r := range x.str {
 		raw = append(raw, byte(r))
 	}
-	return ofString(base64.StdEncoding.EncodeToString(raw)), ev.alloc(2 * len(raw))
+	return ofString(base64.StdEncoding.EncodeToString(raw)), nil
 }
 
 // base64decode takes both alphabets, ends at the padding and steps over what
 // does not belong.
 func base64decode(ev *evaluator, x item, _ []item) (item, error) {
+	if err := ev.alloc(3 * len(x.str)); err != nil {
+		return nothing, err
+	}
 	clean := make([]byte, 0, len(x.str))
 loop:
 	for i := range len(x.str) {
@@ -190,5 +208,5 @@ loop:
 	for _, b := range raw {
 		out = utf8.AppendRune(out, rune(b))
 	}
-	return ofString(string(out)), ev.alloc(len(out))
+	return ofString(string(out)), nil
 }

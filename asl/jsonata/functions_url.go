@@ -31,6 +31,9 @@ func encoder(name, keep string) func(*evaluator, item, []item) (item, error) {
 		if !utf8.ValidString(x.str) { // half a surrogate pair
 			return nothing, malformed(name, x)
 		}
+		if err := ev.alloc(3 * len(x.str)); err != nil {
+			return nothing, err
+		}
 		var out strings.Builder
 		for i := range len(x.str) {
 			c := x.str[i]
@@ -42,12 +45,15 @@ func encoder(name, keep string) func(*evaluator, item, []item) (item, error) {
 				out.WriteByte("0123456789ABCDEF"[c&15])
 			}
 		}
-		return ofString(out.String()), ev.alloc(out.Len())
+		return ofString(out.String()), nil
 	}
 }
 
 func decoder(name, keep string) func(*evaluator, item, []item) (item, error) {
 	return func(ev *evaluator, x item, _ []item) (item, error) {
+		if err := ev.alloc(2 * len(x.str)); err != nil {
+			return nothing, err
+		}
 		out := make([]byte, 0, len(x.str))
 		for i := 0; i < len(x.str); i++ {
 			c := x.str[i]
@@ -72,6 +78,6 @@ func decoder(name, keep string) func(*evaluator, item, []item) (item, error) {
 		if !utf8.Valid(out) {
 			return nothing, malformed(name, x)
 		}
-		return ofString(string(out)), ev.alloc(len(out))
+		return ofString(string(out)), nil
 	}
 }

@@ -133,7 +133,9 @@ func (p *integerPicture) format(f float64) (string, error) {
 		if abs > maxRoman {
 			return "", tooLarge()
 		}
-		out = toRoman(int(abs))
+		if !math.IsNaN(abs) {
+			out = toRoman(int(abs))
+		}
 		if p.letters == upperCase {
 			out = strings.ToUpper(out)
 		}
@@ -160,52 +162,43 @@ func (p *integerPicture) format(f float64) (string, error) {
 func (p *integerPicture) formatDigits(abs float64) string {
 	plain := formatNumber(abs)
 	plain = strings.Repeat("0", max(0, p.mandatory-len(plain))) + plain
-	digits := []rune(plain)
-	var out strings.Builder
-	for i, r := range digits {
-		right := len(digits) - i
-		if i > 0 || p.every == 0 {
-			p.separate(&out, right)
-		}
+	chars := []rune(plain)
+	for i, r := range chars {
 		if r >= '0' && r <= '9' {
-			r += p.zero - '0'
+			chars[i] = r + p.zero - '0'
 		}
-		out.WriteRune(r)
 	}
-	if p.every == 0 {
-		p.separate(&out, 0)
+	if p.every > 0 {
+		for place := len(chars) - p.every; place > 0; place -= p.every {
+			chars = insert(chars, place, string(p.separators[0].char))
+		}
+	} else {
+		for _, s := range slices.Backward(p.separators) {
+			place := len(chars) - s.place
+			if place < 0 { // as JavaScript's substr has it
+				chars, place = chars[max(0, len(chars)+place):], 0
+			}
+			chars = insert(chars, place, string(s.char))
+		}
 	}
 	if p.ordinal {
-		out.WriteString(ordinalSuffix(plain))
+		return string(chars) + ordinalSuffix(chars)
 	}
-	return out.String()
+	return string(chars)
 }
 
-// separate writes the separators that have so many digits right of them.
-func (p *integerPicture) separate(out *strings.Builder, right int) {
-	if p.every > 0 {
-		if right%p.every == 0 {
-			out.WriteRune(p.separators[0].char)
-		}
-		return
+func ordinalSuffix(digits []rune) string {
+	n := len(digits)
+	if n > 1 && digits[n-2] == '1' {
+		return "th"
 	}
-	for _, s := range slices.Backward(p.separators) {
-		if s.place == right {
-			out.WriteRune(s.char)
-		}
-	}
-}
-
-func ordinalSuffix(digits string) string {
-	if len(digits) < 2 || digits[len(digits)-2] != '1' {
-		switch digits[len(digits)-1] {
-		case '1':
-			return "st"
-		case '2':
-			return "nd"
-		case '3':
-			return "rd"
-		}
+	switch digits[n-1] {
+	case '1':
+		return "st"
+	case '2':
+		return "nd"
+	case '3':
+		return "rd"
 	}
 	return "th"
 }
@@ -226,7 +219,10 @@ func (p *integerPicture) parse(s string) (float64, error) {
 	case inLetters:
 		return fromLetters(s, map[bool]rune{true: 'A', false: 'a'}[p.letters == upperCase]), nil
 	case inRoman:
-		return fromRoman(strings.ToUpper(s)), nil
+		if p.letters == lowerCase {
+			s = strings.ToUpper(s)
+		}
+		return fromRoman(s), nil
 	case inWords:
 		return fromWords(strings.ToLower(s)), nil
 	case inSequence:

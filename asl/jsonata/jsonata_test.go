@@ -1,6 +1,8 @@
 package jsonata
 
 import (
+	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +67,9 @@ func TestLanguage(t *testing.T) {
 		{`[true,null] ~> $map($power(?,2))`, `[1,0]`},
 		{`["x"] ~> $map($power(?,2))`, `!D3061: The power function has resulted in a value that cannot be represented as a JSON number: base="x", exponent=2`},
 		{`($up:=$uppercase ~> $length;$up("aB"))`, `2`},
+		{`"p" ~> ($sqrt ~> $abs)`, `!T0410: Argument 1 of function "f" does not match function signature`},
+		{`4 ~> ($sqrt ~> $uppercase)`, `!T0410: Argument 1 of function "g" does not match function signature`},
+		{`($find:=$match("a", ?);$find(3))`, `!T1010: The matcher function argument passed to function "find" does not return the correct object structure`},
 		{`$map([1..3], function($x,$i,$a){$x*$i+$count($a)})`, `[3,5,9]`},
 		{`$map([1], function($x){[$x]})`, `[1]`},
 		{`[list.(n>5?s)]`, `[]`},
@@ -177,6 +182,52 @@ func TestLimits(t *testing.T) {
 	}
 	if got := run(t, `$count([1..873782])`, Scope{Limits: StateLimits}); got != "873782" {
 		t.Errorf("the largest array: got %s", got)
+	}
+}
+
+// nested is an object of the same two objects again and again: in 60 steps of
+// memory it holds 2 to the power of 60 leaves.
+const nested = `($f:=function($n,$x){$n = 0 ? $x : $f($n-1, {"a":$x,"b":$x})}; $x:=$f(%d, %s); %s)`
+
+// TestNothingIsBuiltBeforeItIsCharged: what goes beyond the limit of memory is
+// refused before the memory is taken.
+func TestNothingIsBuiltBeforeItIsCharged(t *testing.T) {
+	const long = `$pad("é", 100000, "é")`
+	for name, src := range map[string]string{
+		"replacement":        `$replace(` + long + `, /.+/, $pad("$0", 20000, "$0"))`,
+		"text of shared":     fmt.Sprintf(nested, 14, long, `$string($x)`),
+		"indented":           fmt.Sprintf(nested, 14, long, `$string($x, true)`),
+		"result of shared":   fmt.Sprintf(nested, 60, `1`, `$x`),
+		"URL":                `$encodeUrlComponent($pad("é", 3000000, "é"))`,
+		"URL back":           `$decodeUrlComponent($pad("x", 6000000, "x") & $pad("x", 900000, "x"))`,
+		"base 64":            `$base64encode($pad("é", 3000000, "é"))`,
+		"base 64 back":       `$base64decode($pad("x", 6000000, "x"))`,
+		"upper case":         `$uppercase($pad("é", 3000000, "é"))`,
+		"words of a trimmed": `$trim($pad("x ", 3000000, "x "))`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			got := run(t, src, Scope{Limits: Limits{Steps: 200_000, Depth: 1000, Memory: 16 << 20, Value: 6_990_256}})
+			runtime.ReadMemStats(&after)
+			if !strings.HasPrefix(got, "!U1001: ") {
+				t.Errorf("got %.100s", got)
+			}
+			if taken := after.TotalAlloc - before.TotalAlloc; taken > 100<<20 {
+				t.Errorf("took %d MB", taken>>20)
+			}
+		})
+	}
+}
+
+func TestErrorsShowLittleOfWhatIsLarge(t *testing.T) {
+	got := run(t, fmt.Sprintf(nested, 60, `"leaf"`, `$number($x)`), Scope{Limits: StateLimits})
+	if !strings.HasPrefix(got, `!T0410: `) {
+		t.Errorf("got %.100s", got)
+	}
+	got = run(t, fmt.Sprintf(nested, 60, `"leaf"`, `{"k": 1, $x: 2}`), Scope{Limits: StateLimits})
+	if !strings.HasPrefix(got, `!T1003: Key in object structure must evaluate to a string; got: {"a":{"a":`) || len(got) > 1<<18 {
+		t.Errorf("%d bytes: %.100s", len(got), got)
 	}
 }
 

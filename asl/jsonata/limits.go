@@ -75,7 +75,8 @@ func (ev *evaluator) alloc(n int) error {
 	return nil
 }
 
-// checkDepth refuses a result that nests too deep, or holds itself.
+// checkDepth refuses a result that nests too deep, or holds itself, or is too
+// large once nothing in it is shared.
 func (ev *evaluator) checkDepth(x item, depth int) error {
 	if x.kind != array && x.kind != object || x.node.lazy || x.node.ranged {
 		return nil
@@ -83,7 +84,7 @@ func (ev *evaluator) checkDepth(x item, depth int) error {
 	if depth > value.MaxDepth {
 		return tooDeep()
 	}
-	if err := ev.step(1); err != nil {
+	if err := ev.grow(len(x.node.elems), len(x.node.elems)); err != nil {
 		return err
 	}
 	for _, e := range x.node.elems {

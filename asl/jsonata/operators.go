@@ -234,8 +234,12 @@ func (ev *evaluator) stringify(x item, st style) (string, error) {
 	if err := ev.checkNumbers(x, 0); err != nil {
 		return "", err
 	}
-	s := string(stringify(nil, x, st))
-	return s, ev.text(len(s))
+	st.most = min(ev.limits.Value, ev.limits.Memory-ev.memory)
+	s := stringify(nil, x, st)
+	if err := ev.text(len(s)); err != nil {
+		return "", err
+	}
+	return string(s), nil
 }
 
 // checkNumbers refuses infinite numbers, and what nests too deep to be written.

@@ -104,6 +104,9 @@ func (m *match) object(s string) item {
 
 // matches asks a matcher for its first match in s.
 func (ev *evaluator) matches(matcher item, s string) (*match, error) {
+	if matcher.kind != function { // the arguments of a partial application are not checked
+		return nil, fail("T1010")
+	}
 	if re := matcher.node.fn.match; re != nil {
 		return re.find(ev, s, 0, 0)
 	}

@@ -11,6 +11,7 @@ type style struct {
 	rounded bool // numbers to fifteen digits
 	indent  bool // by two spaces a level
 	level   int
+	most    int // bytes; somewhat behind it, what is left is left out
 }
 
 // stringify appends x as JSON.stringify writes it: what is undefined is left
@@ -51,6 +52,9 @@ func stringifyArray(dst []byte, x item, st style) []byte {
 	dst = append(dst, '[')
 	st.level++
 	for i := range x.len() {
+		if len(dst) > st.most {
+			return dst
+		}
 		if i > 0 {
 			dst = append(dst, ',')
 		}
@@ -66,6 +70,9 @@ func stringifyObject(dst []byte, x item, st style) []byte {
 	st.level++
 	any := false
 	for i, k := range keys {
+		if len(dst) > st.most {
+			return dst
+		}
 		if elems[i].kind == undefined {
 			continue
 		}

@@ -1,9 +1,7 @@
 package jsonata
 
 import (
-	"fmt"
 	"math"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -133,7 +131,7 @@ func (p *timePart) number(how string, minWidth int) (err error) {
 	return nil
 }
 
-func (p *timePicture) format(t time.Time, hours, minutes int) (string, error) {
+func (p *timePicture) format(m moment) (string, error) {
 	var out strings.Builder
 	for i := range p.parts {
 		part := &p.parts[i]
@@ -142,19 +140,19 @@ func (p *timePicture) format(t time.Time, hours, minutes int) (string, error) {
 		switch part.component {
 		case 0:
 		case 'Z', 'z':
-			s, err = part.zone(hours, minutes)
+			s, err = part.zone(m.hours, m.minutes)
 		case 'C', 'E':
 			s = "ISO"
 		case 'P':
 			s = "am"
-			if t.Hour() >= 12 {
+			if m.valid && m.Hour() >= 12 {
 				s = "pm"
 			}
 			if part.letters == upperCase {
 				s = strings.ToUpper(s)
 			}
 		default:
-			s, err = part.value(t)
+			s, err = part.value(m)
 		}
 		if err != nil {
 			return "", err
@@ -165,16 +163,16 @@ func (p *timePicture) format(t time.Time, hours, minutes int) (string, error) {
 }
 
 // value writes a component that is a number or has a name.
-func (p *timePart) value(t time.Time) (string, error) {
-	n, ok := fragment(t, p.component)
+func (p *timePart) value(m moment) (string, error) {
+	n, ok := m.fragment(p.component)
 	if !ok {
 		return "undefined", nil // as JSONata has it for a component of no meaning
 	}
 	if p.component == 'Y' && p.digits >= 0 {
-		n %= int(math.Pow(10, float64(min(p.digits, 15))))
+		n = math.Mod(n, math.Pow(10, float64(min(p.digits, 15))))
 	}
 	if !p.named {
-		return p.integer.format(float64(n))
+		return p.integer.format(n)
 	}
 	name, err := p.name(n)
 	if err != nil {
@@ -193,38 +191,40 @@ func (p *timePart) value(t time.Time) (string, error) {
 	return name, nil
 }
 
-func (p *timePart) name(n int) (string, error) {
-	switch p.component {
-	case 'M', 'x':
-		return time.Month(n).String(), nil
-	case 'F':
-		return time.Weekday(n % 7).String(), nil
-	case 'f':
-		return strconv.Itoa(n), nil
+func (p *timePart) name(n float64) (string, error) {
+	switch {
+	case strings.IndexByte("MxF", p.component) >= 0 && math.IsNaN(n):
+		return "undefined", nil
+	case p.component == 'F':
+		return time.Weekday(int(n) % 7).String(), nil
+	case p.component == 'f':
+		return formatNumber(n), nil
+	case strings.IndexByte("Mx", p.component) >= 0:
+		return time.Month(int(n)).String(), nil
 	}
 	return "", fail("D3133").of(string(p.component))
 }
 
+var twoDigits = &integerPicture{zero: '0', mandatory: 2}
+
 // zone writes the offset from UTC.
-func (p *timePart) zone(hours, minutes int) (out string, err error) {
+func (p *timePart) zone(hours, minutes float64) (out string, err error) {
 	offset := 100*hours + minutes
 	if offset == 0 && p.zulu {
 		return "Z", nil
 	}
 	switch digits := p.integer.mandatory; {
 	case p.integer.every > 0:
-		out, err = p.integer.format(float64(offset))
+		out, err = p.integer.format(offset)
 	case digits == 1 || digits == 2:
-		out, err = p.integer.format(float64(hours))
+		out, err = p.integer.format(hours)
 		if minutes != 0 {
-			sign := ""
-			if minutes < 0 {
-				sign = "-" // as JSONata has it
-			}
-			out += fmt.Sprintf(":%s%02d", sign, max(minutes, -minutes))
+			var rest string
+			rest, err = twoDigits.format(minutes) // with a sign of its own, as JSONata has it
+			out += ":" + rest
 		}
 	case digits == 3 || digits == 4:
-		out, err = p.integer.format(float64(offset))
+		out, err = p.integer.format(offset)
 	default:
 		return "", fail("D3134").of(float64(digits))
 	}
