@@ -34,6 +34,7 @@ func TestFieldsOfVariablesComeOutAlike(t *testing.T) {
 		`$states.input.one.k = 7`:                                    `true`,
 		`$exists($states.input.words.k)`:                             `false`,
 		`$exists($states.input.words.k) ? 1 : 2`:                     `2`,
+		`$states.input.list.none`:                                    `undefined`,
 		`$states.input.deep`:                                         `{"er":"x"}`,
 		`$states.input.deep.er`:                                      `"x"`,
 		`$states.missing.er`:                                         `undefined`,

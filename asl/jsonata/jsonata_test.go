@@ -38,6 +38,9 @@ func run(t testing.TB, src string, sc Scope) string {
 func TestLanguage(t *testing.T) {
 	for _, tt := range []struct{ src, want string }{
 		{`list.n`, `[2,1,3]`},
+		{`list.missing`, `undefined`},
+		{`list.tags.missing`, `undefined`},
+		{`{"l":[{"k":1}]} ~> function($x){$x.l.k}`, `1`},
 		{`list[n>1][0].n`, `2`},
 		{`(list[n>1])[0].n`, `2`},
 		{`list[1].tags`, `["z"]`},
