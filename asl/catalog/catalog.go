@@ -33,6 +33,9 @@ type Catalog struct {
 	machines   map[string]*Machine // what is in the store, a few of them
 	activities map[string]*Activity
 
+	// unused are the revisions that nothing referred to when that was last looked
+	// at; see PruneRevisions.
+	unused map[string]bool
 	// deleting has the names of the state machines that are being deleted.
 	deleting sync.Map
 }

@@ -346,7 +346,8 @@ func (e *Engine) timeLoop(ctx context.Context) {
 	}
 }
 
-// pruneLoop forgets executions that closed longer than the retention ago.
+// pruneLoop forgets executions that closed longer than the retention ago, and
+// revisions that nothing refers to any more.
 func (e *Engine) pruneLoop(ctx context.Context) {
 	if e.cfg.Retention < 0 || e.clock.virtual {
 		return
@@ -373,6 +374,9 @@ func (e *Engine) pruneLoop(ctx context.Context) {
 			if n < pruneBatch || err != nil {
 				break
 			}
+		}
+		if _, err := e.catalog.PruneRevisions(ctx); err != nil && ctx.Err() == nil {
+			e.log.Warn("cannot prune unused revisions", zap.Error(err))
 		}
 		select {
 		case <-ctx.Done():

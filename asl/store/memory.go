@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 )
@@ -194,6 +196,22 @@ func (m *Memory) Executions(_ context.Context, q Query) ([]*Execution, error) {
 		})
 	}
 	return found, nil
+}
+
+// Revisions implements [Reader].
+func (m *Memory) Revisions(_ context.Context, machine string) ([]string, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	keys := map[string]struct{}{}
+	for name, ids := range m.byMachine {
+		if name != machine && !strings.HasPrefix(name, machine+"/") {
+			continue
+		}
+		for _, id := range ids {
+			keys[m.execs[id].Revision] = struct{}{}
+		}
+	}
+	return slices.Collect(maps.Keys(keys)), nil
 }
 
 // Segments implements [Reader].

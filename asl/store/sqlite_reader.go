@@ -76,6 +76,15 @@ func (s *SQLite) Executions(ctx context.Context, q Query) ([]*Execution, error) 
 	}, columns+where+" ORDER BY id DESC LIMIT ?", append(args, q.Limit)...)
 }
 
+// Revisions implements [Reader]. The children of Map runs have MACHINE/… for a
+// machine, and 0 is the character after the slash.
+func (s *SQLite) Revisions(ctx context.Context, machine string) ([]string, error) {
+	return query(ctx, s, "list revisions of "+machine, func(scan func(...any) error) (key string, err error) {
+		return key, scan(&key)
+	}, `SELECT revision FROM executions INDEXED BY executions_machine WHERE machine = ?1
+ UNION SELECT revision FROM executions INDEXED BY executions_machine WHERE machine > ?1 || '/' AND machine < ?1 || '0'`, machine)
+}
+
 // Segments implements [Reader].
 func (s *SQLite) Segments(ctx context.Context, exec, from int64, reverse bool, limit int) ([]Segment, error) {
 	from = min(max(from, 1), MaxEventID)

@@ -200,6 +200,9 @@ type Reader interface {
 	ExecutionByID(ctx context.Context, id int64) (*Execution, error)
 	// Executions leaves Input, Output, Error and Cause out.
 	Executions(ctx context.Context, q Query) ([]*Execution, error)
+	// Revisions are those, in no order, with which executions of a state machine
+	// started, and those of the children of its Map runs.
+	Revisions(ctx context.Context, machine string) ([]string, error)
 	// Segments returns up to limit segments: ascending from the one that
 	// holds event from, or, in reverse, descending from it.
 	Segments(ctx context.Context, exec, from int64, reverse bool, limit int) ([]Segment, error)

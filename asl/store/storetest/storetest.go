@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"ReopenedExecutionRunsAgain":       reopen,
 		"RunningListsOpenOnesWithWake":     running,
 		"ExecutionsPageNewestFirst":        list,
+		"RevisionsOfAMachine":              revisions,
 		"PruneSparesRunningAndRecent":      prune,
 		"LastIDSurvivesPruning":            lastID,
 		"WritesAreAppliedInOrder":          order,
@@ -371,6 +373,23 @@ func list(t *testing.T, s store.Store) {
 		store.Running: {9, 6, 3}, store.Succeeded: {7, 4, 1}, store.Failed: {8, 5, 2}, store.Aborted: nil,
 	} {
 		same(t, ids(store.Query{Limit: 9, Status: &status}), want)
+	}
+}
+
+func revisions(t *testing.T, s store.Store) {
+	for i, x := range []struct{ machine, revision string }{
+		{"m", "a"}, {"m", "a"}, {"m", "b"}, {"m/L:1", "c"}, {"m/L:2", "a"}, {"m0", "d"}, {"m-1", "e"}, {"n", "f"},
+	} {
+		id := int64(i + 1)
+		do(t, s, &store.Write{Exec: id, Create: &store.Execution{ID: id, Machine: x.machine, Name: fmt.Sprint("x", id), Revision: x.revision}})
+	}
+	for machine, want := range map[string][]string{"m": {"a", "b", "c"}, "m0": {"d"}, "n": {"f"}, "none": nil} {
+		found, err := s.Revisions(t.Context(), machine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(found)
+		same(t, found, want)
 	}
 }
 
