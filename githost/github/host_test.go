@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -257,14 +256,20 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 }
 
 func TestCallsEndWithTheContext(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	defer server.Close()
-	c, err := New(Config{Token: "t", BaseURL: server.URL})
+	server := githubtest.New(t)
+	arrived, release := make(chan struct{}), make(chan struct{})
+	server.Intercept(func(githubtest.Call) *githubtest.Answer {
+		close(arrived)
+		<-release
+		return &githubtest.Answer{}
+	})
+	defer close(release)
+	c, err := New(Config{Token: githubtest.AnyToken, BaseURL: server.Start()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(time.Millisecond, cancel)
+	go func() { <-arrived; cancel() }()
 	if _, err := c.Commits(ctx, pushed("main", 1, 2, 2, 2)); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
@@ -299,31 +304,49 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
+// A repository that was renamed is found by its former name, also by what changes
+// something.
+func TestRenamedRepositoryIsFollowed(t *testing.T) {
+	f := newFixture(t)
+	f.chain("main", 1, 2)
+	f.chain("topic", 3, 3, 2)
+	n := f.repo.OpenPull("topic", "main")
+	f.repo.Rename("acme/service")
+	c := f.client()
+	if got, err := c.Commit(t.Context(), "work", name, f.shas[2]); err != nil || got.SHA != f.shas[2] {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := c.Comment(t.Context(), name, n, "hello"); err != nil || len(f.repo.Comments(n)) != 1 {
+		t.Errorf("%v, %q", err, f.repo.Comments(n))
+	}
+}
+
 // The token goes to the API and to no other host that a redirect names, nor
 // does an App sign in there.
 func TestTokenStaysWithTheHost(t *testing.T) {
-	var got []string
-	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got = append(got, r.Header.Get("Authorization"))
-		fmt.Fprintf(w, `{"sha":%q}`, id(1))
-	}))
-	defer other.Close()
-	api := githubtest.New(t)
+	other, api := githubtest.New(t), githubtest.New(t)
+	other.AddRepo("acme/api")
 	app := api.AddApp(nil)
-	f := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusMovedPermanently)
-	}))
-	defer f.Close()
-	for name, cfg := range map[string]Config{"token": {Token: "t0ken"}, "app": {App: &App{ID: app.ID, PrivateKey: app.PrivateKey}}} {
-		cfg.BaseURL = f.URL
+	there := strings.TrimSuffix(other.Start(), "/")
+	api.Intercept(func(c githubtest.Call) *githubtest.Answer {
+		return &githubtest.Answer{Status: http.StatusMovedPermanently, Header: map[string]string{"Location": there + c.Path}}
+	})
+	for name, cfg := range map[string]Config{"token": {Token: githubtest.AnyToken}, "app": {App: &App{ID: app.ID, PrivateKey: app.PrivateKey}}} {
+		cfg.BaseURL = api.Start()
 		c, err := New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = nil
+		before := len(other.Calls(""))
 		_, err = c.Commit(t.Context(), "work", "acme/api", id(1))
-		if len(got) == 0 || got[0] != "" || name == "token" && err != nil {
-			t.Errorf("%s: the other host got %q; %v", name, got, err)
+		got := other.Calls("")[before:]
+		if len(got) == 0 || err == nil {
+			t.Errorf("%s: the redirect was not followed: %v", name, err)
+		}
+		for _, call := range got {
+			if call.Token != "" {
+				t.Errorf("%s: the other host got %q", name, call.Token)
+			}
 		}
 	}
 }

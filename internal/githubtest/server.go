@@ -56,6 +56,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	repos    map[string]*Repo // by owner/name in lower case
+	renamed  map[string]*Repo // by their former names
 	tokens   map[string]*Token
 	profiles map[string]Profile // by login
 	apps     []*App
@@ -94,7 +95,7 @@ func New(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{
 		Limits: documented, t: t, api: description(t), mux: http.NewServeMux(), base: BaseURL, web: WebURL,
-		repos: map[string]*Repo{}, tokens: map[string]*Token{}, orgHooks: map[string][]*hook{}, usage: map[string]*usage{}, profiles: map[string]Profile{},
+		repos: map[string]*Repo{}, renamed: map[string]*Repo{}, tokens: map[string]*Token{}, orgHooks: map[string][]*hook{}, usage: map[string]*usage{}, profiles: map[string]Profile{},
 		lastID: 90_071_992_547_409_930, // beyond what a float holds
 	}
 	s.AddToken(Token{Text: AnyToken, Login: "switchyard-bot", All: true})
@@ -201,7 +202,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveGit(w, r)
 		return
 	}
-	s.mux.ServeHTTP(w, r)
+	if next, done := s.sentOn(w, r); !done {
+		s.mux.ServeHTTP(w, next)
+	}
 }
 
 // operation is one call of the API: who may make it, and what it does.
@@ -246,12 +249,6 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, pattern string, o
 		s.running--
 		s.mu.Unlock()
 	}()
-	if fault != nil {
-		if a := fault(c); a != nil {
-			a.write(w)
-			return
-		}
-	}
 	method, path, _ := strings.Cut(pattern, " ")
 	described, err := s.api.Operation(method, strings.Replace(path, "...}", "}", 1))
 	if err == nil {
@@ -259,6 +256,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, pattern string, o
 	}
 	if err != nil {
 		s.t.Errorf("GitHub does not take this: %v", err)
+	}
+	if fault != nil {
+		if a := fault(c); a != nil {
+			a.write(w)
+			return
+		}
 	}
 	q := &call{r: r, header: w.Header(), status: http.StatusOK}
 	out, err := s.answer(q, o, body, running)

@@ -4,13 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
+	"maps"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -21,6 +18,7 @@ import (
 	"switchyard/dispatch"
 	"switchyard/dispatch/status"
 	githost "switchyard/githost/github"
+	"switchyard/internal/githubtest"
 )
 
 const sha = "9fceb02d0ae598e95dc970b74767f19372d61af8"
@@ -33,13 +31,17 @@ func wantedSince(t time.Time) dispatch.Status {
 
 func TestRepositoryThatStaysUnknownIsGivenUp(t *testing.T) {
 	now := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
-	fake := newFake(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
-	p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "t"}, WithClock(func() time.Time { return now }))
+	p := newStand(t).poster(t, WithClock(func() time.Time { return now }))
 	permanent := new(dispatch.PermanentError)
-	if err := p.Post(t.Context(), wantedSince(now.Add(-23*time.Hour)), ""); err == nil || errors.As(err, &permanent) {
+	post := func(since time.Time) error {
+		w := wantedSince(since)
+		w.Repository = "acme/gone"
+		return p.Post(t.Context(), w, "")
+	}
+	if err := post(now.Add(-23 * time.Hour)); err == nil || errors.As(err, &permanent) {
 		t.Errorf("after 23 hours: %v", err)
 	}
-	if err := p.Post(t.Context(), wantedSince(now.Add(-25*time.Hour)), ""); !errors.As(err, &permanent) {
+	if err := post(now.Add(-25 * time.Hour)); !errors.As(err, &permanent) {
 		t.Errorf("after 25 hours: %v", err)
 	}
 }
@@ -48,52 +50,35 @@ func wanted() dispatch.Status {
 	return dispatch.Status{Source: "github", Repository: "acme/api", SHA: sha, Context: "switchyard/build", State: dispatch.StatusSuccess, Description: "succeeded in 12 s"}
 }
 
-// fakeGitHub keeps the requests it gets and lets a test answer them.
-type fakeGitHub struct {
-	*httptest.Server
-	mu       sync.Mutex
-	requests []request
+// stand is the stand-in of GitHub with one commit, and statusesOf the path of its
+// statuses.
+type stand struct {
+	*githubtest.Server
+	repo *githubtest.Repo
+	sha  string
 }
 
-type request struct {
-	Method, Path, Authorization string
-	Body                        map[string]any
-}
+const statusesOf = "/repos/acme/api/statuses/"
 
-func newFake(t *testing.T, answer http.HandlerFunc) *fakeGitHub {
+func newStand(t *testing.T) *stand {
 	t.Helper()
-	f := &fakeGitHub{}
-	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		raw, _ := io.ReadAll(r.Body)
-		got := request{Method: r.Method, Path: r.URL.EscapedPath(), Authorization: r.Header.Get("Authorization")}
-		if len(raw) > 0 {
-			if err := json.Unmarshal(raw, &got.Body); err != nil {
-				t.Errorf("request body is not JSON: %v", err)
-			}
-		}
-		f.mu.Lock()
-		f.requests = append(f.requests, got)
-		f.mu.Unlock()
-		answer(w, r)
-	}))
-	t.Cleanup(f.Close)
-	return f
+	s := &stand{Server: githubtest.New(t)}
+	s.repo = s.AddRepo("acme/api")
+	s.sha = s.repo.Chain("main", 1)[0]
+	return s
 }
 
-func (f *fakeGitHub) seen() []request {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.requests
+// wanted is a status of the stand-in's commit.
+func (s *stand) wanted() dispatch.Status {
+	w := wanted()
+	w.SHA = s.sha
+	return w
 }
 
-func created(w http.ResponseWriter, _ *http.Request) {
-	w.WriteHeader(http.StatusCreated)
-	fmt.Fprint(w, `{"id":1}`)
-}
-
-func newPoster(t *testing.T, cfg githost.Config, opts ...Option) *Poster {
+// poster posts with the token that may do everything.
+func (s *stand) poster(t *testing.T, opts ...Option) *Poster {
 	t.Helper()
-	host, err := githost.New(cfg)
+	host, err := githost.New(githost.Config{BaseURL: githubtest.BaseURL, Token: githubtest.AnyToken}, githost.WithTransport(s.Transport()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,51 +89,74 @@ func newPoster(t *testing.T, cfg githost.Config, opts ...Option) *Poster {
 	return p
 }
 
+// bodies are what statuses were made of.
+func (s *stand) bodies(t *testing.T) (all []map[string]any) {
+	t.Helper()
+	for _, c := range s.Calls("POST " + statusesOf) {
+		var body map[string]any
+		if err := json.Unmarshal([]byte(c.Body), &body); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, body)
+	}
+	return all
+}
+
 func TestPosterCreatesStatus(t *testing.T) {
-	fake := newFake(t, created)
-	p := newPoster(t, githost.Config{BaseURL: fake.URL + "/api/v3", Token: "t0ken"})
-	if err := p.Post(t.Context(), wanted(), "https://yard.example/executions/x"); err != nil {
+	s := newStand(t)
+	host, err := githost.New(githost.Config{BaseURL: githubtest.BaseURL + "api/v3", Token: githubtest.AnyToken}, githost.WithTransport(s.Transport()))
+	if err != nil {
 		t.Fatal(err)
 	}
-	unlinked := wanted()
+	p, err := New(host, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Post(t.Context(), s.wanted(), "https://yard.example/executions/x"); err != nil {
+		t.Fatal(err)
+	}
+	unlinked := s.wanted()
 	unlinked.State = dispatch.StatusPending
 	if err := p.Post(t.Context(), unlinked, ""); err != nil {
 		t.Fatal(err)
 	}
-	path := "/api/v3/repos/acme/api/statuses/" + sha
-	want := []request{
-		{"POST", path, "Bearer t0ken", map[string]any{"state": "success", "context": "switchyard/build", "description": "succeeded in 12 s", "target_url": "https://yard.example/executions/x"}},
-		{"POST", path, "Bearer t0ken", map[string]any{"state": "pending", "context": "switchyard/build", "description": "succeeded in 12 s"}},
+	want := []map[string]any{
+		{"state": "success", "context": "switchyard/build", "description": "succeeded in 12 s", "target_url": "https://yard.example/executions/x"},
+		{"state": "pending", "context": "switchyard/build", "description": "succeeded in 12 s"},
 	}
-	if diff := cmp.Diff(want, fake.seen()); diff != "" {
+	if diff := cmp.Diff(want, s.bodies(t)); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	if got := s.repo.Statuses(s.sha)["switchyard/build"]; got.State != "pending" {
+		t.Errorf("the commit shows %+v", got)
 	}
 }
 
 func TestPosterDefusesDescription(t *testing.T) {
-	fake := newFake(t, created)
-	p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "t"})
+	fake := newStand(t)
+	p := fake.poster(t)
 	for _, text := range []string{strings.Repeat("日", 500), "\x1b[31mred\nsecond line", "a\xffb", "<script>&\"'", strings.Repeat("x", 1<<20)} {
-		s := wanted()
+		s := fake.wanted()
 		s.Description = text
 		if err := p.Post(t.Context(), s, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, r := range fake.seen() {
-		got := r.Body["description"].(string)
+	posted := fake.bodies(t)
+	for _, body := range posted {
+		got := body["description"].(string)
 		if n := utf8.RuneCountInString(got); n > 140 || strings.ContainsAny(got, "\x1b\n") {
 			t.Errorf("description of %d characters: %.200q", n, got)
 		}
 	}
-	if got := fake.seen()[0].Body["description"]; got != strings.Repeat("日", 139)+"…" {
+	if got := posted[0]["description"]; got != strings.Repeat("日", 139)+"…" {
 		t.Errorf("cut description = %q", got)
 	}
 }
 
 func TestPosterRefusesWithoutCalling(t *testing.T) {
-	fake := newFake(t, created)
-	p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "t"})
+	fake := newStand(t)
+	p := fake.poster(t)
 	rows := []struct{ name, repository, sha, want string }{
 		{"no owner", "api", sha, "is not owner/name"},
 		{"climbs", "../..", sha, "is not owner/name"},
@@ -172,7 +180,7 @@ func TestPosterRefusesWithoutCalling(t *testing.T) {
 			}
 		})
 	}
-	if got := fake.seen(); len(got) != 0 {
+	if got := fake.Calls(""); len(got) != 0 {
 		t.Errorf("requests: %v", got)
 	}
 }
@@ -213,17 +221,15 @@ func TestPosterErrorsCarryVerdict(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			fake := newFake(t, func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
-				for k, v := range row.header {
-					w.Header().Set(k, v)
-				}
-				w.WriteHeader(row.status)
-				fmt.Fprint(w, row.body)
+			fake := newStand(t)
+			header := map[string]string{"Date": now.UTC().Format(http.TimeFormat)}
+			maps.Copy(header, row.header)
+			fake.Intercept(func(githubtest.Call) *githubtest.Answer {
+				return &githubtest.Answer{Status: row.status, Header: header, Body: row.body}
 			})
 			// Our clock is an hour behind GitHub's.
 			ours := now.Add(-time.Hour)
-			p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "t"}, WithClock(func() time.Time { return ours }))
+			p := fake.poster(t, WithClock(func() time.Time { return ours }))
 			err := p.Post(t.Context(), wantedSince(ours), "")
 			if err == nil {
 				t.Fatal("no error")
@@ -256,56 +262,66 @@ func TestPosterErrorsCarryVerdict(t *testing.T) {
 }
 
 func TestPosterUnreachableHostIsRetryable(t *testing.T) {
-	fake := newFake(t, created)
-	p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "s3cret"})
-	fake.Close()
-	err := p.Post(t.Context(), wanted(), "")
+	fake := newStand(t)
+	fake.Intercept(func(githubtest.Call) *githubtest.Answer { return &githubtest.Answer{} })
+	err := fake.poster(t).Post(t.Context(), fake.wanted(), "")
 	var permanent *dispatch.PermanentError
-	if err == nil || errors.As(err, &permanent) || strings.Contains(err.Error(), "s3cret") {
+	if err == nil || errors.As(err, &permanent) || strings.Contains(err.Error(), githubtest.AnyToken) {
 		t.Errorf("error = %v, want a retryable one without the token", err)
 	}
 }
 
 func TestPosterHangingHostEndsWithContext(t *testing.T) {
+	fake := newStand(t)
+	base := fake.Start()
 	arrived, release := make(chan struct{}), make(chan struct{})
-	fake := newFake(t, func(http.ResponseWriter, *http.Request) { close(arrived); <-release })
+	fake.Intercept(func(githubtest.Call) *githubtest.Answer {
+		close(arrived)
+		<-release
+		return &githubtest.Answer{}
+	})
 	defer close(release)
-	p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "t"})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-arrived; cancel() }()
-	if err := p.Post(ctx, wanted(), ""); !errors.Is(err, context.Canceled) {
+	if err := overTheNetwork(t, base).Post(ctx, fake.wanted(), ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v, want the context's", err)
 	}
 }
 
-func TestPosterKeepsTokenFromOtherHosts(t *testing.T) {
-	other := newFake(t, created)
-	fake := newFake(t, func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
-	})
-	p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "s3cret"})
-	if err := p.Post(t.Context(), wanted(), ""); err != nil {
+// overTheNetwork posts to a stand-in that listens on a port.
+func overTheNetwork(t *testing.T, base string) *Poster {
+	t.Helper()
+	host, err := githost.New(githost.Config{BaseURL: base, Token: githubtest.AnyToken})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got := other.seen(); len(got) != 1 || got[0].Authorization != "" {
-		t.Errorf("the other host was sent %+v, want no authorisation", got)
+	p, err := New(host, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestPosterKeepsTokenFromOtherHosts(t *testing.T) {
+	fake, other := newStand(t), newStand(t)
+	there := other.Start()
+	fake.Intercept(func(c githubtest.Call) *githubtest.Answer {
+		return &githubtest.Answer{Status: http.StatusTemporaryRedirect, Header: map[string]string{"Location": strings.TrimSuffix(there, "/") + c.Path}}
+	})
+	err := overTheNetwork(t, fake.Start()).Post(t.Context(), fake.wanted(), "")
+	if got := other.Calls("POST"); err == nil || len(got) != 1 || got[0].Token != "" {
+		t.Errorf("the other host was sent %+v, want no authorisation; %v", got, err)
 	}
 }
 
 func TestPosterFollowsRenamedRepository(t *testing.T) {
-	fake := newFake(t, func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/repos/acme/") {
-			http.Redirect(w, r, "/repositories/1/statuses/"+sha, http.StatusTemporaryRedirect)
-			return
-		}
-		created(w, r)
-	})
-	p := newPoster(t, githost.Config{BaseURL: fake.URL, Token: "t"})
-	if err := p.Post(t.Context(), wanted(), ""); err != nil {
+	fake := newStand(t)
+	fake.repo.Rename("acme/service")
+	if err := fake.poster(t).Post(t.Context(), fake.wanted(), ""); err != nil {
 		t.Fatal(err)
 	}
-	if got := fake.seen(); len(got) != 2 || got[1].Method != http.MethodPost || got[1].Authorization != "Bearer t" || got[1].Body["state"] != "success" {
-		t.Errorf("requests: %+v", got)
+	if got := fake.repo.Statuses(fake.sha)["switchyard/build"]; got.State != "success" {
+		t.Errorf("the commit shows %+v", got)
 	}
 }
 
