@@ -27,6 +27,7 @@ func init() { //nolint:gochecknoinits // it refers to methods that refer to it
 		"GET /repos/{owner}/{repo}/collaborators/{username}/permission":                           {needs: "metadata=read", serve: (*Server).getPermission},
 		"GET /repos/{owner}/{repo}/issues/{issue_number}/comments":                                {needs: "pull_requests=read", serve: (*Server).listComments},
 		"POST /repos/{owner}/{repo}/issues/{issue_number}/comments":                               {needs: "pull_requests=write", creates: true, serve: (*Server).createComment},
+		"DELETE /repos/{owner}/{repo}/issues/{issue_number}/labels/{name}":                        {needs: "pull_requests=write", serve: (*Server).removeLabel},
 		"POST /repos/{owner}/{repo}/check-runs":                                                   {needs: "checks=write", app: true, creates: true, serve: (*Server).createCheck},
 		"GET /repos/{owner}/{repo}/check-runs/{check_run_id}":                                     {needs: "checks=read", serve: (*Server).getCheck},
 		"PATCH /repos/{owner}/{repo}/check-runs/{check_run_id}":                                   {needs: "checks=write", app: true, creates: true, serve: (*Server).updateCheck},

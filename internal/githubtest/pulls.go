@@ -17,6 +17,10 @@ type pull struct {
 	draft, closed    bool
 	created, updated time.Time
 	head             string
+	labels           []string
+	// tried says that the host has tried to merge it, and merge is what came of that.
+	tried bool
+	merge string
 }
 
 // OpenPull opens a pull request from a branch into another, and returns its
@@ -100,7 +104,7 @@ func (r *Repo) describePull(p *pull) object {
 	}
 	return object{
 		"_links": linked, "id": int64(1000 + p.number), "node_id": "x", "number": p.number, "state": state, "locked": false, "title": p.title, "body": nil, "user": s.user(p.login),
-		"assignee": nil, "labels": []object{}, "milestone": nil, "created_at": stamp(p.created), "updated_at": stamp(p.updated), "closed_at": closed, "merged_at": nil, "merge_commit_sha": nil,
+		"assignee": nil, "labels": r.describeLabels(p), "milestone": nil, "created_at": stamp(p.created), "updated_at": stamp(p.updated), "closed_at": closed, "merged_at": nil, "merge_commit_sha": nil,
 		"url": url, "html_url": html, "diff_url": html + ".diff", "patch_url": html + ".patch", "issue_url": issue, "comments_url": issue + "/comments",
 		"commits_url": url + "/commits", "review_comments_url": url + "/comments", "review_comment_url": r.url() + "/pulls/comments{/number}", "statuses_url": r.url() + "/statuses/" + p.head,
 		"head": end(p.from, p.branch, p.head), "base": end(r, p.base, baseTip), "author_association": "CONTRIBUTOR", "auto_merge": nil, "draft": p.draft,
@@ -155,10 +159,10 @@ func (s *Server) getPull(q *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return with(q.repo.describePull(p), object{
+	return with(with(q.repo.describePull(p), object{
 		"additions": 1, "deletions": 0, "changed_files": 1, "comments": len(q.repo.comments[p.number]), "commits": len(q.repo.pullCommits(p)), "review_comments": 0,
-		"mergeable": true, "mergeable_state": "clean", "merged": false, "merged_by": nil, "maintainer_can_modify": false, "rebaseable": true,
-	}), nil
+		"merged": false, "merged_by": nil, "maintainer_can_modify": false,
+	}), p.mergeability()), nil
 }
 
 // pullCommits are those that the head has and the base has not, oldest first.

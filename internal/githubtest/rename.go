@@ -38,7 +38,7 @@ func (s *Server) sentOn(w http.ResponseWriter, r *http.Request) (next *http.Requ
 	if len(parts) < 3 || parts[0] != "repos" {
 		return r, false
 	}
-	repo := s.renamed[key(parts[1] + "/" + parts[2])]
+	repo := s.renamed[key(parts[1]+"/"+parts[2])]
 	if repo == nil {
 		return r, false
 	}

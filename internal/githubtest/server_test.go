@@ -69,6 +69,7 @@ func TestEachCallAnswersAsDescribed(t *testing.T) {
 	r.Protect("main", "switchyard/test")
 	r.RequireByRuleset("main", "switchyard/lint")
 	pull := r.OpenPull("topic/x", "main")
+	r.Label(pull, "safe to/test", "docs")
 	app := s.AddApp(map[string]string{"checks": "write", "contents": "read", "statuses": "write", "metadata": "read"})
 	app.Install("acme")
 	app.SetHook("https://yard.test/hook", "x")
@@ -121,6 +122,7 @@ func TestEachCallAnswersAsDescribed(t *testing.T) {
 		{AnyToken, "GET", repo + "collaborators/acme/permission", "", 200},
 		{AnyToken, "POST", fmt.Sprintf("%sissues/%d/comments", repo, pull), `{"body":"hello"}`, 201},
 		{AnyToken, "GET", fmt.Sprintf("%sissues/%d/comments", repo, pull), "", 200},
+		{AnyToken, "DELETE", fmt.Sprintf("%sissues/%d/labels/safe%%20to%%2Ftest", repo, pull), "", 200},
 		{token.Token, "GET", repo + "commits/" + head + "/check-runs", "", 200},
 		{token.Token, "GET", fmt.Sprintf("%scheck-runs/%d", repo, check.ID), "", 200},
 		{token.Token, "PATCH", fmt.Sprintf("%scheck-runs/%d", repo, check.ID), `{"status":"in_progress"}`, 200},
