@@ -82,6 +82,8 @@ var elsewhere = []struct{ attack, stop, test, file string }{
 	{"markup in a log or a name, shown on the page", "all text is escaped", "TestPageShowsHostileTextAsText", "ui/ui_test.go"},
 	{"markup, escapes and bidi marks in branches, messages and authors, shown on the dashboard", "all text is escaped, and the content policy allows no inline script or style", "TestTracksShowHostileTextAsText", "ui/dashboard/tracks_test.go"},
 	{"forms sent by other sites to somebody who has signed in", "a key of the session in each form, and the browser's word of where a form comes from", "TestFormsMustComeFromThePage", "ui/dashboard/session_test.go"},
+	{"markup in states, events, outputs and logs of an execution, shown on the dashboard", "all text is escaped, in the picture too", "TestExecutionShowsHostileTextAsText", "ui/dashboard/execution_test.go"},
+	{"acts of somebody who has signed in as a viewer", "each act looks at the session's role", "TestActsAreForOperators", "ui/dashboard/execution_test.go"},
 	{"sign-in that leads to another site", "only paths of our own are gone on to", "TestSignInByToken", "ui/dashboard/session_test.go"},
 	{"escapes, bidi marks and HTML in names of states, errors and causes of a history", "escaped in the terminal; texts are bounded", "TestLineOfAnEvent", "dispatch/history_test.go"},
 	{"names that forge lines of the service's own log", "what is not printable is escaped", "TestLogLinesCannotBeForged", "cmd/switchyard/logging_test.go"},

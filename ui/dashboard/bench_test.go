@@ -20,6 +20,11 @@ import (
 // stored is a dashboard's reader of a journal on disk.
 type stored struct{ *journal.SQLite }
 
+func (s stored) Definition(context.Context, string) (string, error) { return "", dispatch.ErrNotFound }
+func (s stored) History(context.Context, string, dispatch.HistoryQuery) (dispatch.HistoryPage, error) {
+	return dispatch.HistoryPage{}, dispatch.ErrNotFound
+}
+
 func (s stored) Depth(ctx context.Context) (dispatch.Depth, error) { return s.Unfinished(ctx) }
 func (s stored) Subscribe(int) (<-chan dispatch.Change, func())    { return nil, func() {} }
 
@@ -60,7 +65,7 @@ func BenchmarkTracks(b *testing.B) {
 	defer j.Close()
 	fill(b, j, 10_000)
 	tokens := func() [][sha256.Size]byte { return [][sha256.Size]byte{sha256.Sum256([]byte(token))} }
-	board, err := dashboard.New(stored{j}, tokens, "http://localhost", []byte("0123456789abcdef"))
+	board, err := dashboard.New(stored{j}, nil, tokens, "http://localhost", []byte("0123456789abcdef"))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -25,6 +25,10 @@ import (
 // Reader tells what the journal holds; [dispatch.Dispatcher] does.
 type Reader interface {
 	Executions(ctx context.Context, f dispatch.ExecutionFilter) (dispatch.ExecutionPage, error)
+	Execution(ctx context.Context, id string) (dispatch.Execution, error)
+	History(ctx context.Context, id string, q dispatch.HistoryQuery) (dispatch.HistoryPage, error)
+	Definition(ctx context.Context, id string) (string, error)
+	Approvals(ctx context.Context, f dispatch.ApprovalFilter) ([]dispatch.Approval, error)
 	LeftOut(ctx context.Context, f dispatch.LeftOutFilter) (dispatch.LeftOutPage, error)
 	Depth(ctx context.Context) (dispatch.Depth, error)
 	Subscribe(buffer int) (changes <-chan dispatch.Change, cancel func())
@@ -49,6 +53,13 @@ type Dashboard struct {
 	mux    *http.ServeMux
 	links  links
 
+	do         Actor
+	logs       Logs                                               // nil for none
+	engineLink func(executionARN string) string                   // nil for none
+	pullLink   func(source, repository string, number int) string // nil for none
+	drawings   drawings
+	newest     newest
+
 	stop    context.CancelFunc // ends what is live
 	stopped context.Context    //nolint:containedctx // of the handler's own life, not of a call
 }
@@ -59,17 +70,36 @@ type Option func(*Dashboard)
 // WithLogger names the logger "dashboard"; the default is silent.
 func WithLogger(l *zap.Logger) Option { return func(d *Dashboard) { d.log = l.Named("dashboard") } }
 
+// WithLogs shows build logs; without it pages have none.
+func WithLogs(l Logs) Option { return func(d *Dashboard) { d.logs = l } }
+
+// WithEngineLink has pages link to where the engine shows an execution; "" is no
+// link.
+func WithEngineLink(f func(executionARN string) string) Option {
+	return func(d *Dashboard) { d.engineLink = f }
+}
+
+// WithPullLink has pages link to where the host shows a pull request; "" is no link.
+func WithPullLink(f func(source, repository string, number int) string) Option {
+	return func(d *Dashboard) { d.pullLink = f }
+}
+
+// WithHistoryPace is how often the engine is asked whether something has happened in
+// an execution that somebody watches; the default is 2 s.
+func WithHistoryPace(pace time.Duration) Option { return func(d *Dashboard) { d.newest.pace = pace } }
+
 // WithClock replaces time.Now.
 func WithClock(now func() time.Time) Option { return func(d *Dashboard) { d.now = now } }
 
 // New returns the dashboard of a service that people reach at base, for example
 // https://switchyard.acme.example. The key is the service's own secret, at least 16
 // bytes; a new key ends all sessions.
-func New(r Reader, tokens Tokens, base string, key []byte, opts ...Option) (*Dashboard, error) {
+func New(r Reader, do Actor, tokens Tokens, base string, key []byte, opts ...Option) (*Dashboard, error) {
 	if len(key) < minKey {
 		return nil, fmt.Errorf("the key of the dashboard has %d bytes, at least %d are needed", len(key), minKey)
 	}
-	d := &Dashboard{read: r, tokens: tokens, base: strings.TrimRight(base, "/"), key: key, log: zap.NewNop(), now: time.Now, mux: http.NewServeMux()}
+	d := &Dashboard{read: r, do: do, tokens: tokens, base: strings.TrimRight(base, "/"), key: key, log: zap.NewNop(), now: time.Now, mux: http.NewServeMux()}
+	d.newest.pace = historyPace
 	d.stopped, d.stop = context.WithCancel(context.Background())
 	for _, opt := range opts {
 		opt(d)
@@ -79,12 +109,18 @@ func New(r Reader, tokens Tokens, base string, key []byte, opts ...Option) (*Das
 	d.mux.HandleFunc("GET /assets/{name}", serveAsset)
 	d.mux.Handle("POST /sign-out", d.act(Viewer, d.signOut))
 	d.mux.Handle("GET /{$}", d.signedIn(d.showTracks))
+	d.mux.Handle("GET /executions/{id}", d.signedIn(d.showExecution))
+	d.mux.Handle("POST /executions/{id}/{act}", d.act(Operator, d.actOnExecution))
 	d.mux.Handle("GET /live", d.signedIn(d.serveLive))
 	return d, nil
 }
 
-// Paths are what a mux hands to the dashboard.
+// Paths are what a mux hands to the dashboard. Below [Executions] only requests
+// without a key are: those with one are for the pages of package ui.
 func Paths() []string { return []string{"/{$}", "/sign-in", "/sign-out", "/assets/", "/live"} }
+
+// Executions is where the pages of executions are.
+const Executions = "/executions/"
 
 // Close ends what is live, so that a server can shut down.
 func (d *Dashboard) Close() { d.stop() }

@@ -29,6 +29,12 @@ type books struct {
 	filter     dispatch.ExecutionFilter
 	leftFilter dispatch.LeftOutFilter
 	changes    chan dispatch.Change
+
+	history    []dispatch.HistoryEvent // oldest first
+	definition string
+	approvals  []dispatch.Approval
+	did        []string
+	fails      error // of acts
 }
 
 func (j *books) Executions(_ context.Context, f dispatch.ExecutionFilter) (page dispatch.ExecutionPage, err error) {
@@ -119,14 +125,14 @@ func open(t *testing.T, j *books, opts ...dashboard.Option) *site {
 		}
 		return all
 	}
-	board, err := dashboard.New(j, tokens, s.URL, []byte("0123456789abcdef"), opts...)
+	board, err := dashboard.New(j, j, tokens, s.URL, []byte("0123456789abcdef"), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(board.Close)
 	s.board = board
 	mux := http.NewServeMux()
-	for _, p := range dashboard.Paths() {
+	for _, p := range append(dashboard.Paths(), dashboard.Executions) {
 		mux.Handle(p, board)
 	}
 	handler = mux

@@ -1,8 +1,10 @@
 package dashboard
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"switchyard/dispatch"
@@ -14,6 +16,9 @@ const (
 	// is found.
 	livePause = time.Second
 	liveBeat  = 20 * time.Second
+	// historyPace is how often the engine is asked, for all who watch an execution,
+	// whether something has happened in it.
+	historyPace = 2 * time.Second
 	// liveBuffer is how many changes a page may be behind; it reads all anew anyway.
 	liveBuffer = 16
 )
@@ -34,8 +39,15 @@ func (d *Dashboard) serveLive(w http.ResponseWriter, r *http.Request, s *Session
 	defer beat.Stop()
 	end := time.NewTimer(s.Until.Sub(d.now())) // the session's
 	defer end.Stop()
+	var steps <-chan time.Time // when to look at the execution's history
+	if only != "" {
+		look := time.NewTicker(d.newest.pace)
+		defer look.Stop()
+		steps = look.C
+	}
 	var pause <-chan time.Time
 	changed := false
+	last := int64(-1)
 	for {
 		text := ""
 		select {
@@ -47,6 +59,11 @@ func (d *Dashboard) serveLive(w http.ResponseWriter, r *http.Request, s *Session
 			return
 		case c := <-changes:
 			changed = changed || concerns(c, only)
+		case <-steps:
+			if at, ok := d.newest.of(r.Context(), d.read, only, d.now()); ok {
+				changed = changed || last >= 0 && at != last
+				last = at
+			}
 		case <-pause:
 			pause = nil
 		case <-beat.C:
@@ -66,6 +83,51 @@ func (d *Dashboard) serveLive(w http.ResponseWriter, r *http.Request, s *Session
 			return
 		}
 	}
+}
+
+// newest knows the last event of executions that somebody watches, so that many who
+// watch cost no more than one.
+type newest struct {
+	pace time.Duration
+	mu   sync.Mutex
+	all  map[string]newestEvent
+}
+
+type newestEvent struct {
+	id    int64
+	ok    bool
+	asked time.Time
+}
+
+// of returns the ID of an execution's last event, as it was at most a pace ago; ok
+// is false where that cannot be told.
+func (n *newest) of(ctx context.Context, from Reader, execution string, now time.Time) (id int64, ok bool) {
+	n.mu.Lock()
+	known := n.all[execution]
+	if now.Sub(known.asked) < n.pace*3/4 {
+		n.mu.Unlock()
+		return known.id, known.ok
+	}
+	if n.all == nil {
+		n.all = map[string]newestEvent{}
+	}
+	for name, e := range n.all {
+		if now.Sub(e.asked) > time.Minute { // nobody watches it any more
+			delete(n.all, name)
+		}
+	}
+	known.asked = now // others take what is known meanwhile
+	n.all[execution] = known
+	n.mu.Unlock()
+	page, err := from.History(ctx, execution, dispatch.HistoryQuery{NewestFirst: true, Limit: 1})
+	known.ok = err == nil && len(page.Events) == 1
+	if known.ok {
+		known.id = page.Events[0].ID
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.all[execution] = known
+	return known.id, known.ok
 }
 
 // concerns reports whether a change is one of an execution, "" for all.

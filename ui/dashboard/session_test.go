@@ -14,7 +14,7 @@ import (
 
 func TestNothingIsReadableWithoutSignIn(t *testing.T) {
 	s := open(t, &books{executions: []dispatch.Execution{execution(1)}})
-	for path, next := range map[string]string{"/": "", "/?q=x&state=running": "/?q=x&state=running", "/live": "/live"} {
+	for path, next := range map[string]string{"/": "", "/?q=x&state=running": "/?q=x&state=running", "/live": "/live", "/executions/api-1": "/executions/api-1", "/executions/none": "/executions/none"} {
 		resp, text := s.get(path)
 		to, err := url.Parse(resp.Header.Get("Location"))
 		if resp.StatusCode != http.StatusSeeOther || err != nil || to.Path != "/sign-in" || to.Query().Get("next") != next {
@@ -205,7 +205,7 @@ func TestFormsMustComeFromThePage(t *testing.T) {
 
 func TestHTTPSKeepsTheCookieToTheHost(t *testing.T) {
 	s := open(t, &books{})
-	board, err := dashboard.New(s.books, func() [][sha256.Size]byte { return [][sha256.Size]byte{sha256.Sum256([]byte(token))} }, "https://switchyard.acme.example/", []byte("0123456789abcdef"))
+	board, err := dashboard.New(s.books, s.books, func() [][sha256.Size]byte { return [][sha256.Size]byte{sha256.Sum256([]byte(token))} }, "https://switchyard.acme.example/", []byte("0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestHTTPSKeepsTheCookieToTheHost(t *testing.T) {
 }
 
 func TestKeysAreLongEnough(t *testing.T) {
-	if _, err := dashboard.New(&books{}, nil, "http://localhost", []byte("short")); err == nil {
+	if _, err := dashboard.New(&books{}, &books{}, nil, "http://localhost", []byte("short")); err == nil {
 		t.Error("a short key was taken")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"switchyard/asl/graph"
 	"switchyard/internal/safetext"
 )
 
@@ -43,11 +45,16 @@ func readAssets() map[string]asset {
 			panic(err)
 		}
 		name := path.Base(file)
-		sum := sha256.Sum256(text)
-		kinds := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-		all[name] = asset{text, kinds[path.Ext(name)], "/assets/" + name + "?v=" + hex.EncodeToString(sum[:6])}
+		all[name] = newAsset(name, text)
 	}
+	all["graph.css"] = newAsset("graph.css", []byte(graph.Style))
 	return all
+}
+
+func newAsset(name string, text []byte) asset {
+	sum := sha256.Sum256(text)
+	kinds := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+	return asset{text, kinds[path.Ext(name)], "/assets/" + name + "?v=" + hex.EncodeToString(sum[:6])}
 }
 
 func serveAsset(w http.ResponseWriter, r *http.Request) {
@@ -66,9 +73,10 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"asset":  func(name string) string { return assets[name].address },
 	"short":  shortSHA,
 	"signal": signalOf,
-	"words":  func(state string) string { return strings.ReplaceAll(state, "_", " ") },
+	"words":  func(state any) string { return strings.ReplaceAll(fmt.Sprint(state), "_", " ") },
 	"cut":    func(n int, s string) string { return safetext.Cut(safetext.Line(s), n) },
 	"took":   tookOf,
+	"json":   func(text json.RawMessage) string { return pretty(text) },
 }).ParseFS(pagesFS, "pages/*.html"))
 
 // shortSHA is how people name a commit.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -98,16 +99,31 @@ func (a *App) askedFromOutside(ctx context.Context, text []byte) error {
 // compareLink makes the address of the page on which a host shows what lies between
 // two commits of a repository, "" where it has none that we know.
 func compareLink(cfg *config.Config, source, repository, from, to string) string {
+	return hostPage(cfg, source, repository, providers[cfg.Sources[source].Provider].compare, url.PathEscape(from)+"..."+url.PathEscape(to))
+}
+
+// hostPage makes the address of a page of a repository at its host, in a part of
+// the repository's address; "" where that is not known.
+func hostPage(cfg *config.Config, source, repository, part, page string) string {
 	base := strings.TrimRight(cfg.Origin(source).Base, "/")
-	between := providers[cfg.Sources[source].Provider].compare
-	if base == "" || between == "" {
+	if base == "" || part == "" {
 		return ""
 	}
 	segments := strings.Split(repository, "/")
 	for i := range segments {
 		segments[i] = url.PathEscape(segments[i])
 	}
-	return fmt.Sprintf("%s/%s/%s/%s...%s", base, strings.Join(segments, "/"), between, url.PathEscape(from), url.PathEscape(to))
+	return fmt.Sprintf("%s/%s/%s/%s", base, strings.Join(segments, "/"), part, page)
+}
+
+// pullLink makes the address of a pull request's page at its host by the config in
+// force, "" where that is not known.
+func (h *hosts) pullLink(source, repository string, number int) string {
+	cfg := h.cfg.Load()
+	if cfg == nil {
+		return ""
+	}
+	return hostPage(cfg, source, repository, providers[cfg.Sources[source].Provider].pull, strconv.Itoa(number))
 }
 
 // compare is compareLink by the config in force.

@@ -30,6 +30,7 @@ func (a *giteaAPI) client(cfg *config.Config, name string) (*githost.Client, err
 // giteaHost is the kind of host of that name, which Forgejo is too.
 var giteaHost = provider{
 	compare: "compare",
+	pull:    "pulls",
 	signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
 		return gitea.New(gitea.Config{Secrets: secrets})
 	},

@@ -32,6 +32,7 @@ func (a *gitLabAPI) client(cfg *config.Config, name string) (*githost.Client, er
 // gitLab is the kind of host of that name.
 var gitLab = provider{
 	compare: "-/compare",
+	pull:    "-/merge_requests",
 	signed: func(_ *config.Config, _ string, secrets []string) (webhook.Source, error) {
 		return gitlab.New(gitlab.Config{Secrets: secrets})
 	},

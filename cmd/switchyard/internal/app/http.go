@@ -20,7 +20,7 @@ const facesText = "The dashboard is at /, webhooks go to POST /webhooks/<source>
 func (a *App) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) { a.faces.Load().api.ServeHTTP(w, r) })
-	mux.Handle("/executions/", a.pages)
+	mux.HandleFunc(dashboard.Executions, a.executionPages)
 	mux.Handle("GET /metrics", a.metrics.handler())
 	mux.HandleFunc("GET /healthz", a.healthz)
 	mux.HandleFunc("GET /readyz", a.readyz)

@@ -43,6 +43,8 @@ type provider struct {
 	// compare is the part of an address, behind the repository's, below which the
 	// host shows what lies between two commits; "" where it is not known.
 	compare string
+	// pull is that part for the pages of pull requests.
+	pull string
 	// hints are for who sets a source up.
 	hints Hints
 }
@@ -104,6 +106,7 @@ var providers = map[string]provider{
 		},
 		credentials: gitHubCredentials,
 		compare:     "compare",
+		pull:        "pull",
 		hints: Hints{
 			Token: "the token's page below Settings > Developer settings, or the App's page Permissions & events",
 			Hooks: "the repository's page Settings > Webhooks",
