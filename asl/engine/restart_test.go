@@ -50,6 +50,12 @@ var interrupted = map[string]struct{ definition, output string }{
 			"StartAt":"C","States":{"C":{"Type":"Choice","Choices":[{"Variable":"$","NumericEquals":3,"Next":"F"}],"Default":"W"},"F":{"Type":"Fail","Error":"E","Cause":"C"},"W":{"Type":"Wait","Seconds":1,"End":true}}},"ResultSelector":{"n.$":"States.ArrayLength($)","third.$":"$[2].Error","last.$":"$[7]"},"End":true}}}`,
 		`{"n":8,"third":"E","last":8}`,
 	},
+	// What a distributed Map works on is evaluated again: the same items, once each.
+	"distributed-jsonata": {
+		`{"QueryLanguage":"JSONata","StartAt":"M","States":{"M":{"Type":"Map","Items":"{% $shuffle($states.input.items) %}","MaxConcurrency":"{% 2 + 1 %}","Output":"{% $sort($states.result) %}","End":true,
+			"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":"{% 1 - 1 %}","Output":"{% $states.input * 10 %}","End":true}}}}}}`,
+		`[10,20,30,40,50,60,70,80]`,
+	},
 	"parallel": {
 		`{"StartAt":"P","States":{"P":{"Type":"Parallel","End":true,"Branches":[
 			{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"` + fn + `","Parameters":{"ms":300},"End":true}}},
