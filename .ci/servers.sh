@@ -35,6 +35,13 @@ export SWITCHYARD_GITHUB_OPENAPI="$bin/github-openapi/api.github.com.json"
     tar -xzf coderabbitai-bitbucket-*.tgz --strip-components=2 package/dist && rm coderabbitai-bitbucket-*.tgz)
 }
 export SWITCHYARD_BITBUCKET_TYPES="$bin/bitbucket-types"
+# AWS's language service for state machines (MIT), a linter of deploy/pipelines.
+[ -s "$bin/asl-service/node_modules/amazon-states-language-service/package.json" ] || {
+  command -v npm >/dev/null || debian npm
+  mkdir -p "$bin/asl-service"
+  again npm install --silent --no-audit --no-fund --prefix "$bin/asl-service" amazon-states-language-service@1.16.1 >/dev/null
+}
+export ASL_SERVICE="$bin/asl-service"
 # What isolates local builds.
 command -v bwrap >/dev/null || debian bubblewrap
 # What builds in containers run with, and what their image is made of; no registry is asked.
