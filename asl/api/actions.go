@@ -486,7 +486,7 @@ func listExecutions(ctx context.Context, e *engine.Engine, in *listExecutionsIn)
 	if in.StatusFilter != "" {
 		status, ok := store.ParseStatus(in.StatusFilter)
 		if !ok {
-			return nil, invalid("Value '%s' at 'statusFilter' failed to satisfy constraint: Member must satisfy enum value set: [RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED, PENDING_REDRIVE]", in.StatusFilter)
+			return nil, apierror.NotOneOf("statusFilter", in.StatusFilter, "RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE")
 		}
 		filter = &status
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"switchyard/asl"
+	"switchyard/asl/apierror"
 	"switchyard/asl/engine"
 	"switchyard/asl/run"
 )
@@ -64,7 +65,7 @@ func testState(ctx context.Context, e *engine.Engine, in *testStateIn) (*testSta
 	switch in.InspectionLevel {
 	case "", "INFO", "DEBUG", "TRACE":
 	default:
-		return nil, invalid("Value '%s' at 'inspectionLevel' failed to satisfy constraint: Member must satisfy enum value set: [INFO, DEBUG, TRACE]", in.InspectionLevel)
+		return nil, apierror.NotOneOf("inspectionLevel", in.InspectionLevel, "INFO", "DEBUG", "TRACE")
 	}
 	if n := in.StateConfiguration.RetrierRetryCount; n < 0 {
 		return nil, invalid("Value '%d' at 'stateConfiguration.retrierRetryCount' failed to satisfy constraint: Member must have value greater than or equal to 0", n)

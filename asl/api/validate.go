@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"switchyard/asl"
+	"switchyard/asl/apierror"
 	"switchyard/asl/catalog"
 	"switchyard/asl/engine"
 )
@@ -39,12 +40,12 @@ func validateStateMachineDefinition(_ context.Context, _ *engine.Engine, in *val
 	switch in.Type {
 	case "", catalog.TypeStandard, catalog.TypeExpress:
 	default:
-		return nil, invalid("Value '%s' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [STANDARD, EXPRESS]", in.Type)
+		return nil, apierror.NotOneOf("type", in.Type, catalog.TypeStandard, catalog.TypeExpress)
 	}
 	switch asl.Severity(in.Severity) {
 	case "", asl.SeverityError, asl.SeverityWarning:
 	default:
-		return nil, invalid("Value '%s' at 'severity' failed to satisfy constraint: Member must satisfy enum value set: [ERROR, WARNING]", in.Severity)
+		return nil, apierror.NotOneOf("severity", in.Severity, string(asl.SeverityError), string(asl.SeverityWarning))
 	}
 	limit, err := page(in.MaxResults, maxDiagnostics)
 	if err != nil {

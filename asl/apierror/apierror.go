@@ -4,6 +4,7 @@ package apierror
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code is the name of an error of the Step Functions API.
@@ -59,6 +60,12 @@ func (e *Error) Unwrap() error { return e.err }
 // New makes an error with a message in the form of fmt.
 func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// NotOneOf refuses a value of a field that takes one of some, which are in the
+// order of the service's model.
+func NotOneOf(field, v string, allowed ...string) *Error {
+	return New(CodeValidation, "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]", v, field, strings.Join(allowed, ", "))
 }
 
 // Is reports whether err is the API's error with this code.

@@ -3,7 +3,6 @@ package catalog
 import (
 	"reflect"
 	"slices"
-	"strings"
 
 	"switchyard/asl/apierror"
 )
@@ -133,5 +132,5 @@ func oneOf(field, v string, allowed ...string) error {
 	if slices.Contains(allowed, v) {
 		return nil
 	}
-	return apierror.New(apierror.CodeValidation, "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]", v, field, strings.Join(allowed, ", "))
+	return apierror.NotOneOf(field, v, allowed...)
 }

@@ -28,12 +28,16 @@ type ResponseMetadata struct {
 // the same each time. contentType is that of the answer.
 func MetadataOf(t Task, contentType string) Metadata {
 	sum := sha256.Sum256([]byte(t.ExecutionARN + "\n" + t.ID))
-	return Metadata{
-		HTTPMetadata{
-			AllHTTPHeaders: map[string][]string{"Content-Type": {contentType}},
-			HTTPHeaders:    map[string]string{"Content-Type": contentType},
-			HTTPStatusCode: 200,
-		},
+	m := Metadata{
+		HTTPMetadata{AllHTTPHeaders: map[string][]string{}, HTTPHeaders: map[string]string{}, HTTPStatusCode: 200},
 		ResponseMetadata{fmt.Sprintf("%x-%x-%x-%x-%x", sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])},
 	}
+	m.AddHeader("Content-Type", contentType)
+	return m
+}
+
+// AddHeader adds a header of the answer. The name is taken as it is written.
+func (m *Metadata) AddHeader(name, v string) {
+	m.SdkHTTPMetadata.AllHTTPHeaders[name] = append(m.SdkHTTPMetadata.AllHTTPHeaders[name], v)
+	m.SdkHTTPMetadata.HTTPHeaders[name] = m.SdkHTTPMetadata.AllHTTPHeaders[name][0]
 }

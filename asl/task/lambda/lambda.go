@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"switchyard/asl/task"
@@ -259,15 +260,26 @@ func answerJSON(function string, answer []byte) (json.RawMessage, error) {
 	return answer, nil
 }
 
+// latest is the version of a function that has none.
+const latest = "$LATEST"
+
 // envelope is the output of lambda:invoke; log is nil when nobody asked for it.
+// The headers are those that are recorded of Lambda, but for the date and the
+// trace, which would make every output another one.
 func envelope(t task.Task, payload json.RawMessage, log *string) (json.RawMessage, error) {
+	meta := task.MetadataOf(t, "application/json")
+	meta.AddHeader("Connection", "keep-alive")
+	meta.AddHeader("Content-Length", strconv.Itoa(len(payload)))
+	meta.AddHeader("X-Amz-Executed-Version", latest)
+	meta.AddHeader("x-amzn-Remapped-Content-Length", "0")
+	meta.AddHeader("x-amzn-RequestId", meta.SdkResponseMetadata.RequestID)
 	return json.Marshal(struct {
 		ExecutedVersion string
 		LogResult       *string `json:",omitempty"`
 		Payload         json.RawMessage
 		task.Metadata
 		StatusCode int
-	}{"$LATEST", log, payload, task.MetadataOf(t, "application/json"), 200})
+	}{latest, log, payload, meta, 200})
 }
 
 // ErrTimedOut is the cause of a context that a function's own timeout ended.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -82,11 +83,15 @@ func TestInvokeHasTheEnvelope(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got struct {
-			ExecutedVersion     string
-			Payload             any
-			StatusCode          int
-			SdkHttpMetadata     struct{ HttpStatusCode int } //nolint:staticcheck // Step Functions' name
-			SdkResponseMetadata struct{ RequestId string }   //nolint:staticcheck // Step Functions' name
+			ExecutedVersion string
+			Payload         any
+			StatusCode      int
+			SdkHttpMetadata struct { //nolint:staticcheck // Step Functions' name
+				AllHttpHeaders map[string][]string //nolint:staticcheck // Step Functions' name
+				HttpHeaders    map[string]string   //nolint:staticcheck // Step Functions' name
+				HttpStatusCode int                 //nolint:staticcheck // Step Functions' name
+			}
+			SdkResponseMetadata struct{ RequestId string } //nolint:staticcheck // Step Functions' name
 		}
 		if err := json.Unmarshal(out, &got); err != nil {
 			t.Fatal(err)
@@ -97,6 +102,18 @@ func TestInvokeHasTheEnvelope(t *testing.T) {
 		}
 		if got.StatusCode != http.StatusOK || got.ExecutedVersion != "$LATEST" || got.SdkHttpMetadata.HttpStatusCode != http.StatusOK || got.SdkResponseMetadata.RequestId == "" {
 			t.Errorf("%s: envelope %s", name, out)
+		}
+		headers := map[string]string{
+			"Connection": "keep-alive", "Content-Length": strconv.Itoa(len(`{"function":"greet","payload":[1]}`)), "Content-Type": "application/json",
+			"X-Amz-Executed-Version": "$LATEST", "x-amzn-Remapped-Content-Length": "0", "x-amzn-RequestId": got.SdkResponseMetadata.RequestId,
+		}
+		if diff := cmp.Diff(headers, got.SdkHttpMetadata.HttpHeaders); diff != "" {
+			t.Errorf("%s: headers (-want +got):\n%s", name, diff)
+		}
+		for header, v := range got.SdkHttpMetadata.AllHttpHeaders {
+			if len(v) != 1 || v[0] != headers[header] {
+				t.Errorf("%s: %s is %q", name, header, v)
+			}
 		}
 	}
 }
