@@ -212,6 +212,12 @@ func (d *Dispatcher) LeftOut(ctx context.Context, f LeftOutFilter) (LeftOutPage,
 	return d.journal.LeftOut(ctx, f)
 }
 
+// EnvironmentLimit is how many executions of an environment may run at once, 0 for
+// any number.
+func (d *Dispatcher) EnvironmentLimit(environment string) int {
+	return d.config().EnvironmentLimit(environment)
+}
+
 // Reasons returns why a delivery, or parts of it, started nothing, or
 // [ErrNotFound].
 func (d *Dispatcher) Reasons(ctx context.Context, id string) ([]Ignored, error) {

@@ -26,6 +26,7 @@ func (s stored) History(context.Context, string, dispatch.HistoryQuery) (dispatc
 }
 
 func (s stored) Depth(ctx context.Context) (dispatch.Depth, error) { return s.Unfinished(ctx) }
+func (s stored) EnvironmentLimit(string) int                       { return 0 }
 func (s stored) Subscribe(int) (<-chan dispatch.Change, func())    { return nil, func() {} }
 
 // fill makes a journal of n executions, and a tenth as many deliveries that started

@@ -28,8 +28,11 @@ type Reader interface {
 	Execution(ctx context.Context, id string) (dispatch.Execution, error)
 	History(ctx context.Context, id string, q dispatch.HistoryQuery) (dispatch.HistoryPage, error)
 	Definition(ctx context.Context, id string) (string, error)
+	Deliveries(ctx context.Context, f dispatch.DeliveryFilter) (dispatch.DeliveryPage, error)
+	Delivery(ctx context.Context, id string) (dispatch.DeliveryDetail, error)
 	Approvals(ctx context.Context, f dispatch.ApprovalFilter) ([]dispatch.Approval, error)
 	LeftOut(ctx context.Context, f dispatch.LeftOutFilter) (dispatch.LeftOutPage, error)
+	EnvironmentLimit(environment string) int
 	Depth(ctx context.Context) (dispatch.Depth, error)
 	Subscribe(buffer int) (changes <-chan dispatch.Change, cancel func())
 }
@@ -111,13 +114,19 @@ func New(r Reader, do Actor, tokens Tokens, base string, key []byte, opts ...Opt
 	d.mux.Handle("GET /{$}", d.signedIn(d.showTracks))
 	d.mux.Handle("GET /executions/{id}", d.signedIn(d.showExecution))
 	d.mux.Handle("POST /executions/{id}/{act}", d.act(Operator, d.actOnExecution))
+	d.mux.Handle("GET /deliveries", d.signedIn(d.showDeliveries))
+	d.mux.Handle("GET /deliveries/{id}", d.signedIn(d.showDelivery))
+	d.mux.Handle("POST /deliveries/{id}/replay", d.act(Operator, d.replay))
+	d.mux.Handle("GET /environments", d.signedIn(d.showEnvironments))
 	d.mux.Handle("GET /live", d.signedIn(d.serveLive))
 	return d, nil
 }
 
 // Paths are what a mux hands to the dashboard. Below [Executions] only requests
 // without a key are: those with one are for the pages of package ui.
-func Paths() []string { return []string{"/{$}", "/sign-in", "/sign-out", "/assets/", "/live"} }
+func Paths() []string {
+	return []string{"/{$}", "/sign-in", "/sign-out", "/assets/", "/live", "/deliveries", "/deliveries/", "/environments"}
+}
 
 // Executions is where the pages of executions are.
 const Executions = "/executions/"

@@ -33,6 +33,7 @@ type books struct {
 	history    []dispatch.HistoryEvent // oldest first
 	definition string
 	approvals  []dispatch.Approval
+	deliveries []dispatch.DeliveryDetail
 	did        []string
 	fails      error // of acts
 }

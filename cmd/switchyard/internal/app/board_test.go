@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"switchyard/dispatch"
 )
 
 // signIn is a browser in which somebody has signed in by a link.
@@ -56,6 +58,22 @@ func TestDashboardShowsWhatBecameOfCommits(t *testing.T) {
 	for _, want := range []string{"Draw the form", "break the form", "feature/login", "dev-feature-login", "wip/nothing", "Try something", "ignored", "succeeded", "failed"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %q", want)
+		}
+	}
+	if page := s.read(t, s.signIn(t, "viewer"), "/deliveries/github:d-1"); !strings.Contains(page, "2 started") || !strings.Contains(page, "dev-feature-login") {
+		t.Errorf("the delivery's page: %s", page)
+	}
+	for _, path := range []string{"/deliveries", "/environments"} {
+		s.read(t, s.signIn(t, "viewer"), path)
+	}
+	for _, x := range s.settled(t, 2) {
+		page := s.read(t, s.signIn(t, "viewer"), "/executions/"+x.ID)
+		want := "is-succeeded"
+		if x.State == dispatch.StateFailed {
+			want = "is-failed"
+		}
+		if !strings.Contains(page, want) || !strings.Contains(page, "Announce") || strings.Contains(page, "cannot be drawn") {
+			t.Errorf("the page of one that %s: %s", x.State, page)
 		}
 	}
 	if stranger := s.read(t, http.DefaultClient, "/"); strings.Contains(stranger, "login") || !strings.Contains(stranger, "API token") {
