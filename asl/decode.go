@@ -35,8 +35,13 @@ type decoder struct {
 	names  map[string]bool     // states of the whole machine
 	labels map[string]bool     // Map runs of the whole machine
 	refers map[string][]string // variables, by the state that names them
-	links  []link
-	graphs []graphSource
+	// reads are the names that expressions in JSONata read, by their states:
+	// variables and functions, also those that they bind themselves. assigns are
+	// the variables that states assign.
+	reads   map[string][]string
+	assigns map[string]bool
+	links   []link
+	graphs  []graphSource
 }
 
 // link is a transition to resolve once all states are known.
@@ -290,11 +295,37 @@ func (o *object) path(field string) *jsonpath.Path {
 	return p
 }
 
-// refer notes that the state being read refers to a variable; "" is none.
-func (d *decoder) refer(name string) {
-	if list := d.refers[d.state]; name != "" && !slices.Contains(list, name) {
-		d.refers[d.state] = append(list, name)
+// newDecoder returns a decoder without a definition.
+func newDecoder(stored bool) *decoder {
+	return &decoder{
+		stored: stored, names: map[string]bool{}, labels: map[string]bool{},
+		refers: map[string][]string{}, reads: map[string][]string{}, assigns: map[string]bool{},
 	}
+}
+
+// refer notes that the state being read refers to a variable; "" is none.
+func (d *decoder) refer(name string) { note(d.refers, d.state, name) }
+
+func note(by map[string][]string, state, name string) {
+	if list := by[state]; name != "" && !slices.Contains(list, name) {
+		by[state] = append(list, name)
+	}
+}
+
+// variableReferences are the variables that states refer to. A name in JSONata is
+// one when some state assigns it.
+func (d *decoder) variableReferences() map[string][]string {
+	for state, names := range d.reads {
+		for _, name := range names {
+			if d.assigns[name] {
+				note(d.refers, state, name)
+			}
+		}
+	}
+	for _, names := range d.refers {
+		slices.Sort(names)
+	}
+	return d.refers
 }
 
 // reason is the core of a syntax error.

@@ -42,7 +42,7 @@ const maxStateName = 80
 // parse reads a whole definition; stored is true for one that was accepted
 // before. There is no machine when it has errors.
 func parse(definition []byte, stored bool) (*Machine, *decoder) {
-	d := &decoder{stored: stored, names: map[string]bool{}, labels: map[string]bool{}, refers: map[string][]string{}}
+	d := newDecoder(stored)
 	v, src, err := value.ParseSource(definition)
 	d.src = src
 	var syntax *value.SyntaxError
@@ -76,10 +76,7 @@ func parse(definition []byte, stored bool) (*Machine, *decoder) {
 	if d.failed() {
 		return nil, d
 	}
-	for _, names := range d.refers {
-		slices.Sort(names)
-	}
-	m.VariableReferences = d.refers
+	m.VariableReferences = d.variableReferences()
 	return m, d
 }
 
@@ -89,7 +86,7 @@ func parse(definition []byte, stored bool) (*Machine, *decoder) {
 func ParseState(definition []byte) (*State, error) {
 	// Read as the only state of a machine, it gets AWS's locations but for the
 	// prefix, and its transitions stay unchecked.
-	d := &decoder{names: map[string]bool{}, labels: map[string]bool{}, refers: map[string][]string{}}
+	d := newDecoder(false)
 	v, src, err := value.ParseSource(definition)
 	d.src = src
 	var syntax *value.SyntaxError

@@ -178,6 +178,9 @@ func (r *jsonataReader) expression(text, at string, offset int, extra string) qu
 	if refs.Root {
 		report(CodeUnsupportedJSONata, "Reference to '$$' is not supported.", "the input is $states.input")
 	}
+	for name := range refs.Fields {
+		note(r.reads, r.state, name)
+	}
 	for _, field := range refs.Fields["states"] {
 		if field != "" && field != "input" && field != "context" && field != extra {
 			report(CodeUnsupportedJSONata, "Field '$states."+field+"' does not exist.", "")
@@ -199,6 +202,7 @@ func (r *jsonataReader) exits(o *object, extra string) exits {
 		if p, err := jsonpath.Parse("$" + name); err != nil || p.VariableName() != name || name == "" || name == "states" {
 			o.add(SeverityError, CodeSchema, at, o.src.KeyOffset(v, i), "", "Invalid variable name: "+name)
 		}
+		r.assigns[name] = true
 		x.assign = append(x.assign, assigned{name, r.compile(v.Elem(i), at+"/"+name, o.src.ValueOffset(v, i), extra)})
 	}
 	return x

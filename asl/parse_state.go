@@ -32,6 +32,7 @@ func (o *object) assignment() *Assignment {
 	}
 	for i := range v.Len() {
 		name := strings.TrimSuffix(v.Key(i), ".$")
+		o.assigns[name] = true
 		if p, err := jsonpath.Parse("$" + name); err != nil || p.VariableName() != name || name == "" {
 			o.add(SeverityError, CodeSchema, o.at+"/"+field, o.src.KeyOffset(v, i), "", "Invalid variable name: "+name)
 		}

@@ -115,3 +115,23 @@ func TestVariableReferences(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestVariableReferencesInJSONata(t *testing.T) {
+	s := serve(t)
+	arn := do(t, s, "CreateStateMachine", m{"name": "n", "roleArn": role, "definition": `{"QueryLanguage":"JSONata","StartAt":"Set","States":{
+		"Set":{"Type":"Pass","Assign":{"limit":3,"zone":"{% $states.input.zone %}"},"Next":"Each"},
+		"Each":{"Type":"Map","Items":"{% $states.input.l[n < $limit] %}","MaxConcurrency":"{% $limit %}","ItemSelector":{"z":{"in":["{% $uppercase($zone) %}"]}},
+			"ItemProcessor":{"StartAt":"Pick","States":{
+				"Pick":{"Type":"Choice","Choices":[{"Condition":"{% ($own := 1; $own + $limit > $count($states.input)) %}","Next":"Bad"}],"Default":"Hold"},
+				"Hold":{"Type":"Wait","Seconds":"{% $states.input.s %}","Output":"{% $map([1], function($v) { $v + $limit }) %}","Next":"Plain"},
+				"Plain":{"Type":"Pass","Output":{"a":"$zone","b":"{% 'zone' %}"},"End":true},
+				"Bad":{"Type":"Fail","Cause":"{% $zone & $reason.text %}"}}},
+			"Catch":[{"ErrorEquals":["States.ALL"],"Assign":{"reason":"{% $states.errorOutput %}","zone":"{% $limit %}"},"Next":"Last"}],"Next":"Last"},
+		"Last":{"Type":"Succeed","Output":"{% $exists($reason) %}"}}}`})["stateMachineArn"]
+	want := m{
+		"Each": []any{"limit", "zone"}, "Pick": []any{"limit"}, "Hold": []any{"limit"}, "Bad": []any{"reason", "zone"}, "Last": []any{"reason"},
+	}
+	if diff := cmp.Diff(any(want), do(t, s, "DescribeStateMachine", m{"stateMachineArn": arn})["variableReferences"]); diff != "" {
+		t.Error(diff)
+	}
+}
