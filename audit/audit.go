@@ -42,6 +42,8 @@ type Host interface {
 // Planner says which requests an event asks for, and why others not. It is pure.
 type Planner interface {
 	Plan(ev event.Event) event.Plan
+	// HasRoute reports whether there is a route of that name.
+	HasRoute(name string) bool
 }
 
 // Ledger is what is known here. It is safe for concurrent use.
@@ -225,6 +227,9 @@ type Summary struct {
 	// Error is why the audit could not be ended, empty when it was.
 	Error string        `json:"error,omitempty"`
 	Took  time.Duration `json:"took_ns"`
+
+	// named is true where the repository has, or had, the branch of the query.
+	named bool
 }
 
 // Report is told what an audit finds, one call at a time.
@@ -233,8 +238,17 @@ type Report struct {
 	Summary func(Summary)
 }
 
-// ErrUnknownRepository says that no repository of the query's name is audited.
-var ErrUnknownRepository = errors.New("no such repository is audited")
+// A query that names what there is not finds nothing missing, which must not look as if
+// nothing were.
+var (
+	// ErrUnknownRepository says that no repository of the query's name is audited.
+	ErrUnknownRepository = errors.New("no such repository is audited")
+	// ErrUnknownRoute says that there is no route of the query's name.
+	ErrUnknownRoute = errors.New("there is no such route")
+	// ErrUnknownBranch says that none of the repositories has a branch of the query's
+	// name.
+	ErrUnknownBranch = errors.New("no audited repository has such a branch")
+)
 
 // parallel is how many repositories of one source are audited at once.
 const parallel = 4
@@ -250,6 +264,9 @@ func (a *Auditor) Audit(ctx context.Context, q Query, r Report) error {
 	if _, cfg := a.rules(); cfg.Retention > 0 && !q.Since.IsZero() && q.Since.Before(a.now().Add(-cfg.Retention)) {
 		return fmt.Errorf("the journal keeps what happened for %v, and what came before would run again; audit since later", cfg.Retention)
 	}
+	if planner, _ := a.rules(); q.Route != "" && !planner.HasRoute(q.Route) {
+		return fmt.Errorf("%w: %s; routes of the config in force are meant, by their names", ErrUnknownRoute, q.Route)
+	}
 	bySource := map[string][]Repository{}
 	for _, repo := range all {
 		if repo.Unable != nil && q.quiet {
@@ -263,15 +280,24 @@ func (a *Auditor) Audit(ctx context.Context, q Query, r Report) error {
 		return fmt.Errorf("%w: %s; routes, sources and deliveries name those that are", ErrUnknownRepository, q.Repository)
 	}
 	var mu sync.Mutex
+	named := q.Branch == ""
 	told := Report{
 		Finding: func(f Finding) { mu.Lock(); defer mu.Unlock(); r.Finding(f) },
-		Summary: func(s Summary) { mu.Lock(); defer mu.Unlock(); r.Summary(s) },
+		Summary: func(s Summary) {
+			mu.Lock()
+			defer mu.Unlock()
+			named = named || s.named || s.Error != ""
+			r.Summary(s)
+		},
 	}
 	var sources sync.WaitGroup
 	for _, repos := range bySource {
 		sources.Go(func() { a.source(ctx, repos, q, told) })
 	}
 	sources.Wait()
+	if ctx.Err() == nil && !named && len(bySource) > 0 {
+		return fmt.Errorf("%w: %s", ErrUnknownBranch, q.Branch)
+	}
 	return ctx.Err()
 }
 

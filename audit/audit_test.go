@@ -294,7 +294,30 @@ func TestNarrowQueriesConcludeNothing(t *testing.T) {
 	if err := r.a.Audit(t.Context(), audit.Query{Repository: "acme/other"}, audit.Report{}); !errors.Is(err, audit.ErrUnknownRepository) {
 		t.Error(err)
 	}
+	if err := r.a.Audit(t.Context(), audit.Query{Route: "al"}, audit.Report{}); !errors.Is(err, audit.ErrUnknownRoute) {
+		t.Errorf("a route that there is not: %v", err)
+	}
 	r.want("by source", audit.Query{Repository: "host:acme/api"}, "b-all", "x1-all")
+}
+
+// A branch whose name is mistyped lacks nothing; one that is gone is still one.
+func TestABranchThatNobodyHas(t *testing.T) {
+	r := newRig(t, rules{})
+	r.take(r.push("main", "a"))
+	r.take(r.push("x", "x1"))
+	r.audit(audit.Query{})
+	ask := func(branch string) error {
+		return r.a.Audit(t.Context(), audit.Query{Branch: branch}, audit.Report{Finding: func(audit.Finding) {}, Summary: func(audit.Summary) {}})
+	}
+	if err := ask("mian"); !errors.Is(err, audit.ErrUnknownBranch) {
+		t.Errorf("%v", err)
+	}
+	delete(r.branches, "refs/heads/x")
+	for _, branch := range []string{"main", "x"} {
+		if err := ask(branch); err != nil {
+			t.Errorf("%s: %v", branch, err)
+		}
+	}
 }
 
 func TestSinceLooksFurtherBack(t *testing.T) {

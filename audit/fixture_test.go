@@ -201,6 +201,8 @@ func (p rules) Plan(ev event.Event) (plan event.Plan) {
 	return plan
 }
 
+func (rules) HasRoute(name string) bool { return name == "all" || name == "pulls" }
+
 // ledger is a journal in memory.
 type ledger struct {
 	mu      sync.Mutex

@@ -184,6 +184,9 @@ func (r *run) branches(ctx context.Context) error {
 		return fmt.Errorf("the host lists no branch of %s, which had %d; that is not believed", r.repo.Name, len(r.next.Branches))
 	}
 	r.summary.Branches = len(refs)
+	_, there := refs[branchPrefix+r.query.Branch]
+	_, was := r.next.Branches[branchPrefix+r.query.Branch]
+	r.summary.named = there || was
 	for _, ref := range slices.Sorted(maps.Keys(refs)) {
 		if r.query.Branch != "" && ref != branchPrefix+r.query.Branch {
 			continue

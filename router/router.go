@@ -208,3 +208,8 @@ func oneOf(p *problems, key, value string, allowed ...string) {
 		p.errorf(key, "%s is not one of %s", quote(value), strings.Join(allowed, ", "))
 	}
 }
+
+// HasRoute reports whether there is a route of that name.
+func (r *Router) HasRoute(name string) bool {
+	return slices.ContainsFunc(r.routes, func(rt route) bool { return rt.Name == name })
+}

@@ -50,6 +50,8 @@ func (b branches) Commit(context.Context, string, string, string) (event.Commit,
 // everyCommit asks for an execution of each commit.
 type everyCommit struct{}
 
+func (everyCommit) HasRoute(string) bool { return true }
+
 func (everyCommit) Plan(ev event.Event) (plan event.Plan) {
 	for _, c := range ev.Commits {
 		plan.Requests = append(plan.Requests, event.Request{ID: "x-" + c.SHA, Route: "all", StateMachine: "deploy", Source: ev.Source, Repository: ev.Repository.FullName, Commit: c, Input: []byte(`{}`)})
