@@ -94,7 +94,7 @@ func TestBuildSecretsAreChecked(t *testing.T) {
 		`{value: "${UNSET}"}`:                  "environment variable UNSET is not set",
 		`"${UNSET}"`:                           "environment variable UNSET is not set",
 		`""`:                                   "the secret is empty",
-		`[a]`:                                  "S: want keys with values, found a list",
+		`[a]`:                                  "S: expected keys with values, got a list",
 		`{value: "file:/x"}`:                   "S.value: write file: PATH instead",
 		`{file: /nowhere/x}`:                   "S.file: read secret: /nowhere/x: no such file",
 		`file:/nowhere/x`:                      "S: read secret: /nowhere/x: no such file",

@@ -116,7 +116,7 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string, tag reflect.St
 			if i, err := strconv.ParseInt(text, 10, 64); err == nil {
 				v.SetInt(i)
 			} else {
-				d.failValue(path, "want a whole number, not %q", text)
+				d.failValue(path, "expected a whole number, got %q", text)
 			}
 		}
 	case reflect.Float64:
@@ -125,7 +125,7 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string, tag reflect.St
 			if err == nil && !math.IsNaN(f) && !math.IsInf(f, 0) {
 				v.SetFloat(f)
 			} else {
-				d.failValue(path, "want a number, not %q", text)
+				d.failValue(path, "expected a number, got %q", text)
 			}
 		}
 	default:

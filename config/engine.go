@@ -121,7 +121,7 @@ func (e *Engine) decodeNode(d *decoder, n ast.Node, path string) {
 		case text == "aws":
 			e.AWS = &AWS{}
 		default:
-			d.failValue(path, "want embedded or aws, not %q", text)
+			d.failValue(path, "expected embedded or aws, got %q", text)
 			e.Embedded = &Embedded{}
 		}
 		return

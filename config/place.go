@@ -69,7 +69,7 @@ func (d *decoder) wrongType(n ast.Node, path, want string) {
 	if want == "a text" && gluedKey(n) {
 		got += "; a text with a colon needs quotes here"
 	}
-	d.failValue(path, "want %s, found %s", want, got)
+	d.failValue(path, "expected %s, got %s", want, got)
 }
 
 // gluedKey recognises a text such as file:/path that stands in a list in

@@ -20,7 +20,7 @@ func (d *decoder) bool(n ast.Node, v reflect.Value, path string) {
 	case "false", "False", "FALSE":
 		v.SetBool(false)
 	default:
-		d.failValue(path, "want true or false, not %q", text)
+		d.failValue(path, "expected true or false, got %q", text)
 	}
 }
 

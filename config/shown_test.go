@@ -30,7 +30,7 @@ func TestErrorsDoNotShowSecrets(t *testing.T) {
 		}
 	}
 	_, err := Parse("switchyard.yaml", []byte(`limits: {starts: "${TOKEN}"}`), env("TOKEN=x"))
-	if err == nil || !strings.Contains(err.Error(), `want a whole number, not "${TOKEN}"`) {
+	if err == nil || !strings.Contains(err.Error(), `expected a whole number, got "${TOKEN}"`) {
 		t.Errorf("the reference is not told: %v", err)
 	}
 }

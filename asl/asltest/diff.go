@@ -46,7 +46,7 @@ func compareJSON(name, at string, want, got any, part bool, found *[]string) {
 			if v, has := got[key]; has {
 				compareJSON(name, at+member(key), want[key], v, part, found)
 			} else {
-				complain("%s is missing, want %s", strconv.Quote(key), brief(want[key]))
+				complain("%s is missing, expected %s", strconv.Quote(key), brief(want[key]))
 			}
 		}
 		for _, key := range slices.Sorted(maps.Keys(got)) {
@@ -63,7 +63,7 @@ func compareJSON(name, at string, want, got any, part bool, found *[]string) {
 		for i := range max(len(want), len(got)) {
 			switch {
 			case i >= len(got):
-				complain("element %d is missing, want %s", i, brief(want[i]))
+				complain("element %d is missing, expected %s", i, brief(want[i]))
 			case i >= len(want):
 				complain("element %d was not expected: %s", i, brief(got[i]))
 			default:
@@ -80,7 +80,7 @@ func compareJSON(name, at string, want, got any, part bool, found *[]string) {
 			return
 		}
 	}
-	complain("want %s, got %s", brief(want), brief(got))
+	complain("expected %s, got %s", brief(want), brief(got))
 }
 
 func sameNumber(a, b json.Number) bool {
@@ -125,7 +125,7 @@ func (e *Expect) comparePath(got []string) []string {
 			}
 			return "the end"
 		}
-		found = append(found, fmt.Sprintf("path: state %d: want %s, got %s\n      it went %s", same+1, at(e.Path), at(got), strings.Join(got, " → ")))
+		found = append(found, fmt.Sprintf("path: state %d: expected %s, got %s\n      it went %s", same+1, at(e.Path), at(got), strings.Join(got, " → ")))
 	}
 	left := got
 	for _, name := range e.PathContains {

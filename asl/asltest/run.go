@@ -192,7 +192,7 @@ func (t *Test) compare(o *outcome, c *Coverage) []string {
 	}
 	var found []string
 	differ := func(what string, want, got any) {
-		found = append(found, fmt.Sprintf("%s: want %v\n%*sgot  %v", what, want, len(what)+2, "", got))
+		found = append(found, fmt.Sprintf("%s: expected %v\n%*sgot      %v", what, want, len(what)+2, "", got))
 	}
 	x, want := o.execution, &t.Expect
 	if got := x.Status.String(); got != want.Status {

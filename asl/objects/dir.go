@@ -205,7 +205,7 @@ func checkBucket(bucket string) error {
 		strings.ContainsFunc(bucket, func(r rune) bool {
 			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '.' && r != '_'
 		}) {
-		return fmt.Errorf("bucket %q: want letters, digits, '-', '.' and '_'", bucket)
+		return fmt.Errorf("bucket %q: expected letters, digits, '-', '.' and '_'", bucket)
 	}
 	return nil
 }

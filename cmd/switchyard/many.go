@@ -136,7 +136,7 @@ func (c *cli) oneOrManyCommand(o *oneOrMany) *cobra.Command {
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) > 1:
-			return usagef("want one execution's ID, or filters, and not %d arguments", len(args))
+			return usagef("expected one execution's ID, or filters, got %d arguments", len(args))
 		case len(args) == 0 && !which.given(cmd):
 			return usagef("name an execution, or say which ones by filters such as --state dead --since 2h")
 		case len(args) == 1 && (which.given(cmd) || dryRun || asJSON):

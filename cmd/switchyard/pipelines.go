@@ -67,7 +67,7 @@ func (c *cli) pipelinesShowCommand() *cobra.Command {
 		Example: "  switchyard pipelines show deploy\n  switchyard pipelines show deploy deploy.asl.json",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 && len(args) != 2 {
-				return usagef("want the name of a pipeline, and maybe that of a file, and not %d arguments", len(args))
+				return usagef("expected a pipeline's name, and perhaps a file's, got %d arguments", len(args))
 			}
 			return nil
 		},

@@ -156,7 +156,7 @@ func names(cmd *cobra.Command) []string {
 func oneArg(what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return usagef("want one argument, %s, and not %d", what, len(args))
+			return usagef("expected one argument (%s), got %d", what, len(args))
 		}
 		return nil
 	}

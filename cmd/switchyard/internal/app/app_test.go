@@ -299,7 +299,7 @@ func TestFacesOfTheService(t *testing.T) {
 	for path, want := range map[string]string{
 		"/healthz":               "ok",
 		"/readyz":                "ready\nbuilds: memory and processes are limited by ",
-		"/":                      "/webhooks/",
+		"/":                      "Sign in · Switchyard", // and nothing else, to a stranger
 		"/metrics":               `switchyard_deliveries_total{outcome="accepted",source="github"} 1`,
 		"/executions/" + e.ID:    "no such page",
 		"/api/v1/executions":     "server.api_tokens",
