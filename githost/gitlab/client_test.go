@@ -3,7 +3,6 @@ package gitlab_test
 import (
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -100,19 +99,12 @@ func TestTooManyRequests(t *testing.T) {
 		"nonsense":        {map[string]string{"Retry-After": "-1", "RateLimit-Reset": "soon"}, 0},
 	} {
 		t.Run(kind, func(t *testing.T) {
-			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				for k, v := range row.header {
-					w.Header().Set(k, v)
-				}
-				http.Error(w, "Retry later", http.StatusTooManyRequests)
-			}))
-			defer s.Close()
-			c, err := gitlab.New(gitlab.Config{BaseURL: s.URL, Token: "t"})
-			if err != nil {
-				t.Fatal(err)
-			}
+			r := newRig(t)
+			r.server.Intercept(func(string, string) *gitlabtest.Answer {
+				return &gitlabtest.Answer{Status: http.StatusTooManyRequests, Header: row.header, Body: "Retry later"}
+			})
 			var throttled *dispatch.ThrottledError
-			if _, err = c.Commit(soon(t), "", name, strings.Repeat("a", 40)); !errors.As(err, &throttled) || throttled.After != row.want {
+			if _, err := r.client.Commit(soon(t), "", name, strings.Repeat("a", 40)); !errors.As(err, &throttled) || throttled.After != row.want {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -121,30 +113,26 @@ func TestTooManyRequests(t *testing.T) {
 
 // A token goes to nobody else, and what is written to nowhere else.
 func TestRedirects(t *testing.T) {
-	stranger := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		t.Errorf("another host is called: %v", r.Header)
-	}))
-	defer stranger.Close()
-	target := ""
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/moved" {
-			_, _ = w.Write([]byte(`{"id": "` + strings.Repeat("a", 40) + `"}`))
-			return
-		}
-		http.Redirect(w, r, target, http.StatusMovedPermanently)
-	}))
-	defer s.Close()
-	c, err := gitlab.New(gitlab.Config{BaseURL: s.URL, Token: "t"})
-	if err != nil {
-		t.Fatal(err)
+	r, stranger := newRig(t), gitlabtest.New(t)
+	head := r.Chain("main", 1)[0]
+	to := func(url string) {
+		r.server.Intercept(func(_, path string) *gitlabtest.Answer {
+			return &gitlabtest.Answer{Status: http.StatusMovedPermanently, Header: map[string]string{"Location": url + strings.Replace(path, "api%2F", "moved%2F", 1)}}
+		})
 	}
-	target = stranger.URL
-	if _, err := c.CommitsSince(soon(t), name, strings.Repeat("a", 40), time.Time{}); err == nil || !strings.Contains(err.Error(), "another host") {
+	to(stranger.URL)
+	if _, err := r.client.CommitsSince(soon(t), name, head, time.Time{}); err == nil || !strings.Contains(err.Error(), "another host") {
 		t.Errorf("error %v", err)
 	}
-	target = "/moved"
-	if err := c.Comment(soon(t), name, 1, "x"); err == nil || !strings.Contains(err.Error(), "moved or renamed") {
+	if calls := stranger.Calls(); len(calls) > 0 {
+		t.Errorf("another host is called: %q", calls)
+	}
+	to("")
+	if err := r.client.Comment(soon(t), name, 1, "x"); err == nil || !strings.Contains(err.Error(), "moved or renamed") {
 		t.Errorf("error %v", err)
+	}
+	if calls := r.server.Calls(); len(calls) == 0 || !strings.HasPrefix(calls[len(calls)-1], "POST") {
+		t.Errorf("the redirect of what writes was followed: %q", calls)
 	}
 }
 

@@ -71,6 +71,7 @@ type Server struct {
 	calls    []string
 	window   time.Time
 	used     int
+	fault    func(method, path string) *Answer
 }
 
 // New starts a server that ends with the test. It listens on 127.0.0.1.
@@ -128,6 +129,8 @@ type call struct {
 	w http.ResponseWriter
 	r *http.Request
 	p *Project
+	// madeUp is a test's answer in the place of ours.
+	madeUp *Answer
 }
 
 // refusal is an answer that is no success.
@@ -198,6 +201,10 @@ func (s *Server) serve(m may, h handler) http.HandlerFunc {
 		s.mu.Unlock()
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Date", s.Now().UTC().Format(http.TimeFormat))
+		if c.madeUp != nil {
+			c.madeUp.write(w)
+			return
+		}
 		if refused != nil {
 			if refused.status == http.StatusTooManyRequests && refused.message == "Retry later" {
 				w.Header().Set("Content-Type", "text/plain")
@@ -248,6 +255,9 @@ func (c *call) answer(m may, h handler) (any, *refusal) {
 		return nil, refuse(http.StatusForbidden, "403 Forbidden - insufficient_scope")
 	}
 	c.known(m.params)
+	if c.intercepted() {
+		return nil, nil
+	}
 	if name := c.r.PathValue("project"); name != "" {
 		for _, p := range c.projects {
 			if (p.Name == name || strconv.FormatInt(p.ID, 10) == name) && p.Role > 0 {

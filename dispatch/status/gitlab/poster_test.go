@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -210,14 +209,14 @@ func TestVerdictsOnOtherAnswers(t *testing.T) {
 		http.StatusConflict: "retry", http.StatusInternalServerError: "retry", http.StatusBadGateway: "retry",
 		http.StatusUnprocessableEntity: "permanent", http.StatusBadRequest: "permanent", http.StatusTeapot: "refused",
 	} {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodGet {
-				_, _ = w.Write([]byte("[]"))
-				return
+		r := newRig(t)
+		r.server.Intercept(func(method, _ string) *gitlabtest.Answer {
+			if method == http.MethodGet {
+				return nil
 			}
-			http.Error(w, `{"message": "no\u001b[2J"}`, code)
-		}))
-		err := newPoster(t, s.URL, "t").Post(t.Context(), dispatch.Status{Repository: project, SHA: strings.Repeat("a", 40), State: dispatch.StatusSuccess}, "")
+			return &gitlabtest.Answer{Status: code, Body: `{"message": "no\u001b[2J"}`}
+		})
+		err := r.poster.Post(t.Context(), r.status(dispatch.StatusSuccess, "Done"), "")
 		got := "retry"
 		switch {
 		case errors.As(err, new(*dispatch.PermanentError)):
@@ -228,7 +227,6 @@ func TestVerdictsOnOtherAnswers(t *testing.T) {
 		if err == nil || got != want || strings.Contains(err.Error(), "\x1b") {
 			t.Errorf("%d: %s, %v, want %s", code, got, err, want)
 		}
-		s.Close()
 	}
 }
 
