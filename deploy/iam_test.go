@@ -26,6 +26,7 @@ type permission struct {
 	Function bool   `yaml:"function"`
 	Server   bool   `yaml:"server"`
 	Doctor   bool   `yaml:"doctor"`
+	Release  bool   `yaml:"release"`
 	For      string `yaml:"for"`
 }
 
@@ -52,8 +53,8 @@ func readPermissions(t *testing.T) permissions {
 		t.Fatal(err)
 	}
 	for _, c := range slices.Concat(p.Calls, p.Platform) {
-		if !c.Function && !c.Server && !c.Doctor || c.For == "" {
-			t.Errorf("iam.yaml: %s%s needs function, server or doctor, and what it is for", c.Call, c.Action)
+		if !c.Function && !c.Server && !c.Doctor && !c.Release || c.For == "" {
+			t.Errorf("iam.yaml: %s%s needs function, server, doctor or release, and what it is for", c.Call, c.Action)
 		}
 	}
 	return p
@@ -352,25 +353,50 @@ func TestDocumentedPermissionsOfDoctor(t *testing.T) {
 	p := readPermissions(t)
 	want := map[string]bool{}
 	for _, c := range p.Calls {
-		if !c.Function && !c.Server && c.Call != "sts.GetCallerIdentity" {
+		if c.Doctor && !c.Function && !c.Server && c.Call != "sts.GetCallerIdentity" {
 			want[c.action()] = true
 		}
 	}
-	text, err := os.ReadFile("../docs/aws.md")
+	if diff := cmp.Diff(want, documented(t, "../docs/aws.md", "\n`switchyard doctor --aws` ")); diff != "" {
+		t.Errorf("what iam.yaml has for doctor alone (-) and docs/aws.md says (+):\n%s", diff)
+	}
+	checkMarked(t, "doctor", "../cmd/switchyard/internal/doctor/*.go", func(c permission) bool { return c.Doctor })
+}
+
+// What `switchyard deploy` needs is in docs/releases.md, and is marked.
+func TestDocumentedPermissionsOfReleases(t *testing.T) {
+	want := map[string]bool{}
+	for _, c := range readPermissions(t).Calls {
+		if c.Release {
+			want[c.action()] = true
+		}
+	}
+	if diff := cmp.Diff(want, documented(t, "../docs/releases.md", "\nThe credentials ")); diff != "" {
+		t.Errorf("what iam.yaml has for releases (-) and docs/releases.md says (+):\n%s", diff)
+	}
+	checkMarked(t, "release", "release/*.go", func(c permission) bool { return c.Release })
+}
+
+// documented are the actions that a paragraph names.
+func documented(t *testing.T, path, begins string) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(text), "\n`switchyard doctor --aws` ")
+	_, section, _ := strings.Cut(string(text), begins)
 	section, _, _ = strings.Cut(section, "\n\n")
-	got := map[string]bool{}
+	found := map[string]bool{}
 	for _, m := range regexp.MustCompile("`([a-z0-9]+:[A-Z][A-Za-z]+)`").FindAllStringSubmatch(section, -1) {
-		got[m[1]] = true
+		found[m[1]] = true
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("what iam.yaml has for doctor alone (-) and docs/aws.md says (+):\n%s", diff)
-	}
+	return found
+}
 
-	files, err := filepath.Glob("../cmd/switchyard/internal/doctor/*.go")
+// checkMarked compares what a package calls with what iam.yaml marks as its own.
+func checkMarked(t *testing.T, mark, pattern string, is func(permission) bool) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
@@ -386,13 +412,13 @@ func TestDocumentedPermissionsOfDoctor(t *testing.T) {
 		calls(file, made, named)
 	}
 	marked := map[string]bool{}
-	for _, c := range p.Calls {
-		if c.Doctor {
+	for _, c := range readPermissions(t).Calls {
+		if is(c) {
 			marked[c.Call] = true
 		}
 	}
 	if diff := cmp.Diff(made, marked); diff != "" {
-		t.Errorf("calls of doctor (-) and those with doctor: true in iam.yaml (+):\n%s", diff)
+		t.Errorf("calls in %s (-) and those with %s: true in iam.yaml (+):\n%s", pattern, mark, diff)
 	}
 }
 

@@ -93,6 +93,7 @@ func (c *cli) root() *cobra.Command {
 		c.demoCommand(),
 		c.openCommand(),
 		c.startCommand(),
+		c.deployCommand(),
 		c.executionsCommand(),
 		c.approvalsCommand(),
 		c.decideCommand(true),
