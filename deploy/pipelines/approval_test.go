@@ -187,7 +187,7 @@ func TestDefinitionsAreFreeOfFindings(t *testing.T) {
 	if err != nil || len(paths) == 0 {
 		t.Fatal(paths, err)
 	}
-	for _, path := range append(paths, "test.asl.json") {
+	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

@@ -5,7 +5,7 @@ import _ "embed"
 
 // Test is the per-commit test run: one build of exactly the commit.
 //
-//go:embed test.asl.json
+//go:embed test/test.asl.json
 var Test []byte
 
 // Approval asks people before a commit goes out, and escalates once.
