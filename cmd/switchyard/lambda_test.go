@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,10 +35,11 @@ import (
 
 	"switchyard/internal/awsaccess"
 	"switchyard/internal/awstest"
+	"switchyard/internal/githubtest"
 )
 
 const lambdaSettings = `
-sources: {github: {secrets: [%q], token: t, base_url: %q, clone_base: https://github.com}}
+sources: {github: {secrets: [%q], token: %q, base_url: %q, clone_base: https://github.com}}
 engine: aws
 serverless: {queue: %q, bucket: deliveries}
 state_machines: {deploy: {arn: %q}}
@@ -56,9 +58,7 @@ type serverless struct {
 	queue    *sqs.Client
 	machines *sfn.Client
 	starts   startCounter
-
-	mu       sync.Mutex
-	statuses []string // "sha state context" as GitHub was told
+	github   *githubtest.Server
 }
 
 // startCounter passes Step Functions' calls on and counts the names it is asked
@@ -122,39 +122,35 @@ func newServerless(t *testing.T) *serverless {
 		t.Fatal(err)
 	}
 	s.machine = aws.ToString(machine.StateMachineArn)
-	github := httptest.NewServer(http.HandlerFunc(s.github))
-	t.Cleanup(github.Close)
-	settings := fmt.Sprintf(lambdaSettings, processSecret, github.URL, s.queueURL, s.machine)
+	s.github = githubtest.New(t)
+	settings := fmt.Sprintf(lambdaSettings, processSecret, githubtest.AnyToken, strings.TrimSuffix(s.github.Start(), "/"), s.queueURL, s.machine)
 	if err := os.WriteFile(filepath.Join(s.dir, "switchyard.yaml"), []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// github takes commit statuses.
-func (s *serverless) github(w http.ResponseWriter, r *http.Request) {
-	var in struct{ State, Context, Description string }
-	_ = json.NewDecoder(r.Body).Decode(&in)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.statuses = append(s.statuses, filepath.Base(r.URL.Path)+" "+in.State+" "+in.Context)
-	w.WriteHeader(http.StatusCreated)
-	fmt.Fprint(w, "{}")
-}
-
-// pushBody is GitHub's event of a push of n commits, of which each has a message
+// pushBody is GitHub's event of a push of n made-up commits, of which each has a message
 // of some length.
 func pushBody(first, n, length int) []byte {
+	shas := make([]string, n)
+	for i := range shas {
+		shas[i] = fmt.Sprintf("%040x", first+i)
+	}
+	return pushOf(shas, length)
+}
+
+func pushOf(shas []string, length int) []byte {
 	var commits []map[string]any
-	for i := range n {
+	for i, sha := range shas {
 		commits = append(commits, map[string]any{
-			"id": fmt.Sprintf("%040x", first+i), "message": fmt.Sprintf("change %d %s", i, strings.Repeat("x", length)), "distinct": true,
+			"id": sha, "message": fmt.Sprintf("change %d %s", i, strings.Repeat("x", length)), "distinct": true,
 			"timestamp": "2026-11-26T10:00:00Z", "url": "https://github.com/acme/api/commit/x", "author": map[string]any{"name": "Ada", "email": "ada@example.com"},
 			"committer": map[string]any{"name": "Ada", "email": "ada@example.com"}, "added": []string{"a"}, "removed": []string{}, "modified": []string{},
 		})
 	}
 	body, _ := json.Marshal(map[string]any{
-		"ref": "refs/heads/main", "before": strings.Repeat("1", 40), "after": fmt.Sprintf("%040x", first+n-1), "commits": commits, "head_commit": commits[n-1],
+		"ref": "refs/heads/main", "before": strings.Repeat("1", 40), "after": shas[len(shas)-1], "commits": commits, "head_commit": commits[len(shas)-1],
 		"repository": map[string]any{"id": 1, "name": "api", "full_name": "acme/api", "clone_url": "https://github.com/acme/api.git", "html_url": "https://github.com/acme/api",
 			"owner": map[string]any{"name": "acme", "login": "acme"}, "default_branch": "main"},
 		"pusher": map[string]any{"name": "ada"}, "sender": map[string]any{"login": "ada"},
@@ -382,7 +378,9 @@ func peakMemory(t *testing.T, pid int) int64 {
 func TestLambdaTellsCommitsHowTheyFare(t *testing.T) {
 	s := newServerless(t)
 	s.api.run(s.dir)
-	_, answer := s.deliver("d-1", pushBody(1, 1, 10))
+	r := s.github.AddRepo("acme/api")
+	sha := r.Chain("main", 1)[0]
+	_, answer := s.deliver("d-1", pushOf([]string{sha}, 10))
 	messages := s.receive()
 	s.settleBatch(messages, s.api.invoke(sqsEvent(messages)))
 	arn := strings.Replace(s.machine, ":stateMachine:", ":execution:", 1) + ":" + answer.Executions[0]
@@ -399,12 +397,12 @@ func TestLambdaTellsCommitsHowTheyFare(t *testing.T) {
 	other := change("FAILED")
 	other["detail"].(map[string]any)["executionArn"] = strings.Replace(s.machine, ":stateMachine:", ":execution:", 1) + ":somebody-elses"
 	s.api.invoke(other)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	sha := fmt.Sprintf("%040x", 1)
-	want := []string{sha + " pending switchyard/all", sha + " error switchyard/all", sha + " error switchyard/all"}
-	if fmt.Sprint(s.statuses) != fmt.Sprint(want) {
-		t.Errorf("told %q, want %q", s.statuses, want)
+	var told []string
+	for _, shown := range r.AllStatuses() {
+		told = append(told, shown.SHA+" "+shown.State+" "+shown.Context)
+	}
+	if want := []string{sha + " pending switchyard/all", sha + " error switchyard/all", sha + " error switchyard/all"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }
 
