@@ -42,6 +42,8 @@ export SWITCHYARD_BITBUCKET_TYPES="$bin/bitbucket-types"
   again npm install --silent --no-audit --no-fund --prefix "$bin/asl-service" amazon-states-language-service@1.16.1 >/dev/null
 }
 export ASL_SERVICE="$bin/asl-service"
+# The browser in which the dashboard is tested.
+command -v chromium >/dev/null || debian --no-install-recommends chromium
 # What isolates local builds.
 command -v bwrap >/dev/null || debian bubblewrap
 # What builds in containers run with, and what their image is made of; no registry is asked.
