@@ -14,7 +14,7 @@ import (
 
 func (c *cli) aslCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "asl", Short: "Work with definitions in Amazon States Language"}
-	cmd.AddCommand(c.aslValidateCommand(), c.aslRunCommand(), c.aslEvalCommand(), c.aslGraphCommand(), c.aslTestCommand())
+	cmd.AddCommand(c.aslValidateCommand(), c.aslRunCommand(), c.aslEvalCommand(), c.aslGraphCommand(), c.aslTestCommand(), c.aslDiffCommand())
 	return cmd
 }
 

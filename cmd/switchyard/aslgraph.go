@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"switchyard/asl"
+	"switchyard/asl/definition"
 	"switchyard/asl/graph"
 )
 
@@ -48,9 +49,18 @@ func (c *cli) aslGraphCommand() *cobra.Command {
 	return cmd
 }
 
-// parseDefinition reads a definition for people: what is wrong with it is shown
-// on standard error, each finding with its place.
+// parseDefinition reads and parses a definition for people.
 func (c *cli) parseDefinition(name string, substitutions []string) (*asl.Machine, error) {
+	d, err := c.usableDefinition(name, substitutions)
+	if err != nil {
+		return nil, err
+	}
+	return asl.Parse([]byte(d.JSON))
+}
+
+// usableDefinition reads a definition for people: what is wrong with it is shown
+// on standard error, each finding with its place.
+func (c *cli) usableDefinition(name string, substitutions []string) (*definition.Definition, error) {
 	values, err := substitutionsOf(substitutions)
 	if err != nil {
 		return nil, err
@@ -63,7 +73,7 @@ func (c *cli) parseDefinition(name string, substitutions []string) (*asl.Machine
 	if d.Failed() {
 		return nil, silentError{}
 	}
-	return asl.Parse([]byte(d.JSON))
+	return d, nil
 }
 
 // writePicture leaves a file alone that is the same already, so that what

@@ -27,6 +27,7 @@ var forbidden = map[string][]string{
 	"switchyard/asl/run":         {"switchyard/asl/store", "switchyard/asl/engine", "switchyard/asl/catalog", "switchyard/asl/distributed", "switchyard/asl/task", "switchyard/asl/api", "go.uber.org/zap", "net/http", "os/exec", "database/sql"},
 	"switchyard/asl/distributed": {"switchyard/asl/engine", "switchyard/asl/catalog", "switchyard/asl/api"},
 	"switchyard/asl/catalog":     {"switchyard/asl/engine", "switchyard/asl/run", "switchyard/asl/distributed", "switchyard/asl/api"},
+	"switchyard/asl/diff":        {"switchyard/asl/store", "switchyard/asl/engine", "switchyard/asl/api", "net/http", "os/exec", "database/sql"},
 	"switchyard/asl/objects":     {"switchyard/asl/engine", "switchyard/asl/catalog", "switchyard/asl/api"},
 	"switchyard/asl/engine":      {"switchyard/asl/api"},
 	"switchyard/deploy":          {"switchyard/config"},
