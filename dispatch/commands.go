@@ -9,9 +9,6 @@ import (
 	"switchyard/internal/event"
 )
 
-// maxInput is the longest input that Step Functions takes, in bytes.
-const maxInput = 262_144
-
 // Start starts a request that no route made, on behalf of by. It is recorded
 // as a delivery of [ManualSource] and takes the same way as all others. What was
 // started before is not started again: the receipt says so with Duplicate, and
@@ -24,8 +21,8 @@ func (d *Dispatcher) Start(ctx context.Context, req event.Request, by string) (e
 		return event.Receipt{}, &PermanentError{fmt.Errorf("start %s: no state machine", req.ID)}
 	case !json.Valid(req.Input):
 		return event.Receipt{}, &PermanentError{fmt.Errorf("start %s: the input is not JSON", req.ID)}
-	case len(req.Input) > maxInput:
-		return event.Receipt{}, &PermanentError{fmt.Errorf("start %s: the input has %d bytes, more than the %d that Step Functions takes", req.ID, len(req.Input), maxInput)}
+	case len(req.Input) > event.MaxInput:
+		return event.Receipt{}, &PermanentError{fmt.Errorf("start %s: the input has %d bytes, more than the %d that Step Functions takes", req.ID, len(req.Input), event.MaxInput)}
 	}
 	if req.Reason == "" {
 		req.Reason = "started by " + by

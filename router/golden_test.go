@@ -52,7 +52,7 @@ func TestPlanGolden(t *testing.T) {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			cfg, ev := readCase(t, file)
 			if filepath.Base(name) == "too_large" {
-				ev.Commits[1].Author = strings.Repeat("x", maxInput)
+				ev.Commits[1].Author = strings.Repeat("x", event.MaxInput)
 			}
 			r := mustNew(t, cfg)
 			plan := r.Plan(ev)

@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	// maxInput is Step Functions' limit on an execution's input, in bytes.
-	maxInput = 262144
 	// maxMessage is how much of a commit message the input holds, in bytes.
 	maxMessage = 4096
 )
@@ -54,8 +52,8 @@ func newInputShape(cfg *Route, components []component, p *problems) inputShape {
 		s.extra = append(s.extra, ':')
 		s.extra = append(s.extra, bytes.TrimSuffix(value.Bytes(), []byte("\n"))...)
 	}
-	if len(s.extra) > maxInput/2 {
-		p.errorf("input", "%d bytes of JSON; Step Functions takes %d in all, so keep it under half", len(s.extra), maxInput)
+	if len(s.extra) > event.MaxInput/2 {
+		p.errorf("input", "%d bytes of JSON; Step Functions takes %d in all, so keep it under half", len(s.extra), event.MaxInput)
 	}
 	if _, fixed := cfg.Input["override_branches"]; fixed {
 		s.project = ""

@@ -68,7 +68,7 @@ func checkPlan(t *testing.T, ev *event.Event, plan event.Plan) {
 			t.Errorf("ID %q", q.ID)
 		case ids[q.ID]:
 			t.Errorf("ID %q is there twice", q.ID)
-		case len(q.Input) > maxInput:
+		case len(q.Input) > event.MaxInput:
 			t.Errorf("%s: input of %d bytes", q.ID, len(q.Input))
 		case !utf8.Valid(q.Input):
 			t.Errorf("%s: input is not UTF-8", q.ID)

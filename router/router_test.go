@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"switchyard/internal/event"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -45,7 +47,7 @@ func TestNewNamesRouteKeyAndFix(t *testing.T) {
 		"on_new_commit":  {with(func(r *Route) { r.OnNewCommit = "cancel" }), "routes[0].on_new_commit", []string{"cancel_superseded"}},
 		"input key":      {with(func(r *Route) { r.Input = map[string]any{"commit": 1} }), "routes[0].input.commit", []string{"sets this key itself"}},
 		"input value":    {with(func(r *Route) { r.Input = map[string]any{"a": math.NaN()} }), "routes[0].input.a", []string{"cannot be written as JSON"}},
-		"input size":     {with(func(r *Route) { r.Input = map[string]any{"a": strings.Repeat("x", maxInput)} }), "routes[0].input", []string{"262144"}},
+		"input size":     {with(func(r *Route) { r.Input = map[string]any{"a": strings.Repeat("x", event.MaxInput)} }), "routes[0].input", []string{"262144"}},
 		"empty pattern":  {branches("main", ""), "routes[0].branches[1]", []string{`branches[1] ""`, "leave it out"}},
 		"bang":           {branches("main", "!"), "routes[0].branches[1]", []string{`"!" alone`}},
 		"refs/heads":     {branches("refs/heads/main"), "routes[0].branches[0]", []string{`write "main"`}},

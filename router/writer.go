@@ -146,8 +146,8 @@ func (w *writer) request(c *event.Commit, why string) {
 	buf = rt.input.appendCommit(buf, w.branch+w.tag, c, w.id.merge, w.tag == "")
 	buf = append(buf, w.source...)
 	w.buf = buf
-	if len(buf) > maxInput {
-		w.ignore(rt.Name, c.SHA, fmt.Sprintf("its input would be %d bytes; Step Functions takes at most %d", len(buf), maxInput))
+	if len(buf) > event.MaxInput {
+		w.ignore(rt.Name, c.SHA, fmt.Sprintf("its input would be %d bytes; Step Functions takes at most %d", len(buf), event.MaxInput))
 		return
 	}
 	if rt.environment.perCommit {

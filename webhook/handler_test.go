@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"switchyard/internal/event"
+	"switchyard/internal/httpserver"
 	"switchyard/webhook"
 )
 
@@ -310,7 +311,7 @@ func TestServerCutsOffSlowClients(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := &pipeListener{conns: make(chan net.Conn, 1)}
-				srv := webhook.NewServer(newHandler(t, takes, &fakeSource{}, webhook.Config{}))
+				srv := httpserver.New(newHandler(t, takes, &fakeSource{}, webhook.Config{}))
 				served := make(chan error)
 				go func() { served <- srv.Serve(l) }()
 				client, server := net.Pipe()
@@ -338,7 +339,7 @@ func TestServerCutsOffSlowClients(t *testing.T) {
 func TestServerLetsTheSinkTakeLongerThanTheBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &pipeListener{conns: make(chan net.Conn, 1)}
-		srv := webhook.NewServer(newHandler(t, func(ctx context.Context, ev event.Event) (event.Receipt, error) {
+		srv := httpserver.New(newHandler(t, func(ctx context.Context, ev event.Event) (event.Receipt, error) {
 			select {
 			case <-ctx.Done():
 				return event.Receipt{}, ctx.Err()

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"switchyard/internal/httpserver"
 	"switchyard/webhook"
 )
 
@@ -22,7 +23,7 @@ func serve(t *testing.T, h http.Handler) (addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := webhook.NewServer(h)
+	srv := httpserver.New(h)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	t.Cleanup(func() {
@@ -91,7 +92,7 @@ func TestServerDoesNotWaitForABodyThatItRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := &pipeListener{conns: make(chan net.Conn, 1)}
-				srv := webhook.NewServer(newHandler(t, takes, &prechecked{}, webhook.Config{}))
+				srv := httpserver.New(newHandler(t, takes, &prechecked{}, webhook.Config{}))
 				served := make(chan error)
 				go func() { served <- srv.Serve(l) }()
 				client, server := net.Pipe()

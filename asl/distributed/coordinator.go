@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"switchyard/internal/fault"
 	"switchyard/internal/uuid"
@@ -19,9 +18,6 @@ import (
 	"switchyard/asl/store"
 	"switchyard/asl/value"
 )
-
-// storeRetry is how long what the store refused waits for its next attempt.
-const storeRetry = time.Second
 
 // page is how many documents or executions are read at a time.
 const page = 1000
@@ -99,7 +95,7 @@ func (c *Coordinator) Run(ctx context.Context, w *run.MapWork, start Start) (Out
 			return Outcome{output, r.items, r.children}, err
 		}
 		c.log.Error("cannot go on with a map run; trying again", zap.String("map_run", r.arn()), zap.Error(err))
-		if err := fault.Sleep(ctx, storeRetry); err != nil {
+		if err := fault.Sleep(ctx, store.Retry); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -283,7 +279,7 @@ func (c *Coordinator) Clear(ctx context.Context) {
 		for _, id := range todo {
 			for err := c.clearRun(ctx, id); err != nil && ctx.Err() == nil; err = c.clearRun(ctx, id) {
 				c.log.Error("cannot stop the children of a map run; trying again", zap.String("map_run", id), zap.Error(err))
-				_ = fault.Sleep(ctx, storeRetry) // the loop looks whether ctx has ended
+				_ = fault.Sleep(ctx, store.Retry) // the loop looks whether ctx has ended
 			}
 			c.cleared(id)
 		}

@@ -72,7 +72,7 @@ func (r *mapRun) settleStarting(ctx context.Context, again bool) error {
 				break
 			}
 			r.c.log.Error("cannot store a child execution; trying again", zap.String("map_run", r.arn()), zap.Int("index", s.index), zap.Error(err))
-			if err := fault.Sleep(ctx, storeRetry); err != nil {
+			if err := fault.Sleep(ctx, store.Retry); err != nil {
 				return err
 			}
 			var ok bool

@@ -42,9 +42,6 @@ import (
 )
 
 const (
-	// storeRetry is how long a write or read that failed waits for its next
-	// attempt.
-	storeRetry = time.Second
 	// napTime is how long an execution must have to wait before it is worth
 	// dropping it from memory.
 	napTime = 500 * time.Millisecond

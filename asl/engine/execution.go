@@ -274,7 +274,7 @@ func (x *execution) stored() bool {
 	if x.writeErr != nil {
 		x.e.failures.Failed(x.arn(), x.writeErr)
 		x.failed, x.unstored = true, true
-		x.e.timers.set(x.id, x.e.now().Add(storeRetry).UnixMilli())
+		x.e.timers.set(x.id, x.e.now().Add(store.Retry).UnixMilli())
 		x.park()
 		return false
 	}
@@ -296,7 +296,7 @@ func (x *execution) answerCreator() bool {
 		if !errors.Is(err, store.ErrExists) {
 			// It may have been stored all the same. Look later: what is
 			// there runs, what is not there is forgotten.
-			x.e.timers.set(x.id, x.e.now().Add(storeRetry).UnixMilli())
+			x.e.timers.set(x.id, x.e.now().Add(store.Retry).UnixMilli())
 		}
 		created <- err
 		x.e.release()

@@ -26,7 +26,7 @@ func (x *execution) load(ctx context.Context) bool {
 		x.rec = nil
 		if ctx.Err() == nil {
 			x.e.log.Error("cannot load execution; trying again", zap.Int64("execution_id", x.id), zap.Error(err))
-			x.e.timers.set(x.id, x.e.now().Add(storeRetry).UnixMilli())
+			x.e.timers.set(x.id, x.e.now().Add(store.Retry).UnixMilli())
 		}
 		x.park()
 		return false

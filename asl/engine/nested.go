@@ -78,7 +78,7 @@ func (n nested) Run(ctx context.Context, t task.Task) (json.RawMessage, error) {
 	for isUnavailable(err) {
 		// The engine's own trouble is no failure of the task.
 		select {
-		case <-time.After(storeRetry):
+		case <-time.After(store.Retry):
 			started, err = n.e.StartExecution(context.WithoutCancel(ctx), start)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -125,7 +125,7 @@ func (x *execution) lookAtChild(f run.LookAtChild) {
 		seen.Missing = err.Error()
 	case err != nil:
 		x.e.log.Error("cannot look at nested execution; trying again", zap.String("execution", x.arn()), zap.String("child", f.ARN), zap.Error(err))
-		seen.LookAgain = storeRetry.Milliseconds()
+		seen.LookAgain = store.Retry.Milliseconds()
 	case child.Status != store.Running:
 		seen.Ended = &run.EndedChild{
 			Succeeded: child.Status == store.Succeeded, Described: x.e.described(child, false), Parsed: x.e.described(child, true),

@@ -56,7 +56,7 @@ func (x *execution) panicked(ctx context.Context, p any) {
 	case err != nil:
 		x.e.log.Error("cannot look at an execution that panicked; trying again", zap.Int64("execution_id", x.id), zap.Error(err))
 		x.rec, x.condemned = nil, false
-		x.e.timers.set(x.id, x.e.now().Add(storeRetry).UnixMilli())
+		x.e.timers.set(x.id, x.e.now().Add(store.Retry).UnixMilli())
 		x.park()
 		return
 	case !running:

@@ -121,7 +121,7 @@ func (e *Engine) Redrive(ctx context.Context, arn, clientToken string) (int64, e
 	if err := e.reopen(ctx, x, &attrs, now, clientToken); err != nil {
 		// The store may have done it all the same. Look later: what runs goes
 		// on, what is closed stays so.
-		e.timers.set(x.ID, e.now().Add(storeRetry).UnixMilli())
+		e.timers.set(x.ID, e.now().Add(store.Retry).UnixMilli())
 		return 0, apierror.Unavailable(fmt.Errorf("redrive execution %s: %w", arn, err))
 	}
 	x.Status, x.Stopped, x.Output, x.Error, x.Cause = store.Running, 0, nil, "", ""

@@ -228,6 +228,9 @@ type Store interface {
 	Close() error
 }
 
+// Retry is how long a read or write that failed waits for its next attempt.
+const Retry = time.Second
+
 // Do applies w and waits until it is durable or has failed. When ctx ends
 // first the write may still happen.
 func Do(ctx context.Context, s Store, w *Write) error {

@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"switchyard/dispatch"
+	"switchyard/internal/event"
 )
-
-// maxInput is Step Functions' limit for an execution's input, in bytes.
-const maxInput = 262_144
 
 func (a *API) startExecution(w http.ResponseWriter, r *http.Request) {
 	q, err := parameters(r, "by", "state_machine")
@@ -24,9 +22,9 @@ func (a *API) startExecution(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	input, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxInput))
+	input, err := io.ReadAll(http.MaxBytesReader(w, r.Body, event.MaxInput))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		a.fail(w, r, &httpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("an execution input has at most %d bytes", maxInput)})
+		a.fail(w, r, &httpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("an execution input has at most %d bytes", event.MaxInput)})
 		return
 	}
 	if err != nil {

@@ -23,12 +23,10 @@ import (
 	"switchyard/internal/event"
 )
 
-// Limits of the API: StartExecution's input in bytes of UTF-8, and
-// StopExecution's error and cause in characters.
+// Limits of StopExecution's error and cause, in characters.
 const (
-	maxInputBytes = 262_144
-	maxStopError  = 256
-	maxStopCause  = 32_768
+	maxStopError = 256
+	maxStopCause = 32_768
 )
 
 // API is the part of [*sfn.Client] that is used. Calls return when ctx ends.
@@ -109,8 +107,8 @@ func (c *Client) Start(ctx context.Context, stateMachine, name string, input []b
 // start makes the call. The error is errTaken where the name belongs to an
 // execution already.
 func start(ctx context.Context, api API, op operation, machineARN, name, input string) (dispatch.Started, error) {
-	if len(input) > maxInputBytes {
-		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: the input has %d bytes, Step Functions takes %d", op, len(input), maxInputBytes)}
+	if len(input) > event.MaxInput {
+		return dispatch.Started{}, &dispatch.PermanentError{Err: fmt.Errorf("%v: the input has %d bytes, Step Functions takes %d", op, len(input), event.MaxInput)}
 	}
 	out, err := api.StartExecution(ctx, &sfn.StartExecutionInput{
 		StateMachineArn: &machineARN,

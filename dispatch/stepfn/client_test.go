@@ -161,7 +161,7 @@ func TestStartReportsFailureToLookAtTakenName(t *testing.T) {
 
 func TestStartRefusesWithoutCalling(t *testing.T) {
 	c, fake := newFake(t, nil)
-	_, err := c.Start(t.Context(), "deploy", "x", make([]byte, maxInputBytes+1))
+	_, err := c.Start(t.Context(), "deploy", "x", make([]byte, event.MaxInput+1))
 	var permanent *dispatch.PermanentError
 	if !errors.As(err, &permanent) || !strings.Contains(err.Error(), "262145 bytes") {
 		t.Errorf("error = %v, want a PermanentError about the size", err)

@@ -214,6 +214,10 @@ type PullReq struct {
 	HeadRepo string `json:"head_repo,omitempty"`
 }
 
+// MaxInput is the longest input of an execution that Step Functions takes, in
+// bytes of UTF-8.
+const MaxInput = 262_144
+
 // Request is one commit × one route × the environment that the route gives it:
 // an execution that must be started.
 //

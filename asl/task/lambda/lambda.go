@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 
+	"switchyard/asl"
 	"switchyard/asl/task"
 	"switchyard/asl/value"
 )
@@ -32,7 +33,7 @@ const resourceToken = ResourceInvoke + ".waitForTaskToken"
 
 // MaxPayload is Step Functions' limit for the input and output of a task, in
 // bytes.
-const MaxPayload = 256 << 10
+const MaxPayload = asl.MaxData
 
 // Function is one function. It is safe for concurrent use.
 type Function interface {

@@ -30,6 +30,7 @@ import (
 	"switchyard/internal/awssecret"
 	"switchyard/internal/calmlog"
 	"switchyard/internal/datadir"
+	"switchyard/internal/httpserver"
 	"switchyard/router"
 	"switchyard/ui"
 	"switchyard/ui/dashboard"
@@ -444,7 +445,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { defer stopEngine(); return work.Wait() })
 
-	servers := []*http.Server{webhook.NewServer(a.routes())}
+	servers := []*http.Server{httpserver.New(a.routes())}
 	servers[0].RegisterOnShutdown(a.board.Close)
 	listeners := []net.Listener{a.public}
 	if a.port != nil {

@@ -32,7 +32,7 @@ import (
 	"switchyard/dispatch/stepfn"
 	"switchyard/internal/awsaccess"
 	"switchyard/internal/datadir"
-	"switchyard/webhook"
+	"switchyard/internal/httpserver"
 )
 
 // Embedded is the engine of this process with all that it runs.
@@ -55,7 +55,7 @@ type Embedded struct {
 // newServer returns a server of the engine's API behind its door. Workers that
 // wait for tasks don't keep it from shutting down.
 func (e *Embedded) newServer(door *api.Door) *http.Server {
-	s := webhook.NewServer(door)
+	s := httpserver.New(door)
 	s.RegisterOnShutdown(e.engine.EndPolls)
 	return s
 }
