@@ -66,11 +66,11 @@ type rig struct {
 	db   *dynamodb.Client
 }
 
-// newRig starts both, with a semaphore that lets this many in. The times of the
+// newRig starts an engine beside the DynamoDB at url, with a semaphore that lets this
+// many in. The times of the
 // definition are a hundredth of what they are: who waits looks every 6 s.
-func newRig(t *testing.T, limit int) *rig {
+func newRig(t *testing.T, limit int, url string) *rig {
 	t.Helper()
-	url := awstest.Moto(t)
 	r := &rig{t: t, held: &held{byLot: map[int]string{}, gate: func(context.Context, string) error { return nil }}}
 	r.db = dynamodb.NewFromConfig(somebody, func(o *dynamodb.Options) { o.BaseEndpoint = &url })
 	if _, err := r.db.CreateTable(t.Context(), &dynamodb.CreateTableInput{
@@ -146,7 +146,7 @@ func (r *rig) waitsFor(queued ...string) {
 func TestSemaphoreLetsNoMoreInThanItsLimitInTheirOrder(t *testing.T) {
 	t.Parallel()
 	const limit, all = 3, 30
-	r := newRig(t, limit)
+	r := newRig(t, limit, awstest.Moto(t))
 	open := make(chan struct{})
 	r.held.gate = func(context.Context, string) error { <-open; return nil }
 	var arns, order []string
@@ -195,7 +195,7 @@ func (r *rig) stop(arn string) {
 // wait: nobody else is there to tell them.
 func TestSemaphoreFreesWhatTheDeadHold(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 1)
+	r := newRig(t, 1, awstest.Moto(t))
 	r.held.gate = func(ctx context.Context, name string) error {
 		if name == "dead" {
 			<-ctx.Done()
@@ -220,7 +220,7 @@ func TestSemaphoreFreesWhatTheDeadHold(t *testing.T) {
 // that go on meanwhile, and waiting, cost few events.
 func TestSemaphoreIsLeftWithTheErrorOfTheWork(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 1)
+	r := newRig(t, 1, awstest.Moto(t))
 	open := make(chan struct{})
 	r.held.gate = func(_ context.Context, name string) error {
 		if name == "fails" {

@@ -5,6 +5,7 @@ package awstest
 import (
 	"bytes"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -30,6 +31,7 @@ func front(t testing.TB, target string) string {
 			r.Out.Host = r.In.Host // queues have URLs of the host they are asked for at
 		},
 		Transport: whole{transport},
+		ErrorLog:  log.New(io.Discard, "", 0), // of callers that have gone
 	})
 	t.Cleanup(func() {
 		server.Close()
