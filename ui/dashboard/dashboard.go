@@ -60,6 +60,7 @@ type Dashboard struct {
 	logs       Logs                                               // nil for none
 	engineLink func(executionARN string) string                   // nil for none
 	pullLink   func(source, repository string, number int) string // nil for none
+	health     func(ctx context.Context) []Check                  // nil for none
 	drawings   drawings
 	newest     newest
 
@@ -118,6 +119,7 @@ func New(r Reader, do Actor, tokens Tokens, base string, key []byte, opts ...Opt
 	d.mux.Handle("GET /deliveries/{id}", d.signedIn(d.showDelivery))
 	d.mux.Handle("POST /deliveries/{id}/replay", d.act(Operator, d.replay))
 	d.mux.Handle("GET /environments", d.signedIn(d.showEnvironments))
+	d.mux.Handle("GET /health", d.signedIn(d.showHealth))
 	d.mux.Handle("GET /live", d.signedIn(d.serveLive))
 	return d, nil
 }
@@ -125,7 +127,7 @@ func New(r Reader, do Actor, tokens Tokens, base string, key []byte, opts ...Opt
 // Paths are what a mux hands to the dashboard. Below [Executions] only requests
 // without a key are: those with one are for the pages of package ui.
 func Paths() []string {
-	return []string{"/{$}", "/sign-in", "/sign-out", "/assets/", "/live", "/deliveries", "/deliveries/", "/environments"}
+	return []string{"/{$}", "/sign-in", "/sign-out", "/assets/", "/live", "/deliveries", "/deliveries/", "/environments", "/health"}
 }
 
 // Executions is where the pages of executions are.

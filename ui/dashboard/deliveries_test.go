@@ -13,6 +13,7 @@ import (
 
 	"switchyard/dispatch"
 	"switchyard/internal/event"
+	"switchyard/ui/dashboard"
 )
 
 func (j *books) Deliveries(_ context.Context, f dispatch.DeliveryFilter) (page dispatch.DeliveryPage, err error) {
@@ -149,5 +150,22 @@ func TestEnvironmentsShowWhoHoldsAndWhoWaits(t *testing.T) {
 	}
 	if strings.Contains(text, "Commit number 1<") {
 		t.Error("an execution without an environment is shown in one")
+	}
+}
+
+func TestHealthSaysWhatNeedsALook(t *testing.T) {
+	good := dashboard.Check{Name: "journal", Says: "ready", Good: true}
+	checks := []dashboard.Check{good, {Name: "statuses to <b>", Says: "2 repositories are left <alone>"}}
+	s := open(t, &books{}, dashboard.WithHealth(func(context.Context) []dashboard.Check { return checks }))
+	s.signIn()
+	text := s.page("/health")
+	for _, want := range []string{"1 of what is below needs a look", "statuses to &lt;b&gt;", "left &lt;alone&gt;", "7 run, 0 are about to start, 3 wait"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+	checks = checks[:1]
+	if text := s.page("/health"); !strings.Contains(text, "All is well") {
+		t.Error(text)
 	}
 }

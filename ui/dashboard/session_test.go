@@ -14,7 +14,7 @@ import (
 
 func TestNothingIsReadableWithoutSignIn(t *testing.T) {
 	s := open(t, &books{executions: []dispatch.Execution{execution(1)}})
-	for path, next := range map[string]string{"/": "", "/?q=x&state=running": "/?q=x&state=running", "/live": "/live", "/deliveries": "/deliveries", "/environments": "/environments", "/deliveries/github:1": "/deliveries/github:1", "/executions/api-1": "/executions/api-1", "/executions/none": "/executions/none"} {
+	for path, next := range map[string]string{"/": "", "/?q=x&state=running": "/?q=x&state=running", "/live": "/live", "/deliveries": "/deliveries", "/environments": "/environments", "/health": "/health", "/deliveries/github:1": "/deliveries/github:1", "/executions/api-1": "/executions/api-1", "/executions/none": "/executions/none"} {
 		resp, text := s.get(path)
 		to, err := url.Parse(resp.Header.Get("Location"))
 		if resp.StatusCode != http.StatusSeeOther || err != nil || to.Path != "/sign-in" || to.Query().Get("next") != next {

@@ -63,7 +63,7 @@ func TestDashboardShowsWhatBecameOfCommits(t *testing.T) {
 	if page := s.read(t, s.signIn(t, "viewer"), "/deliveries/github:d-1"); !strings.Contains(page, "2 started") || !strings.Contains(page, "dev-feature-login") {
 		t.Errorf("the delivery's page: %s", page)
 	}
-	for _, path := range []string{"/deliveries", "/environments"} {
+	for _, path := range []string{"/deliveries", "/environments", "/health"} {
 		s.read(t, s.signIn(t, "viewer"), path)
 	}
 	for _, x := range s.settled(t, 2) {

@@ -141,7 +141,7 @@ func TestDashboardInABrowser(t *testing.T) {
 	ended := s.settled(t, 2)
 
 	// Every page is whole, on a phone too, and shows what strangers wrote as text.
-	for _, path := range []string{"/", "/?q=hold&state=succeeded", "/executions/" + ended[0].ID, "/deliveries", "/deliveries/github:d-1", "/environments"} {
+	for _, path := range []string{"/", "/?q=hold&state=succeeded", "/executions/" + ended[0].ID, "/deliveries", "/deliveries/github:d-1", "/environments", "/health"} {
 		for _, width := range []int64{1280, 375} {
 			b.do(path, chromedp.EmulateViewport(width, 800), chromedp.Navigate(base+path), chromedp.WaitVisible("h1, #tracks"))
 			b.is(fmt.Sprintf("%s fits %d pixels", path, width), `document.documentElement.scrollWidth <= document.documentElement.clientWidth`)
