@@ -29,6 +29,12 @@ func (d *Dashboard) serveLive(w http.ResponseWriter, r *http.Request, s *Session
 	only := r.URL.Query().Get("execution")
 	changes, cancel := d.read.Subscribe(liveBuffer)
 	defer cancel()
+	// What happens from here on is told; what has happened before is on the page that
+	// the script loads once it is connected.
+	last := int64(-1)
+	if only != "" {
+		last, _ = d.newest.of(r.Context(), d.read, only, d.now())
+	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // for nginx, which would collect events
 	out := http.NewResponseController(w)
@@ -47,7 +53,6 @@ func (d *Dashboard) serveLive(w http.ResponseWriter, r *http.Request, s *Session
 	}
 	var pause <-chan time.Time
 	changed := false
-	last := int64(-1)
 	for {
 		text := ""
 		select {
@@ -61,7 +66,7 @@ func (d *Dashboard) serveLive(w http.ResponseWriter, r *http.Request, s *Session
 			changed = changed || concerns(c, only)
 		case <-steps:
 			if at, ok := d.newest.of(r.Context(), d.read, only, d.now()); ok {
-				changed = changed || last >= 0 && at != last
+				changed = changed || at != last
 				last = at
 			}
 		case <-pause:

@@ -50,14 +50,10 @@
     }
   };
 
-  let opened = false;
   source.addEventListener("change", load);
   source.addEventListener("open", () => {
     offline.hidden = true;
-    if (opened) {
-      load(); // what changed in between
-    }
-    opened = true;
+    load(); // what has changed since the page was written, or since the connection was lost
   });
   source.addEventListener("error", () => { offline.hidden = false; });
 })();
