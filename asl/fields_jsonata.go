@@ -107,15 +107,15 @@ func (s *jsonataFields) Leave(f *Frame) (Exit, error) { return s.leave(s.sees(f)
 
 // Choose implements [Fields].
 func (s *jsonataFields) Choose(f *Frame) (*State, Exit, error) {
-	sc := f.see(f.Input)
-	rule, err := s.Choice.Choose(sc)
-	if err != nil {
-		return nil, Exit{}, err
-	}
 	next, way := s.Choice.Default, &s.exits
 	for i := range s.Choice.Rules {
-		if rule == &s.Choice.Rules[i] {
-			next, way = rule.Next, &s.choices[i]
+		holds, err := s.Choice.Rules[i].Condition.(jsonataCondition).holds(s.sees(f))
+		if err != nil {
+			return nil, Exit{}, err
+		}
+		if holds {
+			next, way = s.Choice.Rules[i].Next, &s.choices[i]
+			break
 		}
 	}
 	if next == nil {

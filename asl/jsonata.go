@@ -225,8 +225,10 @@ func integer(q query, s sight, least, most int64) (int64, error) {
 type jsonataCondition struct{ query }
 
 // Match implements [Condition].
-func (c jsonataCondition) Match(sc *Scope) (bool, error) {
-	v, err := typed(c.query, sight{Scope: sc}, value.Bool)
+func (c jsonataCondition) Match(sc *Scope) (bool, error) { return c.holds(sight{Scope: sc}) }
+
+func (c jsonataCondition) holds(s sight) (bool, error) {
+	v, err := typed(c.query, s, value.Bool)
 	truth, _ := v.Bool()
 	return truth, err
 }

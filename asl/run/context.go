@@ -60,6 +60,7 @@ func (x *Execution) frameOf(b *branch) *asl.Frame {
 	x.at = b
 	x.frame.Input = b.input
 	x.frame.Entered = time.UnixMilli(b.enteredAt)
+	x.frame.Now = time.UnixMilli(x.now())
 	x.frame.Seed = uint64(x.about.Started)<<20 ^ uint64(b.entered)
 	return &x.frame
 }
