@@ -79,7 +79,7 @@ func (c *Catalog) revisions(ctx context.Context, err *error) func(yield func(mac
 // unusedRevisions are those of a state machine that nothing refers to.
 func (c *Catalog) unusedRevisions(ctx context.Context, machine string, keys []string) ([]string, error) {
 	used, err := c.namedRevisions(ctx, machine)
-	if err != nil {
+	if err != nil || used == nil {
 		return nil, err
 	}
 	candidate := false
@@ -105,9 +105,13 @@ func (c *Catalog) unusedRevisions(ctx context.Context, machine string, keys []st
 	return unused, nil
 }
 
-// namedRevisions are those that a state machine and its versions have.
+// namedRevisions are those that a state machine and its versions have. They are nil
+// while a state machine is being changed: what is pruned can wait, whoever changes
+// one must not wait for it.
 func (c *Catalog) namedRevisions(ctx context.Context, machine string) (map[string]bool, error) {
-	c.writes.Lock() // so that the machine and its versions are of the same moment
+	if !c.writes.TryLock() { // so that the machine and its versions are of the same moment
+		return nil, nil
+	}
 	defer c.writes.Unlock()
 	used := map[string]bool{}
 	m, err := c.Machine(ctx, machine)

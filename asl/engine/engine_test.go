@@ -423,7 +423,7 @@ func TestStartIsIdempotentWhileRunningOnly(t *testing.T) {
 
 func TestExecutionKeepsItsDefinition(t *testing.T) {
 	bubble(t, func(t *testing.T, e *engine.Engine) {
-		m := machine(t, e, "m", `{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":60,"Next":"P"},"P":{"Type":"Pass","Result":"old","End":true}}}`)
+		m := machine(t, e, "m", `{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":60,"Next":"P"},"P":{"Type":"Pass","Result":"old","Next":"V"},"V":{"Type":"Wait","Seconds":60,"End":true}}}`)
 		arn := start(t, e, m, "x", ``)
 		synctest.Wait()
 		changed := `{"StartAt":"P","States":{"P":{"Type":"Pass","Result":"new","End":true}}}`
@@ -431,6 +431,7 @@ func TestExecutionKeepsItsDefinition(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantOutput(t, wait(t, e, start(t, e, m, "y", ``)), `"new"`)
+		time.Sleep(90 * time.Second) // it has reached its last state
 		if err := e.Catalog().DeleteMachine(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
