@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -21,6 +22,9 @@ const (
 	historyPace = 2 * time.Second
 	// liveBuffer is how many changes a page may be behind; it reads all anew anyway.
 	liveBuffer = 16
+	// liveWrite is how long a browser may take to read an event; the connection of one
+	// that has gone to sleep is closed then.
+	liveWrite = 10 * time.Second
 )
 
 // serveLive tells that something has changed, of one execution where the query names
@@ -38,7 +42,14 @@ func (d *Dashboard) serveLive(w http.ResponseWriter, r *http.Request, s *Session
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // for nginx, which would collect events
 	out := http.NewResponseController(w)
-	if _, err := fmt.Fprint(w, "retry: 3000\n\n"); err != nil || out.Flush() != nil {
+	send := func(text string) bool {
+		_ = out.SetWriteDeadline(time.Now().Add(liveWrite)) // every server of ours can
+		_, err := fmt.Fprint(w, text)
+		err = errors.Join(err, out.Flush())
+		_ = out.SetWriteDeadline(time.Time{}) // HTTP/2 would end a stream that is idle
+		return err == nil
+	}
+	if !send("retry: 3000\n\n") {
 		return
 	}
 	beat := time.NewTicker(liveBeat)
@@ -84,7 +95,7 @@ func (d *Dashboard) serveLive(w http.ResponseWriter, r *http.Request, s *Session
 		if text == "" {
 			continue
 		}
-		if _, err := fmt.Fprint(w, text); err != nil || out.Flush() != nil {
+		if !send(text) {
 			return
 		}
 	}

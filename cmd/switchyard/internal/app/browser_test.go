@@ -129,10 +129,12 @@ func TestDashboardInABrowser(t *testing.T) {
 	b.is("its page opens", `document.querySelector(".runs .running a").click() || true`)
 	b.is("the state is lit", `document.querySelector('[data-state="Hold"].is-running') !== null`)
 	b.do("mark the page", chromedp.Evaluate[chromedp.Void](`window.sameDocument = true; void 0`))
+	b.is("a part of the page is not there yet", `document.querySelector("#timeline").remove() || true`)
 	if err := os.WriteFile(release, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	b.is("it ends", `document.querySelector('[data-state="Done"].is-succeeded') !== null && document.querySelector("#head .headline.succeeded") !== null`)
+	b.is("the part has come, where it belongs", `document.querySelector("#states + #timeline") !== null`)
 	b.is("and was not loaded again", `window.sameDocument === true`)
 
 	// What an operator does takes effect.
