@@ -297,14 +297,15 @@ func TestFacesOfTheService(t *testing.T) {
 	s.deliver(t, "d1", push("feature/a", "one"))
 	e := s.settled(t, 1)[0]
 	for path, want := range map[string]string{
-		"/healthz":               "ok",
-		"/readyz":                "ready\nbuilds: memory and processes are limited by ",
-		"/":                      "Sign in · Switchyard", // and nothing else, to a stranger
-		"/metrics":               `switchyard_deliveries_total{outcome="accepted",source="github"} 1`,
-		"/executions/" + e.ID:    "no such page",
-		"/api/v1/executions":     "server.api_tokens",
-		"/webhooks/github":       "POST",
-		"/webhooks/nothing-here": "webhooks",
+		"/healthz":                "ok",
+		"/readyz":                 "ready\nbuilds: memory and processes are limited by ",
+		"/":                       "Sign in · Switchyard", // and nothing else, to a stranger
+		"/metrics":                `switchyard_deliveries_total{outcome="accepted",source="github"} 1`,
+		"/executions/" + e.ID:     "Sign in · Switchyard",
+		"/executions/no-such-one": "Sign in · Switchyard",
+		"/api/v1/executions":      "server.api_tokens",
+		"/webhooks/github":        "POST",
+		"/webhooks/nothing-here":  "webhooks",
 	} {
 		if _, text := s.get(t, path); !strings.Contains(text, want) {
 			t.Errorf("GET %s lacks %q:\n%.400s", path, want, text)
