@@ -105,12 +105,13 @@ func (d *Dashboard) showExecution(w http.ResponseWriter, r *http.Request, s *Ses
 	if d.engineLink != nil && x.ARN != "" {
 		p.EngineLink = d.engineLink(x.ARN)
 	}
-	for _, add := range []func(context.Context, *executionPage) error{d.addQueue, d.addAttempts, d.addAsked, d.addLog} {
+	for _, add := range []func(context.Context, *executionPage) error{d.addQueue, d.addAttempts, d.addAsked} {
 		if err := add(r.Context(), &p); err != nil {
 			d.broken(w, fmt.Errorf("page of %s: %w", x.ID, err))
 			return
 		}
 	}
+	d.addLog(r.Context(), &p)
 	after, _ := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64) // 0 is the newest
 	d.addHistory(r.Context(), &p, max(after, 0))
 	p.Acts = actsOn(&p)
@@ -181,20 +182,24 @@ func (d *Dashboard) addAsked(ctx context.Context, p *executionPage) (err error) 
 	return err
 }
 
-func (d *Dashboard) addLog(ctx context.Context, p *executionPage) error {
+// addLog adds the end of the log. A page without it is better than none.
+func (d *Dashboard) addLog(ctx context.Context, p *executionPage) {
 	if d.logs == nil {
-		return nil
+		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, engineTime)
+	defer cancel()
 	var text bytes.Buffer
 	if err := d.logs(ctx, p.X.ID, &text); err != nil {
-		return fmt.Errorf("log: %w", err)
+		d.log.Warn("the log of an execution cannot be shown", zap.String("execution", p.X.ID), zap.Error(err))
+		p.Log = "The log cannot be read now; the service's log says why."
+		return
 	}
 	last := text.Bytes()
 	if over := len(last) - shownLog; over > 0 {
 		last, p.LogCut = last[over:], true
 	}
 	p.Log = safetext.Block(string(last))
-	return nil
 }
 
 // addHistory adds what the engine tells. A page without it is better than none.

@@ -150,6 +150,25 @@ func TestEventsArePaged(t *testing.T) {
 	}
 }
 
+func TestLogThatCannotBeReadLeavesThePage(t *testing.T) {
+	for name, row := range map[string]struct {
+		logs dashboard.Logs
+		want string
+	}{
+		"fails": {func(context.Context, string, io.Writer) error { return errors.New("secret detail") }, "The log cannot be read now"},
+		"long": {func(_ context.Context, _ string, w io.Writer) error {
+			_, err := io.WriteString(w, strings.Repeat("x", 100_000)+"the end")
+			return err
+		}, "the end</pre>"},
+	} {
+		s := open(t, &books{executions: []dispatch.Execution{execution(7, running)}, definition: definition}, dashboard.WithLogs(row.logs))
+		s.signIn()
+		if text := s.page("/executions/api-7"); !strings.Contains(text, row.want) || strings.Contains(text, "secret detail") || len(text) > 90_000 {
+			t.Errorf("%s: %d bytes: %.2000s", name, len(text), text)
+		}
+	}
+}
+
 func TestExecutionsThatAreNotThere(t *testing.T) {
 	s := open(t, &books{executions: []dispatch.Execution{execution(7, running, func(x *dispatch.Execution) { x.Input = json.RawMessage(`{"commit": {"url": "javascript:alert(1)"}}`) })}, definition: `{"StartAt": "Nowhere"}`})
 	s.signIn()

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"time"
 )
@@ -128,7 +129,11 @@ func (d *Dashboard) signedIn(serve func(http.ResponseWriter, *http.Request, *Ses
 			return
 		}
 		to := "/sign-in"
-		if next := r.URL.RequestURI(); next != "/" {
+		next := r.URL.RequestURI()
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			next = path.Dir(r.URL.EscapedPath()) // the page that has the button
+		}
+		if next != "/" {
 			to += "?" + url.Values{"next": {next}}.Encode()
 		}
 		http.Redirect(w, r, to, http.StatusSeeOther)
