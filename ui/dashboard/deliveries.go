@@ -97,10 +97,17 @@ func became(v *dispatch.Delivery) string {
 // deliveryPage is one delivery.
 type deliveryPage struct {
 	page
-	Delivery deliveryRow
-	dispatch.DeliveryDetail
-	Event string
+	Delivery                deliveryRow
+	dispatch.DeliveryDetail // with at most maxListed of its lists
+	// MoreExecutions and MoreReasons count what is not listed.
+	MoreExecutions, MoreReasons int
+	// Event is the event as JSON, EventCut says that it is the beginning of it.
+	Event    string
+	EventCut bool
 }
+
+// shownEvent is how much of an event a page shows, in characters.
+const shownEvent = 64 << 10
 
 func (d *Dashboard) showDelivery(w http.ResponseWriter, r *http.Request, s *Session) {
 	found, err := d.read.Delivery(r.Context(), r.PathValue("id"))
@@ -114,6 +121,15 @@ func (d *Dashboard) showDelivery(w http.ResponseWriter, r *http.Request, s *Sess
 	}
 	p := deliveryPage{page: d.pageFor(s, "Delivery "+safetext.Cut(safetext.Line(found.ID), 40), ""), DeliveryDetail: found, Event: pretty(&found.Event)}
 	p.Delivery = deliveryRow{found.Delivery, stamp(found.ReceivedAt), deliveryLink(found.ID), became(&found.Delivery)}
+	if over := len(found.Executions) - maxListed; over > 0 {
+		p.Executions, p.MoreExecutions = found.Executions[:maxListed], over
+	}
+	if over := len(found.Reasons) - maxListed; over > 0 {
+		p.Reasons, p.MoreReasons = found.Reasons[:maxListed], over
+	}
+	if cut := safetext.Cut(p.Event, shownEvent); cut != p.Event {
+		p.Event, p.EventCut = cut, true
+	}
 	d.show(w, http.StatusOK, "delivery.html", &p)
 }
 

@@ -153,6 +153,41 @@ func TestEnvironmentsShowWhoHoldsAndWhoWaits(t *testing.T) {
 	}
 }
 
+// What a push of thousands of commits makes is counted, and its beginning is listed.
+func TestLongListsAreCut(t *testing.T) {
+	j := &books{}
+	for n := 900; n > 0; n-- {
+		j.executions = append(j.executions, execution(n, func(x *dispatch.Execution) {
+			if x.Environment, x.State = "prod", dispatch.StateWaiting; n <= 300 {
+				x.State = dispatch.StateRunning
+			}
+		}))
+	}
+	j.deliveries = []dispatch.DeliveryDetail{delivered(1, func(d *dispatch.DeliveryDetail) {
+		d.Executions = j.executions
+		for n := range 700 {
+			d.Reasons = append(d.Reasons, dispatch.Ignored{Ignored: event.Ignored{Route: "docs", Reason: fmt.Sprintf("reason %d", n)}})
+			d.Event.Commits = append(d.Event.Commits, event.Commit{Message: strings.Repeat("words ", 100)})
+		}
+	})}
+	s := open(t, j)
+	s.signIn()
+	for path, want := range map[string][]string{
+		"/environments": {"300 of at most 4 at work, 600 waiting", "and 200 more at work", "and 500 more waiting", "Commit number 301,"},
+		"/deliveries/" + url.PathEscape("github:d/1#a b"): {"and 800 more", "and 600 more", "The beginning of it"},
+	} {
+		text := s.page(path)
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s has no %q", path, w)
+			}
+		}
+		if len(text) > 200_000 {
+			t.Errorf("%s has %d bytes", path, len(text))
+		}
+	}
+}
+
 func TestHealthSaysWhatNeedsALook(t *testing.T) {
 	good := dashboard.Check{Name: "journal", Says: "ready", Good: true}
 	checks := []dashboard.Check{good, {Name: "statuses to <b>", Says: "2 repositories are left <alone>"}}

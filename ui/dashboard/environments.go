@@ -15,15 +15,23 @@ import (
 // for executions that have not ended: 100,000 requests.
 const lookPages = 5
 
+// maxListed is how many of what may be thousands a page lists.
+const maxListed = 100
+
 // environment is where executions deploy, with who holds it and who waits.
 type environment struct {
 	Name string
 	// Limit is how many run at once, 0 for any number.
 	Limit int
-	// Holders are those that are ready or run, and Queue those that wait, both the
-	// oldest first.
-	Holders, Queue []queued
+	// AtWork counts those that are ready or run, and Waiting those that wait; Holders
+	// and Queue are the oldest maxListed of each, the oldest first.
+	AtWork, Waiting int
+	Holders, Queue  []queued
 }
+
+// MoreAtWork and MoreWaiting count those that are not listed.
+func (e *environment) MoreAtWork() int  { return e.AtWork - len(e.Holders) }
+func (e *environment) MoreWaiting() int { return e.Waiting - len(e.Queue) }
 
 type queued struct {
 	dispatch.Execution
@@ -71,17 +79,21 @@ func (d *Dashboard) environments(ctx context.Context) ([]*environment, error) {
 			known[x.Environment] = e
 		}
 		if x.State == dispatch.StateWaiting {
-			e.Queue = append(e.Queue, queued{x, stamp(x.CreatedAt)})
+			if e.Waiting++; e.Waiting <= maxListed {
+				e.Queue = append(e.Queue, queued{x, stamp(x.CreatedAt)})
+			}
 			continue
 		}
 		since := x.StartedAt
 		if since.IsZero() {
 			since = x.CreatedAt
 		}
-		e.Holders = append(e.Holders, queued{x, stamp(since)})
+		if e.AtWork++; e.AtWork <= maxListed {
+			e.Holders = append(e.Holders, queued{x, stamp(since)})
+		}
 	}
 	// Those for which somebody waits come first.
 	return slices.SortedFunc(maps.Values(known), func(a, b *environment) int {
-		return cmp.Or(cmp.Compare(min(len(b.Queue), 1), min(len(a.Queue), 1)), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(min(b.Waiting, 1), min(a.Waiting, 1)), cmp.Compare(a.Name, b.Name))
 	}), nil
 }
