@@ -488,6 +488,9 @@ func listExecutions(ctx context.Context, e *engine.Engine, in *listExecutionsIn)
 		if !ok {
 			return nil, apierror.NotOneOf("statusFilter", in.StatusFilter, "RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE")
 		}
+		if status == store.PendingRedrive && in.MapRunArn == "" {
+			return nil, &apierror.Error{Code: apierror.CodeValidation, Message: "'statusFilter' can be PENDING_REDRIVE only with 'mapRunArn'"}
+		}
 		filter = &status
 	}
 	of, from := e.ListExecutions, in.StateMachineArn

@@ -142,6 +142,7 @@ func TestErrorsHaveCodeAndStatus(t *testing.T) {
 		{"bad token", "AWSStepFunctions.ListStateMachines", `{"nextToken":"?"}`, 400, "InvalidToken", "Invalid Token"},
 		{"token of another list", "AWSStepFunctions.ListExecutions", body(m{"stateMachineArn": machineARN + "slow", "nextToken": "bWFjaGluZXMAYQ"}), 400, "InvalidToken", "Invalid Token"},
 		{"bad status", "AWSStepFunctions.ListExecutions", body(m{"stateMachineArn": machineARN + "slow", "statusFilter": "DONE"}), 400, "ValidationException", "'DONE' at 'statusFilter'"},
+		{"status of a Map run's children", "AWSStepFunctions.ListExecutions", body(m{"stateMachineArn": machineARN + "slow", "statusFilter": "PENDING_REDRIVE"}), 400, "ValidationException", "only with 'mapRunArn'"},
 		{"machine of no execution", "AWSStepFunctions.DescribeStateMachineForExecution", body(m{"executionArn": executionARN + "y"}), 400, "ExecutionDoesNotExist", "y"},
 		{"token missing", "AWSStepFunctions.SendTaskSuccess", body(m{"output": "{}"}), 400, "ValidationException", "'taskToken'"},
 		{"output missing", "AWSStepFunctions.SendTaskSuccess", body(m{"taskToken": "x"}), 400, "ValidationException", "'output'"},

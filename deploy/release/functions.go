@@ -45,7 +45,8 @@ func Unpinned(definition string) ([]string, error) {
 				if strings.HasPrefix(resource, "arn:aws:states:::lambda:invoke") || strings.HasPrefix(resource, "arn:aws:states:::aws-sdk:lambda:invoke") {
 					for _, field := range []string{"Parameters", "Arguments"} {
 						parameters, _ := v[field].(map[string]any)
-						_, apart := parameters["Qualifier"]
+						qualifier, apart := parameters["Qualifier"]
+						apart = apart && qualifier != "$LATEST"
 						_, computed := parameters["Qualifier.$"]
 						if function, ok := parameters["FunctionName"].(string); ok && !apart && !computed {
 							note(function)

@@ -11,8 +11,7 @@ import (
 )
 
 // prune deletes the oldest versions that nothing refers to: no alias, no execution
-// that runs or waits for its redrive, not the config, and not before, to which one
-// may want to go back.
+// that runs, not the config, and not before, to which one may want to go back.
 func (r *release) prune(ctx context.Context, before string) (deleted []string, err error) {
 	referred, err := r.referred(ctx)
 	if err != nil {
@@ -79,16 +78,15 @@ func (r *release) referred(ctx context.Context) (map[string]bool, error) {
 			break
 		}
 	}
-	for _, status := range []types.ExecutionStatus{types.ExecutionStatusRunning, types.ExecutionStatusPendingRedrive} {
-		pages := sfn.NewListExecutionsPaginator(r.engine, &sfn.ListExecutionsInput{StateMachineArn: &r.StateMachine, StatusFilter: status, MaxResults: 1000})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				return nil, fmt.Errorf("list the executions of %s: %w", r.StateMachine, err)
-			}
-			for _, x := range page.Executions {
-				found[aws.ToString(x.StateMachineVersionArn)] = true
-			}
+	// Only children of a Map run wait for a redrive, and their versions are not listed.
+	pages := sfn.NewListExecutionsPaginator(r.engine, &sfn.ListExecutionsInput{StateMachineArn: &r.StateMachine, StatusFilter: types.ExecutionStatusRunning, MaxResults: 1000})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list the executions of %s: %w", r.StateMachine, err)
+		}
+		for _, x := range page.Executions {
+			found[aws.ToString(x.StateMachineVersionArn)] = true
 		}
 	}
 	return found, nil

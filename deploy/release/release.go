@@ -218,7 +218,7 @@ func (r *release) shift(ctx context.Context, version, live string, ignored []str
 	split := append(all(live), all(version)...)
 	split[0].Weight, split[1].Weight = int32(100-r.Weight), int32(r.Weight) //nolint:gosec // checked to be a percentage
 	if err := r.move(ctx, split); err != nil {
-		return err
+		return r.unmoved(ctx, version, live, err, split)
 	}
 	why := r.watch(ctx, version, begun, ignored)
 	if why == "" {
@@ -237,9 +237,29 @@ func (r *release) shift(ctx context.Context, version, live string, ignored []str
 	return r.back(ctx, version, live, why, split)
 }
 
+// unmoved returns the error of the first move. Where the alias was moved nevertheless,
+// and only the answer was lost, it takes the version back.
+func (r *release) unmoved(ctx context.Context, version, live string, failed error, split []types.RoutingConfigurationListItem) error {
+	ctx, cancel := lasting(ctx)
+	defer cancel()
+	now, err := r.routes(ctx)
+	if err != nil {
+		return fmt.Errorf("%w; whether it was moved nevertheless could not be seen: %w", failed, err)
+	}
+	if !same(now, split) {
+		return failed
+	}
+	return r.back(ctx, version, live, failed.Error(), split)
+}
+
+// lasting is a context for putting things right, also when ctx has ended.
+func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+}
+
 // back takes a version back, also when ctx has ended.
 func (r *release) back(ctx context.Context, version, live, why string, split []types.RoutingConfigurationListItem) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	ctx, cancel := lasting(ctx)
 	defer cancel()
 	now, err := r.routes(ctx)
 	if err == nil && !same(now, split) && !same(now, all(version)) {

@@ -183,6 +183,44 @@ func TestReleaseThatIsInterruptedIsTakenBack(t *testing.T) {
 	}
 }
 
+// answerless moves an alias, and loses the first answer.
+type answerless struct {
+	*sfn.Client
+	lose func() error
+}
+
+func (a *answerless) UpdateStateMachineAlias(ctx context.Context, in *sfn.UpdateStateMachineAliasInput, opts ...func(*sfn.Options)) (*sfn.UpdateStateMachineAliasOutput, error) {
+	out, err := a.Client.UpdateStateMachineAlias(ctx, in, opts...)
+	if lose := a.lose; err == nil && lose != nil {
+		a.lose = nil
+		return nil, lose()
+	}
+	return out, err
+}
+
+func TestReleaseIsTakenBackWhereTheAnswerToItsFirstMoveIsLost(t *testing.T) {
+	t.Parallel()
+	for _, interrupted := range []bool{false, true} {
+		client := newEngine(t, passes("one"))
+		mustRun(t, client, settings(passes("one")))
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := release.Run(ctx, &answerless{client, func() error {
+			if interrupted {
+				cancel()
+			}
+			return errors.New("connection reset")
+		}}, nil, settings(passes("two")))
+		cancel()
+		var back *release.RolledBackError
+		if !errors.As(err, &back) || back.Before != version(1) || !strings.Contains(back.Why, "connection reset") {
+			t.Errorf("%v", err)
+		}
+		if at := routes(t, client); at != "1:100" {
+			t.Errorf("the alias leads to %s", at)
+		}
+	}
+}
+
 // What a release that was killed left is no hindrance.
 func TestReleaseGoesOnFromASplitAlias(t *testing.T) {
 	t.Parallel()
@@ -246,6 +284,12 @@ func (s *switched) set(name string, on bool) {
 	s.on[name] = on
 }
 
+func (s *switched) remove(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.on, name)
+}
+
 func (s *switched) DescribeAlarms(_ context.Context, in *cloudwatch.DescribeAlarmsInput, _ ...func(*cloudwatch.Options)) (*cloudwatch.DescribeAlarmsOutput, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -284,6 +328,19 @@ func TestReleaseIsTakenBackByAnAlarmThatGoesOff(t *testing.T) {
 	}
 	if at := routes(t, client); at != "2:100" {
 		t.Errorf("the alias leads to %s", at)
+	}
+}
+
+func TestReleaseIsTakenBackWhereAnAlarmIsDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	client := newEngine(t, passes("one"))
+	mustRun(t, client, settings(passes("one")))
+	alarms := &switched{on: map[string]bool{"errors": false}}
+	cfg := settings(passes("two"))
+	cfg.Alarms, cfg.Watch = []string{"errors"}, time.Hour
+	cfg.Seen = func(release.Seen) { alarms.remove("errors") }
+	if _, err := release.Run(t.Context(), client, alarms, cfg); err == nil || !strings.Contains(err.Error(), `version 2 was taken back for version 1: how it does could not be seen: there is no alarm named "errors"`) {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -338,11 +395,12 @@ func TestFunctionsWithoutAVersionAreFound(t *testing.T) {
 		"E": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken", "Arguments": {"FunctionName": "arn:aws:lambda:eu-west-1:123456789012:function:newest:$LATEST"}},
 		"F": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": "named:live"}},
 		"G": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": "apart", "Qualifier": "3"}},
+		"K": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": "unfixed", "Qualifier": "$LATEST"}},
 		"H": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Arguments": {"FunctionName": "{% $f %}"}},
 		"I": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName.$": "$.f"}},
 		"J": {"Type": "Pass", "Parameters": {"FunctionName": "data"}}
 	}}`)
-	want := []string{"arn:aws:lambda:eu-west-1:123456789012:function:loose", "arn:aws:lambda:eu-west-1:123456789012:function:newest:$LATEST", "named"}
+	want := []string{"arn:aws:lambda:eu-west-1:123456789012:function:loose", "arn:aws:lambda:eu-west-1:123456789012:function:newest:$LATEST", "named", "unfixed"}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)
 	}

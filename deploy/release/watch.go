@@ -26,8 +26,7 @@ type Seen struct {
 	Ended, Failed int
 }
 
-// alarmsBefore lists the alarms that are on before anything is moved. One that does
-// not exist is an error.
+// alarmsBefore lists the alarms that are on before anything is moved.
 func (r *release) alarmsBefore(ctx context.Context) (on []string, err error) {
 	if len(r.Alarms) == 0 {
 		return nil, nil
@@ -37,17 +36,15 @@ func (r *release) alarmsBefore(ctx context.Context) (on []string, err error) {
 		return nil, err
 	}
 	for _, name := range r.Alarms {
-		switch state, known := states[name]; {
-		case !known:
-			return nil, fmt.Errorf("there is no alarm named %q", name)
-		case state == watched.StateValueAlarm:
+		if states[name] == watched.StateValueAlarm {
 			on = append(on, name)
 		}
 	}
 	return on, nil
 }
 
-// alarmStates are those of the config's alarms that exist, by their names.
+// alarmStates are those of the config's alarms, by their names. One that does not
+// exist is an error.
 func (r *release) alarmStates(ctx context.Context) (map[string]watched.StateValue, error) {
 	states := map[string]watched.StateValue{}
 	in := &cloudwatch.DescribeAlarmsInput{AlarmNames: r.Alarms, AlarmTypes: []watched.AlarmType{watched.AlarmTypeMetricAlarm, watched.AlarmTypeCompositeAlarm}}
@@ -63,9 +60,15 @@ func (r *release) alarmStates(ctx context.Context) (map[string]watched.StateValu
 			states[aws.ToString(a.AlarmName)] = a.StateValue
 		}
 		if in.NextToken = out.NextToken; in.NextToken == nil {
-			return states, nil
+			break
 		}
 	}
+	for _, name := range r.Alarms {
+		if _, known := states[name]; !known {
+			return nil, fmt.Errorf("there is no alarm named %q", name)
+		}
+	}
+	return states, nil
 }
 
 // watch returns why a version is to be taken back; "" when all was well.
