@@ -169,3 +169,17 @@ func TestStampTellsChanges(t *testing.T) {
 		t.Error("a file changed, and the stamp did not")
 	}
 }
+
+// The race detector looks on.
+func TestIterationsAskTheirMocksAtOnce(t *testing.T) {
+	covered(t, `{"StartAt":"M","States":{"M":{"Type":"Map","ItemProcessor":{"StartAt":"A","States":{
+		"A":{"Type":"Task","Resource":"arn:aws:states:::sqs:sendMessage","Parameters":{"QueueUrl":"q","MessageBody":"b"},"End":true}}},"End":true}}}`, `
+definition: m.asl.json
+tests:
+  - name: many at once
+    input: [1, 2, 3, 4, 5, 6, 7, 8]
+    mocks:
+      A: [{return: {}, times: 8}]
+    expect: {status: SUCCEEDED}
+`)
+}

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -351,12 +352,16 @@ func (t *Test) readInput(f *File) error {
 type answers struct {
 	state string
 	list  []Answer
-	most  int // attempts seen
+
+	mu   sync.Mutex // iterations of a Map ask at once
+	most int        // attempts seen
 }
 
 // Answer implements [task.Mock].
 func (a *answers) Answer(try int) (json.RawMessage, error) {
+	a.mu.Lock()
 	a.most = max(a.most, try+1)
+	a.mu.Unlock()
 	left := try
 	for _, an := range a.list {
 		if left -= max(an.Times, 1); left >= 0 {
@@ -369,6 +374,13 @@ func (a *answers) Answer(try int) (json.RawMessage, error) {
 	}
 	// States.Runtime is what no Retry and no Catch of States.ALL hides.
 	return nil, &task.Error{Name: asl.ErrRuntime, Cause: fmt.Sprintf("The test has %d answers for the state '%s', and this is attempt %d.", a.count(), a.state, try+1)}
+}
+
+// tried is how many attempts at the state there were.
+func (a *answers) tried() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.most
 }
 
 func (a *answers) count() int {
