@@ -16,7 +16,7 @@ import (
 	"switchyard/asl/store"
 )
 
-// faulty fails every third write: in turn unapplied, and applied but reported
+// faulty fails every third write of executions: in turn unapplied, and applied but reported
 // failed.
 type faulty struct {
 	store.Store
@@ -26,8 +26,12 @@ type faulty struct {
 var errDisk = errors.New("disk full")
 
 func (f *faulty) Apply(w *store.Write) {
+	if w.Exec == 0 { // of the engine itself, at any time
+		f.Store.Apply(w)
+		return
+	}
 	n := f.n.Add(1)
-	if n%3 != 0 || w.Exec == 0 {
+	if n%3 != 0 {
 		f.Store.Apply(w)
 		return
 	}
