@@ -7,15 +7,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
 func TestFrontAsksAgainWhereTheServerHangsUp(t *testing.T) {
-	calls := 0
+	var calls atomic.Int64
 	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sent, _ := io.ReadAll(r.Body)
-		calls++
-		switch calls % 3 {
+		switch calls.Add(1) % 3 {
 		case 1: // in the middle of an answer
 			w.Header().Set("Content-Length", "100")
 			_, _ = io.WriteString(w, "ha")
