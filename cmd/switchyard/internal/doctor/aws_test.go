@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 
@@ -95,6 +96,16 @@ func TestAWSAgainstMoto(t *testing.T) {
 	for name, kind := range map[string]sfntypes.StateMachineType{"deploy": sfntypes.StateMachineTypeStandard, "quick": sfntypes.StateMachineTypeExpress} {
 		must[*sfn.CreateStateMachineOutput](t)(machines.CreateStateMachine(ctx, &sfn.CreateStateMachineInput{Name: &name, Type: kind,
 			RoleArn: aws.String("arn:aws:iam::123456789012:role/r"), Definition: aws.String(`{"StartAt":"Done","States":{"Done":{"Type":"Succeed"}}}`)}))
+	}
+	quick := must[*sfn.DescribeStateMachineOutput](t)(machines.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{
+		StateMachineArn: aws.String("arn:aws:states:us-east-1:123456789012:stateMachine:quick"),
+	}))
+	if quick.Type != sfntypes.StateMachineTypeExpress { // moto 5.2.1 forgets it, 5.2.5 does not
+		help := "this moto forgets of which type a state machine is: pip install --upgrade 'moto[server]'"
+		if os.Getenv("SWITCHYARD_REQUIRE_SERVERS") == "1" {
+			t.Fatal(help)
+		}
+		t.Skip(help)
 	}
 	queues := sqs.NewFromConfig(loaded)
 	dead := must[*sqs.CreateQueueOutput](t)(queues.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("dead")}))
