@@ -32,6 +32,7 @@ import (
 
 	"switchyard/dispatch"
 	"switchyard/internal/safetext"
+	"switchyard/ui/logtail"
 )
 
 // Executions finds one execution, or [dispatch.ErrNotFound].
@@ -58,9 +59,6 @@ const (
 	shownEvents = 20
 	historyTime = 5 * time.Second
 )
-
-// shownLog is how much of the end of a log the page shows, in bytes.
-const shownLog = 64 << 10
 
 const contentPolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
@@ -239,11 +237,11 @@ func (p *Pages) view(ctx context.Context, id string) (view, error) {
 	if p.logs == nil {
 		return v, nil
 	}
-	var tail tailBuffer
+	var tail logtail.Buffer
 	if err := p.logs(ctx, id, &tail); err != nil {
 		return v, fmt.Errorf("log of %s: %w", id, err)
 	}
-	v.Log, v.LogCut = safetext.Block(string(tail.last)), tail.cut
+	v.Log, v.LogCut = safetext.Block(string(tail.Last)), tail.Cut
 	return v, nil
 }
 
@@ -282,20 +280,6 @@ func (p *Pages) addHistory(ctx context.Context, v *view) {
 	for _, e := range slices.Backward(h.Events) {
 		v.Events = append(v.Events, eventView{e.Type, e.State, e.Line(), max(e.At.Sub(h.StartedAt), 0).Round(time.Millisecond), e.Failed()})
 	}
-}
-
-// tailBuffer keeps the end of what is written to it.
-type tailBuffer struct {
-	last []byte
-	cut  bool
-}
-
-func (t *tailBuffer) Write(p []byte) (int, error) {
-	t.last = append(t.last, p...)
-	if over := len(t.last) - shownLog; over > shownLog {
-		t.last, t.cut = append(t.last[:0], t.last[over:]...), true
-	}
-	return len(p), nil
 }
 
 func indent(text json.RawMessage) string {

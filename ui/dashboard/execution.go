@@ -18,6 +18,7 @@ import (
 	"switchyard/asl/graph"
 	"switchyard/dispatch"
 	"switchyard/internal/safetext"
+	"switchyard/ui/logtail"
 	"switchyard/ui/progress"
 )
 
@@ -32,8 +33,6 @@ const (
 	eventsSize = 50
 	// engineTime is how long the page waits for what the engine tells.
 	engineTime = 5 * time.Second
-	// shownLog is how much of the end of a log the page shows, in bytes.
-	shownLog = 64 << 10
 	// maxAttempts is how many attempts of a request are looked for.
 	maxAttempts = 20
 )
@@ -189,17 +188,16 @@ func (d *Dashboard) addLog(ctx context.Context, p *executionPage) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, engineTime)
 	defer cancel()
-	var text bytes.Buffer
-	if err := d.logs(ctx, p.X.ID, &text); err != nil {
+	var tail logtail.Buffer
+	if err := d.logs(ctx, p.X.ID, &tail); err != nil {
 		d.log.Warn("the log of an execution cannot be shown", zap.String("execution", p.X.ID), zap.Error(err))
 		p.Log = "The log cannot be read now; the service's log says why."
 		return
 	}
-	last := text.Bytes()
-	if over := len(last) - shownLog; over > 0 {
-		last, p.LogCut = last[over:], true
+	if over := len(tail.Last) - logtail.Shown; over > 0 {
+		tail.Last, tail.Cut = tail.Last[over:], true
 	}
-	p.Log = safetext.Block(string(last))
+	p.Log, p.LogCut = safetext.Block(string(tail.Last)), tail.Cut
 }
 
 // addHistory adds what the engine tells. A page without it is better than none.
