@@ -185,3 +185,21 @@ func blocking(ctx context.Context, _ task.Task) (json.RawMessage, error) {
 }
 
 var errBoom = errors.New("boom")
+
+// opened gives a function that opens an engine on the file at path for f, running or
+// not, and closes it.
+func opened(t testing.TB, path string, options ...engine.Option) func(f func(e *engine.Engine), running bool) {
+	return func(f func(e *engine.Engine), running bool) {
+		t.Helper()
+		s, err := store.Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		e := newEngine(t, s, options...)
+		if running {
+			defer run(t, e)()
+		}
+		f(e)
+	}
+}

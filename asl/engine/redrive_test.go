@@ -360,19 +360,7 @@ func TestRedriveIsRefused(t *testing.T) {
 func TestRedriveSurvivesRestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "engine.db")
 	b := newBroken(`2`)
-	session := func(f func(e *engine.Engine), running bool) {
-		t.Helper()
-		s, err := store.Open(t.Context(), path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		e := newEngine(t, s, engine.WithHandler(fn, b))
-		if running {
-			defer run(t, e)()
-		}
-		f(e)
-	}
+	session := opened(t, path, engine.WithHandler(fn, b))
 	var arn string
 	session(func(e *engine.Engine) {
 		arn = start(t, e, machine(t, e, "m", `{"StartAt":"M","States":{"M":{"Type":"Map","End":true,"ItemProcessor":{"StartAt":"T","States":{`+failingTask+`}}}}}`), "x", `[1,2]`)

@@ -195,19 +195,7 @@ func TestRedrivenMapRunSurvivesRestart(t *testing.T) {
 	b := newBroken(`2`, `3`)
 	slow := `"StartAt":"T","States":{"T":{"Type":"Task","Resource":"` + fn + `","Next":"W"},"W":{"Type":"Wait","Seconds":600,"End":true}}`
 	synctest.Test(t, func(t *testing.T) {
-		session := func(f func(e *engine.Engine), running bool) {
-			t.Helper()
-			s, err := store.Open(t.Context(), path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
-			e := newEngine(t, s, engine.WithHandler(fn, b))
-			if running {
-				defer run(t, e)()
-			}
-			f(e)
-		}
+		session := opened(t, path, engine.WithHandler(fn, b))
 		var arn string
 		session(func(e *engine.Engine) {
 			arn = start(t, e, machine(t, e, "m", distributedMap(`"MaxConcurrency":2,`, slow)), "x", `[1,2,3,4]`)

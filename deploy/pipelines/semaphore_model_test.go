@@ -248,7 +248,7 @@ func (m *model) play(l *after) {
 	about := run.About{ID: int64(l.who + 1), Machine: "semaphore", Name: name(l.who), ARN: arn(l.who), Started: 1000, TimesOut: run.Never}
 	program, input := m.semaphore, fmt.Sprintf(`{"environment": "production", "name": %q}`, name(l.who))
 	l.now = 1000
-	if m.isSweep(l.who) { // long after all others, so that all leases have run out
+	if l.sweep { // long after all others, so that all leases have run out
 		program, input, l.now = m.sweep, `{"semaphore": "production"}`, 1<<40
 	}
 	var err error
